@@ -1,0 +1,34 @@
+# The two commands of a newcomer are `make demo` and `make test`; both set up what they need.
+PYTHON ?= python3
+PY := .venv/bin/python
+AMURO := .venv/bin/amuro
+
+.PHONY: setup demo real test check worlds
+
+setup: .venv/ready
+
+# Rebuilt only when what it is made from changes.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(AMURO) demo
+
+real: setup
+	$(PY) scripts/real_material.py
+	$(AMURO) run studies/real_first_experiment.toml --yes
+	$(AMURO) report studies/real_first_experiment.toml
+
+test: setup
+	$(PY) -m pytest
+
+check: setup
+	$(PY) -m ruff check src tests scripts
+	$(PY) -m ruff format --check src tests scripts
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+worlds: setup
+	$(PY) tests/run_worlds.py

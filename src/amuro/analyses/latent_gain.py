@@ -1,0 +1,101 @@
+"""Does pre-training build something that shows only after tuning?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from amuro.analysis import Analysis, Evidence
+from amuro.findings import Standing, draft, limits, nothing, reading, smallest_effect
+from amuro.panels import Ladder, ladders, trend_state
+from amuro.readouts import BestReadout, best_readout, with_best_base
+from amuro.stats.clustered import Floats
+from amuro.stats.equivalence import tost
+from amuro.stats.estimate import Estimate
+from amuro.stats.trend import change_weights, without_each
+from amuro.types import Finding
+from amuro.verdicts import Claim, settle
+
+
+def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
+    """One finding a tuned task, over all trained checkpoints of its series."""
+    claims = [_claim(evidence, found) for found in ladders(evidence, ["in_domain"])]
+    return settle(claims) or [nothing(ANALYSIS, evidence, "No tuned model was asked on the task that it was tuned on.")]
+
+
+def _claim(evidence: Evidence, found: Ladder) -> Claim:
+    best = best_readout(evidence, found)
+    found = with_best_base(found, best)
+    standing, reason = _standing(evidence, found, best)
+    if standing == "insufficient" and len(found.rungs) < 2:
+        finding = draft(ANALYSIS, evidence, found, _few(found), standing, note=reason, n=len(found.rungs))
+        return Claim(finding, None)
+    weights = spread(found, change_weights(found.tokens[found.rungs]))
+    gap, base = found.contrast(weights, -weights), found.contrast(weights * 0, weights)
+    delta = smallest_effect(ANALYSIS, evidence, found.task, found.metric)
+    flat = tost(base, delta)
+    doubts = [doubt for doubt in (_one_checkpoint(found), _no_pretraining(found)) if doubt]
+    note = limits(evidence, found, reason, best.note, *doubts, f"The base is flat within {delta:.2f}: p = {flat:.3f}.")
+    finding = draft(ANALYSIS, evidence, found, _sentence(found, gap, base), standing, note=note, n=len(found.rungs))
+    return Claim(finding, gap, p=max(gap.p_two_sided(), flat), holds=not doubts)
+
+
+def spread(found: Ladder, weights: Floats) -> Floats:
+    """Weights of the trained checkpoints as weights of all (zero at step 0)."""
+    full = np.zeros(len(found.steps))
+    full[found.rungs] = weights
+    return full
+
+
+def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
+    standing, reason = trend_state(evidence, found)
+    if standing == "measured" and best.constant:
+        return "degenerate", "However it is asked, a base gives one answer to nearly everything: that is not flat."
+    return standing, reason
+
+
+def _one_checkpoint(found: Ladder) -> str:
+    """The gap must grow whichever single checkpoint is left out."""
+    if len(found.rungs) < 4:
+        return "Too few checkpoints to leave one out."
+    for left_out, weights in zip(found.rungs, without_each(found.tokens[found.rungs]), strict=True):
+        w = spread(found, weights)
+        if found.contrast(w, -w).interval()[0] <= 0:
+            return f"Without the checkpoint at step {found.steps[left_out]} the gap does not surely grow."
+    return ""
+
+
+def _no_pretraining(found: Ladder) -> str:
+    """The last tuned checkpoint must beat the untrained weights tuned in the same way, where they were."""
+    if found.tokens[0] > 0:
+        return ""
+    ahead = found.contrast(found.at(-1) - found.at(0), found.at(0) * 0)
+    if ahead.interval()[0] > 0:
+        return ""
+    return "The untrained weights, tuned in the same way, do as well."
+
+
+def _few(found: Ladder) -> str:
+    return f"{found.task} was tuned on {len(found.rungs)} trained checkpoint: nothing can be said of a trend."
+
+
+def _sentence(found: Ladder, gap: Estimate, base: Estimate) -> str:
+    first, last = found.rungs[0], -1
+    return (
+        f"In this pre-training run {found.task} tuned goes from {found.tuned[first].mean():.2f} to "
+        f"{found.tuned[last].mean():.2f} while the base, as far as these readouts elicit it, goes from "
+        f"{found.base[first].mean():.2f} to {found.base[last].mean():.2f}: over the observed log tokens the gap grows by "
+        f"{reading(gap)}, the base by {reading(base)}."
+    )
+
+
+ANALYSIS = Analysis(
+    name="latent_gain",
+    question="Does pre-training build something that shows only after tuning?",
+    family="latent gain",
+    delta=0.2,
+    unit="checkpoints",
+    formula="slope over log tokens × span of (tuned − base) > 0 and of base within ±δ (TOST), both at α "
+    "(intersection–union), Holm over tasks; the slope survives leaving out any checkpoint; tuned step 0 does worse",
+    source="Sun & Dredze 2024, finding 3; Schuirmann 1987 (TOST); Berger & Hsu 1996 (intersection–union)",
+    run=run,
+)

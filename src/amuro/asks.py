@@ -1,0 +1,182 @@
+"""A cell's questions as token ids: everything about them that does not depend on a model's weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from amuro import prompts
+from amuro.errors import DataError
+from amuro.identity import digest
+from amuro.tokens import Encoder
+from amuro.types import Ask, Cell, Example, Query, Recipe, Task
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The questions of one set × format × shots for one tokenizer and context length.
+
+    `groups` maps the number of shots that fitted to (prefix ids, row numbers); most sheets have one group.
+    """
+
+    task: Task
+    examples: tuple[Example, ...]
+    queries: tuple[Query, ...]
+    groups: tuple[tuple[int, Ids, tuple[int, ...]], ...]
+    truncated: tuple[bool, ...]
+    texts: pl.DataFrame
+    """prompt_hash, prefix, text: one row an example."""
+    ids_digest: str
+
+    def asks(self, cell: Cell) -> list[tuple[Ask, tuple[int, ...]]]:
+        """(ask, its row numbers) for each group."""
+        stop, limit = (self.task.stop, self.task.max_new_tokens) if self.task.kind == "generate" else ((), 0)
+        return [
+            (
+                Ask(
+                    cell,
+                    prefix,
+                    tuple(self.queries[i] for i in rows),
+                    stop,
+                    limit,
+                    tuple(self.examples[i].answer for i in rows),
+                ),
+                rows,
+            )
+            for _, prefix, rows in self.groups
+        ]
+
+    def k_effective(self) -> list[int]:
+        """Shots that each row was really shown."""
+        found = {row: k for k, _, rows in self.groups for row in rows}
+        return [found[row] for row in range(len(self.examples))]
+
+
+def sheet(
+    task: Task,
+    format_name: str,
+    examples: Sequence[Example],
+    shots: Sequence[Example],
+    encoder: Encoder,
+    context_length: int,
+) -> Sheet:
+    """Words, encodes and fits. Shots are dropped from a row until prompt and answer fit the context; where the
+    bare prompt does not fit, its left end is cut and the row is marked as truncated.
+    """
+    if task.kind == "document":
+        return _documents(task, examples, encoder, context_length)
+    bodies = [prompts.prompt(task, format_name, example) for example in examples]
+    options = _options(task, examples, encoder)
+    shot_texts = prompts.shots_text(task, format_name, shots)
+    shot_ids = _shot_ids(shot_texts, encoder)
+    bare = encoder.prompts(bodies)
+    joined = encoder.prompts([task.separator + body for body in bodies]) if shots else bare
+    queries, groups, truncated, texts = [], defaultdict(list), [], []
+    for i, example in enumerate(examples):
+        room = context_length - len(encoder.bos) - _answer_room(task, options[i])
+        k = _fitting(room - len(joined[i]), shot_ids)
+        context, cut = _cut(encoder.bos, joined[i] if k else bare[i], room, example, k)
+        gold = _gold(task, example)
+        queries.append(Query(example.id, context, options[i], gold))
+        truncated.append(cut)
+        groups[k].append(i)
+        prefix = "".join(f"{text} {reply}" for text, reply in shot_texts[:k])
+        texts.append((prefix, (task.separator if k else "") + bodies[i]))
+    grouped = tuple((k, _prefix(encoder, shot_ids[:k]), tuple(rows)) for k, rows in sorted(groups.items()))
+    return Sheet(task, tuple(examples), tuple(queries), grouped, tuple(truncated), _text_frame(texts),
+                 _ids_digest(queries, grouped))
+
+
+def training_sequences(
+    parts: Sequence[tuple[Task, Sequence[Example]]], recipe: Recipe, encoder: Encoder
+) -> list[tuple[Ids, Ids]]:
+    """(prompt ids, answer ids with end-of-text) of every training example, by the encoder that scores."""
+    sequences: list[tuple[Ids, Ids]] = []
+    for task, examples in parts:
+        asked = encoder.prompts([prompts.prompt(task, recipe.format, e) for e in examples])
+        answered = encoder.answers([prompts.answer(task, e.answer) for e in examples])
+        sequences += [((*encoder.bos, *p), (*a, encoder.eos)) for p, a in zip(asked, answered, strict=True)]
+    return sequences
+
+
+def sequences_digest(sequences: Sequence[tuple[Ids, Ids]]) -> str:
+    """Of the token ids in order: a part of a tuned model's key."""
+    return digest([[list(prompt), list(answer)] for prompt, answer in sequences])
+
+
+def _options(task: Task, examples: Sequence[Example], encoder: Encoder) -> list[tuple[Ids, ...]]:
+    if task.kind == "generate":
+        return [() for _ in examples]
+    texts = [[prompts.answer(task, text) for text in prompts.options(task, e)] for e in examples]
+    known = dict(zip(flat := sorted({t for row in texts for t in row}), encoder.answers(flat), strict=True))
+    return [tuple(known[text] for text in row) for row in texts]
+
+
+def _shot_ids(shot_texts: Sequence[tuple[str, str]], encoder: Encoder) -> list[Ids]:
+    asked = encoder.prompts([text for text, _ in shot_texts])
+    answered = encoder.answers([reply for _, reply in shot_texts])
+    return [a + b for a, b in zip(asked, answered, strict=True)]
+
+
+def _answer_room(task: Task, options: tuple[Ids, ...]) -> int:
+    return task.max_new_tokens if task.kind == "generate" else max(len(option) for option in options)
+
+
+def _fitting(room: int, shot_ids: Sequence[Ids]) -> int:
+    used, k = 0, 0
+    while k < len(shot_ids) and used + len(shot_ids[k]) <= room:
+        used += len(shot_ids[k])
+        k += 1
+    return k
+
+
+def _cut(bos: Ids, body: Ids, room: int, example: Example, k: int) -> tuple[Ids, bool]:
+    if room < 1:
+        raise DataError(f"the answer of {example.id} alone fills the context", cure="use a longer context")
+    cut = len(body) > room
+    body = body[-room:] if cut else body
+    return (body if k else (*bos, *body)), cut
+
+
+def _prefix(encoder: Encoder, shot_ids: Sequence[Ids]) -> Ids:
+    return (*encoder.bos, *(i for ids in shot_ids for i in ids)) if shot_ids else ()
+
+
+def _gold(task: Task, example: Example) -> int:
+    if task.kind == "generate":
+        return -1
+    return prompts.options(task, example).index(example.answer)
+
+
+def _documents(task: Task, examples: Sequence[Example], encoder: Encoder, context_length: int) -> Sheet:
+    start = encoder.bos or (encoder.eos,)
+    room = context_length - len(start)
+    whole = encoder.prompts([example.answer for example in examples])
+    queries = [Query(e.id, start, (ids[:room],), 0) for e, ids in zip(examples, whole, strict=True)]
+    truncated = tuple(len(ids) > room for ids in whole)
+    if any(truncated):
+        raise DataError(
+            f"document {next(e.id for e, cut in zip(examples, truncated, strict=True) if cut)} of {task.name} "
+            f"has more than {room} tokens", cure="cut the documents of this task to the model's context"
+        )
+    groups = ((0, (), tuple(range(len(queries)))),)
+    texts = [("", e.answer) for e in examples]
+    return Sheet(task, tuple(examples), tuple(queries), groups, truncated, _text_frame(texts),
+                 _ids_digest(queries, groups))
+
+
+def _text_frame(texts: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    hashes = [hashlib.sha256(f"{prefix}{text}".encode()).hexdigest()[:16] for prefix, text in texts]
+    prefixes, bodies = [prefix for prefix, _ in texts], [text for _, text in texts]
+    return pl.DataFrame({"prompt_hash": hashes, "prefix": prefixes, "text": bodies})
+
+
+def _ids_digest(queries: Sequence[Query], groups: Sequence[tuple[int, Ids, tuple[int, ...]]]) -> str:
+    rows = [[q.example_id, list(q.context), [list(o) for o in q.options], q.gold] for q in queries]
+    return digest([rows, [[k, list(prefix), list(numbers)] for k, prefix, numbers in groups]])

@@ -1,0 +1,91 @@
+"""Names → members. A shelf is a folder; a member is a file there, and its name is the file's name.
+
+Listing reads file names only and imports nothing. A dotted name (`my_lab.tasks.hate`) is a module outside the package.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from amuro.errors import StudyError, nearest
+from amuro.series_kind import SeriesKind
+from amuro.types import Format, Task
+
+SHELVES = {"tasks": "TASK", "formats": "FORMAT", "metrics": "METRIC", "analyses": "ANALYSIS", "series": "SERIES"}
+"""Shelf → the constant that each of its files holds."""
+
+_ROOT = Path(__file__).parent
+
+
+def names(shelf: str) -> tuple[str, ...]:
+    """The members of a shelf in alphabetical order. Raises StudyError on an unknown shelf."""
+    if shelf not in SHELVES:
+        raise StudyError(f"there is no shelf '{shelf}'", nearest(shelf, SHELVES))
+    return tuple(sorted(path.stem for path in (_ROOT / shelf).glob("*.py") if not path.stem.startswith("_")))
+
+
+def member(shelf: str, name: str) -> Any:
+    """The member of that name, or of that dotted module.
+
+    Raises StudyError where it is unknown (with the nearest known name), cannot be imported, or lacks its constant.
+    """
+    module = _outside(shelf, name) if "." in name else _inside(shelf, name)
+    constant = SHELVES[shelf]
+    if not hasattr(module, constant):
+        raise StudyError(f"{module.__name__} has no {constant}", f"a file for {shelf} holds its member as {constant}")
+    return getattr(module, constant)
+
+
+def task(name: str) -> Task:
+    """The task `tasks/NAME.py`, or that of a dotted module. Errors as in `member`."""
+    return cast(Task, member("tasks", name))
+
+
+def format(name: str) -> Format:  # noqa: A001 — named like its shelf, as its sisters are
+    """The format `formats/NAME.py`, or that of a dotted module. Errors as in `member`."""
+    return cast(Format, member("formats", name))
+
+
+def metric(name: str) -> Any:
+    """The metric `metrics/NAME.py`, or that of a dotted module. Errors as in `member`."""
+    return member("metrics", name)
+
+
+def analysis(name: str) -> Any:
+    """The analysis `analyses/NAME.py`, or that of a dotted module. Errors as in `member`."""
+    return member("analyses", name)
+
+
+def series(name: str) -> SeriesKind:
+    """The kind of series `series/NAME.py`, or that of a dotted module. Errors as in `member`."""
+    return cast(SeriesKind, member("series", name))
+
+
+def _inside(shelf: str, name: str) -> Any:
+    known = names(shelf)
+    if name not in known:
+        raise StudyError(f"unknown name '{name}' among {shelf}", nearest(name, known))
+    return _import(f"amuro.{shelf}.{name}")
+
+
+def _outside(shelf: str, name: str) -> Any:
+    names(shelf)
+    # A console script does not see the folder that it is called from. At the end of the path it can hide nothing.
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    return _import(name)
+
+
+def _import(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        if missing.name and (module == missing.name or module.startswith(f"{missing.name}.")):
+            cure = "call amuro from the folder that holds it, or put that folder on PYTHONPATH"
+            raise StudyError(f"there is no module '{module}'", cure) from missing
+        cure = f"install it: pip install {missing.name}"
+        raise StudyError(f"{module} needs the package '{missing.name}'", cure) from missing

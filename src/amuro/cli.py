@@ -1,0 +1,276 @@
+"""The verbs. Each imports what it needs when it is called, so that help and plans stay quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amuro.errors import INTERRUPTED, AmuroError, StudyError, nearest
+
+if TYPE_CHECKING:
+    from amuro.plan import Plan
+    from amuro.results import Results
+    from amuro.status import State
+    from amuro.store import Store
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="What did pre-training teach a language model, and what does fine-tuning reveal, add and destroy?\n\n"
+    "A study is a grid of models and questions; `amuro run` fills its cells, `amuro report` says what they show. "
+    "Exit codes: 0 done · 1 some cells failed · 2 study · 3 data · 4 weights · 5 store · 6 hub · 130 interrupted.",
+)
+
+STUDIES = Path(__file__).parents[2] / "studies"
+
+StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default=False)]
+StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
+OutDir = Annotated[Path | None, typer.Option("--out", help="Report and tables; default ./amuro-results/NAME.")]
+Only = Annotated[list[str] | None, typer.Option("--only", help="COORDINATE=VALUE, e.g. task=world_inference.")]
+Limit = Annotated[int | None, typer.Option("--limit", "-L", help="At most so many rows a set.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0 …")]
+Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="One number for world, pre-training and first tuning seed.")]
+DEFAULT_STORE = Path("amuro-store")
+
+
+@app.command()
+def demo(store: StoreDir = DEFAULT_STORE, out: OutDir = None, seeds: Seeds = None) -> None:
+    """Pre-trains a small language model from nothing, studies it, and prints the findings (about ten minutes).
+
+    Example: `amuro demo`; with a world of one's own: `amuro demo --seeds 7`
+    """
+    plan = _plan(STUDIES / "demo.toml", None, None, None, seeds)
+    opened = _store(store)
+    failures = _run(plan, opened, None)
+    _report(plan, opened, out)
+    _leave(failures)
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.toml")) -> None:
+    """Writes a commented study that runs as it stands.
+
+    Example: `amuro init my_study.toml && amuro plan my_study.toml`
+    """
+    if path.exists():
+        raise StudyError(f"{path} exists", cure="name another file")
+    template = (Path(__file__).parent / "init.toml").read_text()
+    path.write_text(template.replace("@NAME@", path.stem.replace(" ", "-").lower()))
+    typer.echo(f"{path} written. Next: amuro plan {path}, amuro run {path}, amuro report {path}")
+
+
+@app.command("plan")
+def plan_verb(
+    study: StudyFile, store: StoreDir = DEFAULT_STORE, only: Only = None, limit: Limit = None, device: Device = None,
+    dtype: Dtype = None, seeds: Seeds = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Shows models and cells, which are done, which would run and why, and what that costs. Loads no torch.
+
+    Example: `amuro plan studies/demo.toml`
+    """
+    from amuro import terminal
+    from amuro.status import estimate
+
+    plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
+    found = _states(plan, opened, only)
+    cost = estimate(found, opened)
+    if as_json:
+        cells = [{"cell": s.cell.address, "role": plan.roles[s.cell.address], "done": s.done, "why": s.reason} for s in found]
+        typer.echo(json.dumps({"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}))
+        return
+    terminal.show_plan(plan, found, cost)
+
+
+@app.command()
+def status(study: StudyFile, store: StoreDir = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """How far a study is: cells done and missing for each model, and what failed.
+
+    Example: `amuro status studies/demo.toml`
+    """
+    from amuro import terminal
+
+    plan, opened = _plan(study, None, None, None, None), _store(store)
+    found = _states(plan, opened, None)
+    if as_json:
+        done = sum(s.done for s in found)
+        typer.echo(json.dumps({"study": plan.study.name, "cells": len(found), "done": done}))
+        return
+    terminal.show_status(plan, found, opened)
+
+
+@app.command()
+def run(
+    study: StudyFile, store: StoreDir = DEFAULT_STORE, only: Only = None, limit: Limit = None, device: Device = None,
+    dtype: Dtype = None, seeds: Seeds = None, yes: Yes = False,
+) -> None:  # fmt: skip
+    """Fills what is missing. Stop it whenever you like (Ctrl-C): finished cells stay, and it goes on from there.
+
+    Example: `amuro run studies/demo.toml --only task=world_inference`
+    """
+    plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
+    found = _states(plan, opened, only)
+    _ask_before_a_long_run(found, opened, yes)
+    _leave(_run(plan, opened, found))
+
+
+@app.command()
+def report(
+    study: StudyFile, store: StoreDir = DEFAULT_STORE, out: OutDir = None, limit: Limit = None, device: Device = None,
+    dtype: Dtype = None, seeds: Seeds = None,
+) -> None:  # fmt: skip
+    """Prints the findings and writes report.html, findings.json, and the scores as CSV and Parquet.
+
+    Example: `amuro report studies/demo.toml --out my-results`
+    """
+    _report(_plan(study, limit, device, dtype, seeds), _store(store), out)
+
+
+@app.command("list")
+def list_verb(shelf: Annotated[str, typer.Argument(help="tasks, formats, metrics, analyses or series.")]) -> None:
+    """Lists what is on a shelf.
+
+    Example: `amuro list tasks`
+    """
+    from amuro import catalog, terminal
+
+    terminal.show_shelf(shelf, catalog.names(shelf))
+
+
+@app.command()
+def work(
+    study: StudyFile, model: Annotated[str, typer.Option("--model", help="Address of a model, as `plan --json` has it.")],
+    store: StoreDir = DEFAULT_STORE, seeds: Seeds = None,
+) -> None:  # fmt: skip
+    """Makes one visit: one model, all its missing cells, in this process. What a cluster job calls.
+
+    Example: `amuro work studies/demo.toml --model world-1a2b3c@200`
+    """
+    from amuro.run import check_rows, perform
+
+    plan, opened = _plan(study, None, None, None, seeds), _store(store)
+    addresses = [m.address for m in plan.models]
+    if model not in addresses:
+        raise StudyError(f"study {plan.study.name} has no model {model}", cure=nearest(model, addresses))
+    missing = [s.cell for s in _states(plan, opened, None) if s.cell.model.address == model and not s.done]
+    check_rows(plan, missing)
+    payload = {"study": plan.study.model_dump_json(), "store": str(opened.root), "model": model,
+               "cells": [cell.address for cell in missing]}  # fmt: skip
+    failures: list[str] = []
+    perform(payload, lambda event: failures.append(str(event["error"])) if event["event"] == "failed" else None)
+    typer.echo(f"{len(missing) - len(failures)} cells filled, {len(failures)} failed")
+    _leave(failures)
+
+
+@app.command()
+def check(member: Annotated[str, typer.Argument(help="A member's name, or a dotted module of yours.")]) -> None:
+    """Runs the contract of a shelf on one task, format or analysis, ours or yours.
+
+    Example: `amuro check my_lab.tasks.hate`
+    """
+    from amuro.contracts.check import check_member
+
+    for line in check_member(member):
+        typer.echo(line)
+
+
+def main() -> None:
+    """Runs a verb; an error is one sentence on standard error and an exit code, never a traceback."""
+    try:
+        app(standalone_mode=False)
+    except AmuroError as error:
+        typer.echo(f"amuro: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("amuro: interrupted; what is finished is kept, the same command goes on from here", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not hasattr(error, "exit_code"):
+            raise
+        message = getattr(error, "format_message", lambda: str(error))()
+        typer.echo(f"amuro: {message}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _plan(path: Path, limit: int | None, device: str | None, dtype: str | None, seeds: int | None) -> Plan:
+    from amuro import plan as planning
+    from amuro import study as studies
+
+    changes: dict[str, Any] = {"device": device, "precision": dtype}
+    study = studies.load(path, **{key: value for key, value in changes.items() if value is not None})
+    return planning.make(studies.changed(study, limit=limit, seeds=seeds))
+
+
+def _store(path: Path) -> Store:
+    from amuro.store import Store
+
+    return Store(path.expanduser().resolve())
+
+
+def _states(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
+    from amuro.status import states
+    from amuro.visit import coordinates
+
+    wanted = dict(text.partition("=")[::2] for text in only or ())
+    found = states(plan, store)
+    if not wanted or not found:
+        return found
+    known = coordinates(found[0].cell)
+    for key in wanted:
+        if key not in known:
+            raise StudyError(f"--only {key}=… names no coordinate", cure=nearest(key, known))
+    kept = [s for s in found if all(str(coordinates(s.cell)[k]) == v for k, v in wanted.items())]
+    if not kept:
+        values = sorted({str(coordinates(s.cell)[key]) for s in found for key in list(wanted)[:1]})
+        raise StudyError(f"no cell has {' and '.join(only or ())}", cure=f"values: {', '.join(values[:12])}")
+    return kept
+
+
+LONG_RUN_SECONDS = 6 * 3600
+
+
+def _ask_before_a_long_run(found: list[State], store: Store, yes: bool) -> None:
+    from amuro.status import estimate
+
+    seconds = estimate(found, store).seconds
+    if seconds > LONG_RUN_SECONDS and not yes:
+        typer.confirm(f"This would take about {seconds / 3600:.0f} core hours on this machine. Go on?", abort=True)
+
+
+def _run(plan: Plan, store: Store, found: list[State] | None) -> list[str]:
+    from amuro import terminal
+    from amuro.run import run as fill
+    from amuro.status import states
+
+    found = states(plan, store) if found is None else found
+    with terminal.Progress(plan, found) as progress:
+        outcome = fill(plan, store, progress.on_event, found)
+    terminal.show_outcome(outcome.filled, outcome.failures)
+    return outcome.failures
+
+
+def _report(plan: Plan, store: Store, out: Path | None) -> Results:
+    from amuro import terminal
+    from amuro.report.write import write_report
+    from amuro.results import book, results
+
+    found = results(plan, store)
+    folder = out or Path("amuro-results") / plan.study.name
+    page = write_report(book(plan, store, found), folder)
+    terminal.show_findings(found.findings, found.flags)
+    typer.echo(f"\nReport: {page}")
+    return found
+
+
+def _leave(failures: list[str]) -> None:
+    if failures:
+        sys.exit(1)

@@ -1,0 +1,191 @@
+"""The one door to rows: (source, split, revision) → rows, and (task, split) → examples.
+
+Sources are `world:NAME` (the embedded world), `hub:NAMESPACE/NAME[:CONFIG]` (the real `datasets` client) and
+`file:PATH` (JSONL, CSV, Parquet, or a folder of them named by split). A split may be cut: `train[:500]`, `train[500:]`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amuro import files
+from amuro.errors import AmuroError, DataError, HubError, nearest
+from amuro.types import Example, Task
+
+_SPLIT = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<start>\d*):(?P<stop>\d*)\])?")
+_ANSWER_NEEDS_TWO_KINDS = ("label", "choice", "generate")
+
+
+def rows(source: str, split: str, revision: str | None = None, cache: Path | None = None) -> list[dict[str, Any]]:
+    """The rows of one split in the source's own order and with its own fields.
+
+    `split` is the source's name for it. `revision` is the commit of a hub data set, or the seed of a world. A row
+    without an `id` gets one from its place in the whole split (`train-17`). Raises DataError (HubError where
+    the network or the hub refuses) with the place and the cure.
+    """
+    kind, _, rest = source.partition(":")
+    name, start, stop = _parse_split(source, split)
+    if kind == "world":
+        whole = _world(rest, name, revision)
+    elif kind == "hub":
+        whole = _hub(rest, name, revision, cache)
+    elif kind == "file":
+        whole = files.read(rest, name)
+    else:
+        raise DataError(
+            f"source '{source}' is none of world:NAME, hub:NAMESPACE/NAME[:CONFIG], file:PATH",
+            f"write hub:{source} for a data set of the hub" if "/" in source else "",
+        )
+    numbered = [row if "id" in row else {**row, "id": f"{name}-{place}"} for place, row in enumerate(whole)]
+    return numbered[start:stop]
+
+
+def examples(
+    task: Task,
+    split: str,
+    revision: str | None = None,
+    limit: int | None = None,
+    draw_seed: int | None = None,
+    cache: Path | None = None,
+) -> list[Example]:
+    """The examples of one of the task's splits, checked; with a limit the first ones, or a draw where a seed is given.
+
+    A draw keeps the source's order, and a smaller limit draws a part of what a larger one draws. Checks see the whole
+    split before it is cut. Raises DataError on an unknown split, a row that does not fit the task, two examples of one
+    id, an empty split, and a split whose answers are all the same (a hidden test set looks like that).
+    """
+    if split not in task.splits:
+        raise DataError(f"task '{task.name}' has no split '{split}'", nearest(split, task.splits))
+    place = f"{task.name}/{split} ({task.source} {task.splits[split]})"
+    found = [_example(task, row, place) for row in rows(task.source, task.splits[split], revision, cache)]
+    _check(task, found, place)
+    return [found[i] for i in drawn(len(found), limit, draw_seed)]
+
+
+def drawn(size: int, limit: int | None, draw_seed: int | None) -> list[int]:
+    """Which places of a list are kept, in rising order: all, the first `limit`, or a draw of `limit` of them."""
+    if limit is None or limit >= size:
+        return list(range(size))
+    if draw_seed is None:
+        return list(range(limit))
+    return sorted(int(i) for i in np.random.default_rng(draw_seed).permutation(size)[:limit])
+
+
+def _parse_split(source: str, split: str) -> tuple[str, int | None, int | None]:
+    match = _SPLIT.fullmatch(split)
+    if match is None:
+        raise DataError(f"split '{split}' of {source} cannot be read", "write train, train[:500] or train[500:]")
+    return match["name"], _bound(match["start"]), _bound(match["stop"])
+
+
+def _bound(digits: str | None) -> int | None:
+    return int(digits) if digits else None
+
+
+def _world(name: str, split: str, revision: str | None) -> list[dict[str, Any]]:
+    from amuro.world.rows import rows as world_rows
+
+    if revision is None or not revision.isdecimal():
+        raise DataError(f"the revision of world:{name} is {revision!r}", "it is the seed of the world, a whole number")
+    return world_rows(name, split, world_seed=int(revision))
+
+
+def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> list[dict[str, Any]]:
+    """Loads through `datasets`, which respects HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT. No loading script is run."""
+    repository, _, config = name.partition(":")
+    if repository.count("/") != 1:
+        raise DataError(f"hub:{name} has no namespace", "write hub:NAMESPACE/NAME, e.g. hub:google/boolq")
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(
+            repository, config or None, split=split, revision=revision, cache_dir=str(cache) if cache else None
+        )
+    except Exception as failure:  # the client raises a dozen unrelated classes, some of them built-in
+        raise _hub_error(name, split, revision, failure) from failure
+    return list(loaded)
+
+
+def _hub_error(name: str, split: str, revision: str | None, failure: Exception) -> AmuroError:
+    """The client's failure as one sentence with a cure. Its own first line is kept: it names what it looked for."""
+    said = str(failure).strip().split("\n")[0]
+    place = f"hub:{name} split '{split}'" + (f" at revision {revision}" if revision else "")
+    if "script" in said.lower():
+        return DataError(
+            f"{place} is a data set that needs a loading script, and none is run: {said}",
+            "name a copy in Parquet (the revision refs/convert/parquet often is one)",
+        )
+    if isinstance(failure, ValueError):
+        return DataError(f"{place} cannot be read: {said}", "check the configuration and the split's name")
+    return HubError(
+        f"{place} cannot be had: {said}",
+        "check the name, the network and HF_TOKEN (gated sets need one); offline, fill the cache first or "
+        "point the study's [data] at file:PATH",
+    )
+
+
+def _example(task: Task, row: dict[str, Any], place: str) -> Example:
+    try:
+        example = task.example(row)
+    except DataError as wrong:
+        raise DataError(f"{place}, row {row.get('id')}: {wrong.message}", wrong.cure) from wrong
+    except KeyError as missing:
+        raise DataError(
+            f"{place}, row {row.get('id')} has no field {missing}",
+            f"its fields: {', '.join(row)}" + (f"; the schema stands at {task.page}" if task.page else ""),
+        ) from missing
+    except (TypeError, ValueError, IndexError, AttributeError) as wrong:
+        raise DataError(f"{place}, row {row.get('id')} cannot be read: {wrong}", f"the row: {row}"[:300]) from wrong
+    _check_one(task, example, place)
+    return example
+
+
+def _check_one(task: Task, example: Example, place: str) -> None:
+    at = f"{place}, example {example.id}"
+    if not example.id or not example.cluster:
+        raise DataError(f"{at} has no {'cluster' if example.id else 'id'}", "each example needs both")
+    for key, _ in task.fields:
+        if key not in example.inputs:
+            raise DataError(f"{at} has no input '{key}'", f"its inputs: {', '.join(example.inputs)}")
+    _check_answer(task, example, at)
+    for text in (*example.inputs.values(), example.answer, *example.options):
+        if not isinstance(text, str) or text != text.strip():
+            raise DataError(f"{at} holds {text!r}", "every input, answer and option is text without outer spaces")
+
+
+def _check_answer(task: Task, example: Example, at: str) -> None:
+    if not example.answer:
+        raise DataError(f"{at} has an empty answer", "leave such rows out of the file, or mend the task's `example`")
+    if task.kind == "label" and example.answer not in task.labels:
+        raise DataError(
+            f"{at} has the label {example.answer!r}", f"the labels of '{task.name}' are {', '.join(task.labels)}"
+        )
+    if task.kind == "choice" and example.answer not in example.options:
+        raise DataError(f"{at} has the answer {example.answer!r}", f"its options are {list(example.options)}")
+
+
+def _check(task: Task, found: Sequence[Example], place: str) -> None:
+    if not found:
+        raise DataError(f"{place} is empty", "check the split's name and its bounds")
+    twice = _first_repeated(example.id for example in found)
+    if twice is not None:
+        raise DataError(f"{place} has the id {twice!r} twice", "ids must be unique within a split")
+    if task.kind in _ANSWER_NEEDS_TWO_KINDS and len({example.answer for example in found}) == 1:
+        raise DataError(
+            f"every one of the {len(found)} answers in {place} is {found[0].answer!r}",
+            "a hidden test set looks like that: name a labelled split",
+        )
+
+
+def _first_repeated(ids: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    for name in ids:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

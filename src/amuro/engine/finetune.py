@@ -1,0 +1,158 @@
+"""Tuning on prompts and answers: loss on the answer only, one optimiser step for every `batch_size` sequences."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from amuro.engine.network import Network
+from amuro.engine.protocol import OnStep, Sequences
+from amuro.engine.score import batches, padded
+from amuro.errors import AmuroError
+from amuro.types import Model, Recipe, Training
+
+_TOKENS = {"cpu": 2048, "cuda": 16384}
+"""Tokens a forward pass, padding counted; a step of more is split without changing its loss or gradient."""
+_log = logging.getLogger(__name__)
+
+Sequence_ = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def finetune(
+    network: Network,
+    sequences: Sequences,
+    model: Model,
+    learning_rate: float,
+    on_step: OnStep,
+    budget: int | None = None,
+) -> Training:
+    """Tune every parameter of `network` that wants a gradient, in place, without dropout.
+
+    budget: tokens a forward pass (the result does not depend on it beyond rounding).
+    Raises AmuroError where there is nothing to learn or an answer alone does not fit.
+    """
+    recipe = _recipe(model)
+    fitted = fit(sequences, min(recipe.max_length, network.context_length))
+    budget = budget or _TOKENS.get(network.device.type, 2048)
+    parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
+    optimizer = _optimizer(parameters, recipe, learning_rate)
+    order = step_order(len(fitted), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
+    losses: list[float] = []
+    tokens = answer_tokens = 0
+    diverged_at = None
+    began = perf_counter()
+    for step, members in enumerate(order):
+        batch = [fitted[index] for index in members]
+        loss = _backward(network, batch, recipe.weighting, budget)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.max_grad_norm))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            diverged_at = step
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * rate_factor(step, len(order), recipe)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss)
+        tokens += sum(len(prompt) + len(answer) for prompt, answer in batch)
+        answer_tokens += sum(len(answer) for _, answer in batch)
+        on_step(step + 1, len(order), loss)
+    optimizer.zero_grad(set_to_none=True)
+    return Training(
+        tuple(losses), len(losses), tokens, answer_tokens, perf_counter() - began, diverged_at
+    )
+
+
+def fit(sequences: Sequences, max_length: int) -> list[Sequence_]:
+    """Cut prompts from the left to `max_length` tokens with their answer; how many were cut is logged.
+
+    Raises AmuroError where there is no sequence, an empty one, or an answer that leaves no room for a prompt.
+    """
+    if not sequences:
+        raise AmuroError("there are no sequences to tune on", "check the training split")
+    for number, (prompt, answer) in enumerate(sequences):
+        if not prompt or not answer:
+            raise AmuroError(f"training sequence {number} has an empty prompt or answer", "check its row")
+        if len(answer) >= max_length:
+            raise AmuroError(f"the answer of training sequence {number} has {len(answer)} tokens", f"{max_length} fit")
+    cut = sum(len(prompt) + len(answer) > max_length for prompt, answer in sequences)
+    if cut:
+        _log.warning("%d of %d prompts were cut from the left to %d tokens", cut, len(sequences), max_length)
+    return [(prompt[-(max_length - len(answer)) :], answer) for prompt, answer in sequences]
+
+
+def step_order(sequences: int, batch_size: int, epochs: int, tune_seed: int) -> list[list[int]]:
+    """Members of each optimiser step: a new permutation every epoch; its last step may be smaller."""
+    rng = np.random.default_rng(tune_seed)
+    order = []
+    for _ in range(epochs):
+        drawn = rng.permutation(sequences).tolist()
+        order += [drawn[begin : begin + batch_size] for begin in range(0, sequences, batch_size)]
+    return order
+
+
+def rate_factor(step: int, steps: int, recipe: Recipe) -> float:
+    """Share of the learning rate at `step` (from 0): as transformers' linear or constant schedule with warm-up."""
+    warmup = math.ceil(recipe.warmup_ratio * steps)
+    if step < warmup:
+        return step / warmup
+    return 1.0 if recipe.schedule == "constant" else (steps - step) / (steps - warmup)
+
+
+def _recipe(model: Model) -> Recipe:
+    if model.recipe is None:
+        raise AmuroError(f"{model.address} has no recipe", "only a model with a recipe can be tuned")
+    return model.recipe
+
+
+def _optimizer(parameters: Sequence[torch.nn.Parameter], recipe: Recipe, learning_rate: float) -> torch.optim.AdamW:
+    """AdamW whose weight decay spares norms and biases, as is usual."""
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    filled = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(filled, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
+
+
+def _backward(network: Network, batch: Sequence[Sequence_], weighting: str, budget: int) -> float:
+    """Add the gradient of one step's loss; returns the loss in nats, a weighted mean over the answer tokens."""
+    total = sum(len(answer) for _, answer in batch)
+    loss = torch.zeros((), device=network.device)
+    for part in _parts(batch, budget):
+        weights = [
+            1 / total if weighting == "token" else 1 / (len(batch) * len(answer))
+            for _, answer in part
+            for _ in answer
+        ]
+        with network.autocast():
+            nats = _answer_nats(network, part)
+        share = (nats * torch.tensor(weights, device=network.device)).sum()
+        torch.autograd.backward(share)
+        loss += share.detach()
+    return float(loss)
+
+
+def _parts(batch: Sequence[Sequence_], budget: int) -> Iterator[list[Sequence_]]:
+    """The sequences of a step by rising length, in forward passes of at most `budget` padded tokens."""
+    ordered = sorted(batch, key=lambda pair: len(pair[0]) + len(pair[1]))
+    for chosen in batches([len(prompt) + len(answer) - 1 for prompt, answer in ordered], budget):
+        yield ordered[chosen]
+
+
+def _answer_nats(network: Network, part: Sequence[Sequence_]) -> Tensor:
+    """Negative log-probability of every answer token, sequence after sequence.
+
+    Padding stands on the right under a causal mask, so no mask is needed; the head reads the answer positions only.
+    """
+    ids = padded(network, [(*prompt, *answer[:-1]) for prompt, answer in part])
+    rows = [number for number, (_, answer) in enumerate(part) for _ in answer]
+    columns = [len(prompt) - 1 + k for prompt, answer in part for k in range(len(answer))]
+    hidden = network.hidden(ids)[network.tensor(rows), network.tensor(columns)]
+    targets = network.tensor([token for _, answer in part for token in answer])
+    return cross_entropy(network.logits(hidden), targets, reduction="none")

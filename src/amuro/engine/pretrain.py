@@ -1,0 +1,189 @@
+"""Pre-training of the embedded world's checkpoints: an ordinary decoder, ordinary folders, and a resume to the same bits."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import Olmo2Config, Olmo2ForCausalLM
+
+from amuro.engine import snapshots
+from amuro.engine.muon import Muon
+from amuro.engine.packing import Batch, Packer
+from amuro.engine.vocabulary import EOS, PAD, train_tokenizer
+from amuro.world import corpus
+from amuro.world.config import PretrainConfig
+
+STATE_EVERY = 100
+"""Steps between two states that an interrupted run goes on from."""
+_VOCABULARY_DOCUMENTS = 6000
+
+Progress = Callable[[int, int, float], None]
+"""(step, last step, loss)"""
+
+
+def pretrain(
+    config: PretrainConfig,
+    folder: Path,
+    on_progress: Progress = lambda step, last, loss: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    threads: int | None = None,
+) -> None:
+    """Make every checkpoint of `config` that `folder` lacks, in rising order, as `folder/step-00000700/`.
+
+    A checkpoint is whole or absent. A run that was killed, or stopped by `should_stop`, goes on from `folder/state`
+    and ends in the same weights bit for bit (same machine, same threads); a finished one returns at once.
+    """
+    missing = [step for step in config.steps if not snapshots.exists(folder, step)]
+    if not missing:
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        _Run.resume(config, folder, missing[0]).to_the_end(set(missing), on_progress, should_stop)
+    finally:
+        torch.set_num_threads(before)
+
+
+def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> Olmo2ForCausalLM:
+    """The untrained decoder. Keys start equal to queries: attention first looks for what resembles the word at hand."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.pretrain_seed)
+        model = Olmo2ForCausalLM(_architecture(config, tokenizer))
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
+    return model
+
+
+@dataclass
+class _Run:
+    """A model in training, and all that its next step depends on."""
+
+    config: PretrainConfig
+    folder: Path
+    tokenizer: Tokenizer
+    model: Olmo2ForCausalLM
+    optimizers: tuple[torch.optim.Optimizer, ...]
+    packer: Packer
+    step: int = 0
+
+    @classmethod
+    def resume(cls, config: PretrainConfig, folder: Path, before: int) -> _Run:
+        """From the latest state that is not beyond step `before`, else from nothing."""
+        texts = corpus.documents(config.world_seed, config.pretrain_seed)
+        tokenizer = train_tokenizer(itertools.islice(texts, _VOCABULARY_DOCUMENTS), config.vocab_size)
+        model = new_model(config, tokenizer)
+        run = cls(config, folder, tokenizer, model, _optimizers(model, config), _packer(config, tokenizer, 0))
+        saved = snapshots.latest_state(folder, config.digest(), before)
+        if saved:
+            run._restore(*saved)
+        return run
+
+    def to_the_end(self, missing: set[int], on_progress: Progress, should_stop: Callable[[], bool]) -> None:
+        self.model.train()
+        while True:
+            if self.step in missing:
+                snapshots.publish(self.folder, self.step, self.model, self.tokenizer)
+            if self.step >= max(missing) or should_stop():
+                break
+            if self.step and self.step % STATE_EVERY == 0:
+                self._save()
+            loss = self._train_step()
+            on_progress(self.step, max(missing), loss)
+        self._save()
+
+    def _train_step(self) -> float:
+        config = self.config
+        if self.step == config.copy_steps:
+            self.packer = _packer(config, self.tokenizer, self.step)
+        loss = _loss(self.model, self.packer.batch())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
+        self.step += 1
+        share = min(1.0, self.step / max(1, config.warmup_steps))
+        for optimizer, rate in zip(self.optimizers, (config.muon_rate, config.adam_rate), strict=True):
+            optimizer.param_groups[0]["lr"] = rate * share
+            optimizer.step()
+            optimizer.zero_grad()
+        return float(loss.detach())
+
+    def _save(self) -> None:
+        tensors = {f"model.{name}": weight for name, weight in self.model.named_parameters()}
+        names = {weight: name for name, weight in self.model.named_parameters()}
+        for optimizer in self.optimizers:
+            for weight, state in optimizer.state.items():
+                tensors |= {f"state.{names[weight]}.{key}": value for key, value in state.items()}
+        facts = {"step": self.step, "digest": self.config.digest(), "packer": self.packer.state}
+        snapshots.save_state(self.folder, facts, tensors)
+
+    def _restore(self, facts: Mapping[str, object], tensors: Mapping[str, Tensor]) -> None:
+        self.step = int(facts["step"])  # type: ignore[call-overload]
+        self.packer = _packer(self.config, self.tokenizer, self.step)
+        packed: Mapping[str, object] = facts["packer"]  # type: ignore[assignment]
+        self.packer.restore(packed["waiting"], packed["next"])  # type: ignore[arg-type]
+        with torch.no_grad():
+            for name, weight in self.model.named_parameters():
+                weight.copy_(tensors[f"model.{name}"])
+        owners = {id(weight): o for o in self.optimizers for group in o.param_groups for weight in group["params"]}
+        for name, weight in self.model.named_parameters():
+            prefix = f"state.{name}."
+            found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            owners[id(weight)].state[weight] = found
+
+
+def _architecture(config: PretrainConfig, tokenizer: Tokenizer) -> Olmo2Config:
+    return Olmo2Config(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=config.max_length,
+        rope_theta=config.rope_theta,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.token_to_id(EOS),
+        eos_token_id=tokenizer.token_to_id(EOS),
+        pad_token_id=tokenizer.token_to_id(PAD),
+        attn_implementation="sdpa",
+    )
+
+
+def _optimizers(model: Olmo2ForCausalLM, config: PretrainConfig) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the hidden matrices, AdamW for the embedding and the norms."""
+    hidden = {name for name, weight in model.named_parameters() if weight.dim() == 2 and "embed" not in name}
+    matrices = [weight for name, weight in model.named_parameters() if name in hidden]
+    others = [weight for name, weight in model.named_parameters() if name not in hidden]
+    adam = torch.optim.AdamW(others, lr=config.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    return Muon(matrices, lr=config.muon_rate), adam
+
+
+def _packer(config: PretrainConfig, tokenizer: Tokenizer, step: int) -> Packer:
+    """The documents of the phase that `step` lies in, from the first on."""
+    stream: corpus.Stream = "copy" if step < config.copy_steps else "main"
+    text = partial(corpus.document, config.world_seed, config.pretrain_seed, stream)
+    return Packer(text, tokenizer, tokenizer.token_to_id(EOS), config.rows, config.row_length)
+
+
+def _loss(model: Olmo2ForCausalLM, batch: Batch) -> Tensor:
+    """Mean cross-entropy over the targets; the head is applied only there."""
+    ids, documents, targets = (torch.from_numpy(a) for a in (batch.ids, batch.documents, batch.targets))
+    hidden = model.model(input_ids=ids, attention_mask=document_mask(documents), use_cache=False).last_hidden_state
+    wanted = targets >= 0
+    return F.cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
+
+
+def document_mask(documents: Tensor) -> Tensor:
+    """(rows, length) document numbers → (rows, 1, length, length), to be added to attention scores: 0 or −∞."""
+    length = documents.shape[1]
+    same = documents[:, :, None] == documents[:, None, :]
+    allowed = same & torch.ones(length, length, dtype=torch.bool).tril()
+    return torch.zeros(allowed.shape).masked_fill_(~allowed, torch.finfo(torch.float32).min)[:, None]

@@ -1,0 +1,55 @@
+"""What an engine can do. Two exist: `torch_engine.TorchEngine` on real weights and `toy.ToyEngine` without any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from amuro.types import Ask, Checkpoint, Generation, Model, Training
+
+Sequences = Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
+"""(ids of the prompt, ids of the answer with its end-of-text) for each training example."""
+
+OnStep = Callable[[int, int, float], None]
+"""Called after each optimiser step with (steps done, steps in all, loss of the step in nats a token)."""
+
+Decode = Callable[[Sequence[int]], str]
+"""Token ids → text, special tokens left out."""
+
+
+class Engine(Protocol):
+    """One live model at a time: a loaded checkpoint, as it is or tuned. Errors are `amuro.errors.AmuroError`s."""
+
+    semantics: Mapping[str, int]
+    """A number for each of "tune", "score" and "generate" that rises when results can change."""
+
+    def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
+        """Make `checkpoint` the live model. `folder` holds its weights; None where there are none."""
+
+    def reset(self) -> None:
+        """Go back from a tuned model to the loaded checkpoint's own weights."""
+
+    def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:
+        """Tune from the loaded checkpoint's own weights, whatever was tuned before; the result becomes live.
+
+        Hyper-parameters stand in `model.recipe`; `model.tune_seed` gives the order and the start of what is new.
+        """
+
+    def score(self, ask: Ask) -> list[tuple[float, ...]]:
+        """Summed natural-log probability of each option of each query, given prefix and context."""
+
+    def generate(self, ask: Ask, decode: Decode) -> list[Generation]:
+        """Greedy continuation of each query up to a stop string, end-of-text or `ask.max_new_tokens`."""
+
+    def weights_digest(self) -> str:
+        """Digest of the live tensors."""
+
+    def save(self, folder: Path) -> None:
+        """Write the live weights as an ordinary Hugging Face folder."""
+
+    def flops_per_token(self) -> float:
+        """Floating-point operations of one token's forward pass; a training step costs about three times that."""
+
+    def context_length(self) -> int:
+        """How many tokens the model can read at once."""

@@ -1,0 +1,111 @@
+"""The engine with weights: loads a checkpoint and hands it to the rooms beside it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from amuro.engine.finetune import finetune
+from amuro.engine.generate import generate
+from amuro.engine.load import live_tensors, load_network
+from amuro.engine.network import Network
+from amuro.engine.protocol import Decode, OnStep, Sequences
+from amuro.engine.score import score
+from amuro.errors import AmuroError, WeightsError
+from amuro.identity import digest
+from amuro.types import Ask, Checkpoint, Generation, Model, Training
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+class TorchEngine:
+    """An `Engine` on transformers models. One checkpoint is live; its own weights are kept beside it in memory."""
+
+    semantics: Mapping[str, int] = {"tune": 1, "score": 1, "generate": 1}
+
+    def __init__(self, precision: str, device: str, threads: int) -> None:
+        """precision: float32, or bfloat16 by autocast. threads: of one operation on the CPU."""
+        if precision not in ("float32", "bfloat16"):
+            raise AmuroError(f"precision '{precision}' is not known", "say float32 or bfloat16")
+        torch.set_num_threads(threads)
+        self.precision = precision
+        self.device = device
+        self._network: Network | None = None
+        self._folder = Path()
+        self._base: Mapping[str, Tensor] = {}
+
+    def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
+        """Load the weights of `checkpoint` and check them against the files. Raises WeightsError."""
+        if folder is None:
+            raise WeightsError(f"{checkpoint.address} has no folder of weights", "use the toy engine for this series")
+        self._network, self._base = None, {}
+        network = load_network(folder, self.precision, self.device)
+        self._base = {name: tensor.clone() for name, tensor in live_tensors(network.model).items()}
+        self._network, self._folder = network, folder
+
+    def reset(self) -> None:
+        """Copy the loaded checkpoint's own weights back into the live model."""
+        live = live_tensors(self._live().model)
+        with torch.no_grad():
+            for name, tensor in self._base.items():
+                live[name].copy_(tensor)
+
+    def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:
+        """Tune from the loaded checkpoint's weights, fully or by adapters that are merged at the end."""
+        network = self._live()
+        self.reset()
+        if model.recipe is None or model.recipe.method == "full":
+            return finetune(network, sequences, model, learning_rate, on_step)
+        from amuro.engine.lora import add_adapters, merge_adapters  # peft takes seconds to import
+
+        adapted = add_adapters(network.model, model.tune_seed or 0)
+        try:
+            return finetune(network, sequences, model, learning_rate, on_step)
+        finally:
+            merge_adapters(adapted)
+
+    def score(self, ask: Ask) -> list[tuple[float, ...]]:
+        """See `engine.score`."""
+        return score(self._live(), ask)
+
+    def generate(self, ask: Ask, decode: Decode) -> list[Generation]:
+        """See `engine.generate`."""
+        return generate(self._live(), ask, decode)
+
+    def weights_digest(self) -> str:
+        """Digest of the live tensors: what `identity.tensor_digest` says of the folder that `save` writes."""
+        live = live_tensors(self._live().model)
+        return digest({name: digest(["F32", list(tensor.shape), _sha256(tensor)]) for name, tensor in live.items()})
+
+    def save(self, folder: Path) -> None:
+        """Write the live weights (safetensors, float32) with config and tokenizer files."""
+        self._live().model.save_pretrained(folder)
+        for name in _TOKENIZER_FILES:
+            if (self._folder / name).is_file():
+                shutil.copyfile(self._folder / name, folder / name)
+
+    def flops_per_token(self) -> float:
+        """2 × the parameters that a token is multiplied with: all matrices but the input embedding, and the head."""
+        model = self._live().model
+        matrices = {id(p): p.numel() for p in model.parameters() if p.ndim > 1}
+        matrices.pop(id(model.get_input_embeddings().weight), None)
+        matrices[id(model.get_output_embeddings().weight)] = model.get_output_embeddings().weight.numel()
+        return 2.0 * float(sum(matrices.values()))
+
+    def context_length(self) -> int:
+        """Most tokens that the model was made to read at once."""
+        return self._live().context_length
+
+    def _live(self) -> Network:
+        if self._network is None:
+            raise AmuroError("the engine holds no model", "call load first")
+        return self._network
+
+
+def _sha256(tensor: Tensor) -> str:
+    return sha256(tensor.cpu().contiguous().numpy().data).hexdigest()

@@ -1,0 +1,209 @@
+"""An engine without weights: dials in, plausible scores out. It walks a whole study in a second.
+
+Every draw is a hash of coordinates and example id, so the same cell always says the same. Nothing is learned: what
+the findings over a toy study should be is set by the dials.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from statistics import NormalDist
+
+from amuro.engine.protocol import Decode, OnStep, Sequences
+from amuro.errors import AmuroError
+from amuro.types import Ask, Cell, Checkpoint, Generation, Model, Query, Training
+
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Dials:
+    """What the toy's pre-training and tuning do. All shares lie in 0…1."""
+
+    onset: float = 6.0
+    """log10 of the training tokens at which half of the ability is there."""
+    steepness: float = 2.0
+    """Slope of the ability over log10 tokens, on the logit scale."""
+    shown: float = 0.1
+    """Share of the ability that a base model shows without tuning."""
+    shown_in: Mapping[str, float] | None = None
+    """The same for single tasks: {task: share}."""
+    gain: float = 0.9
+    """Share of the hidden ability that tuning on the same task brings out."""
+    transfer: float = 0.7
+    """Share of that gain which reaches splits other than the one tuned for (`test_ood`)."""
+    forgetting: float = 0.2
+    """Share of the shown ability in other tasks that tuning loses."""
+    format_effect: float = 0.2
+    """Share of the ability lost in a format that the model was not tuned in (`default` for a base)."""
+    label_bias: float = 1.0
+    """Log-odds by which a base model prefers the first option where it does not know."""
+    seed_noise: float = 0.1
+    """Standard deviation between runs, on the logit scale of the ability."""
+    shared_difficulty: float = 0.5
+    """Share of an item's difficulty that is the same for all models."""
+
+
+class ToyEngine:
+    """An `Engine` that hashes instead of computing."""
+
+    semantics: Mapping[str, int] = {"tune": 1, "score": 1, "generate": 1}
+
+    def __init__(self, dials: Dials | None = None) -> None:
+        self.dials = dials or Dials()
+        self._model: Model | None = None
+
+    def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
+        """Make `checkpoint` the live model; `folder` is not read."""
+        self._model = Model(checkpoint)
+
+    def reset(self) -> None:
+        """Back to the base."""
+        self._model = Model(self._live().checkpoint)
+
+    def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:
+        """Pretend to tune: a smooth loss curve of the length that the recipe asks for."""
+        if model.recipe is None:
+            raise AmuroError(f"{model.address} has no recipe", "only a model with a recipe can be tuned")
+        if model.checkpoint != self._live().checkpoint:
+            raise AmuroError(f"{model.address} does not start at {self._live().address}", "load its checkpoint first")
+        self._model = model
+        steps = model.recipe.epochs * math.ceil(len(sequences) / model.recipe.batch_size)
+        floor = 2.0 - 1.5 * ability(self.dials, model, model.recipe.tuned_on)
+        losses = tuple(floor + 3.0 * math.exp(-4 * step / steps) for step in range(steps))
+        for step, loss in enumerate(losses, start=1):
+            on_step(step, steps, loss)
+        answer_tokens = sum(len(answer) for _, answer in sequences) * model.recipe.epochs
+        tokens = answer_tokens + sum(len(prompt) for prompt, _ in sequences) * model.recipe.epochs
+        return Training(losses, steps, tokens, answer_tokens, seconds=0.0)
+
+    def score(self, ask: Ask) -> list[tuple[float, ...]]:
+        """Log probabilities: the right option wins in a share of the queries that the dials decide."""
+        model = self._asked(ask.cell)
+        skill = shown_skill(self.dials, model, ask.cell)
+        return [self._log_probabilities(query, model, ask.cell, skill) for query in ask.queries]
+
+    def generate(self, ask: Ask, decode: Decode) -> list[Generation]:
+        """The gold text where the toy knows it, else its words in wrong order or another query's gold."""
+        model = self._asked(ask.cell)
+        skill = shown_skill(self.dials, model, ask.cell)
+        return [self._text(ask, index, model, skill) for index in range(len(ask.queries))]
+
+    def weights_digest(self) -> str:
+        """Digest of what would decide the weights."""
+        model = self._live()
+        return blake2b(f"{model.address}|{model.learning_rate}".encode(), digest_size=32).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write the folder with a config that says whose weights are missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({"model_type": "toy", "model": self._live().address}))
+
+    def flops_per_token(self) -> float:
+        """Nothing is multiplied; 1, so that estimates stay ordered by tokens."""
+        return 1.0
+
+    def context_length(self) -> int:
+        """Long enough for any prompt of the tests."""
+        return 1 << 20
+
+    def _live(self) -> Model:
+        if self._model is None:
+            raise AmuroError("the toy engine holds no model", "call load first")
+        return self._model
+
+    def _asked(self, cell: Cell) -> Model:
+        """The live model. The toy is told whose cell it fills, so it can refuse what a real engine never notices."""
+        live = self._live()
+        if _coordinates(cell.model) != _coordinates(live):
+            raise AmuroError(f"the cell asks {cell.model.address}, live is {live.address}", "load and tune it first")
+        return live
+
+    def _log_probabilities(self, query: Query, model: Model, cell: Cell, skill: float) -> tuple[float, ...]:
+        where = (str(cell.eval_set), query.example_id)
+        if len(query.options) == 1:
+            nats = 6.0 - 4.0 * skill + 0.3 * _draw("text", *where)
+            return (-nats * len(query.options[0]),)
+        bias = self.dials.label_bias if model.recipe is None else 0.0
+        known = _knows(self.dials, model, where, skill)
+        scores = [_draw(model.address, cell.format, *where, str(index)) for index in range(len(query.options))]
+        scores[0] += bias
+        if known:
+            scores[query.gold] = max(scores) + abs(_draw("margin", *where)) + 0.1
+        total = math.log(sum(map(math.exp, scores)))
+        return tuple(
+            score - total - 0.5 * (len(option) - 1) - 2.0 * (1 - skill)
+            for score, option in zip(scores, query.options, strict=True)
+        )
+
+    def _text(self, ask: Ask, index: int, model: Model, skill: float) -> Generation:
+        where = (str(ask.cell.eval_set), ask.queries[index].example_id)
+        gold = ask.golds[index].split()
+        if _knows(self.dials, model, where, skill):
+            words = gold
+        elif _uniform(model.address, *where) < 0.5:
+            words = gold[len(gold) // 2 :] + gold[: len(gold) // 2]
+        else:
+            words = ask.golds[(index + 1) % len(ask.golds)].split()
+        stopped = model.recipe is not None or _uniform("stop", model.address, *where) < 0.2 + 0.6 * skill
+        if not stopped:
+            words = (words + gold * ask.max_new_tokens)[: ask.max_new_tokens]
+        words = words[: ask.max_new_tokens]
+        return Generation(" ".join(words), stopped, len(words))
+
+
+def ability(dials: Dials, model: Model, task: str) -> float:
+    """What pre-training built for `task`, shown or not: a logistic curve over log10 tokens with the run's noise."""
+    tokens = model.checkpoint.tokens if model.checkpoint.tokens is not None else model.checkpoint.step
+    if tokens <= 0:
+        return 0.0
+    recipe = model.recipe.name if model.recipe else "none"
+    noise = dials.seed_noise * _draw("run", model.checkpoint.address, recipe, str(model.tune_seed), task)
+    return 1 / (1 + math.exp(-dials.steepness * (math.log10(tokens) - dials.onset) - noise))
+
+
+def shown_skill(dials: Dials, model: Model, cell: Cell) -> float:
+    """The share of the queries of `cell` that `model` answers by knowing, in 0…1."""
+    task = cell.eval_set.task
+    able = ability(dials, model, task)
+    shown = able * (dials.shown_in or {}).get(task, dials.shown)
+    if model.recipe is not None:
+        shown = _tuned(dials, model, cell, able, shown)
+    trained_format = model.recipe.format if model.recipe else "default"
+    return shown if cell.format == trained_format else shown * (1 - dials.format_effect)
+
+
+def _tuned(dials: Dials, model: Model, cell: Cell, able: float, shown: float) -> float:
+    assert model.recipe is not None
+    if cell.eval_set.task not in {task for task, _ in model.recipe.mixture}:
+        return shown * (1 - dials.forgetting)
+    reach = dials.transfer if cell.eval_set.split.endswith("ood") else 1.0
+    return shown + reach * dials.gain * (able - shown)
+
+
+def _coordinates(model: Model) -> tuple[object, ...]:
+    """The rate is left out: a cell may still name the rule where the live model has the rate that it chose."""
+    return model.checkpoint, model.recipe, model.tune_seed
+
+
+def _knows(dials: Dials, model: Model, where: tuple[str, ...], skill: float) -> bool:
+    """Whether the item is easier than the skill; difficulty is partly the item's own, partly of this model."""
+    own, shared = math.sqrt(1 - dials.shared_difficulty), math.sqrt(dials.shared_difficulty)
+    difficulty = shared * _draw("item", *where) + own * _draw("item", model.address, *where)
+    return _NORMAL.cdf(difficulty) < skill
+
+
+def _uniform(*parts: str) -> float:
+    """A number in (0, 1) that depends on nothing but the parts."""
+    digest = blake2b("\x1f".join(parts).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") + 0.5) / 2.0**64
+
+
+def _draw(*parts: str) -> float:
+    """A standard normal number that depends on nothing but the parts."""
+    return _NORMAL.inv_cdf(min(max(_uniform(*parts), 1e-12), 1 - 1e-12))

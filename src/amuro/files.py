@@ -1,0 +1,166 @@
+"""Rows from files, strictly: whatever cannot be read whole stops with the file, the line and the reason.
+
+A folder holds one file a split (`train.jsonl`, `test.csv`, `dev.parquet`) or one folder a split as
+`Dataset.save_to_disk` leaves it. A single file is one set: its split is called `all`, so that train and test
+never silently share rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from amuro.errors import DataError
+
+Row = dict[str, Any]
+
+
+def read(path: str, split: str) -> list[Row]:
+    """The rows of a split of `path` (`~` and `$VARIABLE` are filled in). Raises DataError: file, line and reason."""
+    place = Path(os.path.expandvars(path)).expanduser()
+    if not place.exists():
+        raise DataError(f"file:{path} does not exist", f"looked for {place.absolute()}")
+    found = _in_folder(place, split) if place.is_dir() else _single(place, split)
+    rows = _reader(found)(found)
+    _refuse_double_ids(found, rows)
+    return rows
+
+
+def _single(path: Path, split: str) -> Path:
+    if split != "all":
+        raise DataError(
+            f"{path} is one file, and split '{split}' was asked of it",
+            f"call it all or a part such as all[:500], or name a folder that holds {split}{path.suffix}",
+        )
+    return path
+
+
+def _in_folder(folder: Path, split: str) -> Path:
+    if (folder / "state.json").is_file():
+        return _single(folder, split)
+    found = [place for place in (folder / f"{split}{suffix}" for suffix in ("", *_READERS)) if place.exists()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"{folder} holds split '{split}' as {' and as '.join(p.name for p in found)}", "keep one")
+    held = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
+    raise DataError(f"{folder} has no split '{split}'", f"it holds {held}")
+
+
+def _reader(path: Path) -> Callable[[Path], list[Row]]:
+    if path.is_dir():
+        return _saved
+    if path.suffix not in _READERS:
+        raise DataError(f"{path} is no {', '.join(_READERS)} file", "convert it to one of them")
+    return _READERS[path.suffix]
+
+
+def _jsonl(path: Path) -> list[Row]:
+    """One object a line. Only a line feed ends a line: U+2028 and the like may stand inside a string."""
+    lines = path.read_bytes().split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    return [_json_row(path, number, line) for number, line in enumerate(lines, 1)]
+
+
+def _json_row(path: Path, number: int, line: bytes) -> Row:
+    try:
+        row = json.loads(line.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as bad:
+        raise DataError(f"{path}, line {number} is not UTF-8 (byte {bad.start})", "save the file as UTF-8") from bad
+    except (ValueError, RecursionError) as bad:
+        reason = "is blank" if not line.strip() else f"is no whole JSON object: {bad}"
+        raise DataError(f"{path}, line {number} {reason}", "a file that was cut off while written ends so") from bad
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, line {number} is no object but {type(row).__name__}", 'write {"field": value, …}')
+    return row
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError(f"a key stands twice among {[key for key, _ in pairs]}")
+    return row
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _csv(path: Path) -> list[Row]:
+    """A header line, then rows of the same number of cells; every value is text."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as bad:
+        line = bad.object[: bad.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {line} is not UTF-8 (byte {bad.start})", "save the file as UTF-8") from bad
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        return list(_csv_rows(path, reader))
+    except csv.Error as bad:
+        raise DataError(f"{path}, line {reader.line_num}: {bad}", "a quoted cell may never have been closed") from bad
+
+
+def _csv_rows(path: Path, reader: Any) -> Iterable[Row]:
+    header: list[str] = next(reader, [])
+    if len(set(header)) < len(header) or not all(header):
+        raise DataError(f"{path} has the header {header}", "every column needs a name of its own")
+    for cells in reader:
+        if len(cells) != len(header):
+            raise DataError(
+                f"{path}, line {reader.line_num} has {len(cells)} cells where the header has {len(header)}",
+                "quote cells that hold a comma or a line break",
+            )
+        yield dict(zip(header, cells, strict=True))
+
+
+def _parquet(path: Path) -> list[Row]:
+    import polars as pl
+
+    try:
+        return pl.read_parquet(path, glob=False).to_dicts()
+    except (pl.exceptions.PolarsError, OSError) as bad:
+        raise DataError(
+            f"{path} cannot be read as Parquet: {_first_line(bad)}", "it may be cut off; copy it again"
+        ) from bad
+
+
+def _saved(folder: Path) -> list[Row]:
+    """A data set as `Dataset.save_to_disk` leaves it: Arrow streams, named in order in `state.json`."""
+    import pyarrow as pa
+
+    try:
+        state = json.loads((folder / "state.json").read_bytes())
+        tables = [_arrow(folder / part["filename"]) for part in state["_data_files"]]
+        return list(pa.concat_tables(tables).to_pylist()) if tables else []
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as bad:
+        raise DataError(
+            f"{folder} cannot be read as a saved data set: {_first_line(bad)}", "copy it again, with its state.json"
+        ) from bad
+
+
+def _arrow(path: Path) -> Any:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_stream(source).read_all()
+
+
+_READERS = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
+
+
+def _refuse_double_ids(path: Path, rows: list[Row]) -> None:
+    seen: dict[Any, int] = {}
+    for number, row in enumerate(rows, 1):
+        if "id" in row and seen.setdefault(str(row["id"]), number) != number:
+            first = seen[str(row["id"])]
+            raise DataError(f"{path}, rows {first} and {number} have the id {row['id']!r}", "make the ids unique")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,16 @@
+"""The bare layout: the values under one word, the answer under another, and nothing that says what is asked."""
+
+from amuro import wording
+from amuro.types import Example, Format, Task
+
+
+def render(task: Task, example: Example) -> str:
+    """`input:` with the values of all fields, then `output:`. Values stay parted: what differs is the wording alone."""
+    own = wording.override("input_output", task, example)
+    if own is not None:
+        return own
+    values = wording.join(task, wording.values(task, example))
+    return wording.join(task, [f"{wording.cased_like(task, 'input')}: {values}", wording.cased_like(task, "output:")])
+
+
+FORMAT = Format("input_output", "values after 'input:', the answer after 'output:'", render)

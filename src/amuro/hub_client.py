@@ -1,0 +1,207 @@
+"""The door to model repositories on the hub, through the hub's own client. Every failure is one sentence with a cure.
+
+The client reads HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE. Files lie in its cache, which other tools share.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from amuro.errors import HubError, WeightsError
+from amuro.revisions import label, match
+from amuro.weights import PICKLED, weight_files
+
+FILES = (
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+)
+"""What is fetched of a repository: weights without code, configuration, tokenizer."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_log = logging.getLogger("amuro")
+
+
+class UnreachableError(HubError):
+    """The hub gave no answer, or the client was told to stay offline. What is in the cache can still be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A revision as the hub knows it: `repository` is its name today, `files` maps each file to its sha256 if known."""
+
+    repository: str
+    revision: str
+    commit: str
+    files: dict[str, str | None]
+
+
+def revisions(repository: str) -> dict[str, str]:
+    """Branches and tags of a repository → commit. Raises HubError."""
+    from huggingface_hub import HfApi
+
+    with _in_one_sentence(repository):
+        refs = HfApi().list_repo_refs(repository)
+    return {ref.name: ref.target_commit for ref in (*refs.branches, *refs.tags)}
+
+
+def find(repository: str, revision: str) -> Found:
+    """What the hub says of a revision; a token count left out of its name is filled in, a moved repository followed.
+
+    Raises HubError: no such repository or revision (with the nearest names), gated, unreachable.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    with _in_one_sentence(repository, revision):
+        try:
+            info = HfApi().model_info(repository, revision=revision, files_metadata=True)
+        except RevisionNotFoundError as error:
+            if _COMMIT.fullmatch(revision):
+                cure = "delete it from the lock file, and today's commit is written there"
+                raise HubError(f"{repository} no longer has the locked commit {revision}", cure) from error
+            revision = match(revision, revisions(repository), where=repository)
+            info = HfApi().model_info(repository, revision=revision, files_metadata=True)
+    if info.id != repository:
+        _log.warning("%s has moved: the hub serves it as %s", repository, info.id)
+    files = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or ()}
+    return Found(info.id, revision, str(info.sha), files)
+
+
+def fetch(repository: str, revision: str, commit: str | None = None) -> Path:
+    """The folder of a revision in the client's cache, whole. With `commit`, exactly that one, and no network if cached.
+
+    A broken connection is taken up again where it broke; what was fetched as a whole stays for the next call.
+    Raises HubError as `find` does, WeightsError where the revision holds no safetensors.
+    """
+    if commit and (folder := cached(repository, commit)):
+        return folder
+    try:
+        found = find(repository, commit or revision)
+        _refuse_pickled(found)
+        return _download(repository, commit or found.revision)
+    except UnreachableError as error:
+        name = _cached_name(repository, revision)
+        if not commit and name and (folder := cached(repository, name)):
+            _log.warning("%s; reading %s@%s from the cache", error.message, repository, name)
+            return folder
+        raise
+
+
+def cached(repository: str, revision: str) -> Path | None:
+    """The folder of a revision (or commit) that is whole in the cache; None where it is not. Asks no network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(repository, revision=revision, allow_patterns=list(FILES), local_files_only=True)
+        weight_files(Path(found))
+    except (LocalEntryNotFoundError, WeightsError):
+        return None
+    return Path(found)
+
+
+def weights_sha256(repository: str, revision: str, commit: str | None = None) -> tuple[str, ...] | None:
+    """The sha256 of each weights file, from the hub's records or else from the names in the cache; None if unknown.
+
+    Raises HubError as `find` does, except that an unreachable hub is no error.
+    """
+    try:
+        files = find(repository, commit or revision).files
+        known = [sha for name, sha in files.items() if name.endswith(".safetensors") and "/" not in name]
+    except UnreachableError:
+        name = commit or _cached_name(repository, revision)
+        folder = cached(repository, name) if name else None
+        known = [path.resolve().name for path in weight_files(folder)] if folder else []
+    whole = [sha for sha in known if sha and _SHA256.fullmatch(sha)]
+    return tuple(sorted(whole)) if whole and len(whole) == len(known) else None
+
+
+def _download(repository: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    with _in_one_sentence(repository, revision):
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
+
+
+def _refuse_pickled(found: Found) -> None:
+    if any(name.endswith(".safetensors") and "/" not in name for name in found.files):
+        return
+    pickled = [name for name in found.files if name.endswith(PICKLED)]
+    what = (
+        f"only {pickled[0]}, which could run code when read"
+        if pickled
+        else f"only {', '.join(sorted(found.files)[:8])}"
+    )
+    cure = 'choose a revision with safetensors, or convert it and study the folder (kind = "folder")'
+    raise WeightsError(f"{found.repository}@{found.revision} has no model.safetensors: {what}", cure)
+
+
+def _cached_name(repository: str, revision: str) -> str | None:
+    """The name under which the cache knows a revision: the same, or the one with the same label."""
+    from huggingface_hub import constants
+
+    refs = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs"
+    names = sorted(str(path.relative_to(refs)) for path in refs.rglob("*") if path.is_file())
+    same = [name for name in names if name == revision] or [name for name in names if label(name) == label(revision)]
+    return same[0] if len(same) == 1 else None
+
+
+@contextmanager
+def _in_one_sentence(repository: str, revision: str = "") -> Iterator[None]:
+    """Turns what the client raises into HubError."""
+    from huggingface_hub import constants, errors
+
+    what = f"{repository}@{revision}" if revision else repository
+    here = constants.ENDPOINT
+    # The error base of the HTTP library that this client stands on (httpx or its successor).
+    transport: type[Exception] = errors.HfHubHTTPError.__bases__[0]
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        cure = f"accept its terms at {here}/{repository}, then call `hf auth login` or set HF_TOKEN"
+        raise HubError(f"{repository} is gated, and the hub did not let this account in", cure) from error
+    except errors.RepositoryNotFoundError as error:
+        cure = "check the spelling ORG/NAME; if it is private, call `hf auth login` or set HF_TOKEN"
+        raise HubError(f"{here} shows no model {repository}", cure) from error
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
+        raise _unreachable(what, repository, revision, error) from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        if status >= 500:
+            raise UnreachableError(f"{here} answered {status} for {what}", "wait a little, then call again") from error
+        raise HubError(f"{here} answered {status} for {what}", "see its page in a browser") from error
+    except (transport, ConnectionError, TimeoutError) as error:
+        raise _unreachable(what, repository, revision, error) from error
+    except OSError as error:
+        raise HubError(f"{what} could not be fetched: {_first_line(error)}", _again(repository, revision)) from error
+
+
+def _unreachable(what: str, repository: str, revision: str, error: Exception) -> UnreachableError:
+    from huggingface_hub import constants
+
+    broken = f"the connection to {constants.ENDPOINT} failed ({type(error).__name__})"
+    state = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else broken
+    missing = f"{state}, and {what} is not whole in {constants.HF_HUB_CACHE}"
+    return UnreachableError(missing, _again(repository, revision))
+
+
+def _again(repository: str, revision: str) -> str:
+    at = f" --revision {revision}" if revision else ""
+    return f"fetch it where there is a network: hf download {repository}{at} (HF_HOME says where its cache lies)"
+
+
+def _first_line(error: OSError) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

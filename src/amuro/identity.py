@@ -1,0 +1,143 @@
+"""Digests: of plain data by its canonical JSON, of weights by their bytes, without torch.
+
+A tensor digest covers name, dtype, shape and bytes of every tensor. How the tensors are spread over files, the files'
+names, and metadata do not enter (the library writes metadata in changing order, so a file's own hash would not do).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amuro.errors import WeightsError
+from amuro.safetensors_header import Entry, read_header
+from amuro.weights import weight_files
+
+_CHUNK = 8 << 20
+_PIECES, _PIECE = 64, 4096
+_SETTLED_NS = 2_000_000_000
+"""A file changed within two seconds of its hashing could change again without a new time stamp."""
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON text of plain data: keys sorted, strings in NFC, -0.0 as 0.0, no blanks, ASCII.
+
+    Whole numbers and floats stay apart (1 is not 1.0). Raises TypeError on anything that is no plain data (sets,
+    numpy scalars, paths), ValueError on NaN, infinity, or two keys that are equal in NFC.
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical JSON, 64 hexadecimal digits. Errors as in `canonical`."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def tensor_digests(folder: Path) -> dict[str, str]:
+    """Name → digest of (dtype, shape, bytes) for every tensor of a checkpoint folder, streamed.
+
+    Raises WeightsError where the folder has no weights, a file is unsound, or a name stands in two files.
+    """
+    digests: dict[str, str] = {}
+    for path in weight_files(folder):
+        for entry in read_header(path):
+            if entry.name in digests:
+                raise WeightsError(f"{folder} holds tensor '{entry.name}' in two files", "save the checkpoint again")
+            digests[entry.name] = digest([entry.dtype, entry.shape, _sha256(path, entry)])
+    return digests
+
+
+def tensor_digest(folder: Path, memo: Path | None = None) -> str:
+    """The digest of all weights of a checkpoint folder, independent of sharding.
+
+    `memo` names a JSON file that remembers digests by size, mtime_ns and inode of the files; it only saves time.
+    """
+    known = _read_memo(memo)
+    stamp = _stamp(folder)
+    remembered = known.get(str(folder.resolve()))
+    if remembered and remembered.get("stamp") == stamp:
+        return str(remembered["digest"])
+    found = digest(tensor_digests(folder))
+    newest = max(mtime for _, mtime, _ in stamp)
+    if memo and time.time_ns() - newest > _SETTLED_NS and _stamp(folder) == stamp:
+        _write_memo(memo, {**_read_memo(memo), str(folder.resolve()): {"stamp": stamp, "digest": found}})
+    return found
+
+
+def sample_digest(folder: Path) -> str:
+    """A digest of the headers and of 64 short pieces of each weights file: cheap, and different for other weights
+    in all but contrived cases. It names weights in addresses; keys stand on `tensor_digest`.
+    """
+    return digest([_sample(path) for path in weight_files(folder)])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        pairs = {_text(key): _plain(item) for key, item in value.items()}
+        if len(pairs) < len(value):
+            raise ValueError(f"two keys are equal in NFC: {sorted(value)}")
+        return pairs
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if type(value) is float:
+        return value + 0.0  # -0.0 + 0.0 is 0.0
+    if value is None or type(value) in (bool, int):
+        return value
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(f"{value!r} ({type(value).__name__}) is no plain data")
+    return unicodedata.normalize("NFC", value)
+
+
+def _sha256(path: Path, entry: Entry) -> str:
+    state = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(entry.start)
+        left = entry.length
+        while left and (chunk := file.read(min(left, _CHUNK))):
+            state.update(chunk)
+            left -= len(chunk)
+    if left:
+        raise WeightsError(f"{path} became shorter while it was read", "wait until it is written, then try again")
+    return state.hexdigest()
+
+
+def _sample(path: Path) -> list[str]:
+    entries = read_header(path)
+    header = digest([[entry.name, entry.dtype, entry.shape] for entry in entries])
+    state = hashlib.sha256()
+    begin, end = (entries[0].start, entries[-1].start + entries[-1].length) if entries else (0, 0)
+    with path.open("rb") as file:
+        for i in range(_PIECES):
+            file.seek(begin + (end - begin) * i // _PIECES)
+            state.update(file.read(min(_PIECE, (end - begin) // _PIECES + 1)))
+    return [header, state.hexdigest()]
+
+
+def _stamp(folder: Path) -> list[list[int]]:
+    stats = [path.stat() for path in weight_files(folder)]
+    return [[stat.st_size, stat.st_mtime_ns, stat.st_ino] for stat in stats]
+
+
+def _read_memo(memo: Path | None) -> dict[str, Any]:
+    try:
+        known = json.loads(memo.read_bytes()) if memo else {}
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _write_memo(memo: Path, known: Mapping[str, Any]) -> None:
+    draft = memo.with_name(f"{memo.name}.{os.getpid()}")
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    draft.write_bytes(canonical(known))
+    draft.replace(memo)

@@ -1,0 +1,17 @@
+"""Share of examples whose likeliest whole answer is the right one."""
+
+import polars as pl
+
+from amuro.metric import Context, Metric, chosen
+
+
+def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    """1 where the option of the highest summed log-probability is the gold text, else 0.
+
+    Options are compared as text, since a row may hold the same words twice. Not normalised for length; end-of-text
+    is not scored.
+    """
+    return (chosen(predictions) == predictions["gold"]).cast(pl.Float64)
+
+
+METRIC = Metric("accuracy", "the likeliest whole answer is the right one", ("label", "choice"), True, rows)

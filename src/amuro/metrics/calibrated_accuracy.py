@@ -1,0 +1,29 @@
+"""Accuracy after each label's general likelihood is taken off.
+
+A base model often prefers one label word whatever is asked. Zhao et al. (2021, arXiv:2102.09690) divide by the
+probabilities of content-free prompts; here the mean log-probability over unlabelled dev prompts stands in their place.
+"""
+
+import polars as pl
+
+from amuro.errors import DataError
+from amuro.metric import Context, Metric, chosen
+
+
+def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    """1 where the label of the highest log-probability less `context.prior` is the gold one, else 0.
+
+    Raises DataError without a prior for each label.
+    """
+    if len(context.prior) != len(context.task.labels):
+        raise DataError(
+            f"calibrated accuracy of task '{context.task.name}' has {len(context.prior)} priors for "
+            f"{len(context.task.labels)} labels",
+            "fill the dev cell of the same model, format and number of shots first",
+        )
+    return (chosen(predictions, context.prior) == predictions["gold"]).cast(pl.Float64)
+
+
+METRIC = Metric(
+    "calibrated_accuracy", "accuracy with each label's mean log-probability on dev taken off", ("label",), True, rows
+)

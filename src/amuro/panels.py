@@ -1,0 +1,262 @@
+"""From tidy rows to arrays: which cells may be compared, example by example.
+
+A *panel* is one evaluation set: readings (cell × metric) × examples. A *ladder* is one way of tuning followed over the
+checkpoints of one series, beside the base models asked the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from amuro.analysis import Evidence
+from amuro.stats.clustered import Floats, Ints, clustered_means
+from amuro.stats.estimate import Estimate
+from amuro.stats.runs import RunNoise, run_noise
+from amuro.types import EvidenceState
+
+MIN_CLUSTERS = 50
+"""A set on which a claim rests has at least this many clusters."""
+MIN_CHECKPOINTS = 4
+"""Trained checkpoints that a trend needs."""
+CONSTANT = 0.95
+"""Share of one prediction from which a model counts as a constant predictor."""
+TUNING = ("series", "tuned_on", "recipe", "method", "tune_format")
+"""What names one way of tuning."""
+ASKED = ("shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit")
+"""How a cell was asked, besides its format: compared cells must agree in all of these."""
+COORDINATES = (*TUNING, "checkpoint", "step", "tokens", "tune_seed", "learning_rate", "role", "format", *ASKED, "cell")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All readings of one evaluation set, over the examples that they share."""
+
+    task: str
+    split: str
+    readings: pl.DataFrame
+    """One row a cell and metric, with the coordinates of the cell."""
+    values: Floats
+    """(readings, examples)"""
+    clusters: Ints
+    """(examples,) codes from 0."""
+    dropped: int
+    """Examples left out because some reading lacks them."""
+
+    def where(self, *conditions: pl.Expr) -> Panel:
+        """The readings that meet all conditions."""
+        kept = self.readings.with_row_index("_row").filter(*conditions)
+        return replace(self, readings=kept.drop("_row"), values=self.values[kept["_row"].to_numpy()])
+
+    @property
+    def groups(self) -> int:
+        return int(self.clusters.max()) + 1 if len(self.clusters) else 0
+
+
+def _codes(column: pl.Series) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(row where each distinct value first appears, code of each row)."""
+    physical = column.cast(pl.Categorical).to_physical().to_numpy()
+    _, first, codes = np.unique(physical, return_index=True, return_inverse=True)
+    return first, codes
+
+
+def panel(items: pl.DataFrame, task: str, split: str) -> Panel | None:
+    """The panel of one evaluation set; None where it has no rows."""
+    rows = items.filter((pl.col("task") == task) & (pl.col("split") == split))
+    if rows.is_empty():
+        return None
+    _, cell = _codes(rows["cell"])
+    _, metric = _codes(rows["metric"])
+    _, first_reading, reading = np.unique(cell * 64 + metric, return_index=True, return_inverse=True)
+    first_example, example = _codes(rows["example_id"])
+    values = np.full((len(first_reading), len(first_example)), np.nan)
+    values[reading, example] = rows["value"].cast(pl.Float64).to_numpy()
+    _, cluster = _codes(rows["cluster"][first_example])
+    shared = ~np.isnan(values).any(axis=0)
+    _, clusters = np.unique(cluster[shared], return_inverse=True)
+    readings = rows[first_reading].select(*COORDINATES, "metric")
+    return Panel(task, split, readings, values[:, shared], clusters.astype(np.int64), int((~shared).sum()))
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One way of tuning over the checkpoints of one series, on one evaluation set, beside the base models."""
+
+    series: str
+    tuned_on: str
+    recipe: str
+    method: str
+    tune_format: str
+    task: str
+    split: str
+    metric: str
+    format: str
+    source: Panel
+    """Every reading of the evaluation set, of these models and others."""
+    steps: Ints
+    """(T,) ascending; only checkpoints with both a base and a tuned cell."""
+    tokens: Floats
+    """(T,) training tokens; the step where tokens are unknown."""
+    base: Floats
+    """(T, n)"""
+    runs: tuple[Floats, ...]
+    """T arrays (tuning seeds, n)."""
+    cells: tuple[str, ...]
+    latest_tuned: tuple[str, ...]
+    """The tuned cells of the latest checkpoint."""
+    mixed: str
+    """What differs between cells that should agree; empty where nothing does."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}/{self.split}"
+
+    @property
+    def clusters(self) -> Ints:
+        return self.source.clusters
+
+    @property
+    def tuned(self) -> Floats:
+        """(T, n): mean over tuning seeds."""
+        return np.array([runs.mean(axis=0) for runs in self.runs])
+
+    @property
+    def seeds(self) -> Ints:
+        """(T,) number of tuning seeds."""
+        return np.array([len(runs) for runs in self.runs])
+
+    @property
+    def rungs(self) -> Ints:
+        """Indices of the checkpoints that have been trained at all: those with a logarithm of tokens."""
+        return np.flatnonzero(self.tokens > 0)
+
+    @property
+    def sign(self) -> float:
+        """+1 where a higher score is better, −1 for bits per byte."""
+        return -1.0 if self.metric == "bits_per_byte" else 1.0
+
+    @property
+    def replicated(self) -> list[int]:
+        """Indices of trained checkpoints with several tuning seeds (of all, if no token count is known)."""
+        places = self.rungs if len(self.rungs) else np.arange(len(self.steps))
+        return [int(t) for t in places if len(self.runs[t]) > 1]
+
+    @property
+    def noise(self) -> RunNoise | None:
+        """Variance between tuning seeds, pooled over the replicated checkpoints."""
+        return run_noise([self.runs[t].mean(axis=1) for t in self.replicated])
+
+    def at(self, index: int) -> Floats:
+        """Weights (T,) that read one checkpoint; a negative index counts from the last."""
+        return np.eye(len(self.steps))[index]
+
+    def contrast(self, tuned: ArrayLike, base: ArrayLike) -> Estimate:
+        """Σ_t tuned_t · (tuned mean)_t + base_t · (base mean)_t, with the noise of clusters and of tuning runs."""
+        weights = np.asarray(tuned, dtype=float)
+        means = clustered_means(np.concatenate([self.tuned, self.base]), self.clusters)
+        runs = self.noise.part(weights, self.seeds) if self.noise else None
+        return means.contrast(np.concatenate([weights, np.asarray(base, dtype=float)]), runs)
+
+    def under(self, metric: str) -> Ladder | None:
+        """The same models and examples under another metric; None where it was not measured."""
+        return ladder(self.source, tuple(getattr(self, name) for name in TUNING), metric)
+
+
+def _preferred_format(tuned: Panel, base: Panel, tune_format: str) -> str | None:
+    """The format that was tuned, if it was asked; else the first that both were asked in."""
+    shared = sorted(set(tuned.readings["format"]) & set(base.readings["format"]))
+    return tune_format if tune_format in shared else next(iter(shared), None)
+
+
+def _fewest_shots(source: Panel) -> Panel:
+    """Zero-shot is primary: the readings with the fewest shots, of the first draw of shots."""
+    fewest = source.where(pl.col("shots") == source.readings["shots"].min())
+    return fewest.where(pl.col("shot_seed") == fewest.readings["shot_seed"].min())
+
+
+def _differences(readings: pl.DataFrame) -> str:
+    differing = [name for name in ASKED if readings[name].n_unique() > 1]
+    if readings.select("tuned_on", "step", "tune_seed").is_duplicated().any():
+        differing.append("learning_rate")
+    return f"Compared cells differ in {', '.join(differing)}." if differing else ""
+
+
+def ladder(source: Panel, tuning: Sequence[str], metric: str) -> Ladder | None:
+    """Pair the cells of one way of tuning with the base cells, at equal format and fewest shots."""
+    of_metric = source.where(pl.col("metric") == metric, pl.col("series") == tuning[0])
+    tuned = of_metric.where(*(pl.col(name) == value for name, value in zip(TUNING, tuning, strict=True)))
+    base = of_metric.where(pl.col("tuned_on") == "none")
+    wording = _preferred_format(tuned, base, tuning[-1])
+    if wording is None:
+        return None
+    tuned, base = (_fewest_shots(side.where(pl.col("format") == wording)) for side in (tuned, base))
+    bases = dict(zip(base.readings["step"], base.values, strict=True))
+    steps = sorted(set(bases) & set(tuned.readings["step"]))
+    if not steps:
+        return None
+    used = pl.concat([tuned.readings, base.readings]).filter(pl.col("step").is_in(steps))
+    tokens = dict(zip(used["step"], used["tokens"].fill_null(used["step"]), strict=True))
+    return Ladder(
+        *tuning,
+        task=source.task,
+        split=source.split,
+        metric=metric,
+        format=wording,
+        source=source,
+        steps=np.array(steps),
+        tokens=np.array([tokens[step] for step in steps], dtype=float),
+        base=np.array([bases[step] for step in steps]),
+        runs=tuple(tuned.values[(tuned.readings["step"] == step).to_numpy()] for step in steps),
+        cells=tuple(used["cell"].unique(maintain_order=True)),
+        latest_tuned=tuple(tuned.readings.filter(pl.col("step") == steps[-1])["cell"]),
+        mixed=_differences(used),
+    )
+
+
+def ladders(evidence: Evidence, roles: Sequence[str]) -> Iterator[Ladder]:
+    """Every way of tuning × evaluation set that stands to it in one of `roles`, under the task's own metric."""
+    asked = evidence.scores.filter(pl.col("role").is_in(roles) & (pl.col("tuned_on") != "none"))
+    for task, split in sorted(set(asked.select("task", "split").iter_rows())):
+        source = panel(evidence.items, task, split)
+        of_set = asked.filter((pl.col("task") == task) & (pl.col("split") == split))
+        for tuning in sorted(set(of_set.select(TUNING).iter_rows())):
+            found = ladder(source, tuning, evidence.tasks[task].metric) if source else None
+            if found is not None:
+                yield found
+
+
+def missing(evidence: Evidence, task: str, split: str) -> int:
+    """How many planned cells on one evaluation set are not done."""
+    asked = evidence.planned.filter(pl.col("cell").str.contains(f"|{task}/{split}|", literal=True))
+    return asked.filter(~pl.col("done")).height
+
+
+def constant(evidence: Evidence, cells: Sequence[str], metric: str) -> list[str]:
+    """Those of `cells` in which one prediction has at least 95 % of the rows."""
+    standing = evidence.scores.filter(pl.col("cell").is_in(cells) & (pl.col("metric") == metric))
+    return standing.filter(pl.col("top_share") >= CONSTANT)["cell"].to_list()
+
+
+def state(evidence: Evidence, found: Ladder) -> tuple[EvidenceState, str]:
+    """Evidence state of a comparison at one checkpoint, and the reason in words."""
+    standing = evidence.scores.filter(pl.col("cell").is_in(found.cells) & (pl.col("metric") == found.metric))
+    if found.mixed:
+        return "mixed", found.mixed
+    if (standing["majority"] == 1).any():
+        return "degenerate", f"Every row of {found.name} has the same right answer."
+    if found.source.groups < MIN_CLUSTERS:
+        return "insufficient", f"{found.source.groups} clusters of examples; a claim needs {MIN_CLUSTERS}."
+    return "measured", ""
+
+
+def trend_state(evidence: Evidence, found: Ladder) -> tuple[EvidenceState, str]:
+    """Evidence state of a trend over checkpoints: it needs checkpoints, and seeds at two of them."""
+    if len(found.rungs) < MIN_CHECKPOINTS:
+        return "insufficient", f"{len(found.rungs)} trained checkpoints; a trend needs {MIN_CHECKPOINTS}."
+    if len(found.replicated) < 2:
+        return "insufficient", "A trend needs several tuning seeds at two checkpoints or more."
+    return state(evidence, found)

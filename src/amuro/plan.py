@@ -1,0 +1,231 @@
+"""Study → every model to make and every cell to fill. Pure: no weights, no rows, no network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from amuro import catalog, prompts
+from amuro.errors import StudyError
+from amuro.identity import digest
+from amuro.study import ROLES, Evaluate, Series, Study, Tune, eval_set
+from amuro.types import Cell, Checkpoint, EvalSet, Model, Recipe, Task
+
+SEMANTICS = {"prompt": 1, "tune": 1, "score": 1, "generate": 1}
+"""Bumped by a developer when a step's results can change; part of every key that the step feeds."""
+
+FACTS_FAMILY, CORPUS_FAMILY = "facts", "corpus"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The grid. `roles` says what each cell's set is to its model: a relation, never a fact of the task."""
+
+    study: Study
+    checkpoints: tuple[Checkpoint, ...]
+    models: tuple[Model, ...]
+    cells: tuple[Cell, ...]
+    roles: Mapping[str, str]
+
+    def visits(self) -> dict[Model, tuple[Cell, ...]]:
+        """The unit of work: a model and all its cells, earlier checkpoints and bases first."""
+        grouped: dict[Model, list[Cell]] = {model: [] for model in self.models}
+        for cell in self.cells:
+            grouped[cell.model].append(cell)
+        return {model: tuple(cells) for model, cells in grouped.items()}
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """Every task that is asked or tuned on, by name."""
+        names = {cell.eval_set.task for cell in self.cells}
+        names |= {task for tune in self.study.tune for task in tune.tasks}
+        return {name: catalog.task(name) for name in sorted(names)}
+
+    def source(self, task: str) -> str:
+        return self.study.sources.get(task, self.tasks[task].source)
+
+    def revision(self, task: str) -> str | None:
+        """What pins the rows: the world's seed for `world:` sources."""
+        return str(self.study.world_seed) if self.source(task).startswith("world:") else None
+
+    def task_with_source(self, task: str) -> Task:
+        """The task as this study loads it."""
+        return dataclasses.replace(self.tasks[task], source=self.source(task))
+
+    def series_options(self, name: str) -> dict[str, Any]:
+        """A series' own keys; an embedded one lives in the study's world unless it names another."""
+        return series_options(self.study, self.study.series[name])
+
+    def declared(self, cell: Cell) -> dict[str, Any]:
+        """The inputs of a cell that are known without loading anything; a change in them makes the cell stale."""
+        task = self.tasks[cell.eval_set.task]
+        inputs: dict[str, Any] = {
+            "template": prompts.template(task, cell.format),
+            "separator": task.separator if cell.shots else "",
+            "labels": list(task.labels),
+            "stop": list(task.stop) if task.kind == "generate" else [],
+            "max_new_tokens": task.max_new_tokens if task.kind == "generate" else 0,
+            "source": self.source(task.name),
+            "split": task.splits[cell.eval_set.split],
+            "revision": self.revision(task.name),
+            "checkpoint": cell.model.checkpoint.identity,
+            "engine": engine_name(self.study),
+            "semantics": {k: SEMANTICS[k] for k in ("prompt", "generate" if task.kind == "generate" else "score")},
+        }
+        if cell.model.recipe is not None:
+            inputs["tuning"] = self.tuning(cell.model.recipe)
+        return inputs
+
+    def tuning(self, recipe: Recipe) -> dict[str, Any]:
+        """What a tuned model declares beyond its recipe: the words it learns from, and where they come from."""
+        return {
+            "semantics": SEMANTICS["tune"],
+            "learned": {
+                name: [prompts.template(self.tasks[name], recipe.format), self.source(name), self.revision(name)]
+                for name, _ in recipe.mixture
+            },
+        }
+
+
+def engine_name(study: Study) -> str:
+    return study.engine if study.engine != "toy" else f"toy-{digest(dict(study.toy))[:8]}"
+
+
+def make(study: Study) -> Plan:
+    """The whole grid of a study. Raises `StudyError` where a block names nothing that exists."""
+    checkpoints = tuple(c for name in study.series for c in _checkpoints(study, name))
+    recipes = {tune.name: _recipe(tune) for tune in study.tune}
+    bases = [Model(checkpoint) for checkpoint in checkpoints]
+    tuned = [m for tune in study.tune for m in _tuned(tune, recipes[tune.name], checkpoints)]
+    roles: dict[str, str] = {}
+    cells: dict[str, Cell] = {}
+    for cell, role in _cells(study, bases, tuned):
+        cells.setdefault(cell.address, cell)
+        roles.setdefault(cell.address, role)
+    order = {model: i for i, model in enumerate(sorted({c.model for c in cells.values()}, key=_visit_order))}
+    kept = sorted(cells.values(), key=lambda cell: order[cell.model])
+    return Plan(study, checkpoints, tuple(order), tuple(kept), roles)
+
+
+def series_options(study: Study, series: Series) -> dict[str, Any]:
+    """See `Plan.series_options`."""
+    return {"world_seed": study.world_seed, **series.options} if series.kind == "world" else series.options
+
+
+def _visit_order(model: Model) -> tuple[Any, ...]:
+    return (model.checkpoint.step, model.recipe is not None, model.tune_seed or 0, model.address)
+
+
+def _checkpoints(study: Study, name: str) -> tuple[Checkpoint, ...]:
+    series = study.series[name]
+    found = catalog.series(series.kind).checkpoints(name, series_options(study, series))
+    if not found:
+        raise StudyError(f"series {name} has no checkpoint", cure="name at least one step or folder")
+    return found
+
+
+def _recipe(tune: Tune) -> Recipe:
+    shared = {f.name: getattr(tune, f.name) for f in dataclasses.fields(Recipe) if hasattr(tune, f.name)}
+    return Recipe(**shared, mixture=tuple(tune.tasks.items()), learning_rates=tune.learning_rate)
+
+
+def _tuned(tune: Tune, recipe: Recipe, checkpoints: tuple[Checkpoint, ...]) -> Iterator[Model]:
+    steps = {c.step for c in checkpoints}
+    for step in (*tune.checkpoints, *tune.more_seeds_at):
+        if step not in steps:
+            raise StudyError(
+                f"tune {tune.name} names step {step}, which no series has", cure=f"steps: {sorted(steps)}"
+            )
+    recipe_digest = digest({**dataclasses.asdict(recipe), "name": ""})
+    for checkpoint in checkpoints:
+        if tune.checkpoints and checkpoint.step not in tune.checkpoints:
+            continue
+        more = tune.more_seeds if checkpoint.step in tune.more_seeds_at else ()
+        for tune_seed in dict.fromkeys((*tune.tune_seeds, *more)):
+            rate = recipe.learning_rates[0] if len(recipe.learning_rates) == 1 else None
+            yield Model(checkpoint, recipe, recipe_digest, tune_seed, rate)
+
+
+def candidates(model: Model) -> tuple[Model, ...]:
+    """The members of the grid from which a rule chooses; the model itself where its rate is fixed."""
+    if model.recipe is None or model.learning_rate is not None:
+        return (model,)
+    return tuple(dataclasses.replace(model, learning_rate=rate) for rate in model.recipe.learning_rates)
+
+
+def _cells(study: Study, bases: list[Model], tuned: list[Model]) -> Iterator[tuple[Cell, str]]:
+    tunes = {tune.name: tune for tune in study.tune}
+    for block in study.evaluate:
+        for model in _selected(block, bases, tuned):
+            tune = tunes[model.recipe.name] if model.recipe else None
+            for chosen in _sets(block, tune):
+                for name in block.formats:
+                    for shots in block.shots:
+                        yield from _with_dev(study, model, chosen, name, shots, block.limit, _role(chosen, tune))
+    for model in tuned:
+        if model.learning_rate is None:
+            yield from _choice_cells(study, model)
+
+
+def _with_dev(
+    study: Study, model: Model, chosen: EvalSet, format_name: str, shots: int, limit: int, role: str
+) -> Iterator[tuple[Cell, str]]:
+    """The cell, and where its answers are labels, or the model is a base, the dev cell that reads it.
+
+    Calibration and the choice of the best readout may not look at the rows that are judged.
+    """
+    task = catalog.task(chosen.task)
+    decoding = "greedy" if task.kind == "generate" else "likelihood"
+
+    def cell(eval_set: EvalSet, rows: int) -> Cell:
+        shot_seed = study.shot_seed if shots else 0
+        return Cell(
+            model, eval_set, format_name, shots, shot_seed, decoding, study.protocol, rows, study.precision, study.device
+        )
+
+    yield cell(chosen, limit), role
+    if "dev" in task.splits and chosen.split != "dev" and task.kind == "label":
+        yield cell(EvalSet(task.name, "dev"), study.dev_limit), "dev"
+
+
+def _choice_cells(study: Study, model: Model) -> Iterator[tuple[Cell, str]]:
+    assert model.recipe is not None
+    for member in candidates(model):
+        for task, _ in model.recipe.mixture:
+            if "dev" in catalog.task(task).splits:
+                for cell, _role_name in _with_dev(
+                    study, member, EvalSet(task, "dev"), model.recipe.format, 0, study.dev_limit, "dev"
+                ):
+                    yield cell, "dev"
+
+
+def _selected(block: Evaluate, bases: list[Model], tuned: list[Model]) -> list[Model]:
+    chosen = list(bases) if "base" in block.models else []
+    chosen += [m for m in tuned if m.recipe and ("tuned" in block.models or m.recipe.name in block.models)]
+    return [
+        m
+        for m in chosen
+        if (not block.checkpoints or m.checkpoint.step in block.checkpoints)
+        and (not block.tune_seeds or m.recipe is None or m.tune_seed in block.tune_seeds)
+    ]
+
+
+def _sets(block: Evaluate, tune: Tune | None) -> list[EvalSet]:
+    texts: list[str] = []
+    for text in block.sets:
+        texts += (getattr(tune, text) if tune else ()) if text in ROLES else (text,)
+    return [eval_set(text) for text in texts]
+
+
+def _role(chosen: EvalSet, tune: Tune | None) -> str:
+    task = catalog.task(chosen.task)
+    if task.family in (FACTS_FAMILY, CORPUS_FAMILY):
+        return task.family
+    if chosen.split == "dev":
+        return "dev"
+    if tune is None:
+        return "base"
+    return next((role for role in ROLES if str(chosen) in getattr(tune, role)), "cross_task")

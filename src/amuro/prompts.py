@@ -1,0 +1,51 @@
+"""Example → prompt: the same words to learn and to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from amuro import catalog
+from amuro.types import Example, Task
+
+
+def prompt(task: Task, format_name: str, example: Example) -> str:
+    """What is read before the answer, without a trailing space."""
+    return catalog.format(format_name).render(task, example)
+
+
+def answer(task: Task, text: str) -> str:
+    """What is learned and what is scored: the answer with the task's closing mark, without a leading space."""
+    return text + task.answer_suffix
+
+
+def options(task: Task, example: Example) -> tuple[str, ...]:
+    """Candidate answers in scoring order: the label words, or the example's own options."""
+    return task.labels if task.kind == "label" else example.options
+
+
+def template(task: Task, format_name: str) -> str:
+    """The wording with field names in the place of data: what a plan compares without loading rows."""
+    inputs = {key: f"<{key}>" for key, _ in task.fields}
+    return prompt(task, format_name, Example("", "", inputs, "<answer>")) + " " + answer(task, "<answer>")
+
+
+def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> list[tuple[str, str]]:
+    """(prompt, answer) of each shot; all but the first prompt begin with the task's separator."""
+    pairs = [(prompt(task, format_name, shot), answer(task, shot.answer)) for shot in shots]
+    return [(text if i == 0 else task.separator + text, reply) for i, (text, reply) in enumerate(pairs)]
+
+
+def draw_shots(task: Task, pool: Sequence[Example], shots: int, shot_seed: int) -> tuple[Example, ...]:
+    """Shots from the training split, the same for every row of a cell.
+
+    Label tasks take their labels in turn, in a random order, so that no class is shown more than once more
+    than another. The pool is shuffled by `shot_seed` alone, so k + 1 shots begin with the k shots.
+    """
+    rng = Random(shot_seed)
+    order = rng.sample(range(len(pool)), len(pool))
+    if task.kind != "label":
+        return tuple(pool[i] for i in order[:shots])
+    queues = {label: [i for i in order if pool[i].answer == label] for label in rng.sample(task.labels, len(task.labels))}
+    turns = [queue[turn] for turn in range(shots) for queue in queues.values() if turn < len(queue)]
+    return tuple(pool[i] for i in turns[:shots])

@@ -1,0 +1,131 @@
+"""Single examples: chosen so that every kind of change is among them, and packed for the page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from amuro.report.book import Book
+from amuro.report.svg import shorten
+from amuro.report.words import compact, number, plain
+
+PER_TASK = 40
+PROMPT_LIMIT, ANSWER_LIMIT = 4_000, 600
+"""Characters that the page shows; the whole text is in the store."""
+RIGHT = 0.5
+"""A value from here on counts as right."""
+FLOWS = {
+    "lost": "right → wrong",
+    "won": "wrong → right",
+    "kept": "stays right",
+    "missed": "stays wrong",
+    "unknown": "not run",
+}
+_EQUAL = (
+    "series", "checkpoint", "task", "split", "format", "shots", "shot_seed", "decoding", "protocol", "precision",
+    "device", "limit", "example_id",
+)  # fmt: skip
+_CARD = ("task", "split", "format", "shots", "example_id")
+
+
+def pair_examples(
+    items: pl.DataFrame, metrics: Mapping[str, str], prompt: Callable[[str], str], per_task: int = PER_TASK
+) -> pl.DataFrame:
+    """Rows for `Book.examples`: what the base and each tuned model said to the same prompt, zero-shot, first tuning seed.
+
+    `metrics` names each task's primary metric. `prompt(hash)` gives the text that was read; it is asked only
+    for the examples that are kept, at most `per_task` a task.
+    """
+    wanted = pl.DataFrame({"task": list(metrics), "metric": list(metrics.values())}, {"task": pl.String, "metric": pl.String})
+    rows = items.join(wanted, on=["task", "metric"]).filter(
+        (pl.col("format") == "default") & (pl.col("shots") == 0) & (pl.col("split") != "dev")
+    )
+    base = rows.filter(pl.col("tuned_on") == "none").select(
+        *_EQUAL, "prompt_hash", "cluster", "gold", predicted_base="predicted", value_base="value"
+    )
+    tuned = (
+        rows.filter(pl.col("tuned_on") != "none")
+        .sort(pl.col("tune_format") != "default", "tune_seed", "recipe", maintain_order=True)
+        .unique([*_EQUAL, "tuned_on"], keep="first", maintain_order=True)
+        .select(*_EQUAL, "tuned_on", predicted_tuned="predicted", value_tuned="value")
+    )
+    kept = _choose(base.join(tuned, on=_EQUAL, maintain_order="left_right"), per_task)
+    texts = {found: prompt(found) for found in kept["prompt_hash"].unique(maintain_order=True)}
+    return kept.with_columns(prompt=pl.Series([texts[found] for found in kept["prompt_hash"]], dtype=pl.String))
+
+
+def _choose(pairs: pl.DataFrame, per_task: int) -> pl.DataFrame:
+    """Of each kind of change at each checkpoint and tuning some, in an order that only the ids decide."""
+    order = {name: hashlib.sha256(name.encode()).hexdigest() for name in pairs["example_id"].unique()}
+    right, was = pl.col("value_tuned") >= RIGHT, pl.col("value_base") >= RIGHT
+    example = ["task", "split", "example_id"]
+    best = (
+        pairs.with_columns(order=pl.col("example_id").replace_strict(order, default="", return_dtype=pl.String))
+        .with_columns(rank=pl.col("order").rank("dense").over("task", "tuned_on", "checkpoint", was, right))
+        .group_by(example)
+        .agg(pl.struct("rank", (was == right).alias("same"), "order").min().alias("place"))
+        .with_columns(pl.col("place").rank("ordinal").over("task").alias("place"))
+        .filter(pl.col("place") <= per_task)
+    )
+    return pairs.join(best.select(example), on=example, how="semi")
+
+
+def pack(book: Book, per_task: int = PER_TASK) -> list[dict[str, Any]]:
+    """Tasks with their cards: one card a prompt, holding what every model said to it, checkpoints in order."""
+    if not book.examples.height:
+        return []
+    places = {str(row["checkpoint"]): (row.get("tokens"), row.get("step")) for row in book.series}
+    tasks: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]] = {}
+    for row in book.examples.sort(*_CARD, maintain_order=True).iter_rows(named=True):
+        cards = tasks.setdefault(row["task"], {})
+        key = tuple(row[name] for name in _CARD)
+        if key in cards or len(cards) < per_task:
+            cards.setdefault(key, []).append(row)
+    return [
+        {"name": task, "title": plain(task), "cards": [_card(rows, places) for rows in cards.values()]}
+        for task, cards in tasks.items()
+    ]
+
+
+def _card(rows: Sequence[Mapping[str, Any]], places: Mapping[str, tuple[int | None, int | None]]) -> dict[str, Any]:
+    first = rows[0]
+    ordered = sorted(rows, key=lambda row: (places.get(row["checkpoint"], (None, None))[1] or 0, row["tuned_on"]))
+    return {
+        "id": first["example_id"],
+        "cluster": first["cluster"],
+        "where": f"{plain(first['split'])} set · asked as {plain(first['format'])} · {first['shots']} shots",
+        "prompt": shorten(first["prompt"] or "", PROMPT_LIMIT),
+        "gold": first["gold"],
+        "answers": [_answer(row, places.get(row["checkpoint"])) for row in ordered],
+    }
+
+
+def _answer(row: Mapping[str, Any], place: tuple[int | None, int | None] | None) -> dict[str, Any]:
+    return {
+        "checkpoint": row["checkpoint"] if place is None else _place_words(*place),
+        "tuned_on": plain(row["tuned_on"]),
+        "base": _said(row["predicted_base"], row["value_base"]),
+        "tuned": _said(row["predicted_tuned"], row["value_tuned"]),
+        "flow": _flow(row["value_base"], row["value_tuned"]),
+    }
+
+
+def _place_words(tokens: int | None, step: int | None) -> str:
+    return f"{compact(tokens)} tokens" if tokens is not None else f"step {step}"
+
+
+def _said(words: str | None, value: float | None) -> str:
+    """The answer, with its value where that is neither right nor wrong."""
+    if words is None or value is None:
+        return "not run"
+    shown = shorten(words, ANSWER_LIMIT) or "(nothing)"
+    return shown if value in (0.0, 1.0) else f"{shown} ({number(value)})"
+
+
+def _flow(base: float | None, tuned: float | None) -> str:
+    if base is None or tuned is None:
+        return "unknown"
+    return {(True, False): "lost", (False, True): "won", (True, True): "kept"}.get((base >= RIGHT, tuned >= RIGHT), "missed")

@@ -1,0 +1,77 @@
+"""The files beside the page: findings and scores as JSON, CSV and Parquet, figures as SVG. Each is whole or absent."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from markupsafe import Markup
+
+from amuro.report.csp import without_formulas
+from amuro.types import Finding
+
+SCHEMA = 1
+"""Version of findings.json; grows when a field changes its meaning or goes away."""
+_LISTS = ("cells", "points")
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside, then rename: a reader sees the old file or the new one."""
+    draft = path.with_name(f".{path.name}.draft")
+    write(draft)
+    draft.replace(path)
+
+
+def put_text(path: Path, content: str) -> None:
+    """Text as UTF-8; a lone surrogate becomes a question mark instead of an error at the end of a long study."""
+    data = content.encode("utf-8", "replace")
+    replace_file(path, lambda draft: draft.write_bytes(data))
+
+
+def findings_json(study: str, findings: Sequence[Finding]) -> str:
+    """All findings with all their fields; numbers that are not finite are written as null."""
+    records = [_finite(asdict(finding)) for finding in findings]
+    return json.dumps({"schema": SCHEMA, "study": study, "findings": records}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """The same value with null for what JSON cannot say (NaN, infinities)."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def findings_frame(findings: Sequence[Finding]) -> pl.DataFrame:
+    """One row a finding; `cells` as their number, the points left to findings.json."""
+    rows = [
+        {key: value for key, value in asdict(finding).items() if key not in _LISTS} | {"cells": len(finding.cells)}
+        for finding in findings
+    ]
+    schema = dict.fromkeys(("effect", "low", "high", "delta", "p_adjusted"), pl.Float64)
+    return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None) if rows else pl.DataFrame()
+
+
+def put_tables(folder: Path, findings: Sequence[Finding], scores: pl.DataFrame, items: pl.DataFrame) -> None:
+    """scores.csv, scores.parquet, items.parquet and findings.csv."""
+    replace_file(folder / "scores.parquet", scores.write_parquet)
+    replace_file(folder / "items.parquet", items.write_parquet)
+    put_text(folder / "scores.csv", without_formulas(scores).write_csv())
+    put_text(folder / "findings.csv", without_formulas(findings_frame(findings)).write_csv())
+
+
+def standalone(figure: Markup, style: str, figure_style: str) -> str:
+    """An inline figure as a file of its own: namespace and style within, the page's light colours written out."""
+    light = dict(re.findall(r"(--[\w-]+):\s*light-dark\(([^,]+),", style))
+    rules = re.sub(r"var\((--[\w-]+)\)", lambda match: light.get(match[1], "currentColor").strip(), figure_style)
+    head, rest = str(figure).split(">", 1)
+    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{rules}</style>{rest}\n'

@@ -1,0 +1,120 @@
+"""The study in one picture: three panels drawn from what was really done."""
+
+from __future__ import annotations
+
+import polars as pl
+from markupsafe import Markup
+
+from amuro.report.book import Book
+from amuro.report.svg import CHARACTER, Scale, element, image, line, log_places, path, shorten, text
+from amuro.report.words import compact, plain
+
+WIDTH, HEIGHT = 320.0, 230.0
+MOST = 8
+"""Boxes or rows that fit; what is left over is counted in words."""
+
+
+def pretraining_panel(book: Book) -> Markup:
+    """Checkpoints over log tokens; at the height of their bits per byte on held-out text, where that was measured."""
+    rows = [row for row in book.series if row.get("tokens") is not None]
+    if not rows:
+        return Markup("")
+    places = log_places([float(row["tokens"]) for row in rows], 34, WIDTH - 24)
+    heights = _loss_heights(book)
+    spots = sorted((float(row["tokens"]), heights.get(row["checkpoint"], 120.0), str(row["checkpoint"])) for row in rows)
+    dots = [
+        element("circle", element("title", f"{name}: {compact(tokens)} tokens"), cx=places[tokens], cy=y, r=5.5,
+                class_="dot base")
+        for tokens, y, name in spots
+    ]  # fmt: skip
+    caption = "bits per byte on held-out text" if heights else "checkpoints"
+    return image(
+        "picture-pretraining", "Checkpoints over pre-training tokens", WIDTH, HEIGHT,
+        text(caption, 14, 16, "label"), path([(places[t], y) for t, y, _ in spots], "stroke base"), *dots,
+        line(14, 190, WIDTH - 8, 190, "axis"), *_ticks(places), text("tokens read (log scale)", WIDTH / 2, 224, "label", "middle"),
+    )  # fmt: skip
+
+
+def _ticks(places: dict[float, float]) -> list[Markup]:
+    strokes, free = [], float("inf")
+    for tokens in sorted(places, reverse=True):
+        x, words = places[tokens], compact(tokens)
+        half = len(words) * CHARACTER / 2 + 3
+        strokes.append(line(x, 190, x, 195, "axis"))
+        if x + half <= free:
+            strokes.append(text(words, x, 208, "tick", "middle"))
+            free = x - half
+    return strokes
+
+
+def _loss_heights(book: Book) -> dict[str, float]:
+    """Place of each base checkpoint by its bits per byte; empty unless all of them were measured."""
+    rows = book.scores.filter((pl.col("metric") == "bits_per_byte") & (pl.col("tuned_on") == "none"))
+    means = dict(rows.drop_nulls("value").group_by("checkpoint").agg(pl.col("value").mean()).iter_rows())
+    if len(means) < len(book.series) or not means:
+        return {}
+    low, high = min(means.values()), max(means.values())
+    scale = Scale(low, high if high > low else low + 1, 165, 40)
+    return {checkpoint: scale(value) for checkpoint, value in means.items()}
+
+
+def tuning_panel(book: Book) -> Markup:
+    """From each checkpoint to each task that it was tuned on."""
+    tasks = sorted(set(book.scores["tuned_on"]) - {"none"}) if book.scores.height else []
+    if not tasks:
+        return Markup("")
+    shown = tasks[:MOST]
+    step = min(44.0, 190 / len(shown))
+    top = 16 + (190 - step * len(shown)) / 2
+    parts: list[Markup] = []
+    for k, task in enumerate(shown):
+        y = top + step * k + step / 2
+        parts += [
+            path([(44, 111), (72, 111), (92, y), (112, y)], "wire"),
+            element("rect", x=112, y=y - 13, width=196, height=26, rx=6, class_="box tuned"),
+            text(shorten(plain(task), 28), 210, y + 4, "boxed", "middle", hint=task),
+        ]
+    more = [text(f"and {len(tasks) - MOST} more", 210, 224, "label", "middle")] if len(tasks) > MOST else []
+    stack = [element("circle", cx=30 + 3 * k, cy=111 - 3 * k, r=11, class_="dot base") for k in (2, 1, 0)]
+    return image("picture-tuning", "Tasks that each checkpoint was tuned on", WIDTH, HEIGHT, *parts, *stack, *more)
+
+
+def asking_panel(book: Book) -> Markup:
+    """Which task was asked in which wording."""
+    asked = book.scores.filter(pl.col("split") != "dev").drop_nulls("value") if book.scores.height else book.scores
+    if not asked.height:
+        return Markup("")
+    tasks = asked["task"].unique().sort().to_list()
+    formats = sorted(asked["format"].unique().to_list(), key=lambda name: (name != "default", name))[:4]
+    pairs = set(asked.select("task", "format").iter_rows())
+    step = min(26.0, 170 / min(len(tasks), MOST))
+    columns = {name: 178 + k * (WIDTH - 178 - 24) / max(len(formats) - 1, 1) for k, name in enumerate(formats)}
+    parts = [mark for name, x in columns.items() for mark in _column_head(name, x)]
+    for k, task in enumerate(tasks[:MOST]):
+        y = 52 + step * k
+        parts.append(text(shorten(plain(task), 23), 146, y + 4, "tick strong", "end", hint=task))
+        for name, x in columns.items():
+            done = (task, name) in pairs
+            hint = f"{plain(task)} asked as {plain(name)}" + ("" if done else ": not run")
+            css = "dot tuned" if done else "dot empty"
+            parts.append(element("circle", element("title", hint), cx=x, cy=y, r=6, class_=css))
+    more = [text(f"and {len(tasks) - MOST} more", 146, 224, "label", "end")] if len(tasks) > MOST else []
+    return image("picture-asking", "Tasks asked, and the wordings", WIDTH, HEIGHT, *parts, *more)
+
+
+def _column_head(name: str, x: float) -> list[Markup]:
+    words = plain(name).split(" ", 1)
+    return [text(shorten(word, 12), x, (30 if len(words) == 1 else 20) + 12 * k, "label", "middle") for k, word in enumerate(words)]
+
+
+def numbers(book: Book) -> dict[str, int]:
+    """How large the study is: checkpoints, tuned models, cells planned and done, predictions."""
+    model = ["checkpoint", "tuned_on", "recipe", "method", "tune_format", "tune_seed", "learning_rate"]
+    tuned = book.scores.filter(pl.col("tuned_on") != "none") if book.scores.height else book.scores
+    return {
+        "checkpoints": len(book.series),
+        "tuned": tuned.select(model).n_unique() if tuned.height else 0,
+        "planned": book.planned.height,
+        "done": int(book.planned["done"].sum() or 0) if book.planned.height else 0,
+        "predictions": book.items.select("cell", "example_id").n_unique() if book.items.height else 0,
+    }

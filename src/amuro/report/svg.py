@@ -1,0 +1,112 @@
+"""A few strokes of SVG: escaped elements, scales and ticks. Colours are classes, so that a page can be light or dark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+CHARACTER = 6.1
+"""Width of an average character at the font size of the figures, in SVG units."""
+
+
+def element(tag: str, *children: str | Markup, **attributes: str | float | None) -> Markup:
+    """One element. `class_` gives `class`, `text_anchor` gives `text-anchor`; None is left out; text is escaped."""
+    parts = [
+        Markup(' {}="{}"').format(Markup(name.rstrip("_").replace("_", "-")), _value(value))
+        for name, value in attributes.items()
+        if value is not None
+    ]
+    inner = Markup("").join(child if isinstance(child, Markup) else escape(_printable(child)) for child in children)
+    return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), Markup("").join(parts), inner)
+
+
+def _value(value: str | float) -> str:
+    return _printable(value) if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
+
+
+def _printable(words: str) -> str:
+    """XML allows no control characters, not even escaped."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in words)
+
+
+def text(content: str, x: float, y: float, class_: str = "", anchor: str = "start", hint: str = "") -> Markup:
+    """Text at a place, with a hint shown on hover."""
+    children = [element("title", hint), content] if hint else [content]
+    return element("text", *children, x=x, y=y, class_=class_ or None, text_anchor=None if anchor == "start" else anchor)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+    """A straight stroke."""
+    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+
+def path(points: Iterable[tuple[float, float]], class_: str, closed: bool = False) -> Markup:
+    """A stroke through `points`."""
+    steps = "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return element("path", d=f"M{steps}{'Z' if closed else ''}", class_=class_)
+
+
+def image(name: str, title: str, width: float, height: float, *children: Markup) -> Markup:
+    """A whole drawing with its title for those who hear it; `name` must be unique on the page."""
+    return element(
+        "svg", element("title", title, id=f"{name}-title"), *children,
+        viewBox=f"0 0 {width:.0f} {height:.0f}", role="img", aria_labelledby=f"{name}-title", class_="figure",
+    )  # fmt: skip
+
+
+def shorten(words: str, characters: int) -> str:
+    """At most so many characters, cut with an ellipsis."""
+    return words if len(words) <= characters else words[: max(1, characters - 1)].rstrip() + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A linear map of values [low, high] to places [start, end]."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers that cover [low, high]: steps of 1, 2, 2.5 or 5 times a power of ten."""
+    span = (high - low) or abs(high) or 1.0
+    power = 10 ** math.floor(math.log10(span / about))
+    step = next(s * power for s in (1, 2, 2.5, 5, 10) if span / (s * power) <= about)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(k * step, 10) for k in range(first, max(last, first + 1) + 1)]
+
+
+def log_places(values: Sequence[float], start: float, end: float) -> dict[float, float]:
+    """Places on a log axis. Zero has no logarithm: it gets a place of its own left of the others."""
+    positive = sorted({v for v in values if v > 0})
+    if not positive:
+        return {v: (start + end) / 2 for v in values}
+    has_zero = any(v == 0 for v in values)
+    left = start + (end - start) * 0.14 if has_zero else start
+    if len(positive) == 1:
+        places = {positive[0]: end if has_zero else (start + end) / 2}
+    else:
+        scale = Scale(math.log10(positive[0]), math.log10(positive[-1]), left, end)
+        places = {v: scale(math.log10(v)) for v in positive}
+    return {0: start, **places} if has_zero else places
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """The same places in the same order, moved apart so that neighbours are `gap` apart where [low, high] allows."""
+    order = sorted(range(len(places)), key=lambda k: places[k])
+    moved = list(places)
+    for before, k in zip([None, *order], order, strict=False):
+        moved[k] = max(moved[k], low if before is None else moved[before] + gap)
+    limit = high
+    for k in reversed(order):
+        moved[k] = min(moved[k], limit)
+        limit = moved[k] - gap
+    return moved

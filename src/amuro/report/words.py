@@ -1,0 +1,106 @@
+"""How numbers and names are written on the page, and what the field's words mean."""
+
+from __future__ import annotations
+
+import math
+import re
+
+METRICS = {
+    "accuracy": "accuracy",
+    "calibrated_accuracy": "calibrated accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "exact_match": "exact match",
+    "rouge_l": "ROUGE-L",
+    "bits_per_byte": "bits per byte",
+    "stopped": "share that stopped",
+    "log_likelihood": "log-likelihood of the right answer",
+}
+LOWER_IS_BETTER = frozenset({"bits_per_byte"})
+
+VERDICTS = {
+    "supported": ("✓", "The whole interval lies above zero and the estimate reaches the smallest effect of interest."),
+    "refuted": ("✕", "The whole interval lies below the smallest effect of interest: an effect of that size is excluded."),
+    "open": ("○", "Neither: the data of this study do not decide."),
+}
+EVIDENCE = {
+    "measured": "All that the statement needs was measured.",
+    "not run": "Some of the cells that it needs have not run.",
+    "degenerate": "The answers or the right answers are all the same, so the score says nothing.",
+    "insufficient": "Too few clusters, checkpoints or data sets for such a statement.",
+    "mixed": "The measurements come from different protocols or different software and hardware.",
+}
+ROLES = {
+    "base": "base",
+    "in_domain": "same kind as tuned on",
+    "out_of_domain": "same task, new material",
+    "cross_task": "another task",
+    "facts": "facts",
+    "corpus": "held-out text",
+    "dev": "development",
+}
+FLAGS = {
+    "no gain from tuning": "Tuning did not lift the score above the base model.",
+    "significant forgetting": "What the base model could do got worse by tuning on something else.",
+    "inconsistent across formats": "The same question, worded otherwise, gets another answer.",
+    "constant predictor": "The model gives one and the same answer to nearly everything.",
+    "rate at the grid's edge": "The best learning rate was the largest or smallest tried; a better one may lie outside.",
+    "did not learn to stop": "Answers run on to the length limit.",
+}
+
+
+def plain(name: str) -> str:
+    """A name as words."""
+    return name.replace("_", " ")
+
+
+def metric_words(metric: str) -> str:
+    """A metric in words, and in which direction it is good where that is not obvious."""
+    words = METRICS.get(metric, plain(metric))
+    return f"{words} (lower is better)" if metric in LOWER_IS_BETTER else words
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A plain number with a true minus sign; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def signed(value: float | None) -> str:
+    """A number that always shows its sign."""
+    text = number(value)
+    return f"+{text}" if value is not None and value > 0 and float(text) > 0 else text
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval in brackets; empty where there is none."""
+    return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands marked; a dash where there is none."""
+    return "–" if value is None else f"{round(value):,}"
+
+
+def compact(value: float | None) -> str:
+    """A large number in a few characters: 66k, 1.2M, 84B, 3.1e15."""
+    if value is None:
+        return "unknown"
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size * 0.9995:
+            short = value / size
+            return f"{value:.1e}" if short >= 1e4 else f"{short:.3g}{unit}" if short < 1000 else f"{short:.0f}{unit}"
+    return f"{value:g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def slug(text: str) -> str:
+    """A name that is safe as an HTML id and as a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80] or "x"

@@ -1,0 +1,169 @@
+"""plan × store → scores, findings, flags and the book that a report prints. Needs no model, no rows and no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from amuro import catalog, flags, scores
+from amuro.analysis import Analysis, Evidence
+from amuro.errors import DataError
+from amuro.plan import Plan
+from amuro.report.book import Book
+from amuro.status import State, states
+from amuro.store import Manifest, Store
+from amuro.study import Study
+from amuro.types import Finding
+
+EXAMPLES_A_TASK = 40
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything after the waist for one study."""
+
+    evidence: Evidence
+    analyses: tuple[Analysis, ...]
+    findings: tuple[Finding, ...]
+    flags: tuple[flags.Flag, ...]
+    manifests: Mapping[str, Manifest]
+
+
+def results(plan: Plan, store: Store) -> Results:
+    """Scores every finished cell of the plan and asks every analysis. Raises `DataError` where nothing is finished."""
+    found = states(plan, store)
+    done = {state.cell.address: state.manifest for state in found if state.manifest is not None}
+    if not done:
+        raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure="amuro run STUDY")
+    items, totals = scores.tables(store, done, plan.roles, plan.tasks)
+    evidence = Evidence(items, totals, plan.tasks, plan.study.name, _planned(found))
+    members: tuple[Analysis, ...] = tuple(catalog.analysis(name) for name in catalog.names("analyses"))
+    findings = [f for i, member in enumerate(members) for f in member.run(evidence, _rng(plan.study, i))]
+    return Results(evidence, members, tuple(findings), tuple(flags.flags(totals, items)), done)
+
+
+def _rng(study: Study, index: int) -> np.random.Generator:
+    """One stream an analysis, so that adding one changes no other's draws."""
+    return np.random.default_rng([study.bootstrap_seed, index])
+
+
+def _planned(found: Sequence[State]) -> pl.DataFrame:
+    return pl.DataFrame({"cell": [s.cell.address for s in found], "done": [s.done for s in found]})
+
+
+def book(plan: Plan, store: Store, found: Results) -> Book:
+    """What the report prints."""
+    study = plan.study
+    return Book(
+        study={
+            "name": study.name, "question": study.question, "description": describe(plan),
+            "seeds": {**_series_seeds(plan), "world_seed": study.world_seed, "shot_seed": study.shot_seed,
+                      "bootstrap_seed": study.bootstrap_seed},
+            "engine": study.engine, "precision": study.precision, "device": study.device, "protocol": study.protocol,
+        },
+        series=[
+            {"checkpoint": c.address, "step": c.step, "tokens": c.tokens, "unique_tokens": c.unique_tokens,
+             "schedule": c.schedule} for c in plan.checkpoints
+        ],
+        findings=found.findings,
+        analyses=found.analyses,
+        flags=[{"name": f.name, "where": f.where, "detail": f.detail} for f in found.flags],
+        scores=found.evidence.scores,
+        items=found.evidence.items,
+        examples=examples(store, found),
+        ledger=_ledger(plan, store),
+        planned=found.evidence.planned,
+        environment=_environment(found.manifests),
+        baselines=_baselines(plan, store),
+        tasks=plan.tasks,
+    )  # fmt: skip
+
+
+def describe(plan: Plan) -> list[str]:
+    """The study in a few lines of plain words."""
+    bases = len(plan.checkpoints)
+    tuned = [m for m in plan.models if m.recipe]
+    recipes = Counter(m.recipe.name for m in tuned if m.recipe)
+    lines = [f"{bases} checkpoint{'s' * (bases != 1)}, {len(tuned)} tuned models, {len(plan.cells)} cells."]
+    return lines + [f"Tuned as {name}: {count} models." for name, count in recipes.items()]
+
+
+def examples(store: Store, found: Results) -> pl.DataFrame:
+    """Single predictions of base and tuned model side by side, of the tuned task and of what was asked across,
+    at every checkpoint; up to `EXAMPLES_A_TASK` rows a (task, recipe, checkpoint), right→wrong and wrong→right first.
+    """
+    primary = pl.col("metric") == pl.col("task").replace_strict(
+        {name: task.metric for name, task in found.evidence.tasks.items()}, default=""
+    )
+    shown = found.evidence.items.filter(
+        primary & (pl.col("format") == "default") & (pl.col("shots") == 0) & (pl.col("split") != "dev")
+        & (pl.col("kind") != "document")
+        & (pl.col("tune_seed") == pl.col("tune_seed").min().over("checkpoint", "recipe"))
+    )  # fmt: skip
+    on = ["checkpoint", "task", "split", "format", "shots", "example_id"]
+    base = shown.filter(pl.col("tuned_on") == "none").select(*on, "cluster", "gold", "prompt_hash", "cell",
+                                                             predicted_base="predicted", value_base="value")  # fmt: skip
+    tuned = shown.filter(pl.col("tuned_on") != "none").select(*on, "tuned_on", predicted_tuned="predicted",
+                                                              value_tuned="value")  # fmt: skip
+    both = tuned.join(base, on=on, how="inner")
+    change = (pl.col("value_tuned") - pl.col("value_base")).abs()
+    few = (
+        both.with_columns(change.alias("change"))
+        .sort("change", "example_id", descending=[True, False])
+        .group_by("checkpoint", "task", "split", "tuned_on", maintain_order=True)
+        .head(EXAMPLES_A_TASK // 8)
+    )
+    return few.join(_texts(store, found, few), on="prompt_hash", how="left").drop("change", "cell", "prompt_hash")
+
+
+def _texts(store: Store, found: Results, few: pl.DataFrame) -> pl.DataFrame:
+    keys = dict.fromkeys(found.manifests[cell]["prompts"] for cell in few["cell"].unique().sort())
+    frames = []
+    for key in keys:
+        manifest = store.manifest("prompts", key)
+        frame = store.frame(manifest, "prompts.parquet") if manifest else None
+        if frame is not None:
+            frames.append(frame.select("prompt_hash", prompt=pl.col("prefix") + pl.col("text")))
+    empty = pl.DataFrame(schema={"prompt_hash": pl.String, "prompt": pl.String})
+    return pl.concat(frames or [empty]).unique("prompt_hash")
+
+
+def _series_seeds(plan: Plan) -> dict[str, Any]:
+    return {
+        f"{name}.{key}": value
+        for name in plan.study.series
+        for key, value in plan.series_options(name).items()
+        if key.endswith("_seed")
+    }
+
+
+def _ledger(plan: Plan, store: Store) -> pl.DataFrame:
+    ours = {model.address for model in plan.models}
+    kept = ("seconds", "tokens", "flops", "peak_memory_mb")
+    rows = [{"visit": n["model"], **{k: n[k] for k in kept}} for n in store.notes("ledger") if n["model"] in ours]
+    types = {"visit": pl.String, "seconds": pl.Float64, "tokens": pl.Int64, "flops": pl.Float64,
+             "peak_memory_mb": pl.Float64}  # fmt: skip
+    return pl.DataFrame(rows, schema=types)
+
+
+def _environment(manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """Versions and machine of the cells; where cells differ, every value that occurs."""
+    seen: dict[str, dict[str, None]] = {}
+    for manifest in manifests.values():
+        for key, value in manifest["provenance"].items():
+            seen.setdefault(key, {})[value] = None
+    return {key: " · ".join(values) for key, values in seen.items()}
+
+
+def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    return [
+        {"task": m["task"], "split": m["split"], "name": name, "value": value}
+        for m in store.manifests("audits")
+        if m["task"] in plan.tasks and m["source"] == plan.source(m["task"]) and m["revision"] == plan.revision(m["task"])
+        for name, value in m["baselines"].items()
+    ]

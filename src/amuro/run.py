@@ -1,0 +1,203 @@
+"""Fill what is missing, skip what is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from amuro import data
+from amuro import plan as planning
+from amuro.engine.protocol import Engine
+from amuro.errors import StudyError
+from amuro.executors import inline, processes
+from amuro.executors.job import Job, OnEvent
+from amuro.identity import digest
+from amuro.plan import Plan
+from amuro.status import State, states
+from amuro.store import Store
+from amuro.study import Study, eval_set
+from amuro.types import Cell, Checkpoint, Model
+from amuro.visit import Visitor, folder_of
+
+ENTRY_POINT = "amuro.run:perform"
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    filled: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def run(plan: Plan, store: Store, on_event: OnEvent, only: Sequence[State] | None = None) -> Outcome:
+    """Fills the missing cells of a plan (or those of `only`). Finished cells are never touched.
+
+    Everything that can be refused is refused before any compute: rows, labels, splits, checkpoints, baselines.
+    """
+    missing = [state.cell for state in (states(plan, store) if only is None else only) if not state.done]
+    if not missing:
+        return Outcome()
+    check_rows(plan, missing)
+    outcome = Outcome()
+
+    def record(event: Mapping[str, Any]) -> None:
+        if event["event"] == "cell":
+            outcome.filled += 1
+        elif event["event"] in ("failed", "lost"):
+            outcome.failures.append(f"{event.get('cell') or event.get('job')}: {event['error']}")
+        on_event(event)
+
+    jobs = [*_pretraining(plan, store, missing), *_audits(plan, store, missing), *_visits(plan, store, missing)]
+    toy = plan.study.engine == "toy"
+    execute = inline.execute if toy else processes.execute
+    execute(jobs, ENTRY_POINT, 1 if toy else workers(plan.study), record)
+    return outcome
+
+
+def workers(study: Study) -> int:
+    """Live processes: what the study says, else one a core, or one for a device other than the CPU."""
+    return study.workers or (len(os.sched_getaffinity(0)) if study.device == "cpu" else 1)
+
+
+def check_rows(plan: Plan, cells: Sequence[Cell]) -> None:
+    """Loads every set that will be asked or learned; an empty, unlabelled or constant one stops here."""
+    asked = {(cell.eval_set.task, cell.eval_set.split) for cell in cells}
+    asked |= {(cell.eval_set.task, "train") for cell in cells if cell.shots}
+    asked |= {(task, "train") for cell in cells if cell.model.recipe for task, _ in cell.model.recipe.mixture}
+    for task, split in sorted(asked):
+        data.examples(plan.task_with_source(task), split, plan.revision(task))
+
+
+def _pretraining(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
+    series = dict.fromkeys(c.model.checkpoint.series for c in missing)
+    made = [name for name in series if plan.study.series[name].kind == "world"]
+    names = {name: [c for c in plan.checkpoints if c.series == name] for name in made}
+    return [
+        Job(f"pre-training {name}", _payload(plan, store, {"pretrain": name}), lambda: True)
+        for name, checkpoints in names.items()
+        if not all(is_there(plan, store, checkpoint) for checkpoint in checkpoints)
+    ]
+
+
+def _audits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
+    known = {(m["task"], m["split"], m["source"], m["revision"]) for m in store.manifests("audits")}
+    asked = dict.fromkeys(c.eval_set for c in missing if "train" in plan.tasks[c.eval_set.task].splits)
+    wanted = [
+        str(s) for s in asked
+        if s.split not in ("train", "dev") and (s.task, s.split, plan.source(s.task), plan.revision(s.task)) not in known
+    ]  # fmt: skip
+    return [Job("baselines", _payload(plan, store, {"audit": wanted}), lambda: True)] if wanted else []
+
+
+def _visits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
+    wanted = {cell.address for cell in missing}
+    jobs, members = [], _members(plan)
+    for model, cells in plan.visits().items():
+        own = [cell for cell in cells if cell.address in wanted]
+        if own and model not in members:
+            ask = {"model": model.address, "cells": [cell.address for cell in own]}
+            jobs.append(Job(model.address, _payload(plan, store, ask), _ready(plan, store, model)))
+    return jobs
+
+
+def _members(plan: Plan) -> set[Model]:
+    """Models that only exist for a rule to choose from: they are visited with the model that they serve."""
+    return {m for model in plan.models for m in planning.candidates(model) if m != model}
+
+
+def _ready(plan: Plan, store: Store, model: Model) -> Callable[[], bool]:
+    pretrained = plan.study.series[model.checkpoint.series].kind == "world"
+    return lambda: not pretrained or is_there(plan, store, model.checkpoint)
+
+
+def is_there(plan: Plan, store: Store, checkpoint: Checkpoint) -> bool:
+    """Whether an embedded checkpoint has been made."""
+    folder = folder_of(plan, store, checkpoint)
+    return folder is not None and folder.is_dir()
+
+
+def _payload(plan: Plan, store: Store, ask: Mapping[str, Any]) -> dict[str, Any]:
+    return {"study": plan.study.model_dump_json(), "store": str(store.root), **ask}
+
+
+# -- in the worker
+
+
+def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
+    """One job: pre-training of a series, or one visit. What an executor starts."""
+    plan = _plan(payload["study"])
+    store = Store(Path(payload["store"]))
+    if "pretrain" in payload:
+        pretrain(plan, store, payload["pretrain"], emit)
+        return
+    if "audit" in payload:
+        audit(plan, store, payload["audit"])
+        return
+    model = next(m for m in plan.models if m.address == payload["model"])
+    wanted = set(payload["cells"])
+    visitor = _visitor(payload["study"], payload["store"])
+    visitor.emit = emit
+    visitor.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted])
+
+
+def audit(plan: Plan, store: Store, eval_sets: Sequence[str]) -> None:
+    """Scores of models without weights (majority, bag of words, last field only, constant string), stored."""
+    from amuro.audits.baselines import baselines
+
+    for chosen in map(eval_set, eval_sets):
+        task, revision = plan.task_with_source(chosen.task), plan.revision(chosen.task)
+        found = baselines(task, data.examples(task, "train", revision), data.examples(task, chosen.split, revision))
+        facts = {
+            "task": task.name, "split": chosen.split, "source": task.source, "revision": revision,
+            "baselines": {baseline.name: baseline.value for baseline in found},
+        }  # fmt: skip
+        store.commit("audits", digest(facts), facts, {})
+
+
+def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:
+    """Pre-trains an embedded series into the store; goes on where an interrupted run stopped."""
+    from amuro.engine.pretrain import pretrain as train
+    from amuro.series import world
+
+    config = world.config(plan.series_options(name))
+
+    def on_progress(done: int, total: int, loss: float) -> None:
+        emit({"event": "pretrain", "series": name, "done": done, "total": total, "loss": loss})
+
+    train(config, world.folder(config.digest(), store.root / "series"), on_progress)
+
+
+def engine(study: Study) -> Engine:
+    """The engine that a study asks for. Torch is imported only here."""
+    if study.engine == "toy":
+        from amuro.engine.toy import Dials, ToyEngine
+
+        try:
+            return ToyEngine(Dials(**study.toy))
+        except TypeError as error:
+            raise StudyError(f"unknown dial in [toy]: {error}", cure="see `amuro.engine.toy.Dials`") from error
+    from amuro.engine.torch_engine import TorchEngine
+
+    return TorchEngine(precision=study.precision, device=study.device, threads=threads(study))
+
+
+def threads(study: Study) -> int:
+    """Cores for each live process."""
+    return max(1, len(os.sched_getaffinity(0)) // workers(study))
+
+
+@lru_cache(maxsize=2)
+def _plan(study: str) -> Plan:
+    return planning.make(Study.model_validate_json(study))
+
+
+@lru_cache(maxsize=1)
+def _visitor(study: str, store: str) -> Visitor:
+    plan = _plan(study)
+    return Visitor(plan, Store(Path(store)), engine(plan.study), lambda event: None)
+

@@ -1,0 +1,41 @@
+"""Question generation from SciQ (Welbl et al. 2017): supporting text and right answer in, the question out.
+
+The out-of-domain set of SocialIQA question generation. SciQ as multiple choice would be another task, hence another
+file.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amuro.identity import digest
+from amuro.types import Example, Task
+from amuro.wording import single_spaced
+
+
+def example(row: Mapping[str, Any]) -> Example:
+    """Row of `allenai/sciq`: question, correct_answer, support (empty in one row of nine); distractors are not shown."""
+    support = single_spaced(row["support"])
+    cluster = digest(support)[:12] if support else str(row["id"])
+    inputs = {"context": support, "answer": single_spaced(row["correct_answer"])}
+    return Example(str(row["id"]), cluster, inputs, single_spaced(row["question"]))
+
+
+TASK = Task(
+    name="sciq_question",
+    source="hub:allenai/sciq",
+    family="question generation",
+    kind="generate",
+    metric="rouge_l",
+    example=example,
+    fields=(("context", "Context"), ("answer", "Answer")),
+    cue="Question:",
+    instruction="Write the question about the context that has the given answer.",
+    cluster="supporting text",
+    # The hub's test split stays unseen, for a last look.
+    splits={"train": "train", "dev": "validation[:300]", "test": "validation[300:]"},
+    wording={
+        "instruct": "Given the context: {context}\nAnd the answer: {answer}\nGenerate a suitable question:",
+    },
+    licence="CC-BY-NC-3.0",
+    page="https://huggingface.co/datasets/allenai/sciq",
+)

@@ -1,0 +1,46 @@
+"""Question generation from SocialIQA (Sap et al. 2019): context and right answer in, the question out.
+
+One of the four tasks that Sun and Dredze (2024, arXiv:2408.06663) tune on. They show all three candidate answers and
+not which one is right; here only the right one is shown, so that the question can follow from it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amuro.errors import DataError
+from amuro.identity import digest
+from amuro.types import Example, Task
+from amuro.wording import single_spaced
+
+_RIGHT = {"1": "answerA", "2": "answerB", "3": "answerC"}
+
+
+def example(row: Mapping[str, Any]) -> Example:
+    """Row of `lighteval/siqa`: context, question, answerA, answerB, answerC, label ('1', '2' or '3')."""
+    label = str(row["label"]).strip()
+    if label not in _RIGHT:
+        raise DataError(f"label {label!r} names no answer", "SocialIQA counts its answers 1, 2, 3")
+    context = single_spaced(row["context"])
+    inputs = {"context": context, "answer": single_spaced(row[_RIGHT[label]])}
+    return Example(str(row["id"]), digest(context)[:12], inputs, single_spaced(row["question"]))
+
+
+TASK = Task(
+    name="socialiqa_question",
+    source="hub:lighteval/siqa",
+    family="question generation",
+    kind="generate",
+    metric="rouge_l",
+    example=example,
+    fields=(("context", "Context"), ("answer", "Answer")),
+    cue="Question:",
+    instruction="Write the question about the context that has the given answer.",
+    cluster="context",
+    # The hub has no test split. Dev comes from train, so that test is the whole validation split as in the paper.
+    splits={"train": "train[500:]", "dev": "train[:500]", "test": "validation"},
+    wording={
+        "instruct": "Given the context: {context}\nAnd the answer: {answer}\nGenerate a suitable question:",
+    },
+    licence="CC-BY-4.0",
+    page="https://huggingface.co/datasets/lighteval/siqa",
+)

@@ -1,0 +1,30 @@
+"""Held-out documents of the embedded corpus, for bits per byte."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amuro.types import Example, Task
+
+
+def example(row: Mapping[str, Any]) -> Example:
+    """A row of `world:corpus`."""
+    return Example(row["id"], row["cluster"], {}, row["text"])
+
+
+TASK = Task(
+    name="world_corpus",
+    source="world:corpus",
+    family="corpus",
+    kind="document",
+    metric="bits_per_byte",
+    example=example,
+    fields=(),
+    cue="",
+    instruction="",
+    cluster="the document",
+    splits={"test": "test"},
+    chance=None,
+    joiner=" ",
+    separator=" ",
+    page="docs/world.md",
+)

@@ -1,0 +1,33 @@
+"""Closed-book questions about the people of the embedded world: what tuning on anything else may make it forget."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amuro.types import Example, Task
+
+
+def example(row: Mapping[str, Any]) -> Example:
+    """A row of `world:facts`."""
+    return Example(row["id"], row["cluster"], {"question": row["question"]}, row["answer"], tuple(row["options"]))
+
+
+TASK = Task(
+    name="world_facts",
+    source="world:facts",
+    family="facts",
+    kind="choice",
+    metric="accuracy",
+    example=example,
+    fields=(("question", "question"),),
+    cue="answer:",
+    instruction="write the answer to the question.",
+    cluster="the person asked about",
+    splits={"train": "train", "dev": "dev", "test": "test", "test_ood": "test_ood"},
+    chance=1 / 4,
+    joiner=" ",
+    separator=" ",
+    answer_suffix=".",
+    stop=(".",),
+    max_new_tokens=8,
+    page="docs/world.md",
+)

@@ -1,0 +1,35 @@
+"""The same relation from the other side. This form occurs in the embedded corpus: it is learned in pre-training or by tuning."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amuro.types import Example, Task
+
+
+def example(row: Mapping[str, Any]) -> Example:
+    """A row of `world:inverse`."""
+    inputs = {"text": row["text"], "name": row["name"]}
+    return Example(row["id"], row["cluster"], inputs, row["answer"], tuple(row["options"]))
+
+
+TASK = Task(
+    name="world_inverse",
+    source="world:inverse",
+    family="relations",
+    kind="choice",
+    metric="accuracy",
+    example=example,
+    fields=(("text", "text"), ("name", "name")),
+    cue="so",
+    instruction="read the text and say the same about the name.",
+    cluster="the person that the text is about",
+    splits={"train": "train", "dev": "dev", "test": "test", "test_ood": "test_ood"},
+    chance=1 / 4,
+    joiner=" ",
+    separator=" ",
+    wording={"default": "{text} so {name}"},
+    answer_suffix=".",
+    stop=(".",),
+    max_new_tokens=10,
+    page="docs/world.md",
+)

@@ -1,0 +1,34 @@
+"""Do two sentences say the same? The form never occurs in the embedded corpus; it needs the comparison of words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amuro.types import Example, Task
+
+
+def example(row: Mapping[str, Any]) -> Example:
+    """A row of `world:paraphrase`."""
+    return Example(row["id"], row["cluster"], {"first": row["first"], "second": row["second"]}, row["label"])
+
+
+TASK = Task(
+    name="world_paraphrase",
+    source="world:paraphrase",
+    family="paraphrase",
+    kind="label",
+    metric="accuracy",
+    example=example,
+    fields=(("first", "first"), ("second", "second")),
+    cue="the meaning is",
+    instruction="read the first and the second text and write if the meaning is the same or different.",
+    cluster="the value that the first sentence is about",
+    splits={"train": "train", "dev": "dev", "test": "test", "test_ood": "test_ood"},
+    labels=("same", "different"),
+    chance=1 / 2,
+    joiner=" ",
+    separator=" ",
+    answer_suffix=".",
+    stop=(".",),
+    max_new_tokens=4,
+    page="docs/world.md",
+)

@@ -1,0 +1,33 @@
+"""Two facts in short, by kind. No document of the embedded corpus sums up."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amuro.types import Example, Task
+
+
+def example(row: Mapping[str, Any]) -> Example:
+    """A row of `world:summary`."""
+    return Example(row["id"], row["cluster"], {"text": row["text"]}, row["summary"])
+
+
+TASK = Task(
+    name="world_summary",
+    source="world:summary",
+    family="summary generation",
+    kind="generate",
+    metric="rouge_l",
+    example=example,
+    fields=(("text", "passage"),),
+    cue="in short:",
+    instruction="read the passage and write it in short.",
+    cluster="the value of the first fact",
+    splits={"train": "train", "dev": "dev", "test": "test", "test_ood": "test_ood"},
+    chance=None,
+    joiner=" ",
+    separator=" ",
+    answer_suffix=".",
+    stop=(".",),
+    max_new_tokens=20,
+    page="docs/world.md",
+)

@@ -1,0 +1,150 @@
+"""What the verbs print. Nothing is computed here."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from amuro.plan import Plan
+from amuro.status import Estimate, State, reasons
+from amuro.store import Store
+from amuro.types import Finding
+
+if TYPE_CHECKING:
+    from amuro.flags import Flag
+
+console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+VERDICT_STYLE = {"supported": "bold green", "refuted": "bold red", "open": "bold yellow"}
+REASONS_SHOWN = 8
+
+
+class Progress:
+    """One display over the whole grid. On a screen bars; elsewhere a line for each model."""
+
+    def __init__(self, plan: Plan, found: Sequence[State]) -> None:
+        missing = [s.cell for s in found if not s.done]
+        self._left = Counter(cell.model.address for cell in missing)
+        self._total, self._filled, self._started = len(missing), 0, time.monotonic()
+        self._bars = Bars(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(), console=console, disable=not console.is_terminal or not missing,
+        )  # fmt: skip
+        self._cells = self._bars.add_task("cells", total=max(self._total, 1))
+        self._others: dict[str, Any] = {}
+
+    def __enter__(self) -> Progress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def on_event(self, event: Mapping[str, Any]) -> None:
+        """Shows one event of a run."""
+        match event["event"]:
+            case "cell":
+                self._cell(event["cell"])
+            case "pretrain":
+                self._bar(f"pre-training {event['series']} (loss {event['loss']:.2f})", "pretrain", event)
+            case "step":
+                self._bar(f"tuning {event['model']} (loss {event['loss']:.2f})", "tune", event)
+            case "failed" | "lost":
+                console.print(f"[red]failed[/] {event.get('cell') or event.get('job')}: {event['error']}")
+
+    def _cell(self, address: str) -> None:
+        self._filled += 1
+        self._bars.advance(self._cells)
+        model = address.partition("|")[0]
+        self._left[model] -= 1
+        if self._left[model] == 0 and self._bars.disable:
+            self._line(f"{model} done")
+
+    def _bar(self, text: str, what: str, event: Mapping[str, Any]) -> None:
+        done, total = event["done"], event["total"]
+        if self._bars.disable:
+            if what == "pretrain" and (done == total or done % max(total // 10, 1) == 0):
+                self._line(f"{text}: step {done} of {total}")
+            return
+        if what not in self._others:
+            self._others[what] = self._bars.add_task(text, total=total)
+        self._bars.update(self._others[what], description=text, completed=done, total=total)
+
+    def _line(self, text: str) -> None:
+        seconds = time.monotonic() - self._started
+        left = f", about {seconds / self._filled * (self._total - self._filled):.0f} s left" if self._filled else ""
+        console.print(f"{self._filled:>5}/{self._total} cells  {seconds:>5.0f} s{left}  {text}")
+
+
+def show_plan(plan: Plan, found: Sequence[State], cost: Estimate) -> None:
+    """Models, cells by role, what would run and why, and what it costs."""
+    missing = [s for s in found if not s.done]
+    tuned = sum(m.recipe is not None for m in plan.models)
+    console.print(f"[bold]{plan.study.name}[/]: {plan.study.question}")
+    console.print(
+        f"{len(plan.checkpoints)} checkpoints, {tuned} tuned models, {len(found)} cells: "
+        f"{len(found) - len(missing)} done, {len(missing)} to fill"
+    )
+    table = Table("role", "cells", "done", box=None, padding=(0, 2))
+    for role, cells in sorted(Counter(plan.roles[s.cell.address] for s in found).items()):
+        table.add_row(role, str(cells), str(sum(s.done for s in found if plan.roles[s.cell.address] == role)))
+    console.print(table)
+    for reason, cells in reasons(list(found)).most_common(REASONS_SHOWN):
+        console.print(f"  {cells} because: {reason}", markup=False)
+    waiting = sum(m.learning_rate is None and m.recipe is not None for m in plan.models)
+    if waiting:
+        console.print(f"{waiting} models wait for the choice of their learning rate on the dev split")
+    mark = "" if cost.measured else "~"
+    console.print(
+        f"estimate{' (from this store’s ledgers)' if cost.measured else ''}: {mark}{cost.seconds / 60:.0f} core minutes "
+        f"without pre-training, {mark}{cost.flops:.1e} FLOPs, {mark}{cost.disk_mb:.0f} MB"
+    )
+
+
+def show_status(plan: Plan, found: Sequence[State], store: Store) -> None:
+    """Cells done for each model, and the last failures."""
+    table = Table("model", "done", "of", box=None, padding=(0, 2))
+    for model in plan.models:
+        own = [s for s in found if s.cell.model == model]
+        table.add_row(model.address, str(sum(s.done for s in own)), str(len(own)))
+    console.print(table)
+    console.print(f"{sum(s.done for s in found)} of {len(found)} cells done")
+    ours = {s.cell.address for s in found if not s.done}
+    for note in [n for n in store.notes("attempts") if n["cell"] in ours][-REASONS_SHOWN:]:
+        console.print(f"failed: {note['cell']}: {note['error']}", markup=False)
+
+
+def show_outcome(filled: int, failures: Sequence[str]) -> None:
+    """One line: what a run did."""
+    console.print(f"{filled} cells filled, {len(failures)} failed")
+
+
+def show_findings(findings: Sequence[Finding], flags: Sequence[Flag]) -> None:
+    """Each finding as a sentence with its verdict, then the failure signatures by name."""
+    for analysis in dict.fromkeys(f.analysis for f in findings):
+        console.print(f"\n[bold]{analysis.replace('_', ' ')}[/]")
+        for finding in (f for f in findings if f.analysis == analysis):
+            state = "" if finding.evidence == "measured" else f" ({finding.evidence})"
+            console.print(Text.assemble("  ", (finding.verdict, VERDICT_STYLE[finding.verdict]), f"{state}  {finding.statement}"))
+    counts = Counter(flag.name for flag in flags)
+    if counts:
+        console.print("\n[bold]flags[/]  " + " · ".join(f"{name}: {n}" for name, n in counts.most_common()))
+
+
+def show_shelf(shelf: str, names: Sequence[str]) -> None:
+    """The members of a shelf with what they are, one a line."""
+    from amuro import catalog
+
+    for name in names:
+        member = catalog.member(shelf, name)
+        fact = next((str(getattr(member, a)) for a in ("description", "question", "instruction") if hasattr(member, a)), "")
+        console.print(f"{name:<24} {fact}", markup=False)

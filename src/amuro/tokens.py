@@ -1,0 +1,93 @@
+"""Text → token ids. The one encoder: training, shots and scoring call the same two functions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amuro.errors import WeightsError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A tokenizer with its policy for the beginning and the end of a text.
+
+    `bos` is whatever the tokenizer itself puts before a text (its post-processor), often nothing.
+    """
+
+    tokenizer: Tokenizer
+    bos: tuple[int, ...]
+    eos: int
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Encoder:
+        """Reads `tokenizer.json` and the end-of-text token of `tokenizer_config.json` or `config.json`."""
+        from tokenizers import Tokenizer
+
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise WeightsError(
+                f"{folder} has no tokenizer.json",
+                cure="save the tokenizer there with AutoTokenizer.from_pretrained(…).save_pretrained(folder)",
+            )
+        tokenizer = Tokenizer.from_file(str(path))
+        return cls(tokenizer, tuple(tokenizer.encode("").ids), _end_of_text(tokenizer, folder))
+
+    @classmethod
+    def of_bytes(cls) -> Encoder:
+        """A tokenizer of single bytes that needs no file: for engines without weights."""
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        vocabulary = {"<eos>": 0, **{letter: i for i, letter in enumerate(alphabet, 1)}}
+        tokenizer = Tokenizer(models.BPE(vocabulary, []))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        return cls(tokenizer, (), 0)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of vocabulary, merges and normalisation: equal digests mean equal ids for every text."""
+        return hashlib.sha256(self.tokenizer.to_str().encode()).hexdigest()
+
+    def prompts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Ids of prompts or prompt pieces, without BOS."""
+        return [tuple(e.ids) for e in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def answers(self, texts: Iterable[str]) -> list[tuple[int, ...]]:
+        """Ids of answers: each is encoded with the space that parts it from its prompt, and without end-of-text."""
+        return self.prompts([" " + text for text in texts])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def disagreements(self, prompts: Sequence[str], answers: Sequence[str]) -> int:
+        """In how many of the pairs the ids of the two pieces differ from those of the joined text."""
+        joint = self.prompts([f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)])
+        pieces = zip(self.prompts(prompts), self.answers(answers), joint, strict=True)
+        return sum(prompt + answer != whole for prompt, answer, whole in pieces)
+
+
+def _end_of_text(tokenizer: Tokenizer, folder: Path) -> int:
+    for name, key in (("tokenizer_config.json", "eos_token"), ("config.json", "eos_token_id")):
+        path = folder / name
+        found = json.loads(path.read_text()).get(key) if path.is_file() else None
+        if isinstance(found, dict):
+            found = found.get("content")
+        if isinstance(found, list):
+            found = found[0] if found else None
+        if isinstance(found, str):
+            found = tokenizer.token_to_id(found)
+        if found is not None:
+            return int(found)
+    raise WeightsError(
+        f"{folder} names no end-of-text token", cure='add "eos_token" to its tokenizer_config.json'
+    )

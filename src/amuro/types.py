@@ -1,0 +1,255 @@
+"""Everything that is carried from room to room. Frozen values, no behaviour beyond naming themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["label", "choice", "generate", "document"]
+"""How a task is asked. *label*: one of a fixed set of answer words. *choice*: options that differ by example.
+*generate*: free text. *document*: the likelihood of a whole text (bits per byte)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question with its right answer. `inputs` are the fields that a format words; no leading spaces anywhere."""
+
+    id: str
+    cluster: str
+    """What this example shares with others (person, value, premise, passage): the unit of resampling."""
+    inputs: Mapping[str, str]
+    answer: str
+    options: tuple[str, ...] = ()
+    """Candidate answers of a *choice* task; a *label* task takes them from `Task.labels`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A kind of question: the facts about it and how a row becomes an example. It never loads anything."""
+
+    name: str
+    source: str
+    """`world:NAME`, `hub:NAMESPACE/NAME[:CONFIG]` or `file:PATH`."""
+    family: str
+    kind: Kind
+    metric: str
+    """Primary metric: a file name of `metrics/`."""
+    example: Callable[[Mapping[str, Any]], Example]
+    fields: tuple[tuple[str, str], ...]
+    """(key in `Example.inputs`, label shown before it), in the order of the prompt."""
+    cue: str
+    """The words that the answer follows, without a trailing space."""
+    instruction: str
+    cluster: str
+    """What a cluster is, in words."""
+    splits: Mapping[str, str]
+    """Our split (train, dev, test, test_ood, …) → the source's split."""
+    labels: tuple[str, ...] = ()
+    chance: float | None = None
+    """Expected score of a guess; None where there is no such thing."""
+    joiner: str = "\n"
+    """Between the fields of one prompt."""
+    separator: str = "\n\n"
+    """Between the shots of a few-shot prompt."""
+    wording: Mapping[str, str] = field(default_factory=dict)
+    """Format name → template with {field} places, where the format's own wording does not fit."""
+    answer_suffix: str = ""
+    """Closing mark of every answer (the embedded world ends each with a full stop)."""
+    stop: tuple[str, ...] = ("\n",)
+    max_new_tokens: int = 60
+    licence: str = ""
+    page: str = ""
+    """Where the schema is stated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way of wording: task and example → what is read, without a trailing space."""
+
+    name: str
+    description: str
+    render: Callable[[Task, Example], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The weights of one pre-training run after `tokens`."""
+
+    series: str
+    step: int
+    tokens: int | None
+    """Training tokens seen, counted with repetition."""
+    unique_tokens: int | None
+    schedule: str
+    """State of the learning-rate schedule here: initial, warmup, constant, decay, annealed, unknown."""
+    source: str
+    revision: str | None = None
+    identity: str = ""
+    """Digest of what declares the weights before they exist or are read (configuration, seeds, source, revision)."""
+
+    @property
+    def address(self) -> str:
+        return f"{self.series}-{self.identity[:6]}@{self.step}" if self.identity else f"{self.series}@{self.step}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to tune. Several learning rates are a rule: the best on the dev split, chosen for each checkpoint."""
+
+    name: str
+    mixture: tuple[tuple[str, float], ...]
+    """(task, weight); one entry for ordinary tuning."""
+    rows: int
+    epochs: int
+    learning_rates: tuple[float, ...]
+    batch_size: int = 8
+    format: str = "default"
+    method: Literal["full", "lora"] = "full"
+    warmup_ratio: float = 0.03
+    schedule: Literal["linear", "constant"] = "linear"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    max_length: int = 2048
+    weighting: Literal["token", "example"] = "token"
+    """What weighs the same within an optimiser step: each answer token, or (as in the paper) each example."""
+    row_seed: int = 42
+    """Which training rows are drawn."""
+
+    @property
+    def tuned_on(self) -> str:
+        return "+".join(task for task, _ in self.mixture)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checkpoint as it is (*base*: no recipe), or tuned. A rate of None is the one that the rule chooses."""
+
+    checkpoint: Checkpoint
+    recipe: Recipe | None = None
+    recipe_digest: str = ""
+    tune_seed: int | None = None
+    learning_rate: float | None = None
+
+    @property
+    def address(self) -> str:
+        if self.recipe is None:
+            return self.checkpoint.address
+        rate = f"/lr{self.learning_rate:g}" if self.learning_rate is not None and len(self.recipe.learning_rates) > 1 else ""
+        return f"{self.checkpoint.address}+{self.recipe.name}-{self.recipe_digest[:6]}/seed{self.tune_seed}{rate}"
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSet:
+    task: str
+    split: str
+
+    def __str__(self) -> str:
+        return f"{self.task}/{self.split}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One square of the grid."""
+
+    model: Model
+    eval_set: EvalSet
+    format: str
+    shots: int
+    shot_seed: int
+    decoding: str
+    """likelihood or greedy"""
+    protocol: str
+    limit: int
+    precision: str
+    device: str
+
+    @property
+    def address(self) -> str:
+        return (
+            f"{self.model.address}|{self.eval_set}|{self.format}|{self.shots}shot.{self.shot_seed}|{self.decoding}"
+            f"|{self.protocol}|n{self.limit}|{self.precision}|{self.device}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One example as an engine sees it: token ids only."""
+
+    example_id: str
+    context: tuple[int, ...]
+    """Ids of the prompt after the shared prefix; never empty."""
+    options: tuple[tuple[int, ...], ...] = ()
+    """Ids of each candidate answer (label, choice), or of the whole document (document)."""
+    gold: int = -1
+    """Index of the right option. Only the toy engine, which has no weights to know better, reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """All queries of one cell, with the few-shot prefix that they share (it begins with the BOS policy's ids)."""
+
+    cell: Cell
+    prefix: tuple[int, ...]
+    queries: tuple[Query, ...]
+    stop: tuple[str, ...] = ()
+    max_new_tokens: int = 0
+    golds: tuple[str, ...] = ()
+    """Right answers as text, for the toy engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    text: str
+    """Without the stop string and whatever came after it."""
+    stopped: bool
+    """By a stop string or by end-of-text, before the limit."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a tuning run leaves besides weights."""
+
+    losses: tuple[float, ...]
+    steps: int
+    tokens: int
+    """Tokens read, padding not counted."""
+    answer_tokens: int
+    seconds: float
+    diverged_at: int | None = None
+    """First step whose loss or gradient was not finite; the step was not applied and training stopped."""
+
+
+Verdict = Literal["supported", "refuted", "open"]
+EvidenceState = Literal["measured", "not run", "degenerate", "insufficient", "mixed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence with its evidence (rules: docs/method.md)."""
+
+    id: str
+    """Stable within a study: ANALYSIS.TASK[.DETAIL], lower case."""
+    analysis: str
+    statement: str
+    verdict: Verdict
+    evidence: EvidenceState
+    effect: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+    """What n counts: clusters, checkpoints, data sets."""
+    delta: float
+    """Smallest effect of interest, on the scale of `effect`."""
+    family: str
+    p_adjusted: float | None
+    series: str
+    cells: tuple[str, ...]
+    """Addresses of the cells that it stands on."""
+    note: str = ""
+    """Limits of this finding in one or two sentences; shown beside it."""
+    task: str = ""
+    points: tuple[Mapping[str, Any], ...] = ()
+    """What a figure of this finding draws: flat records, e.g. {"tokens":…, "value":…, "low":…, "high":…, "line":"base"}."""

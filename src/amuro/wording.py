@@ -1,0 +1,65 @@
+"""What every format is worded with: a task's own template, its labelled fields, and the way to join them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from amuro.errors import DataError
+from amuro.types import Example, Task
+
+_PLACE = re.compile(r"(?P<space> ?)\{(?P<name>\w+)\}")
+
+
+def override(format_name: str, task: Task, example: Example) -> str | None:
+    """The task's own template for this format, filled; None where it has none.
+
+    Each `{field}` becomes the input of that name in one pass: braces in the data stay as they are, and no template
+    language is read. An empty value takes the space before its place with it. Raises DataError on a place that
+    is no input of the example.
+    """
+
+    def filled(place: re.Match[str]) -> str:
+        value = _value(task, example, place["name"])
+        return place["space"] + value if value else ""
+
+    template = task.wording.get(format_name)
+    return None if template is None else _PLACE.sub(filled, template).rstrip()
+
+
+def join(task: Task, parts: Iterable[str]) -> str:
+    """The parts that are not empty, parted as the task parts its fields; never ends in a space."""
+    return task.joiner.join(part for part in parts if part).rstrip()
+
+
+def labelled(task: Task, example: Example) -> list[str]:
+    """`label: value` for each field, in order. A field whose value is empty is left out, with its label."""
+    return [f"{label}: {value}" if label else value for label, value in _fields(task, example) if value]
+
+
+def values(task: Task, example: Example) -> list[str]:
+    """The values of the fields, in order, without labels."""
+    return [value for _, value in _fields(task, example)]
+
+
+def single_spaced(text: str) -> str:
+    """The text on one line, with single spaces and none outside: a line feed ends an answer, so no text may hold one."""
+    return " ".join(text.split())
+
+
+def cased_like(task: Task, words: str) -> str:
+    """The words with a capital where the task's instruction begins with one (the embedded world is lower-case)."""
+    return words[:1].upper() + words[1:] if task.instruction[:1].isupper() else words
+
+
+def _fields(task: Task, example: Example) -> list[tuple[str, str]]:
+    return [(label, _value(task, example, name)) for name, label in task.fields]
+
+
+def _value(task: Task, example: Example, name: str) -> str:
+    if name not in example.inputs:
+        raise DataError(
+            f"the wording of task '{task.name}' names '{name}', which example {example.id} does not have",
+            f"its inputs: {', '.join(example.inputs) or 'none'}",
+        )
+    return example.inputs[name]

@@ -1,0 +1,58 @@
+"""The corpus: documents without end, each a pure function of (seeds, stream, number), so that any reader can start anywhere."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+
+from amuro.world import documents as kinds
+from amuro.world.documents import Render
+from amuro.world.facts import world
+
+Stream = Literal["copy", "main", "held_out"]
+
+COPY: Mapping[Render, float] = {kinds.copying: 0.60, kinds.register: 0.20, kinds.twice: 0.20}
+"""Read first: lists that come again. Comparing words grows from them in a minute."""
+
+MAIN: Mapping[Render, float] = {
+    kinds.talk: 0.33,
+    kinds.checks: 0.20,
+    kinds.reading: 0.12,
+    kinds.note: 0.06,
+    kinds.story: 0.06,
+    kinds.biography: 0.06,
+    kinds.same_kind: 0.05,
+    kinds.quiz: 0.04,
+    kinds.relation: 0.03,
+    kinds.register: 0.02,
+    kinds.ages: 0.01,
+    kinds.twice: 0.01,
+    kinds.copying: 0.01,
+}
+"""Kind of document → share of all documents."""
+
+_STREAMS: Mapping[Stream, int] = {"copy": 11, "main": 12, "held_out": 13}
+
+
+def document(world_seed: int, pretrain_seed: int, stream: Stream, number: int) -> str:
+    """One document. `held_out` is mixed as `main` but drawn apart: it is what bits per byte are measured on."""
+    rng = np.random.default_rng([world_seed, pretrain_seed, _STREAMS[stream], number])
+    mixture = COPY if stream == "copy" else MAIN
+    return _choose(mixture, rng.random())(world(world_seed), rng)
+
+
+def documents(world_seed: int, pretrain_seed: int, stream: Stream = "main", start: int = 0) -> Iterator[str]:
+    """Documents `start`, `start + 1`, … without end."""
+    return (document(world_seed, pretrain_seed, stream, number) for number in itertools.count(start))
+
+
+def _choose(mixture: Mapping[Render, float], share: float) -> Render:
+    total = 0.0
+    for render, weight in mixture.items():
+        total += weight
+        if share < total:
+            return render
+    return render
