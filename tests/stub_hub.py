@@ -51,12 +51,26 @@ class StubHub:
     repositories: dict[str, Repository] = field(default_factory=dict)
     cuts: dict[str, list[int]] = field(default_factory=dict)
     """File name → after how many bytes each coming answer breaks off; used up from the front."""
+    down: int = 0
+    """Status with which everything is answered while it is not 0."""
+    stall: str = ""
+    """File whose answers stop half-way."""
+    half_sent: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """(method, path, Range header) of everything that was asked."""
 
     def ranges(self, name: str) -> list[str]:
         """The Range headers with which a file was downloaded."""
         return [asked for method, path, asked in self.requests if method == "GET" and path.endswith(f"/{name}")]
+
+    @contextmanager
+    def stalled(self, name: str) -> Iterator[threading.Event]:
+        """Answers for that file stop half-way as long as the block lasts; the event says that one has."""
+        self.stall = name
+        yield self.half_sent
+        self.stall = ""
+        self.released.set()
 
 
 @contextmanager
@@ -84,10 +98,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Silence."""
 
-    def do_HEAD(self) -> None:  # noqa: N802 — the name that http.server calls
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         url = urlsplit(self.path)
         self.hub.requests.append((self.command, unquote(url.path), self.headers.get("Range", "")))
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
@@ -95,7 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
         organisation, model, *rest = parts[2:] if api else parts
         name = f"{organisation}/{model}"
         repository = self.hub.repositories.get(name)
-        if repository is None:
+        if self.hub.down:
+            self._error(self.hub.down, "", "Try again later.")
+        elif repository is None:
             self._error(401, "RepoNotFound", "Invalid username or password.")
         elif repository.moved_to:
             self._send(307, b"", {"Location": self.path.replace(name, repository.moved_to, 1)})
@@ -106,7 +122,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _api(self, name: str, repository: Repository, rest: list[str], query: dict[str, list[str]]) -> None:
         if rest == ["refs"]:
-            refs = [{"name": n, "ref": f"refs/heads/{n}", "targetCommit": repository.commit(n)} for n in repository.revisions]
+            refs = [
+                {"name": n, "ref": f"refs/heads/{n}", "targetCommit": repository.commit(n)}
+                for n in repository.revisions
+            ]
             self._json({"branches": refs, "converts": [], "tags": []})
             return
         revision = rest[1] if len(rest) > 1 else "main"
@@ -121,7 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tree(self, files: Mapping[str, bytes], start: int) -> None:
         page = sorted(files.items())[start : start + PAGE]
-        entries = [{"type": "file", "path": path, "oid": "0" * 40, **_metadata(path, content)} for path, content in page]
+        entries = [
+            {"type": "file", "path": path, "oid": "0" * 40, **_metadata(path, content)} for path, content in page
+        ]
         more = start + PAGE < len(files)
         following = f"{self.hub.url}{urlsplit(self.path).path}?recursive=true&cursor={start + PAGE}"
         self._json(entries, {"Link": f'<{following}>; rel="next"'} if more else {})
@@ -143,8 +164,17 @@ class _Handler(BaseHTTPRequestHandler):
         begin = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+        if self.command == "GET" and path == self.hub.stall:
+            self._stall(content, headers)
+            return
         cuts = self.hub.cuts.get(path, []) if self.command == "GET" else []
         self._send(206 if begin else 200, content[begin:], headers, cut=cuts.pop(0) if cuts else None)
+
+    def _stall(self, content: bytes, headers: Mapping[str, str]) -> None:
+        self._send(200, content, headers, cut=len(content) * 9 // 10)
+        self.wfile.flush()
+        self.hub.half_sent.set()
+        self.hub.released.wait(60)
 
     def _json(self, value: object, headers: Mapping[str, str] | None = None) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})

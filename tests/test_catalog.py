@@ -52,13 +52,24 @@ def test_a_dotted_name_reaches_the_folder_that_one_stands_in(tmp_path: Path) -> 
 
 def test_a_missing_package_of_a_member_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proves that a member whose own import fails is not reported as unknown."""
-    (tmp_path / "needy_member.py").write_text("import no_such_package_at_all\n")
     (tmp_path / "needy").mkdir()
     (tmp_path / "needy" / "task.py").write_text("import no_such_package_at_all\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(StudyError, match=r"needy\.task needs the package 'no_such_package_at_all'; install it"):
         catalog.task("needy.task")
+
+
+def test_a_member_that_does_not_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proves that a mistake in a stranger's file ends in one sentence that names file and mistake."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    (tmp_path / "rash_lab").mkdir()
+    faults = {"torn": ("TASK = (", "SyntaxError: "), "rash": ("TASK = 1 / 0", "ZeroDivisionError: division by zero")}
+    for name, (text, fault) in faults.items():
+        (tmp_path / "rash_lab" / f"{name}.py").write_text(text)
+        with pytest.raises(StudyError) as caught:
+            catalog.task(f"rash_lab.{name}")
+        assert str(caught.value).startswith(f"rash_lab.{name} cannot be imported ({fault}")
 
 
 def test_listing_imports_no_member() -> None:

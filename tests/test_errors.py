@@ -9,7 +9,15 @@ import pytest
 from amuro import errors
 from amuro.errors import AmuroError, SeriesError, StudyError, nearest
 
-FAMILY = {"AmuroError": 1, "StudyError": 2, "DataError": 3, "WeightsError": 4, "SeriesError": 4, "StoreError": 5, "HubError": 6}
+FAMILY = {
+    "AmuroError": 1,
+    "StudyError": 2,
+    "DataError": 3,
+    "WeightsError": 4,
+    "SeriesError": 4,
+    "StoreError": 5,
+    "HubError": 6,
+}
 
 
 def test_every_error_has_the_exit_code_that_the_docs_state() -> None:
@@ -39,7 +47,11 @@ def test_errors_survive_the_way_between_processes() -> None:
         ("mnly", ["rte", "mnli"], "did you mean 'mnli'?"),
         ("MNLI", ["rte", "mnli"], "did you mean 'mnli'?"),
         ("zzz", ["rte", "mnli"], "known: mnli, rte"),
-        ("zzz", [f"t{i:02}" for i in range(20)], "known: " + ", ".join(f"t{i:02}" for i in range(12)) + " … (20 in all)"),
+        (
+            "zzz",
+            [f"t{i:02}" for i in range(20)],
+            "known: " + ", ".join(f"t{i:02}" for i in range(12)) + " … (20 in all)",
+        ),
         ("zzz", [], "none is known here"),
     ],
 )

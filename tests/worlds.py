@@ -6,7 +6,7 @@ guessing rate, θ the ability of the model, u the cluster's and b the example's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ FLOOR = -9.0
 STEPS = (0, 100, 200, 400, 800, 1600)
 SEEDS = (1, 1, 3, 1, 1, 3)
 """Tuning seeds at each of STEPS: one, and three at two checkpoints."""
+EXAMPLE_NAMES = pl.Series([f"e{i}" for i in range(5000)])
+CLUSTER_NAMES = pl.Series([f"c{i}" for i in range(5000)])
 CLUSTER_SD = 1.2
 ITEM_SD = 1.0
 """On the logit scale: an intra-cluster correlation of 1.44 / (1.44 + 1 + 3.29) = .25."""
@@ -40,8 +42,9 @@ class Exam:
     easiness: Floats
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, examples: int = 450, clusters: int = 56) -> Exam:
-        of = np.sort(rng.integers(clusters, size=examples))
+    def draw(cls, rng: np.random.Generator, examples: int = 450, clusters: int = 56, uneven: bool = False) -> Exam:
+        shares = rng.dirichlet(np.full(clusters, 1.0 if uneven else 50.0))
+        of = np.sort(np.append(np.arange(clusters), rng.choice(clusters, size=examples - clusters, p=shares)))
         return cls(of, rng.normal(0, CLUSTER_SD, clusters)[of] + rng.normal(0, ITEM_SD, examples))
 
     def answers(self, ability: float, guess: float, rng: np.random.Generator) -> Floats:
@@ -80,57 +83,71 @@ class Book:
     """Collects cells and turns them into the two frames that analyses read."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
-    _items: list[pl.DataFrame] = field(default_factory=list)
-    _scores: list[dict[str, Any]] = field(default_factory=list)
+    _cells: list[dict[str, Any]] = field(default_factory=list)
+    _values: list[Floats] = field(default_factory=list)
+    _clusters: list[NDArray[np.int64]] = field(default_factory=list)
 
-    def add(self, about: Task, exam: Exam, values: Floats, *, step: int = 1600, tuned_on: str = "none", role: str = "base",
-            tune_seed: int = -1, split: str = "test", format: str = "default", tune_format: str = "default",
-            metric: str = "", top_share: float = 0.6, **other: Any) -> None:  # fmt: skip
+    def add(self, about: Task, exam: Exam, values: Floats, *, step: int = 1600, tuned_on: str = "none",
+            role: str = "base", tune_seed: int = -1, split: str = "test", wording: str = "default",
+            tune_format: str = "default", metric: str = "", evidence: str = "measured", **other: Any) -> None:  # fmt: skip
         """One cell under one metric."""
-        metric = metric or about.metric
         tuned = tuned_on != "none"
         model = f"world@{step}" + (f"+{tuned_on}-{tune_format}/seed{tune_seed}" if tuned else "")
-        cell = {
+        self.tasks[about.name] = about
+        self._values.append(values)
+        self._clusters.append(exam.clusters)
+        self._cells.append({
             "series": "world", "checkpoint": f"world@{step}", "step": step, "tokens": step * 1024, "tuned_on": tuned_on,
-            "recipe": f"{tuned_on}" if tune_format == "default" or not tuned else f"{tuned_on}_{tune_format}",
+            "recipe": tuned_on if tune_format == "default" or not tuned else f"{tuned_on}_{tune_format}",
             "method": "full" if tuned else "none", "tune_format": tune_format if tuned else "none",
             "tune_seed": tune_seed, "learning_rate": 1e-3 if tuned else None, "task": about.name, "split": split,
-            "role": role, "family": about.family, "kind": about.kind, "format": format, "shots": 0, "shot_seed": 0,
+            "role": role, "family": about.family, "kind": about.kind, "format": wording, "shots": 0, "shot_seed": 0,
             "decoding": "likelihood", "protocol": "own", "precision": "float32", "device": "cpu", "limit": len(values),
-            "cell": f"{model}|{about.name}/{split}|{format}|0shot.0|likelihood|own", "metric": metric, **other,
-        }  # fmt: skip
-        self.tasks[about.name] = about
-        self._items.append(pl.DataFrame({"cell": cell["cell"], "metric": metric, "example": np.arange(len(values)),
-                                         "cluster": exam.clusters, "value": values}))  # fmt: skip
-        self._scores.append({**cell, "value": float(np.mean(values)), "se": 0.0, "n": len(values), "clusters": 0,
-                             "chance": about.chance, "majority": 0.5, "evidence": "measured",
-                             "predicted_histogram": "{}", "top_share": top_share})  # fmt: skip
+            "cell": f"{model}|{about.name}/{split}|{wording}|0shot.0|likelihood|own", "metric": metric or about.metric,
+            "evidence": evidence, **other,
+        })  # fmt: skip
 
     def evidence(self, **settings: Any) -> Evidence:
-        scores = pl.DataFrame(self._scores, infer_schema_length=None)
-        coordinates = scores.drop("value", "se", "n", "clusters", "chance", "majority", "evidence",
-                                  "predicted_histogram", "top_share")  # fmt: skip
-        items = pl.concat(self._items).with_columns(
-            ("e" + pl.col("example").cast(pl.String)).alias("example_id"),
-            ("c" + pl.col("cluster").cast(pl.String)).alias("cluster"),
+        cells = pl.DataFrame(self._cells, infer_schema_length=None)
+        sizes = [len(values) for values in self._values]
+        within = np.concatenate([np.arange(size) for size in sizes])
+        items = cells.drop("evidence")[np.repeat(np.arange(len(sizes)), sizes)].with_columns(
+            EXAMPLE_NAMES[within].alias("example_id"),
+            CLUSTER_NAMES[np.concatenate(self._clusters)].alias("cluster"),
             pl.lit("yes").alias("gold"),
             pl.lit("yes").alias("predicted"),
+            pl.Series("value", np.concatenate(self._values)),
         )
-        return Evidence(items.join(coordinates, on=["cell", "metric"]), scores, self.tasks, "worlds", **settings)
+        scores = cells.with_columns(
+            pl.Series("value", [float(np.mean(values)) for values in self._values]),
+            pl.lit(0.02).alias("se"),
+            pl.Series("n", sizes),
+            pl.lit(0.5).alias("majority"),
+            pl.lit(0.6).alias("top_share"),
+        )
+        return Evidence(items, scores, self.tasks, "worlds", **settings)
+
+
+def tune(book: Book, about: Task, exam: Exam, rng: np.random.Generator, *, base: float, tuned: float, step: int = 1600,
+         seeds: int = 1, run_sd: float = 0.2, guess: float | None = None, **coordinates: Any) -> None:  # fmt: skip
+    """A base and its tunings on one evaluation set, at one checkpoint."""
+    luck = (about.chance or 0.0) if guess is None else guess
+    asked = {key: value for key, value in coordinates.items() if key in ("split", "wording", "evidence")}
+    book.add(about, exam, exam.answers(base, luck, rng), step=step, **asked)
+    for seed in range(seeds):
+        reached = tuned + rng.normal(0, run_sd)
+        values = exam.answers(reached, luck, rng)
+        book.add(about, exam, values, step=step, tune_seed=seed, **{"tuned_on": about.name, **coordinates})
 
 
 def climb(book: Book, about: Task, rng: np.random.Generator, base: Sequence[float], tuned: Sequence[float], *,
-          steps: Sequence[int] = STEPS, seeds: Sequence[int] = SEEDS, run_sd: float = 0.2, examples: int = 450,
-          dev: bool = True, base_shares: Mapping[int, float] | None = None) -> None:  # fmt: skip
-    """One task tuned at each step: abilities of the base and of the tuned model, and how runs scatter around it."""
-    guess = about.chance or 0.0
-    exam, dev_exam = Exam.draw(rng, examples), Exam.draw(rng, 200)
-    shares = base_shares or {}
-    for step, base_ability, ability, count in zip(steps, base, tuned, seeds, strict=True):
-        book.add(about, exam, exam.answers(base_ability, guess, rng), step=step, top_share=shares.get(step, 0.6))
+          steps: Sequence[int] = STEPS, seeds: Sequence[int] = SEEDS, uneven: bool = False, dev: bool = True,
+          **coordinates: Any) -> None:  # fmt: skip
+    """One task tuned at each step: abilities of the base and of the tuned model."""
+    exam, dev_exam = Exam.draw(rng, uneven=uneven), Exam.draw(rng, 200)
+    for step, before, after, count in zip(steps, base, tuned, seeds, strict=True):
+        tune(book, about, exam, rng, base=before, tuned=after, step=step, seeds=count,
+             **{"role": "in_domain", **coordinates})  # fmt: skip
         if dev:
-            book.add(about, dev_exam, dev_exam.answers(base_ability, guess, rng), step=step, split="dev", role="dev")
-        for seed in range(count):
-            reached = ability + rng.normal(0, run_sd)
-            book.add(about, exam, exam.answers(reached, guess, rng), step=step, tuned_on=about.name, role="in_domain",
-                     tune_seed=seed)  # fmt: skip
+            values = dev_exam.answers(before, about.chance or 0.0, rng)
+            book.add(about, dev_exam, values, step=step, split="dev", role="dev")

@@ -111,8 +111,6 @@ def sequences_digest(sequences: Sequence[tuple[Ids, Ids]]) -> str:
 
 
 def _options(task: Task, examples: Sequence[Example], encoder: Encoder) -> list[tuple[Ids, ...]]:
-    if task.kind == "generate":
-        return [() for _ in examples]
     texts = [[prompts.answer(task, text) for text in prompts.options(task, e)] for e in examples]
     known = dict(zip(flat := sorted({t for row in texts for t in row}), encoder.answers(flat), strict=True))
     return [tuple(known[text] for text in row) for row in texts]
@@ -125,7 +123,8 @@ def _shot_ids(shot_texts: Sequence[tuple[str, str]], encoder: Encoder) -> list[I
 
 
 def _answer_room(task: Task, options: tuple[Ids, ...]) -> int:
-    return task.max_new_tokens if task.kind == "generate" else max(len(option) for option in options)
+    longest = max(len(option) for option in options)
+    return max(longest, task.max_new_tokens) if task.kind == "generate" else longest
 
 
 def _fitting(room: int, shot_ids: Sequence[Ids]) -> int:
@@ -149,8 +148,6 @@ def _prefix(encoder: Encoder, shot_ids: Sequence[Ids]) -> Ids:
 
 
 def _gold(task: Task, example: Example) -> int:
-    if task.kind == "generate":
-        return -1
     return prompts.options(task, example).index(example.answer)
 
 

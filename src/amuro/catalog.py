@@ -1,4 +1,4 @@
-"""Names → members. A shelf is a folder; a member is a file there, and its name is the file's name.
+"""Names → members. A shelf is a folder; a member is a file (or package) there, and its name is the file's name.
 
 Listing reads file names only and imports nothing. A dotted name (`my_lab.tasks.hate`) is a module outside the package.
 """
@@ -24,7 +24,8 @@ def names(shelf: str) -> tuple[str, ...]:
     """The members of a shelf in alphabetical order. Raises StudyError on an unknown shelf."""
     if shelf not in SHELVES:
         raise StudyError(f"there is no shelf '{shelf}'", nearest(shelf, SHELVES))
-    return tuple(sorted(path.stem for path in (_ROOT / shelf).glob("*.py") if not path.stem.startswith("_")))
+    files = (path for path in (_ROOT / shelf).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file())
+    return tuple(sorted(path.stem for path in files if not path.stem.startswith("_")))
 
 
 def member(shelf: str, name: str) -> Any:
@@ -89,3 +90,6 @@ def _import(module: str) -> Any:
             raise StudyError(f"there is no module '{module}'", cure) from missing
         cure = f"install it: pip install {missing.name}"
         raise StudyError(f"{module} needs the package '{missing.name}'", cure) from missing
+    except Exception as error:  # a stranger's module may raise anything
+        fault = f"{type(error).__name__}: {error}"
+        raise StudyError(f"{module} cannot be imported ({fault})", "mend that file") from error

@@ -17,6 +17,7 @@ from amuro import files
 from amuro.errors import AmuroError, DataError, HubError, nearest
 from amuro.types import Example, Task
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _SPLIT = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<start>\d*):(?P<stop>\d*)\])?")
 _ANSWER_NEEDS_TWO_KINDS = ("label", "choice", "generate")
 
@@ -100,6 +101,11 @@ def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> lis
     repository, _, config = name.partition(":")
     if repository.count("/") != 1:
         raise DataError(f"hub:{name} has no namespace", "write hub:NAMESPACE/NAME, e.g. hub:google/boolq")
+    if Path(repository).exists():
+        raise DataError(
+            f"hub:{name} would be read from the folder {Path(repository).absolute()} instead of the hub",
+            f"write file:{repository} if that is meant, else call amuro from another folder",
+        )
     import datasets
 
     try:
@@ -108,12 +114,23 @@ def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> lis
         )
     except Exception as failure:  # the client raises a dozen unrelated classes, some of them built-in
         raise _hub_error(name, split, revision, failure) from failure
+    _refuse_other_revision(name, revision, loaded)
     return list(loaded)
+
+
+def _refuse_other_revision(name: str, revision: str | None, loaded: Any) -> None:
+    """Offline the client falls back to whichever revision it cached last; its folder is named after the commit."""
+    found = {Path(part["filename"]).parent.name for part in getattr(loaded, "cache_files", ())}
+    if revision and _COMMIT.fullmatch(revision) and found - {revision}:
+        raise DataError(
+            f"hub:{name} was asked for at revision {revision}, and the cache holds {', '.join(sorted(found))}",
+            "go online once to fetch the pinned revision, or pin the one that is there",
+        )
 
 
 def _hub_error(name: str, split: str, revision: str | None, failure: Exception) -> AmuroError:
     """The client's failure as one sentence with a cure. Its own first line is kept: it names what it looked for."""
-    said = str(failure).strip().split("\n")[0]
+    said = str(failure).strip().split("\n")[0].rstrip(".")
     place = f"hub:{name} split '{split}'" + (f" at revision {revision}" if revision else "")
     if "script" in said.lower():
         return DataError(
@@ -124,8 +141,8 @@ def _hub_error(name: str, split: str, revision: str | None, failure: Exception) 
         return DataError(f"{place} cannot be read: {said}", "check the configuration and the split's name")
     return HubError(
         f"{place} cannot be had: {said}",
-        "check the name, the network and HF_TOKEN (gated sets need one); offline, fill the cache first or "
-        "point the study's [data] at file:PATH",
+        "check the name, the network and HF_TOKEN (gated sets need one); offline, fill the cache first, or "
+        "name file:PATH for this task in the study's [sources]",
     )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from amuro.analysis import Analysis, Evidence
-from amuro.panels import Ladder, constant, missing, state
-from amuro.stats.estimate import Estimate
+from amuro.panels import Ladder, degenerate, missing, state
+from amuro.stats.estimate import Estimate, Quantity
 from amuro.types import EvidenceState, Finding
 
+NO_HOME = "No tuned model was asked on the task that it was tuned on."
 Points = tuple[Mapping[str, Any], ...]
 Standing = tuple[EvidenceState, str]
 """Evidence state and its reason in words (empty where measured)."""
@@ -26,13 +27,13 @@ def identifier(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
     """ANALYSIS.TASK and whatever else tells this finding from its sisters in the study."""
     parts = [analysis.name, found.task]
     parts += [found.split] if found.split != "test" else []
-    parts += [found.tuned_on] if found.tuned_on != found.task else []
-    parts += [found.recipe] if found.recipe != found.tuned_on else []
-    parts += [found.series] if evidence.items["series"].n_unique() > 1 else []
+    parts += [found.tuning.tuned_on] if found.tuning.tuned_on != found.task else []
+    parts += [found.tuning.recipe] if found.tuning.recipe != found.tuning.tuned_on else []
+    parts += [found.tuning.series] if evidence.items["series"].n_unique() > 1 else []
     return ".".join(parts).lower()
 
 
-def reading(estimate: Estimate) -> str:
+def reading(estimate: Quantity) -> str:
     """An effect in a sentence: `+0.51, 95 % interval 0.46 to 0.56`."""
     low, high = estimate.interval()
     return f"{estimate.value:+.2f}, 95 % interval {low:.2f} to {high:.2f}"
@@ -52,7 +53,7 @@ def limits(evidence: Evidence, found: Ladder, *further: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def point(line: str, estimate: Estimate, **where: Any) -> Mapping[str, Any]:
+def point(line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
     """One mark of a figure with its 95 % interval."""
     low, high = estimate.interval()
     return {"line": line, **where, "value": estimate.value, "low": low, "high": high}
@@ -65,7 +66,7 @@ def base_and_tuned(evidence: Evidence, found: Ladder) -> Points:
         at, nowhere = found.at(t), found.at(t) * 0
         where = {"tokens": tokens, "step": step, "chance": evidence.tasks[found.task].chance}
         marks.append(point("base", found.contrast(nowhere, at), **where))
-        marks.append(point(f"tuned on {found.tuned_on}", found.contrast(at, nowhere), **where))
+        marks.append(point(f"tuned on {found.tuning.tuned_on}", found.contrast(at, nowhere), **where))
     return tuple(marks)
 
 
@@ -74,13 +75,37 @@ def gained(evidence: Evidence, found: Ladder) -> tuple[Estimate, str, EvidenceSt
     last = found.at(-1) * found.sign
     estimate = found.contrast(last, -last)
     sentence = (
-        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuned_on} takes {found.metric} on {found.name} "
-        f"from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f} ({reading(estimate)})."
+        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.tuned_on} takes {found.metric} "
+        f"on {found.name} from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f} ({reading(estimate)})."
     )
     standing, reason = state(evidence, found)
-    if standing == "measured" and constant(evidence, found.latest_tuned, found.metric):
+    if standing == "measured" and degenerate(evidence, found.latest_tuned, found.metric):
         standing, reason = "degenerate", "The tuned model gives the same answer to nearly every question."
     return estimate, sentence, standing, reason
+
+
+def blank(analysis: Analysis, evidence: Evidence, statement: str, standing: EvidenceState, **further: Any) -> Finding:
+    """A finding still without numbers and verdict (`verdicts.settle` adds both); `further` are fields of `Finding`."""
+    usual = {
+        "id": f"{analysis.name}.none",
+        "n": 0,
+        "delta": evidence.delta.get(analysis.name, analysis.delta),
+        "series": "",
+        "cells": (),
+    }
+    return Finding(
+        analysis=analysis.name,
+        statement=statement,
+        verdict="open",
+        evidence=standing,
+        effect=None,
+        low=None,
+        high=None,
+        unit=analysis.unit,
+        family=f"{analysis.family} in {evidence.study}",
+        p_adjusted=None,
+        **{**usual, **further},
+    )
 
 
 def draft(
@@ -90,52 +115,23 @@ def draft(
     statement: str,
     standing: EvidenceState,
     *,
-    note: str,
-    points: Points | None = None,
-    n: int | None = None,
+    detail: str = "",
+    **further: Any,
 ) -> Finding:
-    """A finding about one ladder, still without numbers and verdict (`verdicts.settle` adds both)."""
-    return Finding(
-        id=identifier(analysis, evidence, found),
-        analysis=analysis.name,
-        statement=statement,
-        verdict="open",
-        evidence=standing,
-        effect=None,
-        low=None,
-        high=None,
-        n=found.source.groups if n is None else n,
-        unit=analysis.unit,
-        delta=smallest_effect(analysis, evidence, found.task, found.metric),
-        family=f"{analysis.family} in {evidence.study}",
-        p_adjusted=None,
-        series=found.series,
+    """A finding about one ladder; `detail` ends its id, `further` are fields of `Finding` other than the usual."""
+    usual = {
+        "n": found.source.groups,
+        "delta": smallest_effect(analysis, evidence, found.task, found.metric),
+        "points": base_and_tuned(evidence, found),
+    }
+    return blank(
+        analysis,
+        evidence,
+        statement,
+        standing,
+        id=".".join([identifier(analysis, evidence, found), *filter(None, [detail])]),
+        series=found.tuning.series,
         cells=found.cells,
-        note=note,
         task=found.task,
-        points=base_and_tuned(evidence, found) if points is None else points,
-    )
-
-
-def nothing(
-    analysis: Analysis, evidence: Evidence, why: str, standing: EvidenceState = "not run", points: Points = ()
-) -> Finding:
-    """The finding of an analysis that has nothing to judge."""
-    return Finding(
-        id=f"{analysis.name}.none",
-        analysis=analysis.name,
-        statement=why,
-        verdict="open",
-        evidence=standing,
-        effect=None,
-        low=None,
-        high=None,
-        n=0,
-        unit=analysis.unit,
-        delta=evidence.delta.get(analysis.name, analysis.delta),
-        family=f"{analysis.family} in {evidence.study}",
-        p_adjusted=None,
-        series="",
-        cells=(),
-        points=points,
+        **{**usual, **further},
     )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from amuro.errors import HubError, WeightsError
@@ -120,7 +121,7 @@ def weights_sha256(repository: str, revision: str, commit: str | None = None) ->
     """
     try:
         files = find(repository, commit or revision).files
-        known = [sha for name, sha in files.items() if name.endswith(".safetensors") and "/" not in name]
+        known = [sha for name, sha in files.items() if _is_weights(name)]
     except UnreachableError:
         name = commit or _cached_name(repository, revision)
         folder = cached(repository, name) if name else None
@@ -136,8 +137,12 @@ def _download(repository: str, revision: str) -> Path:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
 
 
+def _is_weights(name: str) -> bool:
+    return fnmatch(name, FILES[0]) and "/" not in name
+
+
 def _refuse_pickled(found: Found) -> None:
-    if any(name.endswith(".safetensors") and "/" not in name for name in found.files):
+    if any(_is_weights(name) for name in found.files):
         return
     pickled = [name for name in found.files if name.endswith(PICKLED)]
     what = (
@@ -180,9 +185,10 @@ def _in_one_sentence(repository: str, revision: str = "") -> Iterator[None]:
         raise _unreachable(what, repository, revision, error) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
-        if status >= 500:
+        if status == 429 or status >= 500:
             raise UnreachableError(f"{here} answered {status} for {what}", "wait a little, then call again") from error
-        raise HubError(f"{here} answered {status} for {what}", "see its page in a browser") from error
+        cure = "check HF_TOKEN, or call `hf auth login`" if status in (401, 403) else f"see {here}/{repository}"
+        raise HubError(f"{here} answered {status} for {what}", cure) from error
     except (transport, ConnectionError, TimeoutError) as error:
         raise _unreachable(what, repository, revision, error) from error
     except OSError as error:

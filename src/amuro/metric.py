@@ -87,7 +87,7 @@ def label_prior(dev: pl.DataFrame) -> tuple[float, ...]:
 
 def _refuse_unfit(predictions: pl.DataFrame) -> None:
     scores = predictions["log_probabilities"]
-    fit = scores.list.eval(pl.element().is_finite()).list.all() & (scores.list.len() > 0)
+    fit = scores.list.eval(pl.element().is_finite().fill_null(False)).list.all() & (scores.list.len() > 0)
     bad = predictions.filter(~fit.fill_null(False))
     if not bad.is_empty():
         raise DataError(

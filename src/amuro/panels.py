@@ -6,15 +6,17 @@ checkpoints of one series, beside the base models asked the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from amuro.analysis import Evidence
-from amuro.stats.clustered import Floats, Ints, clustered_means
+from amuro.stats.clustered import Floats, Ints, Means, clustered_means
 from amuro.stats.estimate import Estimate
 from amuro.stats.runs import RunNoise, run_noise
 from amuro.types import EvidenceState
@@ -23,13 +25,33 @@ MIN_CLUSTERS = 50
 """A set on which a claim rests has at least this many clusters."""
 MIN_CHECKPOINTS = 4
 """Trained checkpoints that a trend needs."""
-CONSTANT = 0.95
-"""Share of one prediction from which a model counts as a constant predictor."""
-TUNING = ("series", "tuned_on", "recipe", "method", "tune_format")
-"""What names one way of tuning."""
 ASKED = ("shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit")
 """How a cell was asked, besides its format: compared cells must agree in all of these."""
-COORDINATES = (*TUNING, "checkpoint", "step", "tokens", "tune_seed", "learning_rate", "role", "format", *ASKED, "cell")
+
+
+class Tuning(NamedTuple):
+    """What names one way of tuning."""
+
+    series: str
+    tuned_on: str
+    recipe: str
+    method: str
+    tune_format: str
+
+
+Reading = Mapping[str, Any]
+COORDINATES = (
+    *Tuning._fields,
+    "checkpoint",
+    "step",
+    "tokens",
+    "tune_seed",
+    "learning_rate",
+    "role",
+    "format",
+    *ASKED,
+    "cell",
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +60,8 @@ class Panel:
 
     task: str
     split: str
-    readings: pl.DataFrame
-    """One row a cell and metric, with the coordinates of the cell."""
+    readings: tuple[Reading, ...]
+    """One a cell and metric: the coordinates of the cell by name."""
     values: Floats
     """(readings, examples)"""
     clusters: Ints
@@ -47,10 +69,14 @@ class Panel:
     dropped: int
     """Examples left out because some reading lacks them."""
 
-    def where(self, *conditions: pl.Expr) -> Panel:
-        """The readings that meet all conditions."""
-        kept = self.readings.with_row_index("_row").filter(*conditions)
-        return replace(self, readings=kept.drop("_row"), values=self.values[kept["_row"].to_numpy()])
+    def where(self, **wanted: Any) -> Panel:
+        """The readings whose coordinates equal those wanted."""
+        kept = [row for row, reading in enumerate(self.readings) if wanted.items() <= reading.items()]
+        return replace(self, readings=tuple(self.readings[row] for row in kept), values=self.values[kept])
+
+    def all(self, coordinate: str) -> set[Any]:
+        """The distinct values of one coordinate."""
+        return {reading[coordinate] for reading in self.readings}
 
     @property
     def groups(self) -> int:
@@ -66,7 +92,7 @@ def _codes(column: pl.Series) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def panel(items: pl.DataFrame, task: str, split: str) -> Panel | None:
     """The panel of one evaluation set; None where it has no rows."""
-    rows = items.filter((pl.col("task") == task) & (pl.col("split") == split))
+    rows = items.filter((pl.col("task") == task) & (pl.col("split") == split) & pl.col("value").is_not_null())
     if rows.is_empty():
         return None
     _, cell = _codes(rows["cell"])
@@ -78,7 +104,7 @@ def panel(items: pl.DataFrame, task: str, split: str) -> Panel | None:
     _, cluster = _codes(rows["cluster"][first_example])
     shared = ~np.isnan(values).any(axis=0)
     _, clusters = np.unique(cluster[shared], return_inverse=True)
-    readings = rows[first_reading].select(*COORDINATES, "metric")
+    readings = tuple(rows[first_reading].select(*COORDINATES, "metric").iter_rows(named=True))
     return Panel(task, split, readings, values[:, shared], clusters.astype(np.int64), int((~shared).sum()))
 
 
@@ -86,11 +112,7 @@ def panel(items: pl.DataFrame, task: str, split: str) -> Panel | None:
 class Ladder:
     """One way of tuning over the checkpoints of one series, on one evaluation set, beside the base models."""
 
-    series: str
-    tuned_on: str
-    recipe: str
-    method: str
-    tune_format: str
+    tuning: Tuning
     task: str
     split: str
     metric: str
@@ -119,7 +141,7 @@ class Ladder:
     def clusters(self) -> Ints:
         return self.source.clusters
 
-    @property
+    @cached_property
     def tuned(self) -> Floats:
         """(T, n): mean over tuning seeds."""
         return np.array([runs.mean(axis=0) for runs in self.runs])
@@ -145,63 +167,67 @@ class Ladder:
         places = self.rungs if len(self.rungs) else np.arange(len(self.steps))
         return [int(t) for t in places if len(self.runs[t]) > 1]
 
-    @property
+    @cached_property
     def noise(self) -> RunNoise | None:
         """Variance between tuning seeds, pooled over the replicated checkpoints."""
         return run_noise([self.runs[t].mean(axis=1) for t in self.replicated])
 
+    @cached_property
+    def means(self) -> Means:
+        """Means (2T,) of the tuned and then of the base models."""
+        return clustered_means(np.concatenate([self.tuned, self.base]), self.clusters)
+
     def at(self, index: int) -> Floats:
         """Weights (T,) that read one checkpoint; a negative index counts from the last."""
-        return np.eye(len(self.steps))[index]
+        weights: Floats = np.eye(len(self.steps))[index]
+        return weights
 
     def contrast(self, tuned: ArrayLike, base: ArrayLike) -> Estimate:
         """Σ_t tuned_t · (tuned mean)_t + base_t · (base mean)_t, with the noise of clusters and of tuning runs."""
         weights = np.asarray(tuned, dtype=float)
-        means = clustered_means(np.concatenate([self.tuned, self.base]), self.clusters)
         runs = self.noise.part(weights, self.seeds) if self.noise else None
-        return means.contrast(np.concatenate([weights, np.asarray(base, dtype=float)]), runs)
+        return self.means.contrast(np.concatenate([weights, np.asarray(base, dtype=float)]), runs)
 
     def under(self, metric: str) -> Ladder | None:
         """The same models and examples under another metric; None where it was not measured."""
-        return ladder(self.source, tuple(getattr(self, name) for name in TUNING), metric)
+        return ladder(self.source, self.tuning, metric)
 
 
 def _preferred_format(tuned: Panel, base: Panel, tune_format: str) -> str | None:
     """The format that was tuned, if it was asked; else the first that both were asked in."""
-    shared = sorted(set(tuned.readings["format"]) & set(base.readings["format"]))
+    shared = sorted(tuned.all("format") & base.all("format"))
     return tune_format if tune_format in shared else next(iter(shared), None)
 
 
-def _fewest_shots(source: Panel) -> Panel:
+def fewest_shots(source: Panel) -> Panel:
     """Zero-shot is primary: the readings with the fewest shots, of the first draw of shots."""
-    fewest = source.where(pl.col("shots") == source.readings["shots"].min())
-    return fewest.where(pl.col("shot_seed") == fewest.readings["shot_seed"].min())
+    fewest = source.where(shots=min(source.all("shots")))
+    return fewest.where(shot_seed=min(fewest.all("shot_seed")))
 
 
-def _differences(readings: pl.DataFrame) -> str:
-    differing = [name for name in ASKED if readings[name].n_unique() > 1]
-    if readings.select("tuned_on", "step", "tune_seed").is_duplicated().any():
-        differing.append("learning_rate")
+def _differences(readings: Sequence[Reading]) -> str:
+    differing = [name for name in ASKED if len({reading[name] for reading in readings}) > 1]
+    runs = [(reading["tuned_on"], reading["step"], reading["tune_seed"]) for reading in readings]
+    differing += ["learning_rate"] if len(set(runs)) < len(runs) else []
     return f"Compared cells differ in {', '.join(differing)}." if differing else ""
 
 
-def ladder(source: Panel, tuning: Sequence[str], metric: str) -> Ladder | None:
+def ladder(source: Panel, tuning: Tuning, metric: str) -> Ladder | None:
     """Pair the cells of one way of tuning with the base cells, at equal format and fewest shots."""
-    of_metric = source.where(pl.col("metric") == metric, pl.col("series") == tuning[0])
-    tuned = of_metric.where(*(pl.col(name) == value for name, value in zip(TUNING, tuning, strict=True)))
-    base = of_metric.where(pl.col("tuned_on") == "none")
-    wording = _preferred_format(tuned, base, tuning[-1])
+    of_metric = source.where(metric=metric, series=tuning.series)
+    tuned, base = of_metric.where(**tuning._asdict()), of_metric.where(tuned_on="none")
+    wording = _preferred_format(tuned, base, tuning.tune_format)
     if wording is None:
         return None
-    tuned, base = (_fewest_shots(side.where(pl.col("format") == wording)) for side in (tuned, base))
-    bases = dict(zip(base.readings["step"], base.values, strict=True))
-    steps = sorted(set(bases) & set(tuned.readings["step"]))
+    tuned, base = (fewest_shots(side.where(format=wording)) for side in (tuned, base))
+    bases = {reading["step"]: values for reading, values in zip(base.readings, base.values, strict=True)}
+    steps = sorted(set(bases) & tuned.all("step"))
+    used = [reading for reading in (*tuned.readings, *base.readings) if reading["step"] in steps]
+    tokens = {reading["step"]: reading["step"] if reading["tokens"] is None else reading["tokens"] for reading in used}
     if not steps:
         return None
-    used = pl.concat([tuned.readings, base.readings]).filter(pl.col("step").is_in(steps))
-    tokens = dict(zip(used["step"], used["tokens"].fill_null(used["step"]), strict=True))
     return Ladder(
-        *tuning,
+        tuning=tuning,
         task=source.task,
         split=source.split,
         metric=metric,
@@ -210,9 +236,9 @@ def ladder(source: Panel, tuning: Sequence[str], metric: str) -> Ladder | None:
         steps=np.array(steps),
         tokens=np.array([tokens[step] for step in steps], dtype=float),
         base=np.array([bases[step] for step in steps]),
-        runs=tuple(tuned.values[(tuned.readings["step"] == step).to_numpy()] for step in steps),
-        cells=tuple(used["cell"].unique(maintain_order=True)),
-        latest_tuned=tuple(tuned.readings.filter(pl.col("step") == steps[-1])["cell"]),
+        runs=tuple(tuned.where(step=step).values for step in steps),
+        cells=tuple(dict.fromkeys(reading["cell"] for reading in used)),
+        latest_tuned=tuple(reading["cell"] for reading in tuned.where(step=steps[-1]).readings),
         mixed=_differences(used),
     )
 
@@ -223,8 +249,8 @@ def ladders(evidence: Evidence, roles: Sequence[str]) -> Iterator[Ladder]:
     for task, split in sorted(set(asked.select("task", "split").iter_rows())):
         source = panel(evidence.items, task, split)
         of_set = asked.filter((pl.col("task") == task) & (pl.col("split") == split))
-        for tuning in sorted(set(of_set.select(TUNING).iter_rows())):
-            found = ladder(source, tuning, evidence.tasks[task].metric) if source else None
+        for tuning in sorted(set(of_set.select(Tuning._fields).iter_rows())):
+            found = ladder(source, Tuning(*tuning), evidence.tasks[task].metric) if source else None
             if found is not None:
                 yield found
 
@@ -235,10 +261,10 @@ def missing(evidence: Evidence, task: str, split: str) -> int:
     return asked.filter(~pl.col("done")).height
 
 
-def constant(evidence: Evidence, cells: Sequence[str], metric: str) -> list[str]:
-    """Those of `cells` in which one prediction has at least 95 % of the rows."""
-    standing = evidence.scores.filter(pl.col("cell").is_in(cells) & (pl.col("metric") == metric))
-    return standing.filter(pl.col("top_share") >= CONSTANT)["cell"].to_list()
+def degenerate(evidence: Evidence, cells: Sequence[str], metric: str) -> list[str]:
+    """Those of `cells` that say nothing under a metric: one answer to nearly everything, or one right answer."""
+    named = pl.col("cell").is_in(list(cells)) & (pl.col("metric") == metric) & (pl.col("evidence") == "degenerate")
+    return evidence.scores.filter(named)["cell"].to_list()
 
 
 def state(evidence: Evidence, found: Ladder) -> tuple[EvidenceState, str]:

@@ -187,7 +187,8 @@ def _with_dev(
         )
 
     yield cell(chosen, limit), role
-    if "dev" in task.splits and chosen.split != "dev" and task.kind == "label":
+    read_on_dev = task.kind == "label" or model.recipe is None
+    if "dev" in task.splits and chosen.split != "dev" and read_on_dev:
         yield cell(EvalSet(task.name, "dev"), study.dev_limit), "dev"
 
 

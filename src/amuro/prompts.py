@@ -20,7 +20,11 @@ def answer(task: Task, text: str) -> str:
 
 
 def options(task: Task, example: Example) -> tuple[str, ...]:
-    """Candidate answers in scoring order: the label words, or the example's own options."""
+    """Candidate answers in scoring order: the label words, the example's own options, or, where text is
+    generated, the right answer alone (its likelihood tells knowledge from output form).
+    """
+    if task.kind == "generate":
+        return (example.answer,)
     return task.labels if task.kind == "label" else example.options
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-import numpy as np
-import polars as pl
+from typing import Any
 
 from amuro.analysis import Evidence
-from amuro.panels import Ladder, Panel, constant, panel
+from amuro.panels import Ladder, Panel, degenerate, panel
 from amuro.stats.clustered import Floats
 
 READOUT = ("metric", "format", "shots", "shot_seed")
 """What makes a way of asking."""
+Key = tuple[Any, ...]
+"""(step, metric, format, shots, shot seed)"""
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,15 @@ class BestReadout:
     note: str
 
 
-def _of_base(source: Panel, found: Ladder) -> Panel:
-    metrics = ["accuracy", "calibrated_accuracy"] if found.metric == "accuracy" else [found.metric]
-    return source.where(
-        pl.col("tuned_on") == "none",
-        pl.col("series") == found.series,
-        pl.col("metric").is_in(metrics),
-        pl.col("step").is_in(found.steps.tolist()),
-    )
-
-
-def _means(source: Panel) -> dict[tuple[str | int, ...], float]:
-    """(step, metric, format, shots, shot seed) → mean over examples."""
-    keys = source.readings.select("step", *READOUT).iter_rows()
-    return dict(zip(keys, source.values.mean(axis=1).tolist(), strict=True))
+def _means(source: Panel, found: Ladder) -> dict[Key, tuple[float, int, str]]:
+    """Each way of asking the bases of a ladder → its mean, its row in the panel and its cell."""
+    metrics = ("accuracy", "calibrated_accuracy") if found.metric == "accuracy" else (found.metric,)
+    means = source.values.mean(axis=1).tolist()
+    return {
+        tuple(reading[name] for name in ("step", *READOUT)): (means[row], row, reading["cell"])
+        for row, reading in enumerate(source.readings)
+        if reading["tuned_on"] == "none" and reading["series"] == found.tuning.series and reading["metric"] in metrics
+    }
 
 
 def best_readout(evidence: Evidence, found: Ladder) -> BestReadout:
@@ -49,28 +44,28 @@ def best_readout(evidence: Evidence, found: Ladder) -> BestReadout:
 
     Ways of asking that give one answer to nearly everything stand back behind all others.
     """
-    test = _of_base(found.source, found)
-    rows = {key: index for index, key in enumerate(_means(test))}
-    dead = {cell for metric in set(test.readings["metric"]) for cell in _dead(evidence, test, metric)}
+    test = _means(found.source, found)
     dev = panel(evidence.items, found.task, "dev")
-    chosen_on = _means(_of_base(dev, found)) if dev else {}
-    usable = {key: mean for key, mean in (chosen_on or _means(test)).items() if key in rows}
-    cells = test.readings.select("cell", "metric").rows()
-    picked, names, stuck = [], [], False
-    for step in found.steps.tolist():
-        of_step = [key for key in (usable or _means(test)) if key[0] == step] or [key for key in rows if key[0] == step]
-        alive = [key for key in of_step if cells[rows[key]] not in dead]
-        stuck = stuck or not alive
-        best = max(alive or of_step, key=lambda key: usable.get(key, 0.0))
-        picked.append(rows[best])
-        names.append(f"{best[1]}, {best[2]}, {best[3]}-shot")
-    note = "" if chosen_on else "The best way of asking was chosen on the same rows: there are no dev cells."
-    return BestReadout(test.values[picked], tuple(names), stuck, note)
+    chosen_on = {key: mean for key, (mean, _, _) in _means(dev, found).items() if key in test} if dev else {}
+    dead = _dead(evidence, test)
+    picked = [_best(step, test, chosen_on, dead) for step in found.steps.tolist()]
+    return BestReadout(
+        values=found.source.values[[test[key][1] for key in picked]],
+        names=tuple(f"{metric}, {wording}, {shots}-shot" for _, metric, wording, shots, _ in picked),
+        constant=any(key in dead for key in picked),
+        note="" if chosen_on else "The best way of asking was chosen on the same rows: there are no dev cells.",
+    )
 
 
-def _dead(evidence: Evidence, test: Panel, metric: str) -> list[tuple[str, str]]:
-    cells = test.readings.filter(pl.col("metric") == metric)["cell"].to_list()
-    return [(cell, metric) for cell in constant(evidence, cells, metric)]
+def _dead(evidence: Evidence, test: dict[Key, tuple[float, int, str]]) -> set[Key]:
+    by_metric = {key[1] for key in test}
+    stuck = {(cell, m) for m in by_metric for cell in degenerate(evidence, [cell for _, _, cell in test.values()], m)}
+    return {key for key, (_, _, cell) in test.items() if (cell, key[1]) in stuck}
+
+
+def _best(step: int, test: dict[Key, tuple[float, int, str]], chosen_on: dict[Key, float], dead: set[Key]) -> Key:
+    here = [key for key in (chosen_on or test) if key[0] == step] or [key for key in test if key[0] == step]
+    return max(here, key=lambda key: (key not in dead, chosen_on.get(key, test[key][0])))
 
 
 def with_best_base(found: Ladder, best: BestReadout) -> Ladder:

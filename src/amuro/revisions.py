@@ -26,14 +26,16 @@ from dataclasses import dataclass
 from amuro.errors import HubError, StudyError, nearest
 
 _NAME = re.compile(
-    r"(?:(?P<stage>stage\d+(?:-ingredient\d+)?)-)?(?:step|checkpoint)-?(?P<step>\d+)"
-    r"(?:-tokens(?P<tokens>\d+)(?P<unit>[MBT]))?(?:-seed-(?P<seed>[\w-]+))?"
+    r"(?:(?P<stage>stage\d+(?:-ingredient\d+)?)-)?(?:step|checkpoint)-?(?P<step>\d{1,15})"
+    r"(?:-tokens(?P<tokens>\d{1,15})(?P<unit>[MBT]))?(?:-seed-(?P<seed>[\w-]+))?"
 )
 _BRACKETS = re.compile(r"(?P<before>[^\[\]]*)\[(?P<steps>[^\[\]]*)\](?P<after>[^\[\]]*)")
 _LISTED = re.compile(
-    r"(?:(?P<stage>stage\d+(?:-ingredient\d+)?)-)?(?:all|log(?P<count>\d+))(?:-seed-(?P<seed>[\w-]+))?"
+    r"(?:(?P<stage>stage\d+(?:-ingredient\d+)?)-)?(?:all|log(?P<count>\d{1,6}))(?:-seed-(?P<seed>[\w-]+))?"
 )
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_REFERENCE = re.compile(r"(?!.*\.\.)\w[\w./+-]*", re.ASCII)
+_COMMA = re.compile(r",(?![^\[]*\])")
 _UNITS = {"M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -97,7 +99,7 @@ def parse_spec(text: str) -> Spec:
         raise StudyError(
             f"'{text}' names no model on the hub", "write ORG/NAME@REVISION, such as EleutherAI/pythia-160m@step1000"
         )
-    terms = _terms(text, selection) if "@" in text else ["main"]
+    terms = [term.strip() for term in _COMMA.split(selection)] if "@" in text else ["main"]
     listed = tuple(_listed(term) for term in terms if _LISTED.fullmatch(term))
     named = [name for term in terms if not _LISTED.fullmatch(term) for name in _expand(text, term)]
     return Spec(repository, tuple(dict.fromkeys(named)), listed)
@@ -148,15 +150,6 @@ def match(wanted: str, names: Iterable[str], where: str) -> str:
     return same[0]
 
 
-def _terms(text: str, selection: str) -> list[str]:
-    terms = [term.strip() for term in re.split(r",(?![^\[]*\])", selection)]
-    for term in terms:
-        if not term or (set(term) & set("[]") and not _BRACKETS.fullmatch(term)):
-            cure = "terms are parted by commas, such as step0,step[1000,2000],main"
-            raise StudyError(f"'{text}' has a revision that cannot be read: '{term}'", cure)
-    return terms
-
-
 def _listed(term: str) -> Listed:
     found = _LISTED.fullmatch(term)
     assert found is not None
@@ -167,15 +160,18 @@ def _listed(term: str) -> Listed:
 
 
 def _expand(text: str, term: str) -> list[str]:
+    """The revisions that a term names: one, or one for each step in its brackets."""
     found = _BRACKETS.fullmatch(term)
-    if not found:
-        return [_untold(term)]
-    steps = [step.strip() for step in found["steps"].split(",")]
+    steps = [step.strip() for step in found["steps"].split(",")] if found else []
     for step in steps:
-        if not re.fullmatch(r"\d+", step, re.ASCII):
+        if not re.fullmatch(r"\d{1,15}", step, re.ASCII):
             cure = "list whole numbers, such as step[1000,2000]; log8 and all choose among those that are published"
             raise StudyError(f"'{text}' has a step that is no number: '{step}'", cure)
-    return [_untold(f"{found['before']}{int(step)}{found['after']}") for step in steps]
+    names = [f"{found['before']}{int(step)}{found['after']}" for step in steps] if found else [term]
+    if not all(_REFERENCE.fullmatch(_untold(name)) for name in names):
+        cure = "terms are parted by commas, such as step0,step[1000,2000],main"
+        raise StudyError(f"'{text}' has a revision that cannot be read: '{term}'", cure)
+    return [_untold(name) for name in names]
 
 
 def _untold(name: str) -> str:

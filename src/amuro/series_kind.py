@@ -21,7 +21,7 @@ def _unknown(checkpoint: Checkpoint, cache: Path) -> str | None:
     return None
 
 
-def _nothing(checkpoints: Iterable[Checkpoint]) -> Mapping[str, Any]:
+def _nothing(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
@@ -38,9 +38,9 @@ class SeriesKind:
     """(checkpoint, cache folder) → folder of its weights, fetched if need be; None where there are no weights."""
     fingerprint: Callable[[Checkpoint, Path], str | None] = _unknown
     """(checkpoint, cache folder) → what is equal only for equal weights, known without loading them; else None."""
-    lock: Callable[[Iterable[Checkpoint]], Mapping[str, Any]] = _nothing
-    """checkpoints → what their source resolves to today, as plain data. Given back as the option `lock`, it makes
-    `checkpoints` and `locate` mean the same weights for ever."""
+    lock: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] = _nothing
+    """(name, table) → what the source resolves to today, as plain data; empty where nothing needs resolving. Given
+    back as the option `lock`, it makes `checkpoints` and `locate` mean the same weights for ever."""
 
 
 def equal_weights(

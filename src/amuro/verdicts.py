@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from amuro.stats.estimate import Estimate
+from amuro.stats.estimate import Quantity
 from amuro.stats.multiplicity import holm
 from amuro.types import Finding, Verdict
 
@@ -22,7 +22,7 @@ class Claim:
     """A finding before its verdict."""
 
     finding: Finding
-    estimate: Estimate | None
+    estimate: Quantity | None
     p: float | None = None
     """Where several conditions must hold, the largest of their p values; else that of the estimate (two-sided)."""
     holds: bool = True
@@ -53,14 +53,13 @@ def _finite(number: float) -> float | None:
 
 def settle(claims: Sequence[Claim]) -> list[Finding]:
     """Findings of one family with corrected p values and verdicts, in the order of the claims."""
-    tested = [claim for claim in claims if claim.p_value is not None]
-    adjusted = dict(zip(map(id, tested), holm([claim.p_value for claim in tested]), strict=True))
-    return [_settled(claim, adjusted.get(id(claim))) for claim in claims]
+    p_values = {index: p for index, claim in enumerate(claims) if (p := claim.p_value) is not None}
+    adjusted = dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
+    return [_settled(claim, adjusted.get(index)) for index, claim in enumerate(claims)]
 
 
 def _settled(claim: Claim, p_adjusted: float | None) -> Finding:
-    p = None if p_adjusted is None else float(p_adjusted)
-    finding = replace(claim.finding, verdict=verdict(claim, p), p_adjusted=p)
+    finding = replace(claim.finding, verdict=verdict(claim, p_adjusted), p_adjusted=p_adjusted)
     if claim.estimate is None:
         return finding
     low, high = claim.estimate.interval()

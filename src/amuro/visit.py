@@ -70,8 +70,7 @@ class Visitor:
         """Asks the live model one cell's questions and commits its predictions."""
         sheet = self._sheet(*self._sheet_name(cell))
         declared = self.plan.declared(cell)
-        key = digest({"cell": coordinates(cell, with_model=False), "declared": declared, "ids": sheet.ids_digest,
-                      "model": model_key})  # fmt: skip
+        key = digest({"address": cell.address, "declared": declared, "ids": sheet.ids_digest, "model": model_key})
         started = time.monotonic()
         frame, tokens = self._predict(cell, sheet)
         cost["tokens"] += tokens
@@ -89,12 +88,11 @@ class Visitor:
         tokens = 0
         for ask, rows in sheet.asks(cell):
             tokens += len(ask.prefix) + sum(len(q.context) + sum(map(len, q.options)) for q in ask.queries)
+            scored.update(zip(rows, self.engine.score(ask), strict=True))
             if cell.decoding == "greedy":
                 answers = self.engine.generate(ask, self._encoder(self._folder).decode)
                 generated.update(zip(rows, answers, strict=True))
                 tokens += sum(answer.tokens for answer in answers)
-            else:
-                scored.update(zip(rows, self.engine.score(ask), strict=True))
         return _predictions(sheet, scored, generated), tokens
 
     # -- the model
@@ -217,15 +215,8 @@ def folder_of(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path | None:
     return catalog.series(plan.study.series[checkpoint.series].kind).locate(checkpoint, store.root / "series")
 
 
-def coordinates(cell: Cell, with_model: bool = True) -> dict[str, Any]:
+def coordinates(cell: Cell) -> dict[str, Any]:
     """Every coordinate of a cell as plain data, for manifests and tidy rows."""
-    own = {
-        "task": cell.eval_set.task, "split": cell.eval_set.split, "format": cell.format, "shots": cell.shots,
-        "shot_seed": cell.shot_seed, "decoding": cell.decoding, "protocol": cell.protocol, "limit": cell.limit,
-        "precision": cell.precision, "device": cell.device,
-    }  # fmt: skip
-    if not with_model:
-        return own
     model, recipe = cell.model, cell.model.recipe
     return {
         "series": model.checkpoint.series, "checkpoint": model.checkpoint.address, "step": model.checkpoint.step,
@@ -233,7 +224,10 @@ def coordinates(cell: Cell, with_model: bool = True) -> dict[str, Any]:
         "schedule": model.checkpoint.schedule, "model": model.address,
         "tuned_on": recipe.tuned_on if recipe else "none", "recipe": recipe.name if recipe else "none",
         "method": recipe.method if recipe else "none", "tune_format": recipe.format if recipe else "none",
-        "tune_seed": -1 if model.tune_seed is None else model.tune_seed, "learning_rate": model.learning_rate, **own,
+        "tune_seed": -1 if model.tune_seed is None else model.tune_seed, "learning_rate": model.learning_rate,
+        "task": cell.eval_set.task, "split": cell.eval_set.split, "format": cell.format, "shots": cell.shots,
+        "shot_seed": cell.shot_seed, "decoding": cell.decoding, "protocol": cell.protocol, "limit": cell.limit,
+        "precision": cell.precision, "device": cell.device,
     }  # fmt: skip
 
 
@@ -246,9 +240,9 @@ def _predictions(
 ) -> pl.DataFrame:
     """One row an example, in the order of the set (columns: docs/tour.md)."""
     task, rows = sheet.task, range(len(sheet.examples))
-    options = [list(prompts.options(task, e)) if scored and task.kind != "document" else [] for e in sheet.examples]
-    texts = [[prompts.answer(task, o) for o in row] for row in options]
     document = task.kind == "document"
+    options = [[] if document else list(prompts.options(task, e)) for e in sheet.examples]
+    texts = [[prompts.answer(task, o) for o in row] for row in options]
     return pl.DataFrame(
         {
             "example_id": [e.id for e in sheet.examples],
@@ -256,7 +250,7 @@ def _predictions(
             "gold": ["" if document else e.answer for e in sheet.examples],
             "gold_index": [q.gold for q in sheet.queries],
             "options": options,
-            "log_probabilities": [[] if document else list(scored.get(i, ())) for i in rows],
+            "log_probabilities": [[] if document else list(scored[i]) for i in rows],
             "option_tokens": [[] if document else [len(o) for o in q.options] for q in sheet.queries],
             "option_bytes": [[len(f" {text}".encode()) for text in row] for row in texts],
             "output": [generated[i].text if i in generated else None for i in rows],

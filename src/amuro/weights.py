@@ -40,6 +40,9 @@ def check_folder(folder: Path) -> Path:
         read_header(path)
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder} has weights but no config.json", "save it again with save_pretrained(folder)")
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise WeightsError(f"{folder}/config.json names no model_type", "save it again with save_pretrained(folder)")
     if not (folder / TOKENIZER).is_file():
         cure = "save it there: AutoTokenizer.from_pretrained(…).save_pretrained(folder)"
         raise WeightsError(f"{folder} has weights but no {TOKENIZER}", cure)

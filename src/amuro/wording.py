@@ -43,7 +43,7 @@ def values(task: Task, example: Example) -> list[str]:
 
 
 def single_spaced(text: str) -> str:
-    """The text on one line, with single spaces and none outside: a line feed ends an answer, so no text may hold one."""
+    """The text on one line, with single spaces, none outside: a line feed ends an answer, so no text may hold one."""
     return " ".join(text.split())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import Standing, draft, limits, nothing, reading, smallest_effect
+from amuro.findings import Standing, blank, draft, limits, reading, smallest_effect
 from amuro.panels import Ladder, ladders, state
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats, clustered_mean
@@ -21,7 +21,9 @@ SECOND_READING = {"accuracy": "calibrated_accuracy", "exact_match": "log_likelih
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task and each other evaluation set, at the latest checkpoint; every checkpoint is drawn."""
     claims = [_claim(evidence, found, rng) for found in ladders(evidence, ["cross_task", "facts", "corpus"])]
-    return settle(claims) or [nothing(ANALYSIS, evidence, "No tuned model was asked on anything but its own task.")]
+    return settle(claims) or [
+        blank(ANALYSIS, evidence, "No tuned model was asked on anything but its own task.", "not run")
+    ]
 
 
 def _claim(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> Claim:
@@ -99,8 +101,8 @@ def _sentence(found: Ladder, loss: Estimate, form: bool) -> str:
     change = f"from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f}"
     what = "bits per byte lost" if found.metric == "bits_per_byte" else "lost beyond churn and guessing"
     return (
-        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuned_on} takes {found.metric} on {found.name} "
-        f"{change} ({what}: {reading(loss)}){', in output form' if form else ''}."
+        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.tuned_on} takes {found.metric} "
+        f"on {found.name} {change} ({what}: {reading(loss)}){', in output form' if form else ''}."
     )
 
 
@@ -110,8 +112,8 @@ ANALYSIS = Analysis(
     family="forgetting",
     delta=0.05,
     unit="clusters",
-    formula="mean(base right, tuned wrong) − max(churn between seeds, chance · mean(base wrong)), and base − tuned > 0; "
-    "for ROUGE-L base − tuned, for bits per byte tuned − base",
+    formula="mean(base right, tuned wrong) − max(churn between seeds, chance · mean(base wrong)), "
+    "and base − tuned > 0; for ROUGE-L base − tuned, for bits per byte tuned − base",
     source="Sun & Dredze 2024, finding 1; item flow of arXiv 2510.17776; output form after arXiv 2501.13453",
     run=run,
 )

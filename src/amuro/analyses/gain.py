@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import draft, gained, limits, nothing
+from amuro.findings import NO_HOME, blank, draft, gained, limits
 from amuro.panels import Ladder, ladders
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
@@ -14,7 +14,7 @@ from amuro.verdicts import Claim, settle
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task, at its latest checkpoint; every checkpoint is drawn."""
     claims = [_claim(evidence, found) for found in ladders(evidence, ["in_domain"])]
-    return settle(claims) or [nothing(ANALYSIS, evidence, "No tuned model was asked on the task that it was tuned on.")]
+    return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
 def _claim(evidence: Evidence, found: Ladder) -> Claim:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import Standing, draft, limits, nothing, reading, smallest_effect
+from amuro.findings import NO_HOME, Standing, blank, draft, limits, reading, smallest_effect
 from amuro.panels import Ladder, ladders, trend_state
 from amuro.readouts import BestReadout, best_readout, with_best_base
 from amuro.stats.clustered import Floats
@@ -19,7 +19,7 @@ from amuro.verdicts import Claim, settle
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task, over all trained checkpoints of its series."""
     claims = [_claim(evidence, found) for found in ladders(evidence, ["in_domain"])]
-    return settle(claims) or [nothing(ANALYSIS, evidence, "No tuned model was asked on the task that it was tuned on.")]
+    return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
 def _claim(evidence: Evidence, found: Ladder) -> Claim:
@@ -83,8 +83,8 @@ def _sentence(found: Ladder, gap: Estimate, base: Estimate) -> str:
     return (
         f"In this pre-training run {found.task} tuned goes from {found.tuned[first].mean():.2f} to "
         f"{found.tuned[last].mean():.2f} while the base, as far as these readouts elicit it, goes from "
-        f"{found.base[first].mean():.2f} to {found.base[last].mean():.2f}: over the observed log tokens the gap grows by "
-        f"{reading(gap)}, the base by {reading(base)}."
+        f"{found.base[first].mean():.2f} to {found.base[last].mean():.2f}: over the observed log tokens the gap grows "
+        f"by {reading(gap)}, the base by {reading(base)}."
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import draft, gained, limits, nothing
-from amuro.panels import TUNING, Ladder, ladders
+from amuro.findings import blank, draft, gained, limits
+from amuro.panels import Ladder, ladders
 from amuro.stats.ratio import fieller
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
@@ -14,13 +14,9 @@ from amuro.verdicts import Claim, settle
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task and out-of-domain set, at the latest checkpoint; every checkpoint is drawn."""
-    homes = {_tuning(found): found for found in ladders(evidence, ["in_domain"])}
-    claims = [_claim(evidence, found, homes.get(_tuning(found))) for found in ladders(evidence, ["out_of_domain"])]
-    return settle(claims) or [nothing(ANALYSIS, evidence, "No tuned model was asked on an out-of-domain set.")]
-
-
-def _tuning(found: Ladder) -> tuple[str, ...]:
-    return tuple(getattr(found, name) for name in TUNING)
+    homes = {found.tuning: found for found in ladders(evidence, ["in_domain"])}
+    claims = [_claim(evidence, found, homes.get(found.tuning)) for found in ladders(evidence, ["out_of_domain"])]
+    return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked on an out-of-domain set.", "not run")]
 
 
 def _claim(evidence: Evidence, found: Ladder, home: Ladder | None) -> Claim:

@@ -22,7 +22,7 @@ _TOKENS = {"cpu": 2048, "cuda": 16384}
 """Tokens a forward pass, padding counted; a step of more is split without changing its loss or gradient."""
 _log = logging.getLogger(__name__)
 
-Sequence_ = tuple[tuple[int, ...], tuple[int, ...]]
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def finetune(
@@ -40,36 +40,44 @@ def finetune(
     """
     recipe = _recipe(model)
     fitted = fit(sequences, min(recipe.max_length, network.context_length))
-    budget = budget or _TOKENS.get(network.device.type, 2048)
-    parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
-    optimizer = _optimizer(parameters, recipe, learning_rate)
     order = step_order(len(fitted), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
-    losses: list[float] = []
-    tokens = answer_tokens = 0
-    diverged_at = None
+    steps = [[fitted[index] for index in members] for members in order]
     began = perf_counter()
-    for step, members in enumerate(order):
-        batch = [fitted[index] for index in members]
-        loss = _backward(network, batch, recipe.weighting, budget)
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.max_grad_norm))
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            diverged_at = step
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * rate_factor(step, len(order), recipe)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    losses: list[float] = []
+    for loss in _losses(network, steps, recipe, learning_rate, budget or _TOKENS.get(network.device.type, 2048)):
         losses.append(loss)
-        tokens += sum(len(prompt) + len(answer) for prompt, answer in batch)
-        answer_tokens += sum(len(answer) for _, answer in batch)
-        on_step(step + 1, len(order), loss)
-    optimizer.zero_grad(set_to_none=True)
+        on_step(len(losses), len(steps), loss)
+    read = [pair for step in steps[: len(losses)] for pair in step]
     return Training(
-        tuple(losses), len(losses), tokens, answer_tokens, perf_counter() - began, diverged_at
+        losses=tuple(losses),
+        steps=len(losses),
+        tokens=sum(len(prompt) + len(answer) for prompt, answer in read),
+        answer_tokens=sum(len(answer) for _, answer in read),
+        seconds=perf_counter() - began,
+        diverged_at=None if len(losses) == len(steps) else len(losses),
     )
 
 
-def fit(sequences: Sequences, max_length: int) -> list[Sequence_]:
+def _losses(
+    network: Network, steps: Sequence[Sequence[Pair]], recipe: Recipe, learning_rate: float, budget: int
+) -> Iterator[float]:
+    """Take the steps one by one; yields the loss of each, and ends before the first one that is not finite."""
+    parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
+    optimizer = _optimizer(parameters, recipe, learning_rate)
+    for number, step in enumerate(steps):
+        optimizer.zero_grad(set_to_none=True)
+        loss = _backward(network, step, recipe.weighting, budget)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.max_grad_norm))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * rate_factor(number, len(steps), recipe)
+        optimizer.step()
+        yield loss
+    optimizer.zero_grad(set_to_none=True)
+
+
+def fit(sequences: Sequences, max_length: int) -> list[Pair]:
     """Cut prompts from the left to `max_length` tokens with their answer; how many were cut is logged.
 
     Raises AmuroError where there is no sequence, an empty one, or an answer that leaves no room for a prompt.
@@ -120,7 +128,7 @@ def _optimizer(parameters: Sequence[torch.nn.Parameter], recipe: Recipe, learnin
     return torch.optim.AdamW(filled, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
 
 
-def _backward(network: Network, batch: Sequence[Sequence_], weighting: str, budget: int) -> float:
+def _backward(network: Network, batch: Sequence[Pair], weighting: str, budget: int) -> float:
     """Add the gradient of one step's loss; returns the loss in nats, a weighted mean over the answer tokens."""
     total = sum(len(answer) for _, answer in batch)
     loss = torch.zeros((), device=network.device)
@@ -138,14 +146,14 @@ def _backward(network: Network, batch: Sequence[Sequence_], weighting: str, budg
     return float(loss)
 
 
-def _parts(batch: Sequence[Sequence_], budget: int) -> Iterator[list[Sequence_]]:
+def _parts(batch: Sequence[Pair], budget: int) -> Iterator[list[Pair]]:
     """The sequences of a step by rising length, in forward passes of at most `budget` padded tokens."""
     ordered = sorted(batch, key=lambda pair: len(pair[0]) + len(pair[1]))
     for chosen in batches([len(prompt) + len(answer) - 1 for prompt, answer in ordered], budget):
         yield ordered[chosen]
 
 
-def _answer_nats(network: Network, part: Sequence[Sequence_]) -> Tensor:
+def _answer_nats(network: Network, part: Sequence[Pair]) -> Tensor:
     """Negative log-probability of every answer token, sequence after sequence.
 
     Padding stands on the right under a causal mask, so no mask is needed; the head reads the answer positions only.
@@ -153,6 +161,7 @@ def _answer_nats(network: Network, part: Sequence[Sequence_]) -> Tensor:
     ids = padded(network, [(*prompt, *answer[:-1]) for prompt, answer in part])
     rows = [number for number, (_, answer) in enumerate(part) for _ in answer]
     columns = [len(prompt) - 1 + k for prompt, answer in part for k in range(len(answer))]
-    hidden = network.hidden(ids)[network.tensor(rows), network.tensor(columns)]
+    at = network.tensor(rows), network.tensor(columns)
+    logits = network.logits(network.hidden(ids)[at]) if network.has_plain_head else network.model(ids).logits[at].float()
     targets = network.tensor([token for _, answer in part for token in answer])
-    return cross_entropy(network.logits(hidden), targets, reduction="none")
+    return cross_entropy(logits, targets, reduction="none")

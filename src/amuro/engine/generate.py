@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from amuro.engine.network import Network, shared
+from amuro.engine.network import Network
 from amuro.engine.protocol import Decode
 from amuro.engine.score import batches, padded
 from amuro.errors import AmuroError
@@ -57,33 +57,30 @@ def _say_batch(
     network: Network, ask: Ask, contexts: Sequence[tuple[int, ...]], prefix: DynamicCache, decode: Decode
 ) -> list[list[int]]:
     """New tokens of each context. Columns of the cache: prefix, padded contexts, then one for each step."""
-    start = len(ask.prefix)
+    start, longest = len(ask.prefix), max(map(len, contexts))
     lengths = network.tensor([len(context) for context in contexts])
-    cache = shared(prefix, len(contexts))
+    cache = network.shared(prefix, len(contexts), longest + ask.max_new_tokens)
     filled = _filled(lengths, start, ask.max_new_tokens)
     hidden = _read_contexts(network, contexts, cache, start)
     last = hidden[torch.arange(len(contexts), device=network.device), lengths - 1]
     said: list[list[int]] = [[] for _ in contexts]
     alive, positions = list(range(len(contexts))), lengths + start
-    for step in range(ask.max_new_tokens):
+    for column in range(start + longest, start + longest + ask.max_new_tokens):
         chosen = network.logits(last).argmax(-1)
         for index, token in zip(alive, chosen.tolist(), strict=True):
             said[index].append(token)
         full = (positions >= network.context_length).tolist()
         going = [
-            row
-            for row, index in enumerate(alive)
-            if not (full[row] or _stopped(network, ask, said[index], decode))
+            row for row, index in enumerate(alive) if not (full[row] or _stopped(network, ask, said[index], decode))
         ]
-        if not going or step + 1 == ask.max_new_tokens:
+        if not going:
             break
         if len(going) < len(alive):
             keep = network.tensor(going)
             cache.batch_select_indices(keep)
             filled, positions, chosen = filled[keep], positions[keep], chosen[keep]
             alive = [alive[row] for row in going]
-        columns = start + int(lengths.max()) + step + 1
-        last = network.hidden(chosen[:, None], positions[:, None], filled[:, None, :columns], cache)[:, -1]
+        last = network.hidden(chosen[:, None], positions[:, None], filled[:, None, : column + 1], cache)[:, -1]
         positions = positions + 1
     return said
 

@@ -19,8 +19,6 @@ from amuro.errors import WeightsError
 from amuro.safetensors_header import read_header
 from amuro.weights import weight_files
 
-_EAGER_WIDTH = 256
-"""Up to this hidden size explicit attention is faster than SDPA on a CPU (its backward pass above all)."""
 _CURE = "fetch or save it again"
 
 
@@ -40,14 +38,11 @@ def load_network(folder: Path, precision: str, device: str) -> Network:
             trust_remote_code=False,
             use_safetensors=True,
             dtype=torch.float32,
-            attn_implementation="eager",
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(f"the model in {folder} cannot be loaded: {reason}", _CURE) from error
     check_against_files(model, files, folder)
-    if model.config.hidden_size > _EAGER_WIDTH:
-        model.set_attn_implementation("sdpa")
     return Network(model.eval().to(device), precision, torch.device(device))
 
 

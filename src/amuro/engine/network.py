@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-FULL_ATTENTION = frozenset({"llama", "olmo", "olmo2", "gpt_neox", "qwen2", "mistral"})
+KNOWN = frozenset({"llama", "olmo", "olmo2", "gpt_neox", "qwen2", "mistral"})
 """Model types whose attention takes a mask of our own and whose logits are `head(body(ids))`; tested one by one."""
 
 
@@ -38,10 +38,15 @@ class Network:
         found = self.model.config.eos_token_id if found is None else found
         return frozenset() if found is None else frozenset(found if isinstance(found, list) else [found])
 
+    @property
+    def has_plain_head(self) -> bool:
+        """Whether logits are known to be `head(body(ids))`, without a scale or cap behind the head."""
+        return self.model.config.model_type in KNOWN
+
     def takes_own_masks(self, longest: int) -> bool:
         """Whether rows of up to `longest` tokens may share contexts; else every row is read the plain way."""
         config = self.model.config
-        if config.model_type not in FULL_ATTENTION:
+        if not self.has_plain_head:
             return False
         slides = config.model_type == "mistral" or "sliding_attention" in (getattr(config, "layer_types", None) or ())
         window = getattr(config, "sliding_window", None) if slides else None
@@ -95,15 +100,51 @@ class Network:
             self.hidden(self.tensor([prefix]), cache=cache)
         return cache
 
+    def shared(self, prefix: DynamicCache, rows: int, room: int) -> DynamicCache:
+        """A cache of `rows` rows that all begin with the one row of `prefix`, with room for `room` more tokens."""
+        cache = DynamicCache()
+        start = prefix.get_seq_length()
+        for number in range(self.model.config.num_hidden_layers):
+            layer: Any = RoomyLayer(start + room)
+            if start:
+                one: Any = prefix.layers[number]
+                layer.update(one.keys.expand(rows, -1, -1, -1), one.values.expand(rows, -1, -1, -1))
+            cache.layers.append(layer)
+        return cache
 
-def shared(cache: DynamicCache, rows: int) -> DynamicCache:
-    """A cache of `rows` rows that all begin with the one row of `cache`, without copying it."""
-    copy = DynamicCache()
-    layers: Any = cache.layers
-    for layer in layers:
-        new: Any = DynamicLayer()  # type: ignore[no-untyped-call]
-        new.lazy_initialization(layer.keys, layer.values)
-        new.keys = layer.keys.expand(rows, -1, -1, -1)
-        new.values = layer.values.expand(rows, -1, -1, -1)
-        copy.layers.append(new)
-    return copy
+
+class RoomyLayer(DynamicLayer):
+    """Keys and values [rows, heads, tokens, width] in a buffer with room for all that will come.
+
+    The layer that it replaces copies everything with each new token.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.room = room
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Write the new tokens' keys and values behind the others; returns all of them as views."""
+        if not self.is_initialized:
+            self._key_buffer = _roomy(key_states, self.room)
+            self._value_buffer = _roomy(value_states, self.room)
+            self.is_initialized, self.length = True, 0
+        begin, self.length = self.length, self.length + key_states.shape[-2]
+        self._key_buffer[:, :, begin : self.length] = key_states
+        self._value_buffer[:, :, begin : self.length] = value_states
+        return self._show()
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep the named rows only."""
+        self._key_buffer, self._value_buffer = self._key_buffer[indices], self._value_buffer[indices]
+        self._show()
+
+    def _show(self) -> tuple[Tensor, Tensor]:
+        self.keys = self._key_buffer[:, :, : self.length]
+        self.values = self._value_buffer[:, :, : self.length]
+        return self.keys, self.values
+
+
+def _roomy(states: Tensor, room: int) -> Tensor:
+    rows, heads, _, width = states.shape
+    return states.new_empty(rows, heads, room, width)

@@ -23,7 +23,6 @@ from amuro.world.config import PretrainConfig
 
 STATE_EVERY = 100
 """Steps between two states that an interrupted run goes on from."""
-_VOCABULARY_DOCUMENTS = 6000
 
 Progress = Callable[[int, int, float], None]
 """(step, last step, loss)"""
@@ -79,7 +78,7 @@ class _Run:
     def resume(cls, config: PretrainConfig, folder: Path, before: int) -> _Run:
         """From the latest state that is not beyond step `before`, else from nothing."""
         texts = corpus.documents(config.world_seed, config.pretrain_seed)
-        tokenizer = train_tokenizer(itertools.islice(texts, _VOCABULARY_DOCUMENTS), config.vocab_size)
+        tokenizer = train_tokenizer(itertools.islice(texts, config.vocabulary_documents), config.vocab_size)
         model = new_model(config, tokenizer)
         run = cls(config, folder, tokenizer, model, _optimizers(model, config), _packer(config, tokenizer, 0))
         saved = snapshots.latest_state(folder, config.digest(), before)

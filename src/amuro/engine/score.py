@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from amuro.engine.network import Network, shared
+from amuro.engine.network import Network
 from amuro.errors import AmuroError
 from amuro.types import Ask, Query
 
@@ -132,7 +132,7 @@ def _score_rows(
         padded(network, [row.ids for row in rows]),
         padded(network, [row.positions for row in rows]),
         _seen(branch, start),
-        shared(prefix, len(rows)) if start else None,
+        network.shared(prefix, len(rows), branch.shape[1]) if start else None,
     )
     tail = torch.cat([hidden[number, row.tail : len(row.ids)] for number, row in enumerate(rows)])
     offset, where = 0, []

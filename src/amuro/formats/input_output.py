@@ -10,7 +10,8 @@ def render(task: Task, example: Example) -> str:
     if own is not None:
         return own
     values = wording.join(task, wording.values(task, example))
-    return wording.join(task, [f"{wording.cased_like(task, 'input')}: {values}", wording.cased_like(task, "output:")])
+    given = f"{wording.cased_like(task, 'input:')} {values}".rstrip()
+    return wording.join(task, [given, wording.cased_like(task, "output:")])
 
 
 FORMAT = Format("input_output", "values after 'input:', the answer after 'output:'", render)

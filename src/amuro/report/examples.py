@@ -34,12 +34,14 @@ _CARD = ("task", "split", "format", "shots", "example_id")
 def pair_examples(
     items: pl.DataFrame, metrics: Mapping[str, str], prompt: Callable[[str], str], per_task: int = PER_TASK
 ) -> pl.DataFrame:
-    """Rows for `Book.examples`: what the base and each tuned model said to the same prompt, zero-shot, first tuning seed.
+    """Rows for `Book.examples`: what base and tuned models said to the same prompt, zero-shot, first tuning seed.
 
     `metrics` names each task's primary metric. `prompt(hash)` gives the text that was read; it is asked only
     for the examples that are kept, at most `per_task` a task.
     """
-    wanted = pl.DataFrame({"task": list(metrics), "metric": list(metrics.values())}, {"task": pl.String, "metric": pl.String})
+    wanted = pl.DataFrame(
+        {"task": list(metrics), "metric": list(metrics.values())}, {"task": pl.String, "metric": pl.String}
+    )
     rows = items.join(wanted, on=["task", "metric"]).filter(
         (pl.col("format") == "default") & (pl.col("shots") == 0) & (pl.col("split") != "dev")
     )
@@ -60,17 +62,22 @@ def pair_examples(
 def _choose(pairs: pl.DataFrame, per_task: int) -> pl.DataFrame:
     """Of each kind of change at each checkpoint and tuning some, in an order that only the ids decide."""
     order = {name: hashlib.sha256(name.encode()).hexdigest() for name in pairs["example_id"].unique()}
-    right, was = pl.col("value_tuned") >= RIGHT, pl.col("value_base") >= RIGHT
+    was, now = pl.col("value_base") >= RIGHT, pl.col("value_tuned") >= RIGHT
     example = ["task", "split", "example_id"]
-    best = (
-        pairs.with_columns(order=pl.col("example_id").replace_strict(order, default="", return_dtype=pl.String))
-        .with_columns(rank=pl.col("order").rank("dense").over("task", "tuned_on", "checkpoint", was, right))
-        .group_by(example)
-        .agg(pl.struct("rank", (was == right).alias("same"), "order").min().alias("place"))
-        .with_columns(pl.col("place").rank("ordinal").over("task").alias("place"))
-        .filter(pl.col("place") <= per_task)
+    chosen = (
+        pairs.with_columns(
+            pl.col("example_id").replace_strict(order, default="", return_dtype=pl.String).alias("order")
+        )
+        .with_columns(
+            (was == now).alias("same"),
+            pl.col("order").rank("dense").over("task", "tuned_on", "checkpoint", was, now).alias("turn"),
+        )
+        .sort("turn", "same", "order")
+        .unique(example, keep="first", maintain_order=True)
+        .group_by("task", maintain_order=True)
+        .head(per_task)
     )
-    return pairs.join(best.select(example), on=example, how="semi")
+    return pairs.join(chosen.select(example), on=example, how="semi", maintain_order="left")
 
 
 def pack(book: Book, per_task: int = PER_TASK) -> list[dict[str, Any]]:
@@ -84,10 +91,19 @@ def pack(book: Book, per_task: int = PER_TASK) -> list[dict[str, Any]]:
         key = tuple(row[name] for name in _CARD)
         if key in cards or len(cards) < per_task:
             cards.setdefault(key, []).append(row)
+    tuned_on = set(book.examples["tuned_on"])
     return [
-        {"name": task, "title": plain(task), "cards": [_card(rows, places) for rows in cards.values()]}
-        for task, cards in tasks.items()
+        {"name": task, "title": plain(task), "cards": [_card(rows, places) for rows in tasks[task].values()]}
+        for task in sorted(tasks, key=lambda task: task not in tuned_on)
     ]
+
+
+def data(book: Book, tasks: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page's script reads: the tasks, the checkpoints in order, and the kinds of change in words."""
+    found = {answer["checkpoint"] for task in tasks for card in task["cards"] for answer in card["answers"]}
+    known = [_place_words(row.get("tokens"), row.get("step")) for row in book.series]
+    ordered = [*dict.fromkeys(known), *sorted(found.difference(known))]
+    return {"tasks": tasks, "checkpoints": [name for name in ordered if name in found], "flows": FLOWS}
 
 
 def _card(rows: Sequence[Mapping[str, Any]], places: Mapping[str, tuple[int | None, int | None]]) -> dict[str, Any]:
@@ -128,4 +144,6 @@ def _said(words: str | None, value: float | None) -> str:
 def _flow(base: float | None, tuned: float | None) -> str:
     if base is None or tuned is None:
         return "unknown"
-    return {(True, False): "lost", (False, True): "won", (True, True): "kept"}.get((base >= RIGHT, tuned >= RIGHT), "missed")
+    return {(True, False): "lost", (False, True): "won", (True, True): "kept"}.get(
+        (base >= RIGHT, tuned >= RIGHT), "missed"
+    )

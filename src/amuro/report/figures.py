@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
+from markupsafe import Markup
 
 from amuro.report.book import Book
 from amuro.report.charts import Chart, Line, Point, Reference
-from amuro.report.scoreboard import pool
+from amuro.report.lines import line_chart
+from amuro.report.rows import row_chart
+from amuro.report.tables import pool, primary, primary_metric
 from amuro.report.words import metric_words, plain, slug
 from amuro.types import Finding
 
@@ -21,7 +24,14 @@ Z_95 = 1.959964
 """Half-width of a 95 % interval in standard errors."""
 
 
-def finding_chart(book: Book, finding: Finding, number: int) -> Chart | None:
+def draw(chart: Chart | None) -> Markup:
+    """The chart as inline SVG; nothing where there is nothing to draw."""
+    if chart is None or chart.empty:
+        return Markup("")
+    return row_chart(chart) if chart.categories else line_chart(chart)
+
+
+def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
     """The chart of `finding.points`, over tokens, over a number, or one row a named x; None where it has none.
 
     Chance comes from the points; where they give it, they are scores, and the majority line of the task is added.
@@ -33,7 +43,7 @@ def finding_chart(book: Book, finding: Finding, number: int) -> Chart | None:
     categories = tuple(dict.fromkeys(str(p.get("x")) for p in finding.points)) if named else ()
     is_score = _is_score(finding)
     return Chart(
-        name=f"finding-{number}-{slug(finding.id)}",
+        name=f"figure-{anchor}",
         title=finding.statement,
         lines=tuple(_finding_lines(finding.points, axis, categories)),
         references=tuple(_finding_references(book, finding, is_score)),
@@ -46,9 +56,8 @@ def finding_chart(book: Book, finding: Finding, number: int) -> Chart | None:
 
 
 def _is_score(finding: Finding) -> bool:
-    """Points are scores, not differences, where they know a chance or hold base and tuned side by side."""
-    names = {str(p.get("line", "")).split(" ")[0] for p in finding.points}
-    return {"base", "tuned"} <= names or any(_real(p.get("chance")) is not None for p in finding.points)
+    """Points are scores, not differences, where they have a place for chance (which may be None)."""
+    return any("chance" in point for point in finding.points)
 
 
 def _finding_lines(points: Sequence[Mapping[str, Any]], axis: str, categories: tuple[str, ...]) -> Iterable[Line]:
@@ -98,45 +107,44 @@ def majority_of(scores: pl.DataFrame, task: str) -> float | None:
     return rows.sort("split")["majority"][0] if rows.height else None
 
 
-def task_chart(book: Book, task: str, split: str) -> Chart | None:
-    """Base and tuned-on-this-task scores over pre-training, zero-shot in the default format; None where nothing is."""
+def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
+    """Base and tuned scores of one task over pre-training, asked in the plain way, by its primary metric."""
+    rows = book.scores.filter((pl.col("task") == task) & (pl.col("split") == split))
+    rows = primary_metric(book, primary(rows, series))
     metric = book.metric(task)
-    rows = primary(book.scores.filter((pl.col("task") == task) & (pl.col("split") == split) & (pl.col("metric") == metric)))
-    if rows["value"].drop_nulls().is_empty():
-        return None
-    names = {"none": "base", task: "tuned"}
     lines = tuple(
-        Line(name, name, tuple(_score_points(book, rows.filter(pl.col("tuned_on") == tuned_on))))
-        for tuned_on, name in names.items()
+        Line(name, css, tuple(_score_points(book, rows.filter(pl.col("tuned_on") == tuned_on))))
+        for tuned_on, name, css in _followed(rows, task)
     )
-    references = [
-        Reference(name, rows[name].drop_nulls()[0]) for name in ("chance", "majority") if rows[name].drop_nulls().len()
-    ]
-    references += [
-        Reference(plain(row["name"]), row["value"])
-        for row in book.baselines
-        if row["task"] == task and row["split"] == split and row["name"] != "majority"
-    ]
     return Chart(
-        name=f"task-{slug(task)}-{slug(split)}",
+        name=f"task-{slug(task)}-{slug(series)}",
         title=f"{plain(task)}: base and tuned models over pre-training, {plain(split)} set",
         lines=tuple(drawn for drawn in lines if drawn.points),
-        references=tuple(references),
+        references=tuple(_task_references(book, rows, task, split)),
         x_label=TOKENS,
         y_label=metric_words(metric),
         unit=metric in SHARES,
     )
 
 
-def primary(scores: pl.DataFrame) -> pl.DataFrame:
-    """The plain way of asking: default format, tuned in the default format, no shots, the first series and protocol."""
-    rows = scores.filter(
-        (pl.col("format") == "default") & pl.col("tune_format").is_in(["none", "default"]) & (pl.col("shots") == 0)
-    )
-    for column in ("series", "protocol", "precision", "device"):
-        if rows.height:
-            rows = rows.filter(pl.col(column) == rows[column][0])
-    return rows
+def _task_references(book: Book, rows: pl.DataFrame, task: str, split: str) -> Iterable[Reference]:
+    """Chance, majority, and what models without weights score."""
+    for name in ("chance", "majority"):
+        known = rows[name].drop_nulls()
+        if known.len():
+            yield Reference(name, known[0])
+    for row in book.baselines:
+        if row["task"] == task and row["split"] == split and row["name"] != "majority":
+            yield Reference(plain(row["name"]), row["value"])
+
+
+def _followed(rows: pl.DataFrame, task: str) -> list[tuple[str, str, str]]:
+    """(tuned on, name, colour): base and tuned on this task; for a task that is only asked, tuned on each other one."""
+    tuned_on = sorted(set(rows["tuned_on"]) - {"none"})
+    if task in tuned_on:
+        return [("none", "base", "base"), (task, "tuned", "tuned")]
+    others = [(name, f"after {plain(name)}", css) for name, css in zip(tuned_on, COLOURS, strict=False)]
+    return [("none", "base", "base"), *others]
 
 
 def _score_points(book: Book, rows: pl.DataFrame) -> Iterable[Point]:

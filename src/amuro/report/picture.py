@@ -21,7 +21,9 @@ def pretraining_panel(book: Book) -> Markup:
         return Markup("")
     places = log_places([float(row["tokens"]) for row in rows], 34, WIDTH - 24)
     heights = _loss_heights(book)
-    spots = sorted((float(row["tokens"]), heights.get(row["checkpoint"], 120.0), str(row["checkpoint"])) for row in rows)
+    spots = sorted(
+        (float(row["tokens"]), heights.get(row["checkpoint"], 120.0), str(row["checkpoint"])) for row in rows
+    )
     dots = [
         element("circle", element("title", f"{name}: {compact(tokens)} tokens"), cx=places[tokens], cy=y, r=5.5,
                 class_="dot base")
@@ -31,7 +33,8 @@ def pretraining_panel(book: Book) -> Markup:
     return image(
         "picture-pretraining", "Checkpoints over pre-training tokens", WIDTH, HEIGHT,
         text(caption, 14, 16, "label"), path([(places[t], y) for t, y, _ in spots], "stroke base"), *dots,
-        line(14, 190, WIDTH - 8, 190, "axis"), *_ticks(places), text("tokens read (log scale)", WIDTH / 2, 224, "label", "middle"),
+        line(14, 190, WIDTH - 8, 190, "axis"), *_ticks(places),
+        text("tokens read (log scale)", WIDTH / 2, 224, "label", "middle"),
     )  # fmt: skip
 
 
@@ -76,6 +79,7 @@ def tuning_panel(book: Book) -> Markup:
         ]
     more = [text(f"and {len(tasks) - MOST} more", 210, 224, "label", "middle")] if len(tasks) > MOST else []
     stack = [element("circle", cx=30 + 3 * k, cy=111 - 3 * k, r=11, class_="dot base") for k in (2, 1, 0)]
+    stack.append(text("each", 33, 142, "label", "middle") + text("checkpoint", 33, 154, "label", "middle"))
     return image("picture-tuning", "Tasks that each checkpoint was tuned on", WIDTH, HEIGHT, *parts, *stack, *more)
 
 
@@ -88,10 +92,11 @@ def asking_panel(book: Book) -> Markup:
     formats = sorted(asked["format"].unique().to_list(), key=lambda name: (name != "default", name))[:4]
     pairs = set(asked.select("task", "format").iter_rows())
     step = min(26.0, 170 / min(len(tasks), MOST))
+    top = 58 + max(0.0, (150 - step * min(len(tasks), MOST)) / 2)
     columns = {name: 178 + k * (WIDTH - 178 - 24) / max(len(formats) - 1, 1) for k, name in enumerate(formats)}
-    parts = [mark for name, x in columns.items() for mark in _column_head(name, x)]
+    parts = [mark for name, x in columns.items() for mark in _column_head(name, x, top - 18)]
     for k, task in enumerate(tasks[:MOST]):
-        y = 52 + step * k
+        y = top + step * k
         parts.append(text(shorten(plain(task), 23), 146, y + 4, "tick strong", "end", hint=task))
         for name, x in columns.items():
             done = (task, name) in pairs
@@ -102,9 +107,11 @@ def asking_panel(book: Book) -> Markup:
     return image("picture-asking", "Tasks asked, and the wordings", WIDTH, HEIGHT, *parts, *more)
 
 
-def _column_head(name: str, x: float) -> list[Markup]:
+def _column_head(name: str, x: float, y: float) -> list[Markup]:
     words = plain(name).split(" ", 1)
-    return [text(shorten(word, 12), x, (30 if len(words) == 1 else 20) + 12 * k, "label", "middle") for k, word in enumerate(words)]
+    return [
+        text(shorten(word, 12), x, y - 12 * (len(words) - 1 - k), "label", "middle") for k, word in enumerate(words)
+    ]
 
 
 def numbers(book: Book) -> dict[str, int]:

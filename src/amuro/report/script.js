@@ -40,6 +40,10 @@
   };
   addEventListener("hashchange", showTarget);
 
+  addEventListener("beforeprint", () => {
+    for (const card of document.querySelectorAll("details.finding")) card.open = true;
+  });
+
   const data = JSON.parse(by("examples-data").textContent);
   if (!data.tasks.length) return;
   const boxes = { task: by("pick-task"), tuned: by("pick-tuned"), checkpoint: by("pick-checkpoint"), flow: by("pick-flow") };
@@ -51,12 +55,15 @@
     if (names.some(([value]) => value === before)) box.value = before;
   };
   const unique = (values) => [...new Set(values)].map((value) => [value, value]);
-  const step = 8;
+  const step = 5;
   let shown = step;
 
   const row = (answer) => {
     const line = make("tr");
-    line.append(make("th", answer.checkpoint), make("td", answer.tuned_on));
+    const head = make("th", answer.checkpoint);
+    head.scope = "row";
+    head.append(make("small", "tuned on " + answer.tuned_on));
+    line.append(head);
     for (const said of [answer.base, answer.tuned]) {
       const cell = make("td");
       cell.append(make("bdi", said));
@@ -74,7 +81,7 @@
     gold.lastChild.append(make("bdi", entry.gold));
     const table = make("table", undefined, "answers");
     const top = make("tr");
-    for (const name of ["after", "tuned on", "base said", "tuned said", "change"]) {
+    for (const name of ["after", "base said", "tuned said", "change"]) {
       const cell = make("th", name);
       cell.scope = "col";
       top.append(cell);
@@ -102,8 +109,11 @@
   };
   const choose = () => {
     const answers = data.tasks[Number(boxes.task.value)].cards.flatMap((entry) => entry.answers);
-    fill(boxes.tuned, unique(answers.map((answer) => answer.tuned_on)), "any task");
-    fill(boxes.checkpoint, unique(answers.map((answer) => answer.checkpoint)), "any checkpoint");
+    fill(boxes.tuned, unique(answers.map((answer) => answer.tuned_on).sort()), "any task");
+    const checkpoints = unique(data.checkpoints.filter((name) => answers.some((answer) => answer.checkpoint === name)));
+    const first = !boxes.checkpoint.options.length;
+    fill(boxes.checkpoint, checkpoints, "any checkpoint");
+    if (first) boxes.checkpoint.selectedIndex = checkpoints.length;
     shown = step;
     draw();
   };

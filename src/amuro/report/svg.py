@@ -1,4 +1,4 @@
-"""A few strokes of SVG: escaped elements, scales and ticks. Colours are classes, so that a page can be light or dark."""
+"""A few strokes of SVG: escaped elements, scales, ticks. Colours are classes, so that a page can be light or dark."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def _printable(words: str) -> str:
 def text(content: str, x: float, y: float, class_: str = "", anchor: str = "start", hint: str = "") -> Markup:
     """Text at a place, with a hint shown on hover."""
     children = [element("title", hint), content] if hint else [content]
-    return element("text", *children, x=x, y=y, class_=class_ or None, text_anchor=None if anchor == "start" else anchor)
+    return element(
+        "text", *children, x=x, y=y, class_=class_ or None, text_anchor=None if anchor == "start" else anchor
+    )
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
@@ -88,7 +90,7 @@ def log_places(values: Sequence[float], start: float, end: float) -> dict[float,
     """Places on a log axis. Zero has no logarithm: it gets a place of its own left of the others."""
     positive = sorted({v for v in values if v > 0})
     if not positive:
-        return {v: (start + end) / 2 for v in values}
+        return dict.fromkeys(values, (start + end) / 2)
     has_zero = any(v == 0 for v in values)
     left = start + (end - start) * 0.14 if has_zero else start
     if len(positive) == 1:

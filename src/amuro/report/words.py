@@ -18,8 +18,14 @@ METRICS = {
 LOWER_IS_BETTER = frozenset({"bits_per_byte"})
 
 VERDICTS = {
-    "supported": ("✓", "The whole interval lies above zero and the estimate reaches the smallest effect of interest."),
-    "refuted": ("✕", "The whole interval lies below the smallest effect of interest: an effect of that size is excluded."),
+    "supported": (
+        "✓",
+        "The whole interval lies above zero, and the estimate reaches the smallest effect that would matter.",
+    ),
+    "refuted": (
+        "✕",
+        "The whole interval lies below the smallest effect that would matter: such an effect is excluded.",
+    ),
     "open": ("○", "Neither: the data of this study do not decide."),
 }
 EVIDENCE = {
@@ -29,21 +35,12 @@ EVIDENCE = {
     "insufficient": "Too few clusters, checkpoints or data sets for such a statement.",
     "mixed": "The measurements come from different protocols or different software and hardware.",
 }
-ROLES = {
-    "base": "base",
-    "in_domain": "same kind as tuned on",
-    "out_of_domain": "same task, new material",
-    "cross_task": "another task",
-    "facts": "facts",
-    "corpus": "held-out text",
-    "dev": "development",
-}
 FLAGS = {
     "no gain from tuning": "Tuning did not lift the score above the base model.",
     "significant forgetting": "What the base model could do got worse by tuning on something else.",
     "inconsistent across formats": "The same question, worded otherwise, gets another answer.",
     "constant predictor": "The model gives one and the same answer to nearly everything.",
-    "rate at the grid's edge": "The best learning rate was the largest or smallest tried; a better one may lie outside.",
+    "rate at the grid's edge": "The best learning rate was the largest or smallest tried: better ones may lie beyond.",
     "did not learn to stop": "Answers run on to the length limit.",
 }
 
@@ -84,13 +81,13 @@ def count(value: float | None) -> str:
 
 
 def compact(value: float | None) -> str:
-    """A large number in a few characters: 66k, 1.2M, 84B, 3.1e15."""
+    """A large number in a few characters: 66k, 1.2M, 84B, 3.1e+15."""
     if value is None:
         return "unknown"
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= size * 0.9995:
             short = value / size
-            return f"{value:.1e}" if short >= 1e4 else f"{short:.3g}{unit}" if short < 1000 else f"{short:.0f}{unit}"
+            return f"{value:.1e}" if short >= 1e4 else f"{short:.0f}{unit}" if short >= 9.95 else f"{short:.1f}{unit}"
     return f"{value:g}"
 
 

@@ -12,7 +12,8 @@ rounded as its publisher rounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ from amuro.types import Checkpoint
 from amuro.weights import check_folder
 
 _RUNS: tuple[tuple[str, Course, int], ...] = (
-    # All sizes: 143,000 steps of 2,097,152 tokens, warm-up over 1 %, cosine decay (arXiv 2304.01373, appendix).
-    ("EleutherAI/pythia-", Course(2_097_152, None, 1_430, "decay"), 143_000),
+    # All sizes: 143,000 steps of 2,097,152 tokens, 1.5 passes over 207 billion deduplicated tokens or just under one
+    # over the whole Pile (README of EleutherAI/pythia); warm-up over 1 %, cosine decay (arXiv 2304.01373).
+    (r"EleutherAI/pythia-\w[\w.]*-deduped", Course(2_097_152, 207_000_000_000, 1_430, "decay"), 143_000),
+    (r"EleutherAI/pythia-\w[\w.]*", Course(2_097_152, 300_000_000_000, 1_430, "decay"), 143_000),
     # 2048 sequences of 2048 tokens, warm-up 2,000, cosine decay (allenai/OLMo, configs/official/OLMo-1B.yaml);
     # main is step 738,020, the last row of that repository's list of checkpoints.
-    ("allenai/OLMo-1B-hf", Course(4_194_304, None, 2_000, "decay"), 738_020),
+    (r"allenai/OLMo-1B(-hf)?", Course(4_194_304, None, 2_000, "decay"), 738_020),
 )
-"""Prefix of the repository, what is known of its run, and the step that its `main` holds."""
+"""Pattern of the repository, what is known of its run, and the step that its `main` holds."""
 
 
 def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
@@ -41,16 +44,16 @@ def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]
     stands twice or is unknown beside others.
     """
     known_options(name, options, ("model", "step_of", "tokens_of", "lock", *COURSE_OPTIONS))
-    if not isinstance(options.get("model"), str):
-        raise StudyError(f"series '{name}' names no model", 'say which: model = "ORG/NAME@REVISION"')
-    spec = parse_spec(options["model"])
+    spec = _spec(name, options)
     known, main_step = _run(spec.repository)
     way = course(name, options, known)
     steps = {"main": main_step, **_counts(name, "step_of", options)}
     tokens = _counts(name, "tokens_of", options)
-    commits = _commits(name, spec, options)
-    names = _names(name, spec, commits)
-    return in_order(name, _told(name, [_checkpoint(name, spec, n, steps, tokens, way, commits) for n in names]))
+    pins = _pins(name, spec, options)
+    found = [
+        _checkpoint(name, spec, revision, steps, tokens, way, pins) for revision in _names(name, spec, options, pins)
+    ]
+    return in_order(name, _told(name, found))
 
 
 def locate(checkpoint: Checkpoint, cache: Path) -> Path | None:
@@ -67,23 +70,36 @@ def fingerprint(checkpoint: Checkpoint, cache: Path) -> str | None:
     return digest(hashes) if hashes else None
 
 
-def lock(checkpoints: Iterable[Checkpoint]) -> Mapping[str, Any]:
-    """The commit of each revision as the hub has it now, and the name that a moved repository has.
+def lock(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The commit of each revision: as in the `lock` among the options, else as the hub has it now.
 
-    Raises HubError on a revision that is not there.
+    A repository that has moved is named as before and, as `moved_to`, as today. Raises HubError on a revision that is
+    not there, and what `checkpoints` raises.
     """
-    checkpoints = list(checkpoints)
-    repository = _address(checkpoints[0])[0]
+    found = [_address(checkpoint) for checkpoint in checkpoints(name, options)]
+    repository = found[0][0]
+    before = options.get("lock") or {}
+    if before.get("model") == options["model"]:
+        return dict(before)
     listed = hub_client.revisions(repository)
-    names = [match(_address(checkpoint)[1], listed, where=repository) for checkpoint in checkpoints]
-    today = hub_client.find(repository, names[0]).repository
+    commits: dict[str, str] = {}
+    for _, revision, commit in found:
+        exact = revision if commit else match(revision, listed, repository)
+        commits[exact] = commit or listed[exact]
+    today = hub_client.find(repository, next(iter(commits))).repository
     moved = {} if today == repository else {"moved_to": today}
-    return {"repository": repository, **moved, "revisions": {name: listed[name] for name in names}}
+    return {"model": options["model"], "repository": repository, **moved, "revisions": commits}
+
+
+def _spec(name: str, options: Mapping[str, Any]) -> Spec:
+    if not isinstance(options.get("model"), str):
+        raise StudyError(f"series '{name}' names no model", 'say which: model = "ORG/NAME@REVISION"')
+    return parse_spec(options["model"])
 
 
 def _run(repository: str) -> tuple[Course, int]:
-    for prefix, known, main_step in _RUNS:
-        if repository.startswith(prefix):
+    for pattern, known, main_step in _RUNS:
+        if re.fullmatch(pattern, repository):
             return known, main_step
     return Course(), UNKNOWN_STEP
 
@@ -95,7 +111,7 @@ def _counts(name: str, key: str, options: Mapping[str, Any]) -> dict[str, int]:
     return {revision: whole(name, key, value) for revision, value in table.items()}
 
 
-def _commits(name: str, spec: Spec, options: Mapping[str, Any]) -> dict[str, str]:
+def _pins(name: str, spec: Spec, options: Mapping[str, Any]) -> dict[str, str]:
     """Revision → commit, from the lock; empty without one."""
     locked = options.get("lock") or {}
     if locked and locked.get("repository") != spec.repository:
@@ -104,10 +120,14 @@ def _commits(name: str, spec: Spec, options: Mapping[str, Any]) -> dict[str, str
     return dict(locked.get("revisions", {}))
 
 
-def _names(name: str, spec: Spec, commits: Mapping[str, str]) -> list[str]:
-    listed = commits or (_list(name, spec) if spec.listed else {})
+def _names(name: str, spec: Spec, options: Mapping[str, Any], pins: Mapping[str, str]) -> list[str]:
+    """The revisions that are meant: those of the lock, if it was made for the same `model`."""
+    if pins and options["lock"].get("model") == options["model"]:
+        return list(pins)
+    listed = _list(name, spec) if spec.listed else {}
     chosen = [revision.name for choice in spec.listed for revision in select(choice, listed, spec.repository)]
-    named = [match(revision, listed, spec.repository) if listed else revision for revision in spec.named]
+    pinned = {label(revision): revision for revision in pins}
+    named = [pinned.get(label(revision), revision) for revision in spec.named]
     return list(dict.fromkeys([*named, *chosen]))
 
 
@@ -126,7 +146,7 @@ def _checkpoint(
     steps: Mapping[str, int],
     tokens_of: Mapping[str, int],
     way: Course,
-    commits: Mapping[str, str],
+    pins: Mapping[str, str],
 ) -> Checkpoint:
     parsed = parse_revision(revision)
     step = steps.get(revision, parsed.step if parsed else UNKNOWN_STEP)
@@ -138,7 +158,7 @@ def _checkpoint(
         unique_tokens=way.unique(tokens),
         schedule=way.state(step),
         source=f"hub:{spec.repository}",
-        revision=f"{revision}@{commits[revision]}" if revision in commits else revision,
+        revision=f"{revision}@{pins[revision]}" if revision in pins else revision,
         identity=digest({"source": f"hub:{spec.repository}", "revision": label(revision)}),
     )
 

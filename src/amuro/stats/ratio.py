@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
+from scipy import special
 
 from amuro.stats.estimate import Estimate
 
@@ -14,7 +14,7 @@ def fieller(above: Estimate, below: Estimate, level: float = 0.95) -> tuple[floa
 
     Fieller, J. R. Statist. Soc. B 16 (1954): all ratios r for which above − r · below may be 0.
     """
-    t = float(stats.t.ppf(0.5 + level / 2, min(above.df, below.df)))
+    t = float(special.stdtrit(min(above.df, below.df), 0.5 + level / 2))
     a = below.value**2 - (t * below.se) ** 2
     if a <= 0:
         return None

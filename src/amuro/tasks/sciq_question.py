@@ -13,10 +13,10 @@ from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:
-    """Row of `allenai/sciq`: question, correct_answer, support (empty in one row of nine); distractors are not shown."""
+    """Row of `allenai/sciq`: question, correct_answer, support (empty in one row of nine); no distractors shown."""
     support = single_spaced(row["support"])
     cluster = digest(support)[:12] if support else str(row["id"])
-    inputs = {"context": support, "answer": single_spaced(row["correct_answer"])}
+    inputs = {"context": support, "reply": single_spaced(row["correct_answer"])}
     return Example(str(row["id"]), cluster, inputs, single_spaced(row["question"]))
 
 
@@ -27,14 +27,14 @@ TASK = Task(
     kind="generate",
     metric="rouge_l",
     example=example,
-    fields=(("context", "Context"), ("answer", "Answer")),
+    fields=(("context", "Context"), ("reply", "Answer")),
     cue="Question:",
     instruction="Write the question about the context that has the given answer.",
     cluster="supporting text",
     # The hub's test split stays unseen, for a last look.
     splits={"train": "train", "dev": "validation[:300]", "test": "validation[300:]"},
     wording={
-        "instruct": "Given the context: {context}\nAnd the answer: {answer}\nGenerate a suitable question:",
+        "instruct": "Given the context: {context}\nAnd the answer: {reply}\nGenerate a suitable question:",
     },
     licence="CC-BY-NC-3.0",
     page="https://huggingface.co/datasets/allenai/sciq",

@@ -21,7 +21,7 @@ def example(row: Mapping[str, Any]) -> Example:
     if label not in _RIGHT:
         raise DataError(f"label {label!r} names no answer", "SocialIQA counts its answers 1, 2, 3")
     context = single_spaced(row["context"])
-    inputs = {"context": context, "answer": single_spaced(row[_RIGHT[label]])}
+    inputs = {"context": context, "reply": single_spaced(row[_RIGHT[label]])}
     return Example(str(row["id"]), digest(context)[:12], inputs, single_spaced(row["question"]))
 
 
@@ -32,14 +32,14 @@ TASK = Task(
     kind="generate",
     metric="rouge_l",
     example=example,
-    fields=(("context", "Context"), ("answer", "Answer")),
+    fields=(("context", "Context"), ("reply", "Answer")),
     cue="Question:",
     instruction="Write the question about the context that has the given answer.",
     cluster="context",
     # The hub has no test split. Dev comes from train, so that test is the whole validation split as in the paper.
     splits={"train": "train[500:]", "dev": "train[:500]", "test": "validation"},
     wording={
-        "instruct": "Given the context: {context}\nAnd the answer: {answer}\nGenerate a suitable question:",
+        "instruct": "Given the context: {context}\nAnd the answer: {reply}\nGenerate a suitable question:",
     },
     licence="CC-BY-4.0",
     page="https://huggingface.co/datasets/lighteval/siqa",

@@ -1,4 +1,4 @@
-"""The declaration of one pre-training run: everything that decides its weights, and what follows from it by arithmetic."""
+"""The declaration of one pre-training run: all that decides its weights, and what follows from it by arithmetic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class PretrainConfig:
     steps: tuple[int, ...] = (0, 200, 400, 700, 1200, 2000)
     """Checkpoints, rising, log-spaced. Step 0 is the untrained model, a control of every finding."""
     vocab_size: int = 1280
-    """Entries of the byte-level BPE."""
+    """Entries of the byte-level BPE: nearly every word of the world is one token."""
+    vocabulary_documents: int = 4000
+    """First documents of the corpus, from which the vocabulary is learned."""
     hidden_size: int = 128
     layers: int = 4
     heads: int = 4
@@ -95,7 +97,7 @@ class PretrainConfig:
         return self.vocab_size * width + self.layers * layer + width
 
     def flops_at(self, step: int) -> float:
-        """Floating-point operations of training up to `step`: 6 a weight and token, and attention's 12·layers·length·width."""
+        """Operations of training up to `step`: 6 a weight and token, and 12 · layers · length · width for attention."""
         per_token = 6 * self.parameters() + 12 * self.layers * self.row_length * self.hidden_size
         return float(per_token) * self.tokens_at(step)
 

@@ -146,6 +146,17 @@ def twice(world: World, rng: np.random.Generator) -> str:
     return " ".join(lines)
 
 
+def membership(world: World, rng: np.random.Generator) -> str:
+    """A list, then single words: is each of them in it?"""
+    words = some(rng, _alike(world, rng), int(rng.integers(2, 6)))
+    others = _alike(world, rng)
+    answered = []
+    for _ in range(rng.integers(6, 10)):
+        word = pick(rng, words) if rng.random() < 0.5 else pick(rng, others)
+        answered.append(f"{word} {'yes' if word in words else 'no'}.")
+    return f"words: {' '.join(words)}. check: {' '.join(answered)}"
+
+
 def same_kind(world: World, rng: np.random.Generator) -> str:
     """Lists in which two words are of the same kind, and which two those are."""
     return " ".join(_same_kind_line(world, rng) for _ in range(2))

@@ -12,14 +12,14 @@ import numpy as np
 from amuro.errors import StudyError
 from amuro.world.wording import DOMAIN, DOMAINS, Domain
 
-VALUES_PER_KIND = 12
+VALUES_PER_KIND = 8
 HELD_PER_KIND = 4
 """Values of each kind that no tuning row of the training split ever holds: 64 in all."""
 PEOPLE = 64
 GUESTS = 24
 """People whose facts are known as well, and who serve as examples in few-shot prompts; the others are asked about."""
-STRANGERS = 112
-HELD_STRANGERS = 56
+STRANGERS = 104
+HELD_STRANGERS = 52
 
 _CONSONANTS = "bdfgklmnprstvz"
 _VOWELS = "aeiou"

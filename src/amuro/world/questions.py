@@ -117,10 +117,10 @@ def facts(world: World, rng: np.random.Generator, split: str, number: int) -> Ro
 
 
 def _tell(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tuple[str, str]:
-    second = Fact(fact.name, other_domain(rng, fact.domain), "")
-    value = pick(rng, world.pool(second.domain, fact.value in world.held_values))
-    sentences = some(rng, [fact.say(rng), Fact(fact.name, second.domain, value).say(rng)], 2)
-    return f"here is a letter. {' '.join(sentences)} tell me the {fact.domain.name} in it.", fact.value
+    domain = other_domain(rng, fact.domain)
+    second = Fact(fact.name, domain, pick(rng, world.pool(domain, _held(world, fact))))
+    sentences = " ".join(some(rng, [fact.say(rng), second.say(rng)], 2))
+    return f"here is a letter. {sentences} tell me the {fact.domain.name} in it.", fact.value
 
 
 def _sort(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tuple[str, str]:
@@ -130,19 +130,24 @@ def _sort(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tup
 
 def _judge(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tuple[str, str]:
     truth = pick(rng, TRUTHS)
-    said = claim(world, rng, fact, truth, pick(rng, ("person", "domain")), other, fact.value in world.held_values)
+    said = claim(world, rng, fact, truth, pick(rng, ("person", "domain")), other, _held(world, fact)).by_kind(rng)
     reply = {"true": "right", "false": "wrong", "unknown": "open"}[truth]
-    return f"someone told me this. {fact.say(rng)} my friend said this. {said.by_kind(rng)} was my friend right?", reply
+    return f"someone told me this. {fact.say(rng)} my friend said this. {said} was my friend right?", reply
 
 
 def _last(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tuple[str, str]:
-    words = [*some(rng, [v for v in world.pool(fact.domain) if v != fact.value], int(rng.integers(2, 5))), fact.value]
+    others = [v for v in world.pool(fact.domain, _held(world, fact)) if v != fact.value]
+    words = [*some(rng, others, int(rng.integers(2, 5))), fact.value]
     return f"these words stand in a row. {' '.join(words)}. give me the last of them.", fact.value
 
 
 def _reword(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tuple[str, str]:
-    said = pick(rng, fact.domain.facts[1:]).format(name=fact.name, value=fact.value)
-    return f"say it as a child would. {said}", fact.domain.facts[0].format(name=fact.name, value=fact.value).rstrip(".")
+    simple, *others = (words.format(name=fact.name, value=fact.value) for words in fact.domain.facts)
+    return f"say it as a child would. {pick(rng, others)}", simple.rstrip(".")
+
+
+def _held(world: World, fact: Fact) -> bool:
+    return fact.value in world.held_values
 
 
 REQUESTS = (_tell, _sort, _judge, _last, _reword)

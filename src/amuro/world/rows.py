@@ -5,7 +5,7 @@ Splits: `train`, `dev`, `test` draw values and strangers that may be tuned on; `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from zlib import crc32
 
 import numpy as np
@@ -32,7 +32,7 @@ NAMES = (*_MAKERS, "corpus")
 
 
 def rows(name: str, split: str, world_seed: int) -> list[Row]:
-    """All rows of a split, no two alike in `train`. Raises DataError on an unknown name or split."""
+    """All rows of a split; dev and test ask nothing that train asks. Raises DataError on an unknown name or split."""
     if name not in NAMES:
         raise DataError(f"the world has no rows named '{name}'", nearest(name, NAMES))
     known = ("test",) if name == "corpus" else tuple(SIZES)
@@ -40,12 +40,22 @@ def rows(name: str, split: str, world_seed: int) -> list[Row]:
         raise DataError(f"world:{name} has no split '{split}'", nearest(split, known))
     if name == "corpus":
         return [_document(world_seed, number) for number in range(DOCUMENTS)]
-    rng = np.random.default_rng([world_seed, crc32(f"{name}/{split}".encode())])
-    return [_row(name, split, world_seed, rng, number) for number in range(SIZES[split])]
+    trained = {_asked(row) for row in rows(name, "train", world_seed)} if split != "train" else set()
+    drawn = (_draws(name, split, world_seed, number) for number in range(SIZES[split]))
+    return [next(row for row in draws if _asked(row) not in trained) for draws in drawn]
 
 
-def _row(name: str, split: str, world_seed: int, rng: np.random.Generator, number: int) -> Row:
-    return {"id": f"{name}-{split}-{number}", **_MAKERS[name](world(world_seed), rng, split, number)}
+def _draws(name: str, split: str, world_seed: int, number: int) -> Iterator[Row]:
+    """Rows that could be number `number` of the split, without end."""
+    rng = np.random.default_rng([world_seed, crc32(f"{name}/{split}".encode()), number])
+    while True:
+        yield {"id": f"{name}-{split}-{number}", **_MAKERS[name](world(world_seed), rng, split, number)}
+
+
+def _asked(row: Row) -> str:
+    """All that a model is shown."""
+    hidden = ("id", "cluster", "label", "answer", "options", "summary")
+    return repr([value for key, value in row.items() if key not in hidden])
 
 
 def _document(world_seed: int, number: int) -> Row:

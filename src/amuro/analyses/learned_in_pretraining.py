@@ -1,0 +1,127 @@
+"""What does pre-training teach in the open, what does tuning teach, what both, what neither?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from amuro.analysis import Analysis, Evidence
+from amuro.findings import NO_HOME, Standing, blank, draft, limits, reading, smallest_effect
+from amuro.panels import Ladder, ladders, state, trend_state
+from amuro.readouts import BestReadout, best_readout, with_best_base
+from amuro.stats.clustered import clustered_mean
+from amuro.stats.estimate import Estimate, combine
+from amuro.stats.trend import change_weights, jitter
+from amuro.types import Finding, Verdict
+from amuro.verdicts import Claim, settle
+
+WHEN: dict[tuple[Verdict, Verdict], str] = {
+    ("supported", "supported"): "both in pre-training and by tuning",
+    ("supported", "refuted"): "in pre-training only",
+    ("refuted", "supported"): "by tuning only",
+    ("refuted", "refuted"): "neither in pre-training nor by tuning",
+}
+"""(verdict on the base's rise, verdict on what tuning adds) → where the task was learned."""
+
+
+def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
+    """Two findings a tuned task: the base's rise in pre-training, and what tuning adds to it."""
+    claims = [claim for found in ladders(evidence, ["in_domain"]) for claim in _claims(evidence, found)]
+    findings = settle(claims)
+    if not findings:
+        return [blank(ANALYSIS, evidence, NO_HOME, "not run")]
+    return [one for pair in zip(findings[::2], findings[1::2], strict=True) for one in _classed(*pair)]
+
+
+def _classed(rise: Finding, added: Finding) -> tuple[Finding, Finding]:
+    """Both findings of a task, the first saying where the task was learned if both verdicts are in."""
+    where = WHEN.get((rise.verdict, added.verdict))
+    said = f"{rise.task} is learned {where}. " if where else ""
+    return replace(rise, statement=said + rise.statement), added
+
+
+def _claims(evidence: Evidence, found: Ladder) -> tuple[Claim, Claim]:
+    best = best_readout(evidence, found)
+    found = with_best_base(found, best)
+    return _rise(evidence, found, best), _added(evidence, found, best)
+
+
+def _rise(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
+    standing, reason = _standing(evidence, found, best)
+    if len(found.rungs) < 2:
+        sentence = f"With {len(found.rungs)} trained checkpoint nothing can be said of how {found.task} is learned."
+        note = limits(evidence, found, reason, best.note)
+        finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="rise", n=len(found.rungs), note=note)
+        return Claim(finding, None)
+    change, delta = rise(found), smallest_effect(ANALYSIS, evidence, found.task, found.metric)
+    if standing == "measured" and change.interval()[1] < delta and _there_from_the_start(evidence, found, delta):
+        standing, reason = "insufficient", "The base can do it at the first trained checkpoint: its rise was not seen."
+    doubt = "" if _without_last(found, delta) else "Without the last checkpoint the base does not surely rise."
+    sentence = (
+        f"In this pre-training run the base, asked in its best way ({best.names[-1]} at the end), goes on {found.task} "
+        f"from {found.base[found.rungs[0]].mean():.2f} to {found.base[-1].mean():.2f}: {reading(change)} over the "
+        f"observed log tokens."
+    )
+    note = limits(evidence, found, reason, best.note, doubt)
+    finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="rise", n=len(found.rungs), note=note)
+    return Claim(finding, change, holds=not doubt)
+
+
+def rise(found: Ladder) -> Estimate:
+    """Trend of the base over the span of log tokens; single checkpoints may stray from a monotone course."""
+    trained = found.base[found.rungs].mean(axis=1)
+    weights = change_weights(found.tokens[found.rungs]) * found.sign
+    full = np.zeros(len(found.steps))
+    full[found.rungs] = weights
+    variance, df = jitter(trained)
+    sampling = found.contrast(full * 0, full)
+    return combine(sampling.value, [(sampling.se**2, sampling.df), (variance * float(weights @ weights), df)])
+
+
+def _without_last(found: Ladder, delta: float) -> bool:
+    """The rise is there before the last checkpoint: an annealed or lucky end alone makes no trend."""
+    start = found.at(0) if found.tokens[0] == 0 else found.at(int(found.rungs[0]))
+    before = found.contrast(start * 0, (found.at(-2) - start) * found.sign)
+    return before.interval()[0] > 0 and before.value >= delta
+
+
+def _there_from_the_start(evidence: Evidence, found: Ladder, delta: float) -> bool:
+    chance = evidence.tasks[found.task].chance or 0.0
+    at_first = clustered_mean(found.base[found.rungs[0]], found.clusters)
+    return found.sign > 0 and at_first.interval()[0] > chance + delta
+
+
+def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
+    standing, reason = trend_state(evidence, found)
+    if standing == "measured" and best.constant:
+        return "degenerate", "However it is asked, a base gives one answer to nearly everything."
+    return standing, reason
+
+
+def _added(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
+    """What tuning adds to the best-asked base, on average over the trained checkpoints."""
+    used = found.rungs if len(found.rungs) else np.arange(len(found.steps))
+    weights = np.isin(np.arange(len(found.steps)), used) / len(used) * found.sign
+    gain = found.contrast(weights, -weights)
+    standing, reason = state(evidence, found)
+    sentence = (
+        f"Tuning on {found.tuning.tuned_on} adds {reading(gain)} to the best-asked base on {found.name}, on average "
+        f"over {len(used)} trained checkpoints."
+    )
+    note = limits(evidence, found, reason, best.note)
+    finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="tuning", n=len(used), note=note)
+    return Claim(finding, gain)
+
+
+ANALYSIS = Analysis(
+    name="learned_in_pretraining",
+    question="What is learned in pre-training, by tuning only, in both ways, or in neither?",
+    family="learned in pre-training",
+    delta=0.2,
+    unit="checkpoints",
+    formula="slope over log tokens × span of the best-asked base > 0 (noise: clusters + checkpoints straying from a "
+    "monotone course), and mean over checkpoints of (tuned − best-asked base) > 0, each against δ",
+    source="Sun & Dredze 2024, finding 4; isotonic residuals: Robertson, Wright & Dykstra 1988",
+    run=run,
+)

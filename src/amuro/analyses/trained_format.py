@@ -1,0 +1,128 @@
+"""Is a tuned model better in the format that it was tuned in?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import numpy as np
+
+from amuro.analysis import Analysis, Evidence
+from amuro.findings import Points, blank, draft, limits, point, reading
+from amuro.panels import Ladder, fewest_shots, ladders, state
+from amuro.stats.clustered import Floats, clustered_mean, clustered_means
+from amuro.stats.estimate import Estimate
+from amuro.stats.runs import run_noise
+from amuro.types import Finding
+from amuro.verdicts import Claim, settle
+
+Matrix = dict[int, list[Floats]]
+"""Step → for each format tuned in, scores (tuning seeds, formats asked, n)."""
+
+
+def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
+    """One finding a tuned task, over the checkpoints that were tuned in every format."""
+    claims = [claim for lines in _same_but_format(evidence) if (claim := _claim(evidence, lines)) is not None]
+    return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked in more than one format.", "not run")]
+
+
+def _same_but_format(evidence: Evidence) -> Iterator[list[Ladder]]:
+    """Ladders of one task that differ in the format of tuning alone, one a format."""
+
+    def alike(found: Ladder) -> tuple[str, ...]:
+        return found.tuning.series, found.tuning.tuned_on, found.tuning.method, found.task, found.split
+
+    for _, lines in groupby(sorted(ladders(evidence, ["in_domain"]), key=alike), key=alike):
+        yield list({found.tuning.tune_format: found for found in lines}.values())
+
+
+def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
+    formats = [found.tuning.tune_format for found in lines]
+    if len(formats) < 2:
+        return _easiest(evidence, lines[0])
+    matrix = _matrix(lines, formats)
+    if not matrix:
+        return _easiest(evidence, lines[0])
+    found = lines[0]
+    estimate = advantage(matrix, found)
+    standing, reason = state(evidence, found)
+    sentence = (
+        f"Models tuned on {found.tuning.tuned_on} score {reading(estimate)} in the format that they were tuned in, "
+        f"beside the other formats, over {len(formats)} × {len(formats)} formats at {len(matrix)} checkpoints."
+    )
+    note = limits(evidence, found, reason, "How easy a format is, and how good a tuning, cancel out.")
+    points = _points(evidence, matrix, formats, found)
+    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points)
+    return Claim(finding, estimate)
+
+
+def _asked(found: Ladder, step: int, formats: list[str]) -> Floats | None:
+    """Scores (seeds, formats asked, n) of one way of tuning at one step; None where a format is missing."""
+    source = found.source.where(metric=found.metric, step=step, **found.tuning._asdict())
+    source = fewest_shots(source) if source.readings else source
+    seeds = [source.where(tune_seed=seed) for seed in sorted(source.all("tune_seed"))]
+    whole = [seed for seed in seeds if seed.all("format") >= set(formats)]
+    return np.array([[s.where(format=f).values[0] for f in formats] for s in whole]) if whole else None
+
+
+def _matrix(lines: list[Ladder], formats: list[str]) -> Matrix:
+    """The checkpoints at which every format was tuned in and asked."""
+    steps = sorted(set.intersection(*(set(found.steps.tolist()) for found in lines)))
+    rows = {step: [_asked(found, step, formats) for found in lines] for step in steps}
+    return {step: [row for row in of if row is not None] for step, of in rows.items() if all(r is not None for r in of)}
+
+
+def advantage(matrix: Matrix, found: Ladder) -> Estimate:
+    """Mean score in the trained format less the mean in all others, over formats tuned in and checkpoints.
+
+    Each row (a tuning) and each column (a format asked) weighs the same on both sides, so that neither counts.
+    """
+    F = len(next(iter(matrix.values())))
+    contrast = np.eye(F) / F - (1 - np.eye(F)) / (F * (F - 1))
+    weights = np.concatenate([contrast.ravel()] * len(matrix)) / len(matrix)
+    rows = np.concatenate([row.mean(axis=0) for of_step in matrix.values() for row in of_step])
+    by_seed = [row.mean(axis=2) @ contrast[f] for of_step in matrix.values() for f, row in enumerate(of_step)]
+    noise = run_noise(by_seed)
+    part = noise.part(np.full(len(by_seed), 1 / len(matrix)), [len(seeds) for seeds in by_seed]) if noise else None
+    return clustered_means(rows, found.clusters).contrast(weights, part)
+
+
+def _points(evidence: Evidence, matrix: Matrix, formats: list[str], found: Ladder) -> Points:
+    chance = evidence.tasks[found.task].chance
+    return tuple(
+        point(f"tuned in {tuned_in}, step {step}", clustered_mean(row.mean(axis=0)[asked], found.clusters),
+              x=wording, step=step, chance=chance)
+        for step, of_step in matrix.items()
+        for tuned_in, row in zip(formats, of_step, strict=True)
+        for asked, wording in enumerate(formats)
+    )  # fmt: skip
+
+
+def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
+    """Tuned in one format only: which format is easiest can be said, not what tuning in it brought."""
+    here = found.source.where(metric=found.metric, series=found.tuning.series, step=int(found.steps[-1]))
+    formats = sorted(here.where(tuned_on=found.tuning.tuned_on, recipe=found.tuning.recipe).all("format"))
+    scores = _asked(found, int(found.steps[-1]), formats)
+    if len(formats) < 2 or scores is None:
+        return None
+    means = scores.mean(axis=(0, 2))
+    named = ", ".join(f"{mean:.2f} in {wording}" for wording, mean in zip(formats, means, strict=True))
+    sentence = (
+        f"Tuned on {found.tuning.tuned_on} in {found.tuning.tune_format}, the checkpoint at step {found.steps[-1]} "
+        f"scores {named}: {formats[int(means.argmax())]} is the easiest format."
+    )
+    note = "What tuning in a format brings needs tuning in more than one."
+    points = _points(evidence, {int(found.steps[-1]): [scores]}, formats, found)
+    return Claim(draft(ANALYSIS, evidence, found, sentence, "insufficient", note=note, points=points), None)
+
+
+ANALYSIS = Analysis(
+    name="trained_format",
+    question="Is a tuned model better in the format that it was tuned in?",
+    family="trained format",
+    delta=0.05,
+    unit="clusters",
+    formula="mean of the diagonal − mean of the rest of the matrix (format tuned in × format asked), over checkpoints",
+    source="Sun & Dredze 2024, experiment 3; interaction contrast of a two-way layout",
+    run=run,
+)

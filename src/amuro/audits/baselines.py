@@ -1,0 +1,159 @@
+"""What a set gives away without a language model: the controls beside which a tuned score is read.
+
+| kind | baselines |
+|---|---|
+| label | majority (the most frequent label of train) · bag_of_words · last_field_only (in inference: the hypothesis) |
+| choice | options_only (the words of an option, the question unread) |
+| generate | constant_string (the best answer of train given to everything) · copied_field (the best input given back) |
+
+Everything is fitted and chosen on train and measured on test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
+
+from amuro import catalog
+from amuro.metric import Context
+from amuro.types import Example, Task
+
+_WORD = re.compile(r"\w+")
+_CANDIDATES = 100
+"""How many of the most frequent answers of train may become the constant string."""
+_JUDGED = 1000
+"""On how many rows of train a constant or a field is chosen; more do not change which is best."""
+
+Features = frozenset[Hashable]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """`value` is accuracy for label and choice tasks, else the task's own metric."""
+
+    name: str
+    value: float
+
+
+def baselines(task: Task, train: Sequence[Example], test: Sequence[Example]) -> list[Baseline]:
+    """The baselines of the task's kind; none for documents. Deterministic."""
+    if task.kind == "label":
+        return [
+            Baseline("majority", majority(train, test)),
+            Baseline("bag_of_words", bag_of_words(task, train, test, [key for key, _ in task.fields])),
+            Baseline("last_field_only", bag_of_words(task, train, test, [task.fields[-1][0]])),
+        ]
+    if task.kind == "choice":
+        return [Baseline("options_only", options_only(train, test))]
+    if task.kind == "generate":
+        return [
+            Baseline("constant_string", constant_string(task, train, test)),
+            Baseline("copied_field", copied_field(task, train, test)),
+        ]
+    return []
+
+
+def majority(train: Sequence[Example], test: Sequence[Example]) -> float:
+    """Accuracy of the most frequent label of train."""
+    [(label, _)] = Counter(example.answer for example in train).most_common(1)
+    return float(np.mean([example.answer == label for example in test]))
+
+
+def bag_of_words(task: Task, train: Sequence[Example], test: Sequence[Example], fields: Sequence[str]) -> float:
+    """Accuracy of multinomial logistic regression on which words stand in which of the fields."""
+
+    def alternatives(example: Example) -> list[Features]:
+        seen = {(field, word) for field in fields for word in _words(example.inputs[field])}
+        return [frozenset({(label, *feature) for feature in seen} | {(label,)}) for label in task.labels]
+
+    return _accuracy(alternatives, lambda example: task.labels.index(example.answer), train, test)
+
+
+def options_only(train: Sequence[Example], test: Sequence[Example]) -> float:
+    """Accuracy of logistic regression among the options of an example on their words and number of words alone."""
+
+    def alternatives(example: Example) -> list[Features]:
+        return [frozenset({*_words(option), len(_words(option))}) for option in example.options]
+
+    return _accuracy(alternatives, lambda example: example.options.index(example.answer), train, test)
+
+
+def constant_string(task: Task, train: Sequence[Example], test: Sequence[Example]) -> float:
+    """The task's metric on test when every answer is the one string that does best on train."""
+    frequent = [answer for answer, _ in Counter(example.answer for example in train).most_common(_CANDIDATES)]
+    best = max(frequent, key=lambda answer: _score(task, train[:_JUDGED], lambda example: answer))
+    return _score(task, test, lambda example: best)
+
+
+def copied_field(task: Task, train: Sequence[Example], test: Sequence[Example]) -> float:
+    """The task's metric on test when the answer repeats the field that does best on train."""
+    fields = [key for key, _ in task.fields]
+    best = max(fields, key=lambda field: _score(task, train[:_JUDGED], lambda example: example.inputs[field]))
+    return _score(task, test, lambda example: example.inputs[best])
+
+
+def _score(task: Task, examples: Sequence[Example], answer: Callable[[Example], str]) -> float:
+    said = pl.DataFrame({"output": [answer(e) for e in examples], "gold": [e.answer for e in examples]})
+    return float(catalog.metric(task.metric).score(said, Context(task)))
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _accuracy(
+    alternatives: Callable[[Example], list[Features]],
+    gold: Callable[[Example], int],
+    train: Sequence[Example],
+    test: Sequence[Example],
+) -> float:
+    """Fits conditional logistic regression among each example's alternatives; share of test that it answers rightly."""
+    known: dict[Hashable, int] = {}
+    for example in train:
+        for features in alternatives(example):
+            for feature in sorted(features, key=repr):
+                known.setdefault(feature, len(known))
+    design, starts = _design(map(alternatives, train), known)
+    weights = _fit(design, starts, starts + np.array([gold(example) for example in train]))
+    design, starts = _design(map(alternatives, test), known)
+    groups = np.split(design @ weights, starts[1:])
+    return float(np.mean([np.argmax(scores) == gold(example) for scores, example in zip(groups, test, strict=True)]))
+
+
+def _design(groups: Iterable[list[Features]], known: Mapping[Hashable, int]) -> tuple[csr_matrix, NDArray[np.int64]]:
+    """One row an alternative (0/1 over the known features), and the row at which each example's alternatives start."""
+    indices: list[int] = []
+    ends, starts = [0], []
+    for group in groups:
+        starts.append(len(ends) - 1)
+        for features in group:
+            indices += sorted(known[feature] for feature in features if feature in known)
+            ends.append(len(indices))
+    matrix = csr_matrix((np.ones(len(indices)), indices, ends), shape=(len(ends) - 1, len(known)))
+    return matrix, np.array(starts)
+
+
+def _fit(design: csr_matrix, starts: NDArray[np.int64], golds: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weights of greatest likelihood with an L2 penalty of one prior observation's size (1/n)."""
+    sizes = np.diff(np.append(starts, design.shape[0]))
+    right = np.zeros(design.shape[0])
+    right[golds] = 1.0
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scores = design @ weights
+        scores -= np.repeat(np.maximum.reduceat(scores, starts), sizes)
+        total = np.repeat(np.add.reduceat(np.exp(scores), starts), sizes)
+        slope = design.T @ (np.exp(scores) / total - right) + weights
+        value = np.sum(np.log(total[golds]) - scores[golds]) + 0.5 * weights @ weights
+        return float(value) / len(starts), slope / len(starts)
+
+    fitted: NDArray[np.float64] = minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
+    return fitted

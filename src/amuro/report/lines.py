@@ -1,0 +1,147 @@
+"""Lines over pre-training: bands for intervals, gaps for holes, names beside the last point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from amuro.report import svg
+from amuro.report.charts import WIDTH, Chart, Line, Point, merge_references, reference_css, span
+from amuro.report.svg import Scale, element, line, path, shorten, text
+from amuro.report.words import compact, interval, number
+
+HEIGHT = 250.0
+TOP, BOTTOM, LEFT = 28.0, 42.0, 36.0
+LABEL_GAP = 13.0
+BOLD = 7.0
+"""Width of an average bold character."""
+Label = tuple[str, float, str, str]
+"""Words, height, class, hint."""
+
+
+def line_chart(chart: Chart) -> Markup:
+    """The chart as inline SVG; at least one point must have a value."""
+    low, high = span(chart)
+    ticks = svg.nice_ticks(low, high)
+    y = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
+    labels = _labels(chart, y)
+    right = WIDTH - 10 - max(len(words) * (BOLD if css != "hint" else svg.CHARACTER) for words, _, css, _ in labels)
+    values = sorted({point.x for drawn in chart.lines for point in drawn.points})
+    places = _places(values, LEFT + 12, right - 8, chart.logarithmic)
+    layers = [
+        *_grid(ticks, y, right),
+        *_x_axis(chart, places, right),
+        *(line(LEFT, y(r.value), right, y(r.value), reference_css(r)) for r in chart.references),
+        *(_band(drawn, places, y) for drawn in chart.lines),
+        *(_stroke(drawn, places, y) for drawn in chart.lines),
+        *_label_texts(labels, right),
+        text(chart.y_label, 2, 12, "label"),
+    ]
+    return svg.image(chart.name, chart.title, WIDTH, HEIGHT, *layers)
+
+
+def _places(values: Sequence[float], start: float, end: float, logarithmic: bool) -> dict[float, float]:
+    if logarithmic:
+        return svg.log_places(values, start, end)
+    if len(values) == 1:
+        return {values[0]: (start + end) / 2}
+    scale = Scale(values[0], values[-1], start, end)
+    return {value: scale(value) for value in values}
+
+
+def _grid(ticks: Sequence[float], y: Scale, right: float) -> list[Markup]:
+    digits = 2 if any(abs(t * 10 - round(t * 10)) > 1e-6 for t in ticks) else 1 if any(t % 1 for t in ticks) else 0
+    return [
+        stroke
+        for tick in ticks
+        for stroke in (
+            line(LEFT, y(tick), right, y(tick), "grid"),
+            text(number(tick, digits), LEFT - 6, y(tick) + 4, "tick", "end"),
+        )
+    ]
+
+
+def _x_axis(chart: Chart, places: Mapping[float, float], right: float) -> list[Markup]:
+    """A tick at each measured place; where two would touch, the earlier one goes without words."""
+    bottom, strokes, free = HEIGHT - BOTTOM, [], float("inf")
+    for value in sorted(places, reverse=True):
+        words = compact(value) if value >= 0 else number(value)
+        half = len(words) * svg.CHARACTER / 2 + 4
+        strokes.append(line(places[value], bottom, places[value], bottom + 4, "axis"))
+        if places[value] + half <= free:
+            strokes.append(text(words, places[value], bottom + 16, "tick", "middle"))
+            free = places[value] - half
+    return [
+        line(LEFT, bottom, right, bottom, "axis"),
+        *strokes,
+        text(chart.x_label, (LEFT + right) / 2, HEIGHT - 6, "label", "middle"),
+    ]
+
+
+def _segments(drawn: Line) -> list[list[Point]]:
+    """The runs of points between holes: a line is never drawn across what was not run."""
+    segments: list[list[Point]] = [[]]
+    for point in sorted(drawn.points, key=lambda p: p.x):
+        if point.value is None:
+            segments.append([])
+        else:
+            segments[-1].append(point)
+    return [segment for segment in segments if segment]
+
+
+def _band(drawn: Line, places: Mapping[float, float], y: Scale) -> Markup:
+    bands, low, high = Markup(""), min(y.low, y.high), max(y.low, y.high)
+    for segment in _segments(drawn):
+        known = [p for p in segment if p.low is not None and p.high is not None]
+        if len(known) > 1:
+            upper = [(places[p.x], y(min(p.high or 0.0, high))) for p in known]
+            lower = [(places[p.x], y(max(p.low or 0.0, low))) for p in reversed(known)]
+            bands += path(upper + lower, f"band {drawn.css}", closed=True)
+    return bands
+
+
+def _stroke(drawn: Line, places: Mapping[float, float], y: Scale) -> Markup:
+    strokes = Markup("")
+    for segment in _segments(drawn):
+        strokes += path([(places[p.x], y(p.value or 0.0)) for p in segment], f"stroke {drawn.css}")
+    for point in drawn.points:
+        strokes += _dots(drawn, point, places[point.x], y)
+    return element("g", strokes)
+
+
+def _dots(drawn: Line, point: Point, x: float, y: Scale) -> Markup:
+    if point.value is None:
+        hint = f"{drawn.name}, {compact(point.x)}: not run"
+        return text("×", x, HEIGHT - BOTTOM - 4, f"hole {drawn.css}", "middle", hint)
+    runs = f" · single runs {', '.join(number(v) for v in point.seeds)}" if len(point.seeds) > 1 else ""
+    hint = f"{drawn.name}, {compact(point.x)}: {number(point.value)} {interval(point.low, point.high)}{runs}"
+    seeds = [element("circle", cx=x, cy=y(v), r=2, class_=f"seed {drawn.css}") for v in point.seeds]
+    dot = element("circle", element("title", hint), cx=x, cy=y(point.value), r=3.6, class_=f"dot {drawn.css}")
+    return Markup("").join([*seeds, dot])
+
+
+def _labels(chart: Chart, y: Scale) -> list[Label]:
+    """What is named at the right: the last point of each line, and the references."""
+    tuned = [drawn.name for drawn in chart.lines if drawn.css == "tuned"]
+    named = [
+        ("tuned" if [drawn.name] == tuned else shorten(drawn.name, 24), y(end.value), f"name {drawn.css}", drawn.name)
+        for drawn in chart.lines
+        if (end := _last(drawn)) is not None and end.value is not None
+    ]
+    near = 0.5 / abs(y(1) - y(0))
+    return named + [(shorten(words, 28), y(v), "hint", words) for words, v in merge_references(chart.references, near)]
+
+
+def _label_texts(labels: Sequence[Label], right: float) -> list[Markup]:
+    """The names, moved apart where what they name lies close together."""
+    heights = svg.spread([height for _, height, *_ in labels], LABEL_GAP, TOP - 4, HEIGHT - BOTTOM + 2)
+    return [
+        text(words, right + 6, height + 4, css, hint=hint)
+        for (words, _, css, hint), height in zip(labels, heights, strict=True)
+    ]
+
+
+def _last(drawn: Line) -> Point | None:
+    segments = _segments(drawn)
+    return segments[-1][-1] if segments else None

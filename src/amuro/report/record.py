@@ -1,0 +1,67 @@
+"""The back of the page: flags, what the study states about itself, what it took, what has not run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from amuro.report import words
+from amuro.report.book import Book
+from amuro.report.tables import Square, Table
+
+
+def flags_by_name(flags: Sequence[Mapping[str, str]]) -> list[tuple[str, str, list[Mapping[str, str]]]]:
+    """(name, what it means, where it was raised)."""
+    names = dict.fromkeys(flag["name"] for flag in flags)
+    return [(name, words.FLAGS.get(name, ""), [flag for flag in flags if flag["name"] == name]) for name in names]
+
+
+def facts(book: Book) -> list[tuple[str, str]]:
+    """What else the study states about itself, and what it ran on."""
+    shown = {"name", "question", "description"}
+    stated = [(words.plain(str(key)), _as_text(value)) for key, value in book.study.items() if key not in shown]
+    return stated + [(words.plain(str(key)), _as_text(value)) for key, value in book.environment.items()]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{words.plain(str(key))} {_as_text(inner)}" for key, inner in value.items())
+    return ", ".join(map(_as_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def cost(book: Book) -> dict[str, Any]:
+    """`totals` over all visits as (name, value), and `table`: the visits that took longest."""
+    if not book.ledger.height:
+        return {"totals": [], "table": None}
+    total = book.ledger.select("seconds", "tokens", "flops").sum().row(0, named=True)
+    rows = book.ledger.sort("seconds", descending=True).iter_rows(named=True)
+    table = Table("", ("time", "tokens", "FLOPs", "peak memory"), tuple(_visit(row) for row in rows))
+    totals = [
+        ("visits", words.count(book.ledger.height)),
+        ("time of one process", words.duration(total["seconds"])),
+        ("tokens", words.compact(total["tokens"])),
+        ("FLOPs", words.compact(total["flops"])),
+        ("peak memory", _megabytes(book.ledger["peak_memory_mb"].max())),
+    ]
+    return {"totals": totals, "table": table}
+
+
+def _visit(row: Mapping[str, Any]) -> tuple[str, tuple[Square, ...]]:
+    texts = (
+        words.duration(row["seconds"]),
+        words.compact(row["tokens"]),
+        words.compact(row["flops"]),
+        _megabytes(row["peak_memory_mb"]),
+    )
+    return str(row["visit"]), tuple(Square(text) for text in texts)
+
+
+def _megabytes(value: Any) -> str:
+    return "–" if value is None else f"{value:,.0f} MB"
+
+
+def holes(book: Book) -> list[str]:
+    """Addresses of the planned cells that have not run."""
+    return book.planned.filter(~pl.col("done"))["cell"].sort().to_list() if book.planned.height else []

@@ -1,0 +1,110 @@
+"""Points with intervals in rows, for named things; and the strip that sets one effect against its δ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from amuro.report import svg
+from amuro.report.charts import WIDTH, Chart, Line, Point, merge_references, reference_css, span
+from amuro.report.svg import CHARACTER, Scale, element, line, shorten, text
+from amuro.report.words import interval, number
+
+LANE = 16.0
+TOP, BOTTOM = 28.0, 42.0
+
+
+def row_chart(chart: Chart) -> Markup:
+    """One row a category, one lane a line; at least one point must have a value."""
+    lanes = len(chart.lines)
+    step = LANE * lanes + 12
+    left = min(170.0, 16 + max(len(c) for c in chart.categories) * CHARACTER)
+    top = TOP + (LANE if lanes > 1 else 0)
+    height = top + step * len(chart.categories) + BOTTOM
+    low, high = span(chart)
+    ticks = svg.nice_ticks(low, high)
+    x = Scale(ticks[0], ticks[-1], left + 10, WIDTH - 20)
+    layers = [*_row_axis(chart, ticks, x, top, height)]
+    for k, category in enumerate(chart.categories):
+        middle = top + step * (k + 0.5)
+        layers.append(text(shorten(category, 25), left, middle + 4, "tick", "end", hint=category))
+        for lane, drawn in enumerate(chart.lines):
+            layers += [
+                _whisker(drawn, point, category, x, middle + LANE * (lane - (lanes - 1) / 2))
+                for point in drawn.points
+                if point.x == k
+            ]
+    if lanes > 1:
+        layers += _legend(chart, left)
+    return svg.image(chart.name, chart.title, WIDTH, height, *layers)
+
+
+def _row_axis(chart: Chart, ticks: Sequence[float], x: Scale, top: float, height: float) -> list[Markup]:
+    bottom = height - BOTTOM
+    strokes = [text(chart.y_label, (x.start + x.end) / 2, height - 6, "label", "middle")]
+    for tick in ticks:
+        strokes += [
+            line(x(tick), top, x(tick), bottom, "grid"),
+            text(number(tick), x(tick), bottom + 16, "tick", "middle"),
+        ]
+    for reference in chart.references:
+        strokes.append(line(x(reference.value), top, x(reference.value), bottom, reference_css(reference)))
+    for words, value in merge_references(chart.references, near=90 / abs(x(1) - x(0))):
+        late = x(value) > WIDTH - 12 - len(words) * CHARACTER
+        strokes.append(text(words, x(value) + (-4 if late else 4), top - 4, "hint", "end" if late else "start"))
+    return strokes
+
+
+def _whisker(drawn: Line, point: Point, category: str, x: Scale, y: float) -> Markup:
+    if point.value is None:
+        return text("× not run", x.start, y + 4, f"hole {drawn.css}", hint=f"{drawn.name}, {category}: not run")
+    hint = f"{drawn.name}, {category}: {number(point.value)} {interval(point.low, point.high)}"
+    dot = element("circle", element("title", hint), cx=x(point.value), cy=y, r=4, class_=f"dot {drawn.css}")
+    if point.low is None or point.high is None:
+        return dot
+    return line(x(point.low), y, x(point.high), y, f"whisker {drawn.css}") + dot
+
+
+def _legend(chart: Chart, left: float) -> list[Markup]:
+    words, x = [], left + 10
+    for drawn in chart.lines:
+        name = shorten(drawn.name, 24)
+        words += [
+            element("circle", cx=x, cy=10, r=4, class_=f"dot {drawn.css}"),
+            text(name, x + 8, 14, f"name {drawn.css}", hint=drawn.name),
+        ]
+        x += 26 + len(name) * CHARACTER
+    return words
+
+
+def strip(name: str, effect: float | None, low: float | None, high: float | None, delta: float) -> Markup:
+    """An effect with its interval against zero and the smallest effect of interest."""
+    if effect is None:
+        return Markup("")
+    known = [v for v in (effect, low, high) if v is not None]
+    reach_low, reach_high = min(0.0, *known), max(delta, 0.0, *known)
+    margin = 0.12 * ((reach_high - reach_low) or 1.0)
+    x = Scale(reach_low - margin, reach_high + margin, 4, 316)
+    title = f"effect {number(effect)} {interval(low, high)}, smallest effect of interest {number(delta)}"
+    parts = [
+        element("rect", x=x(delta), y=4, width=max(0.0, 320 - x(delta)), height=26, class_="reach"),
+        *_marks(x, delta),
+    ]
+    if low is not None and high is not None:
+        parts.append(line(x(low), 17, x(high), 17, "whisker effect"))
+    parts.append(element("circle", element("title", title), cx=x(effect), cy=17, r=5, class_="dot effect"))
+    return svg.image(name, title, 320, 48, *parts)
+
+
+def _marks(x: Scale, delta: float) -> list[Markup]:
+    """Zero and δ, with their words turned away from each other where they are close."""
+    close = abs(x(delta) - x(0)) < 34
+    zero, other = (("end", "start") if delta >= 0 else ("start", "end")) if close else ("middle", "middle")
+    nudge = {"end": 3, "start": -3, "middle": 0}
+    return [
+        line(x(0), 4, x(0), 30, "zero"),
+        text("0", x(0) + nudge[zero], 43, "tick", zero),
+        line(x(delta), 4, x(delta), 30, "delta"),
+        text(f"δ {number(delta)}", x(delta) + nudge[other], 43, "tick", other),
+    ]

@@ -1,0 +1,79 @@
+"""Tables ready for the page, and the groups of scores that stand in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from amuro.report.book import Book
+from amuro.report.words import compact
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """One cell of a table: what stands there, how it looks, and what is said on hover."""
+
+    text: str
+    css: str = ""
+    hint: str = ""
+    small: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table ready for the page; `rows` are (head, squares)."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Square, ...]], ...]
+
+
+NOT_RUN = Square("not run", "hole", "This cell was not run; nothing is averaged over it.")
+
+
+def pool(scores: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Seeds pooled within `keys`: value (null if a run of the group is missing), se, runs, missing, n, states.
+
+    The standard error is the mean of the runs' own: sampling of examples, not the spread between seeds. Rows that
+    differ in more than their seeds are not pooled: their value is null and `mixed` is true.
+    """
+    measured = pl.col("value").is_not_null() & (pl.col("evidence") != "not run")
+    mixed = pl.struct("tune_seed", "shot_seed").is_duplicated().any()
+    return scores.group_by(keys, maintain_order=True).agg(
+        pl.when(measured.all() & ~mixed).then(pl.col("value").mean()).alias("value"),
+        pl.col("se").mean(),
+        pl.col("value").filter(measured).alias("runs"),
+        (~measured).sum().alias("missing"),
+        mixed.alias("mixed"),
+        pl.col("n").max(),
+        pl.col("clusters").max(),
+        pl.col("top_share").max(),
+        pl.col("evidence").unique().sort().alias("states"),
+    )
+
+
+def primary(scores: pl.DataFrame, series: str) -> pl.DataFrame:
+    """One series asked in the plain way: default format, no shots; and tuned in the plain way, by one recipe a task."""
+    plain = pl.col("tune_format").is_in(["none", "default"]) & (pl.col("format") == "default") & (pl.col("shots") == 0)
+    rows = scores.filter((pl.col("series") == series) & plain & (pl.col("split") != "dev"))
+    for column in ("protocol", "precision", "device", "method", "recipe"):
+        rows = rows.filter(pl.col(column) == pl.col(column).min().over("tuned_on"))
+    return rows
+
+
+def primary_metric(book: Book, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of each task's primary metric."""
+    metrics = {task: book.metric(task) for task in rows["task"].unique()}
+    return rows.filter(pl.col("metric") == pl.col("task").replace_strict(metrics, default=None, return_dtype=pl.String))
+
+
+def steps_of(rows: pl.DataFrame) -> list[tuple[int | None, int]]:
+    """(tokens, step) of the checkpoints in `rows`, in order."""
+    return rows.select("tokens", "step").unique().sort("tokens", "step").rows()
+
+
+def step_name(tokens: int | None, step: int) -> str:
+    """A checkpoint as the head of a column."""
+    return f"step {step:,}" if tokens is None else f"{compact(tokens)} tokens"

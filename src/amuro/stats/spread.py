@@ -1,0 +1,80 @@
+"""How far a few levels (prompt formats) lie apart beyond sampling noise, on the logit scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from amuro.stats.clustered import Floats, Ints, clustered_means
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Variance between levels less what noise adds to it; `ratio` (observed / noise) follows F(df, noise_df)."""
+
+    value: float
+    noise: float
+    ratio: float
+    df: float
+    noise_df: float
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval of the variance between levels, by inversion of the non-central F distribution; never below 0."""
+        tails = (0.5 + level / 2, 0.5 - level / 2)
+        low, high = (self._noncentrality(tail) * self.noise / self.df for tail in tails)
+        return low, high
+
+    def _noncentrality(self, below: float) -> float:
+        if special.fdtr(self.df, self.noise_df, self.ratio) <= below:
+            return 0.0
+        return float(special.ncfdtrinc(self.df, self.noise_df, below, self.ratio))
+
+    def p_two_sided(self, null: float = 0.0) -> float:
+        """Twice the upper tail of F: the p value of "no variance between levels"."""
+        return min(1.0, 2 * float(special.fdtrc(self.df, self.noise_df, self.ratio)))
+
+
+def headroom(means: Floats, chance: float, n: int) -> Floats:
+    """Scores as shares of the way from chance to perfect, held off 0 and 1 by half an example of `n`."""
+    return np.asarray(np.clip((means - chance) / (1 - chance), 0.5 / n, 1 - 0.5 / n))
+
+
+def logits(means: Floats, chance: float, n: int) -> Floats:
+    """Log odds of `headroom`."""
+    return np.asarray(special.logit(headroom(means, chance, n)))
+
+
+def logit_covariance(values: Floats, clusters: Ints, chance: float) -> Floats:
+    """Clustered covariance (F, F) of the logits of the rows' means (delta method).
+
+    A row that is always right varies in no sample, yet not for sure: its variance is at least that of a mean which is
+    half an example off.
+    """
+    means = clustered_means(values, clusters)
+    n = values.shape[1]
+    share = headroom(means.value, chance, n)
+    stretch = 1 / (share * (1 - share) * (1 - chance))
+    least = share * (1 - share) * (1 - chance) ** 2 / n
+    covariance = means.covariance + np.diag(np.maximum(least - np.diag(means.covariance), 0))
+    return np.asarray(covariance * np.outer(stretch, stretch))
+
+
+def spread(levels: Floats, covariance: Floats, noise_df: float) -> Spread:
+    """Variance between `levels` (F,) beyond the noise that their covariance (F, F) gives their differences.
+
+    s² − tr(C Σ)/(F − 1) with C the centring matrix (as in a random-effects analysis of variance); the degrees of
+    freedom of s² match the first two moments of tr(C Σ) (Box, Ann. Math. Statist. 25, 1954).
+    """
+    F = len(levels)
+    centred = (np.eye(F) - 1 / F) @ covariance
+    noise = float(np.trace(centred)) / (F - 1)
+    observed = float(np.var(levels, ddof=1))
+    df = float(np.trace(centred) ** 2 / np.trace(centred @ centred))
+    return Spread(observed - noise, noise, observed / noise, df, noise_df)
+
+
+def between(levels: Floats) -> Floats:
+    """Plain variance between levels along the last axis."""
+    return np.asarray(np.var(levels, axis=-1, ddof=1))

@@ -1,0 +1,47 @@
+"""Shared by all tests: studies small enough to run in a second, and a store that goes away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amuro import plan as planning
+from amuro import study as studies
+from amuro.plan import Plan
+from amuro.store import Store
+
+
+def toy_table(**changes: Any) -> dict[str, Any]:
+    """A study of three toy checkpoints, one recipe with a replicated seed, and two sets."""
+    table: dict[str, Any] = {
+        "name": "toy",
+        "engine": "toy",
+        "world_seed": 3,
+        "dev_limit": 20,
+        "series": {"toy": {"kind": "toy", "steps": [0, 1000, 10000]}},
+        "tune": [
+            {
+                "name": "inference", "tasks": ["world_inference"], "rows": 32, "epochs": 1, "learning_rate": 1e-3,
+                "tune_seeds": [0], "more_seeds": [1], "more_seeds_at": [10000],
+                "in_domain": ["world_inference/test"], "out_of_domain": ["world_inference/test_ood"],
+            }
+        ],
+        "evaluate": [
+            {"models": ["base", "tuned"], "sets": ["world_inference/test", "world_summary/test"], "limit": 20},
+            {"models": ["base", "tuned"], "sets": ["world_inference/test"], "shots": [2], "limit": 20},
+            {"models": ["base", "tuned"], "sets": ["world_corpus/test"], "limit": 20},
+        ],
+    }  # fmt: skip
+    return {**table, **changes}
+
+
+@pytest.fixture
+def toy_plan() -> Plan:
+    return planning.make(studies.parse(toy_table()))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")

@@ -1,0 +1,96 @@
+"""Questions as ids: one encoder, shots that fit, and nothing cut without a mark."""
+
+from __future__ import annotations
+
+import dataclasses
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amuro import asks, catalog, data, prompts
+from amuro.errors import DataError
+from amuro.tokens import Encoder
+from amuro.types import Recipe
+
+ENCODER = dataclasses.replace(Encoder.of_bytes(), bos=(7, 7))
+TASK = catalog.task("world_inference")
+POOL = data.examples(TASK, "train", "3", limit=60)
+TEST = data.examples(TASK, "test", "3", limit=12)
+ROOM = 4096
+
+
+def test_training_and_scoring_read_the_same_ids() -> None:
+    """What is learned for an example is, id for id, what is asked about it and the option that is scored."""
+    recipe = Recipe("r", (("world_inference", 1.0),), rows=12, epochs=1, learning_rates=(1e-3,))
+    learned = asks.training_sequences([(TASK, TEST)], recipe, ENCODER)
+    sheet = asks.sheet(TASK, "default", TEST, (), ENCODER, ROOM)
+    for (prompt, reply), query in zip(learned, sheet.queries, strict=True):
+        assert prompt == query.context
+        assert reply == (*query.options[query.gold], ENCODER.eos)
+
+
+def test_shots_are_read_as_they_would_be_learned() -> None:
+    """A shot's ids within a prefix are those of its prompt and its answer, without end-of-text."""
+    shots = prompts.draw_shots(TASK, POOL, 2, shot_seed=0)
+    sheet = asks.sheet(TASK, "default", TEST, shots, ENCODER, ROOM)
+    (_, prefix, _), = sheet.groups
+    text = " ".join(f"{prompts.prompt(TASK, 'default', s)} {prompts.answer(TASK, s.answer)}" for s in shots)
+    assert prefix == (*ENCODER.bos, *ENCODER.prompts([text])[0])
+
+
+@settings(max_examples=20, deadline=None)
+@given(room=st.integers(150, 1200), k=st.integers(0, 6))
+def test_no_row_outgrows_its_context(room: int, k: int) -> None:
+    """Whatever the context length, prefix, prompt and answer fit; dropped shots and cut prompts are recorded."""
+    shots = prompts.draw_shots(TASK, POOL, k, shot_seed=1)
+    sheet = asks.sheet(TASK, "instruct", TEST, shots, ENCODER, room)
+    used = dict(zip(range(len(TEST)), sheet.k_effective(), strict=True))
+    for shown, prefix, rows in sheet.groups:
+        for row in rows:
+            query = sheet.queries[row]
+            longest = max(map(len, query.options))
+            assert len(prefix) + len(query.context) + longest <= room
+            assert used[row] == shown <= k
+            assert not sheet.truncated[row] or shown == 0
+
+
+def test_a_larger_number_of_shots_begins_with_the_smaller() -> None:
+    """Two and four shots of one seed share their first two, so that k alone differs."""
+    two, four = (prompts.draw_shots(TASK, POOL, k, shot_seed=5) for k in (2, 4))
+    assert four[:2] == two
+
+
+@given(k=st.integers(1, 9), shot_seed=st.integers(0, 50))
+def test_shots_of_a_label_task_are_balanced(k: int, shot_seed: int) -> None:
+    """No label is shown more than once more often than another."""
+    shown = [shot.answer for shot in prompts.draw_shots(TASK, POOL, k, shot_seed)]
+    counts = [shown.count(label) for label in TASK.labels]
+    assert max(counts) - min(counts) <= 1
+    assert len(shown) == k
+
+
+def test_the_digest_follows_the_ids() -> None:
+    """Other words, another order, or other shots make another key; the same ones the same."""
+    plain = asks.sheet(TASK, "default", TEST, (), ENCODER, ROOM)
+    assert plain.ids_digest == asks.sheet(TASK, "default", TEST, (), ENCODER, ROOM).ids_digest
+    shuffled = Random(0).sample(TEST, len(TEST))
+    others = [
+        asks.sheet(TASK, "instruct", TEST, (), ENCODER, ROOM),
+        asks.sheet(TASK, "default", shuffled, (), ENCODER, ROOM),
+        asks.sheet(TASK, "default", TEST, prompts.draw_shots(TASK, POOL, 1, 0), ENCODER, ROOM),
+    ]
+    assert len({plain.ids_digest, *(o.ids_digest for o in others)}) == 4
+
+
+def test_an_answer_that_fills_the_context_is_refused() -> None:
+    """There is no sensible score where not even one prompt token fits."""
+    with pytest.raises(DataError, match="fills the context"):
+        asks.sheet(TASK, "default", TEST, (), ENCODER, 6)
+
+
+def test_joint_and_parted_encoding_are_compared() -> None:
+    """The audit counts exactly the pairs whose joint ids differ from the joined pieces."""
+    assert ENCODER.disagreements(["a claim is"], ["true."]) == 0
+    assert ENCODER.disagreements(["a claim is "], ["true."]) == 0  # bytes never merge

@@ -1,0 +1,99 @@
+"""The words of every prompt, and that the three formats say the same with them."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from real_rows import ROWS
+
+from amuro import catalog, prompts
+from amuro.errors import DataError
+from amuro.types import Example, Task
+
+GOLDEN = Path(__file__).parent / "golden"
+FORMATS = ("default", "instruct", "input_output")
+WORLDLY = Task(
+    name="inference",
+    source="world:inference",
+    family="inference",
+    kind="label",
+    metric="accuracy",
+    example=lambda row: Example("", "", {}, ""),
+    fields=(("premise", "premise"), ("hypothesis", "hypothesis")),
+    cue="relation :",
+    instruction="does the first sentence say the second ?",
+    cluster="person",
+    splits={},
+    labels=("true", "false"),
+    joiner=" ",
+)
+ASKED = Example("1", "c", {"premise": "bogid likes tapine .", "hypothesis": "bogid likes meat ."}, "false")
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_prompt_is_the_golden_one(name: str, format_name: str) -> None:
+    """A changed word in any prompt of a real task shows as a changed file (AMURO_GOLDEN=write makes them anew)."""
+    task = catalog.task(name)
+    example = task.example(ROWS[name])
+    text = f"{prompts.prompt(task, format_name, example)} {prompts.answer(task, example.answer)}\n"
+    path = GOLDEN / f"{name}.{format_name}.txt"
+    if os.environ.get("AMURO_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_formats_fit_a_lower_case_task_on_one_line() -> None:
+    """The formats' own words follow a lower-case task, so that an embedded model meets no capital it never saw."""
+    said = [catalog.format(name).render(WORLDLY, ASKED) for name in FORMATS]
+    assert said == [
+        "premise: bogid likes tapine . hypothesis: bogid likes meat . relation :",
+        "does the first sentence say the second ? premise: bogid likes tapine . hypothesis: bogid likes meat . "
+        "the answer is",
+        "input: bogid likes tapine . bogid likes meat . output:",
+    ]
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_a_task_may_word_a_format_itself(format_name: str) -> None:
+    """A template of the task replaces the format's layout, whichever format it is."""
+    task = replace(WORLDLY, wording={format_name: "{hypothesis} | {premise} ? "})
+    assert catalog.format(format_name).render(task, ASKED) == "bogid likes meat . | bogid likes tapine . ?"
+
+
+def test_a_template_that_names_no_input_is_refused() -> None:
+    """A misspelt place stops with the names that exist instead of standing in the prompt."""
+    task = replace(WORLDLY, wording={"default": "{premis}"})
+    with pytest.raises(DataError, match=r"premis.*premise, hypothesis"):
+        catalog.format("default").render(task, ASKED)
+
+
+@given(st.text("ab{}\\/%$ ").map(lambda text: "x" + text.strip() + "x"))
+def test_data_are_never_read_as_a_template(text: str) -> None:
+    """Braces, backslashes and percent signs of the data arrive in the prompt unchanged, place names included."""
+    example = replace(ASKED, inputs={"premise": text + "{hypothesis}", "hypothesis": "h"})
+    task = replace(WORLDLY, wording={"default": "{premise} so {hypothesis}"})
+    assert catalog.format("default").render(task, example) == f"{text}{{hypothesis}} so h"
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_no_prompt_ends_in_a_space_or_hides_a_field(name: str, format_name: str) -> None:
+    """All formats show every field, and none ends in a space (it would part the answer's first token in two)."""
+    task = catalog.task(name)
+    example = task.example(ROWS[name])
+    prompt = catalog.format(format_name).render(task, example)
+    assert prompt == prompt.rstrip()
+    assert all(example.inputs[key] in prompt for key, _ in task.fields)
+
+
+def test_an_empty_field_leaves_no_label_and_no_double_space() -> None:
+    """SciQ has rows without a supporting text; their prompts are words, not gaps."""
+    task = catalog.task("sciq_question")
+    example = task.example({**ROWS["sciq_question"], "support": ""})
+    assert catalog.format("default").render(task, example) == "Answer: glass\nQuestion:"
+    assert catalog.format("instruct").render(task, example).startswith("Given the context:\nAnd the answer: glass")
+    assert catalog.format("input_output").render(task, example) == "Input: glass\nOutput:"

@@ -1,0 +1,436 @@
+"""The report: what stands on the page, that hostile text stays text, and that holes stay holes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import fields, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_fixture import make_book, prompt_of
+
+from amuro.errors import StoreError
+from amuro.report.book import Book
+from amuro.report.charts import Chart, Line, Point, Reference, merge_references
+from amuro.report.csp import embedded_json
+from amuro.report.examples import pair_examples
+from amuro.report.figures import draw, task_chart
+from amuro.report.matrix import forgetting_tables
+from amuro.report.scoreboard import overview
+from amuro.report.svg import log_places, nice_ticks, spread
+from amuro.report.tables import NOT_RUN, pool
+from amuro.report.write import write_report
+from amuro.types import Finding
+
+HOSTILE = (
+    "<script>document.body.id='fired'</script>",
+    "</script><script>document.body.id='fired'</script>",
+    "<img src=x onerror=\"document.body.id='fired'\">",
+    "\"'><svg onload=document.body.id='fired'>",
+    "{{ 7 * 7 }}<!--",
+    "javascript:document.body.id='fired'",
+    "<style>*{display:none}</style>",
+    "\u2028\u202e\x00]]>&lt;script&gt;",
+    '=HYPERLINK("http://evil")',
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Page(HTMLParser):
+    """Tags, attributes, and the text of scripts and styles of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inside: dict[str, list[str]] = {"script": [], "style": []}
+        self.words: list[str] = []
+        self._open = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open = tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open in self.inside:
+            self.inside[self._open].append(data)
+        else:
+            self.words.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def book() -> Book:
+    return make_book()
+
+
+@pytest.fixture(scope="module")
+def folder(book: Book, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    write_report(book, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def html(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def poisoned(book: Book) -> Book:
+    """The same study with hostile text in every place that others can write."""
+    bad = " ".join(HOSTILE)
+    texts = ["prompt", "gold", "predicted_base", "predicted_tuned", "example_id", "cluster", "task", "tuned_on"]
+    names = {name: pl.col(name) + bad for name in texts}
+    rename = pl.col("task") + bad
+    return replace(
+        book,
+        study={**book.study, "name": bad, "question": bad, "description": [bad], "engine": bad},
+        findings=[replace(f, id=bad + f.id, statement=bad, note=bad, unit=bad, cells=(bad,), task=f.task + bad,
+                          points=tuple({**p, "line": bad} for p in f.points)) for f in book.findings],
+        flags=[{"name": bad, "where": bad, "detail": bad}],
+        scores=book.scores.with_columns(task=rename, tuned_on=pl.col("tuned_on").replace("world_inference", bad)),
+        examples=book.examples.with_columns(**names),
+        environment={bad: bad},
+        baselines=[{"task": f"world_reading{bad}", "split": "test", "name": bad, "value": 0.1}],
+        series=[{**row, "checkpoint": f"{row['checkpoint']}{bad}"} for row in book.series],
+        ledger=book.ledger.with_columns(visit=pl.lit(bad)),
+        planned=pl.DataFrame({"cell": [bad], "done": [False]}),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hostile_folder(book: Book, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("hostile")
+    write_report(poisoned(book), out)
+    return out
+
+
+def browse(page: Path, *flags: str) -> str:
+    """The page's tree after its scripts ran in a real browser without network, then what the browser complained of."""
+    if CHROMIUM is None:
+        pytest.skip("chromium missing: apt-get install chromium")
+    profile = f"--user-data-dir={page.parent}/profile"
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom",
+               "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", profile]  # fmt: skip
+    done = subprocess.run([*command, *flags, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout + "\n" + "\n".join(complaints)
+
+
+def test_sections_come_in_the_order_in_which_a_reader_asks(html: str) -> None:
+    """The page leads from the question over findings and scores down to single examples and costs."""
+    ids = [attributes.get("id") for tag, attributes in Page(html).tags if tag == "section"]
+    order = ["study", "findings", "flags", "scores", "forgetting", "examples", "reading", "record"]
+    assert [name for name in ids if name in order] == order
+
+
+def test_every_finding_stands_on_the_page_without_script(book: Book, html: str) -> None:
+    """Statement, verdict, interval and limits of each finding are in the page's own text."""
+    words = Page(html).text
+    for finding in book.findings:
+        assert finding.statement in words
+        assert finding.note in words
+    assert f"between {book.findings[0].low:.2f} and {book.findings[0].high:.2f}".replace("-", "−") in words
+    assert book.study["question"] in words
+
+
+def test_ids_are_unique(html: str) -> None:
+    """No two elements share an id, so that every link and title meets its own element."""
+    ids = [attributes["id"] for _, attributes in Page(html).tags if "id" in attributes]
+    assert len(ids) == len(set(ids)) > 50
+
+
+def test_links_lead_to_elements_of_the_page(html: str) -> None:
+    """Every link goes to an id that exists here, and none leaves the page."""
+    tags = Page(html).tags
+    ids = {f"#{attributes['id']}" for _, attributes in tags if "id" in attributes}
+    assert {attributes["href"] for tag, attributes in tags if tag == "a"} <= ids
+
+
+def test_policy_allows_exactly_the_script_and_style_of_the_page(html: str) -> None:
+    """The hashes of the policy are those of the one script and the one style; nothing else may load or run."""
+    page = Page(html)
+    content = next(a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    script, style = page.inside["script"][-1], "".join(page.inside["style"])
+
+    def digest(text: str) -> str:
+        return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    assert content == (
+        f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    kinds = [attributes.get("type") for tag, attributes in page.tags if tag == "script"]
+    assert kinds == ["application/json", None]
+    assert [tag for tag, _ in page.tags].count("style") == 1
+
+
+def test_nothing_is_loaded_from_elsewhere(html: str) -> None:
+    """No element names a source, no style an address or an import, no attribute a script or a style."""
+    page = Page(html)
+    attributes = {name for _, found in page.tags for name in found}
+    assert not attributes & {"src", "srcset", "action", "style", "xlink:href"}
+    assert not [name for name in attributes if name.startswith("on")]
+    assert not {tag for tag, _ in page.tags} & {"link", "img", "iframe", "object", "embed", "form", "base"}
+    assert not re.search(r"url\(|@import", "".join(page.inside["style"]))
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import|eval|innerHTML|localStorage)\b", page.inside["script"][-1])
+
+
+def test_hostile_text_adds_no_element(hostile_folder: Path, html: str) -> None:
+    """Hostile names, prompts and answers leave the page with the same kinds of elements and attributes."""
+    clean, dirty = Page(html), Page((hostile_folder / "report.html").read_text(encoding="utf-8"))
+    assert {tag for tag, _ in dirty.tags} == {tag for tag, _ in clean.tags}
+    assert {name for _, a in dirty.tags for name in a} == {name for _, a in clean.tags for name in a}
+    assert dirty.inside["script"][-1] == clean.inside["script"][-1]
+
+
+def test_hostile_figures_are_sound_xml(hostile_folder: Path) -> None:
+    """Each figure file parses as XML, holds no script, and needs no variable of the page."""
+    drawings = list((hostile_folder / "figures").glob("*.svg"))
+    assert len(drawings) > 10
+    for drawing in drawings:
+        tree = ElementTree.parse(drawing)
+        assert not [node for node in tree.iter() if node.tag.endswith("script")]
+        assert "var(" not in drawing.read_text(encoding="utf-8")
+
+
+def test_hostile_text_does_not_run_in_a_browser(hostile_folder: Path, tmp_path: Path) -> None:
+    """In real Chromium no payload fires on our page, while the same payloads fire on a page that does not escape."""
+    careless = tmp_path / "careless.html"
+    careless.write_text(f"<!doctype html><body><p>{' '.join(HOSTILE)}</p></body>", encoding="utf-8")
+    assert re.search(r'<body id="fired"', browse(careless))
+    tree = browse(hostile_folder / "report.html")
+    assert not re.search(r'<body[^>]* id="fired"', tree)
+    assert "Refused" not in tree
+    assert "CONSOLE" not in tree
+
+
+def test_script_builds_the_examples_without_complaint(folder: Path) -> None:
+    """In real Chromium the script runs under the policy, fills the filters and the list, and logs nothing."""
+    tree = browse(folder / "report.html")
+    assert "CONSOLE" not in tree
+    assert "5 of 40 examples" in tree
+    assert re.search(r'<select id="pick-flow">.*right → wrong.*</select>', tree, re.DOTALL)
+    assert '<div class="filters" id="example-filters">' in tree
+
+
+def test_phone_needs_no_sideways_scrolling(folder: Path, tmp_path: Path) -> None:
+    """At 390 pixels the page is no wider than its frame; only tables scroll, within themselves."""
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    page = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", page)
+    inner = tmp_path / "inner.html"
+    inner.write_text(page.replace("<details", "<details open"), encoding="utf-8")
+    outer = tmp_path / "outer.html"
+    outer.write_text(
+        f"<!doctype html><iframe src='{inner.as_uri()}' width=390 height=800 frameborder=0></iframe>"
+        "<script>onload = () => { const root = frames[0].document.documentElement; "
+        "document.title = root.clientWidth + ' of ' + root.scrollWidth; }</script>",
+        encoding="utf-8",
+    )
+    tree = browse(outer, "--allow-file-access-from-files", "--hide-scrollbars")
+    assert "<title>390 of 390</title>" in tree
+
+
+def test_embedded_json_cannot_end_its_script() -> None:
+    """JSON keeps its value and holds no character that HTML or old JavaScript would act on."""
+    text = embedded_json({"a": list(HOSTILE)})
+    assert not set("<>&\u2028\u2029") & set(text)
+    assert json.loads(text) == {"a": list(HOSTILE)}
+
+
+def test_findings_come_back_from_json(book: Book, folder: Path) -> None:
+    """findings.json has a schema version and holds every field, so that the findings can be read back unchanged."""
+    stored = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
+    assert stored["schema"] == 1
+    assert stored["study"] == "demo"
+    back = [Finding(**{**record, "cells": tuple(record["cells"]), "points": tuple(record["points"])})
+            for record in stored["findings"]]  # fmt: skip
+    assert back == list(book.findings)
+    assert {field.name for field in fields(Finding)} == set(stored["findings"][0])
+
+
+def test_numbers_that_json_lacks_become_null(book: Book, tmp_path: Path) -> None:
+    """A NaN effect is written as null and shown as no number, never as something else."""
+    broken = replace(book.findings[0], effect=float("nan"), points=({"line": "a", "tokens": 1, "value": float("inf")},))
+    write_report(replace(book, findings=[broken]), tmp_path)
+    record = json.loads((tmp_path / "findings.json").read_text(encoding="utf-8"))["findings"][0]
+    assert record["effect"] is None
+    assert record["points"][0]["value"] is None
+
+
+def test_tables_come_back(book: Book, folder: Path) -> None:
+    """Parquet gives back the frames; CSV has a row a score and a row a finding."""
+    assert pl.read_parquet(folder / "scores.parquet").equals(book.scores)
+    assert pl.read_parquet(folder / "items.parquet").equals(book.items)
+    assert pl.read_csv(folder / "scores.csv").height == book.scores.height
+    assert pl.read_csv(folder / "findings.csv")["statement"].to_list() == [f.statement for f in book.findings]
+
+
+def test_csv_holds_no_formula(book: Book, tmp_path: Path) -> None:
+    """Text that a spreadsheet would run is quoted, numbers below zero stay numbers."""
+    scores = book.scores.with_columns(task=pl.lit("=1+1"))
+    write_report(replace(book, scores=scores), tmp_path)
+    back = pl.read_csv(tmp_path / "scores.csv")
+    assert back["task"].unique().to_list() == ["'=1+1"]
+    assert back["tune_seed"].min() == -1
+
+
+def test_same_book_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    """Nothing on the page depends on the clock, on hashing or on the order of sets."""
+    write_report(make_book(), tmp_path)
+    for name in ("report.html", "findings.json", "scores.csv", "findings.csv"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_study_of_which_nothing_has_run(book: Book, tmp_path: Path) -> None:
+    """An empty study gives a page that says so, instead of an error or an empty figure."""
+    empty = {name: getattr(book, name).clear() for name in ("scores", "items", "examples", "ledger")}
+    nothing = replace(book, findings=[], flags=[], baselines=[], series=[], **empty)
+    words = Page(write_report(nothing, tmp_path).read_text(encoding="utf-8")).text
+    assert "Nothing yet" in words
+    assert "0 of 414 cells measured" not in words
+    assert "No cost was recorded" in words
+
+
+def test_unknown_tokens_do_not_stop_the_report(book: Book, tmp_path: Path) -> None:
+    """A series of which only steps are known still gets its tables."""
+    scores = book.scores.with_columns(tokens=pl.lit(None, pl.Int64))
+    series = [{**row, "tokens": None} for row in book.series]
+    words = Page(write_report(replace(book, scores=scores, series=series), tmp_path).read_text(encoding="utf-8")).text
+    assert "step 3,000" in words
+
+
+def test_folder_that_cannot_be_written_is_named(book: Book, tmp_path: Path) -> None:
+    """Where the folder is a file, one sentence names it and the cure."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(StoreError, match=r"file.*--out"):
+        write_report(book, blocked)
+
+
+def test_missing_run_leaves_no_mean(book: Book) -> None:
+    """Three seeds of which one has not run have no pooled value, and so has a group that differs in more than seeds."""
+    row = book.scores.filter(pl.col("tune_seed") >= 0, pl.col("step") == 3000).head(1)
+    seeds = pl.concat([row.with_columns(tune_seed=pl.lit(k, pl.Int64), value=pl.lit(v, pl.Float64))
+                       for k, v in enumerate((0.2, 0.4, None))])  # fmt: skip
+    assert pool(seeds.head(2), ["task"])["value"].to_list() == pytest.approx([0.3])
+    assert pool(seeds, ["task"]).select("value", "missing").row(0) == (None, 1)
+    twins = pl.concat([seeds.head(1), seeds.head(1)])
+    assert pool(twins, ["task"]).select("value", "mixed").row(0) == (None, True)
+
+
+def test_hole_is_said_and_never_drawn_over(book: Book) -> None:
+    """Where a checkpoint was not tuned, the tables say "not run" and the line has a gap."""
+    table = overview(book, "world")
+    assert table is not None
+    squares = dict(table.rows)["world paraphrase, test set · tuned"]
+    assert squares[3] == NOT_RUN
+    assert NOT_RUN not in squares[:3]
+    matrix = next(t for t in forgetting_tables(book, "world") if t.caption == "after 1.0M tokens")
+    assert set(dict(matrix.rows)["world paraphrase"]) == {NOT_RUN}
+    drawing = str(draw(task_chart(book, "world", "world_paraphrase", "test")))
+    assert drawing.count('class="stroke tuned"') == 2
+    assert "tuned, 1.0M: not run" in drawing
+
+
+def test_reference_lines_stand_in_every_score_figure(book: Book) -> None:
+    """Chance, majority and baselines without weights are drawn and named with their values."""
+    drawing = str(draw(task_chart(book, "world", "world_inference", "test")))
+    for words in ("chance 0.33", "majority 0.40", "bag of words 0.41", "hypothesis only 0.35"):
+        assert words in drawing
+    assert 'class="reference chance"' in drawing
+
+
+def test_forgetting_matrix_subtracts_base_from_tuned(book: Book) -> None:
+    """The square says tuned minus base as recomputed from the scores, and frames the task itself."""
+    rows = book.scores.filter(pl.col("step") == 3000, pl.col("format") == "default", pl.col("split") == "test")
+    rows = rows.filter(pl.col("task") == "world_facts")
+    base = rows.filter(pl.col("tuned_on") == "none")["value"].mean()
+    tuned = rows.filter(pl.col("tuned_on") == "world_reading")["value"].mean()
+    table = forgetting_tables(book, "world")[0]
+    column = table.head.index("world facts, test set")
+    square = dict(table.rows)["world reading"][column]
+    assert square.text == f"{tuned - base:+.2f}".replace("-", "−")
+    assert "down" in square.css
+    own = dict(table.rows)["world reading"][table.head.index("world reading, test set")]
+    assert "own" in own.css.split()
+
+
+def test_examples_are_few_paired_and_of_every_kind(book: Book) -> None:
+    """At most so many examples a task are kept, each with what base and tuned said, changes of both directions."""
+    asked: list[str] = []
+
+    def prompt(found: str) -> str:
+        asked.append(found)
+        return prompt_of(found)
+
+    few = pair_examples(book.items, {"world_inference": "accuracy"}, prompt, per_task=5)
+    assert few.select("split", "example_id").n_unique() == 5
+    assert len(asked) == len(set(asked)) == 5
+    flows = set(few.select(pl.col("value_base") > 0.5, pl.col("value_tuned") > 0.5).iter_rows())
+    assert {(True, False), (False, True)} <= flows
+    one = few.row(0, named=True)
+    where = {name: one[name] for name in ("checkpoint", "task", "split", "example_id", "format")}
+    item = book.items.filter(pl.col("tuned_on") == "none", *(pl.col(k) == v for k, v in where.items()))
+    assert item["predicted"].to_list() == [one["predicted_base"]]
+
+
+def test_chart_without_a_value_draws_nothing() -> None:
+    """A chart of holes alone is left out instead of showing empty axes."""
+    assert draw(Chart("a", "a", (Line("a", "base", (Point(1.0, None),)),))) == ""
+    assert draw(None) == ""
+
+
+def test_references_that_coincide_are_named_together() -> None:
+    """Two lines at one height get one label with both names."""
+    both = [Reference("chance", 0.5), Reference("majority", 0.5), Reference("bag of words", 0.7)]
+    assert merge_references(both, near=0.01) == [("chance, majority 0.50", 0.5), ("bag of words 0.70", 0.7)]
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=7))
+def test_labels_are_moved_apart_in_order(places: list[float]) -> None:
+    """Labels keep their order, lie a gap apart, and stay within bounds that have room for them."""
+    moved = spread(places, 10, 0, 100)
+    order = sorted(range(len(places)), key=lambda k: places[k])
+    heights = [moved[k] for k in order]
+    assert all(later - earlier >= 10 - 1e-9 for earlier, later in itertools.pairwise(heights))
+    assert min(heights) >= -1e-9
+    assert max(heights) <= 100 + 1e-9
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
+def test_ticks_cover_what_they_mark(low: float, span: float) -> None:
+    """Ticks rise evenly, cover the whole range, and are neither one nor many."""
+    ticks = nice_ticks(low, low + span)
+    steps = [later - earlier for earlier, later in itertools.pairwise(ticks)]
+    assert 2 <= len(ticks) <= 8
+    assert max(steps) == pytest.approx(min(steps), rel=1e-3)
+    assert ticks[0] <= low + 1e-6 * span
+    assert ticks[-1] >= low + span - 1e-6 * span
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=9, unique=True))
+def test_log_axis_keeps_order_and_zero_has_a_place(tokens: list[int]) -> None:
+    """More tokens stand further right, within the axis, also where the first checkpoint has read nothing."""
+    places = log_places(tokens, 10, 200)
+    heights = [places[t] for t in sorted(tokens)]
+    assert all(earlier <= later for earlier, later in itertools.pairwise(heights))
+    assert min(heights) >= 10
+    assert max(heights) <= 200 + 1e-9

@@ -1,0 +1,267 @@
+"""The worlds that each analysis must judge rightly: null, true, reversed, and such as break its assumptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, climb, task, tune
+
+from amuro.analysis import Evidence
+
+Truth = Literal["null", "true", "reversed"]
+Rng = np.random.Generator
+TASKS = range(4)
+
+
+@dataclass(frozen=True)
+class World:
+    """A process whose truth is known. In null and reversed worlds *supported* is the error, in true worlds its lack."""
+
+    name: str
+    analysis: str
+    truth: Truth
+    make: Callable[[Rng], Evidence]
+    ending: str = ""
+    """Only findings whose id ends so are counted."""
+
+
+def _climbs(base: Sequence[float], tuned: Sequence[float], tasks: int = 4, **how: Any) -> Callable[[Rng], Evidence]:
+    """So many tasks, each over all checkpoints; true worlds need only one."""
+
+    def make(rng: Rng) -> Evidence:
+        book = Book()
+        for number in range(tasks):
+            climb(book, task(f"t{number}", 1 / 3), rng, base, tuned, **how)
+        return book.evidence()
+
+    return make
+
+
+def _latest(base: float, tuned: float, *, chance: float | None = 1 / 3, home: float | None = None,
+            **how: Any) -> Callable[[Rng], Evidence]:  # fmt: skip
+    """Four sets at the last two checkpoints, three tuning seeds at each; `home`: ability in domain beside them."""
+
+    def make(rng: Rng) -> Evidence:
+        book = Book()
+        for number in TASKS:
+            about, exam, at_home = task(f"t{number}", chance), Exam.draw(rng), Exam.draw(rng)
+            for step in STEPS[-2:]:
+                coordinates = {"seeds": 3, "step": step, **how}
+                tune(book, about, exam, rng, base=base, tuned=tuned, **coordinates)
+                if home is not None:
+                    tune(book, about, at_home, rng, base=base, tuned=home, role="in_domain", seeds=3, step=step,
+                         split="test")  # fmt: skip
+        return book.evidence()
+
+    return make
+
+
+FACTS: dict[str, Any] = {"chance": 0.25, "role": "facts", "tuned_on": "other"}
+
+
+def _pairwise(share: Callable[[Floats, Floats], Floats], *, known: float = 0.6) -> Callable[[Rng], Evidence]:
+    """Facts that are known or guessed: `share` says, from draws in [0, 1) and what is known, what is known after."""
+
+    def make(rng: Rng) -> Evidence:
+        book = Book()
+        for number in TASKS:
+            about, exam = task(f"t{number}", 0.25, kind="choice"), Exam.draw(rng)
+            size = len(exam.clusters)
+            before = (rng.random(size) < known).astype(float)
+            after = share(rng.random(size), before)
+            book.add(about, exam, np.maximum(before, rng.random(size) < 0.25))
+            for seed in range(2):
+                # Both seeds guess alike, and otherwise than the base: guessing does not show in the churn of seeds.
+                luck = np.random.default_rng(number).random(size) < 0.25
+                book.add(about, exam, np.maximum(after, luck), tuned_on="other", role="facts", tune_seed=seed)
+        return book.evidence()
+
+    return make
+
+
+def _second(metric: str, second: str, fall: float, kind: str) -> Callable[[Rng], Evidence]:
+    """The primary metric falls; the second reading, on the same examples, falls by `fall` (standard units)."""
+
+    def make(rng: Rng) -> Evidence:
+        book = Book()
+        for number in TASKS:
+            chance = 1 / 3 if kind == "label" else None
+            about, exam = task(f"t{number}", chance, metric=metric, kind=kind), Exam.draw(rng)
+            tune(book, about, exam, rng, base=1.5, tuned=0.0, role="cross_task", tuned_on="other", seeds=3)
+            latent = exam.easiness + rng.normal(0, 1, len(exam.easiness))
+            for seed in range(-1, 3):
+                tuned = seed >= 0
+                noise = rng.normal(0, 1, len(latent))
+                level = latent + noise - (fall if tuned else 0.0)
+                values = (level > -1.0).astype(float) if kind == "label" else level
+                coordinates = {"tuned_on": "other", "role": "cross_task", "tune_seed": seed} if tuned else {}
+                book.add(about, exam, values, metric=second, **coordinates)
+        return book.evidence()
+
+    return make
+
+
+FORMATS = ("default", "instruct", "input_output")
+
+
+def _formats(effects: Callable[[int], Sequence[float]], abilities: Sequence[float], *, base: float = FLOOR,
+             steps: Sequence[int] = STEPS[1:], seeds: Sequence[int] = SEEDS[1:], chance: float = 1 / 3,
+             run_sd: float = 0.1) -> Callable[[Rng], Evidence]:  # fmt: skip
+    """One task asked in three formats at each step; `effects` of a step's place are added to the ability."""
+
+    def make(rng: Rng) -> Evidence:
+        book, about, exam = Book(), task("t0", chance), Exam.draw(rng)
+        for place, (step, ability, count) in enumerate(zip(steps, abilities, seeds, strict=True)):
+            for wording, effect in zip(FORMATS, effects(place), strict=True):
+                shift = effect if base > FLOOR else 0.0
+                tune(book, about, exam, rng, base=base + shift, tuned=ability + effect, step=step, seeds=count,
+                     wording=wording, role="in_domain", run_sd=run_sd)  # fmt: skip
+        return book.evidence()
+
+    return make
+
+
+def _crossed(diagonal: float, *, asked: Sequence[float] = (0.6, 0.0, -0.6), trained: Sequence[float] = (0.4, 0.0, -0.4),
+             ability: float = 0.5, seeds: int = 2, tasks: int = 4) -> Callable[[Rng], Evidence]:  # fmt: skip
+    """Tuned in each of three formats and asked in each, at two checkpoints."""
+
+    def make(rng: Rng) -> Evidence:
+        book = Book()
+        for number in range(tasks):
+            about, exam = task(f"t{number}", 1 / 3), Exam.draw(rng)
+            for step in STEPS[-2:]:
+                for column, wording in enumerate(FORMATS):
+                    book.add(about, exam, exam.answers(FLOOR, 1 / 3, rng), step=step, wording=wording)
+                for row, tuned_in in enumerate(FORMATS):
+                    for seed in range(seeds):
+                        run = rng.normal(0, 0.3)
+                        for column, wording in enumerate(FORMATS):
+                            own = diagonal if row == column else 0.0
+                            reached = ability + asked[column] + trained[row] + own + run + rng.normal(0, 0.1)
+                            book.add(about, exam, exam.answers(reached, 1 / 3, rng), step=step, tuned_on=about.name,
+                                     wording=wording, tune_format=tuned_in, role="in_domain", tune_seed=seed)  # fmt: skip
+        return book.evidence()
+
+    return make
+
+
+def _data_sets(tuned: Callable[[Rng, float], float], *, sets: int = 8, spread: float = 1.2) -> Callable[[Rng], Evidence]:
+    """Data sets whose bases differ in ability by `spread` (standard deviation); `tuned` gives the ability after."""
+
+    def make(rng: Rng) -> Evidence:
+        book = Book()
+        for number in range(sets):
+            before = rng.normal(0, spread)
+            tune(book, task(f"t{number}", None, metric="exact_match"), Exam.draw(rng), rng, base=before,
+                 tuned=tuned(rng, before), role="in_domain", seeds=1)  # fmt: skip
+        return book.evidence()
+
+    return make
+
+
+def _share_of_room(share: Callable[[float], float], scatter: float = 0.05) -> Callable[[Rng], Evidence]:
+    """Scores, not abilities, are set: tuned = base + share(base) · (1 − base), with scatter from set to set."""
+
+    def make(rng: Rng) -> Evidence:
+        book = Book()
+        for number in range(8):
+            about, exam = task(f"t{number}", None, metric="exact_match"), Exam.draw(rng)
+            base = rng.uniform(0.1, 0.8)
+            after = np.clip(base + (share(base) + rng.normal(0, scatter)) * (1 - base), 0.01, 0.99)
+            size = len(exam.clusters)
+            book.add(about, exam, (rng.random(size) < base).astype(float))
+            book.add(about, exam, (rng.random(size) < after).astype(float), tuned_on=about.name, role="in_domain",
+                     tune_seed=0)  # fmt: skip
+        return book.evidence()
+
+    return make
+
+
+def _wiggling(size: float) -> Callable[[Rng], Evidence]:
+    """A base that strays from checkpoint to checkpoint without any trend."""
+
+    def make(rng: Rng) -> Evidence:
+        book = Book()
+        for number in TASKS:
+            climb(book, task(f"t{number}", 1 / 3), rng, [FLOOR, *rng.normal(-0.5, size, 5)], [FLOOR, 1, 1, 1, 1, 1])
+        return book.evidence()
+
+    return make
+
+
+RISE = (FLOOR, -2.5, -1.0, 0.0, 1.5, 3.0)
+"""Ability at each of STEPS of what is built in pre-training."""
+FLAT = (FLOOR,) * 6
+
+WORLDS = (
+    World("no gain", "gain", "null", _latest(0.0, 0.0, role="in_domain")),
+    World("no gain at the ceiling", "gain", "null", _latest(4.5, 4.5, role="in_domain")),
+    World("no gain, uneven clusters", "gain", "null", _climbs([0.0] * 6, [0.0] * 6, uneven=True, dev=False)),
+    World("gain", "gain", "true", _latest(0.0, 1.2, role="in_domain")),
+    World("tuning harms", "gain", "reversed", _latest(0.5, 0.0, role="in_domain")),
+    World("gain at home only", "transfer", "null", _latest(0.0, 0.0, home=1.5, role="out_of_domain", split="test_ood")),
+    World("transfer", "transfer", "true", _latest(0.0, 1.2, home=1.5, role="out_of_domain", split="test_ood")),
+    World("tuning harms elsewhere", "transfer", "reversed",
+          _latest(0.5, 0.0, home=1.5, role="out_of_domain", split="test_ood")),
+    World("churn only", "forgetting", "null", _latest(1.5, 1.5, **FACTS)),
+    World("guessing anew", "forgetting", "null", _pairwise(lambda draw, before: before)),
+    World("as much learned as lost", "forgetting", "null",
+          _pairwise(lambda draw, before: np.where(draw < 0.15, 1 - before, before), known=0.5)),
+    World("base at chance", "forgetting", "null", _latest(FLOOR, FLOOR, **FACTS)),
+    World("output form of labels", "forgetting", "null", _second("accuracy", "calibrated_accuracy", 0.0, "label")),
+    World("output form of text", "forgetting", "null", _second("exact_match", "log_likelihood", 0.0, "generate")),
+    World("forgotten text", "forgetting", "true", _second("exact_match", "log_likelihood", 1.0, "generate")),
+    World("forgotten facts", "forgetting", "true", _pairwise(lambda draw, before: before * (draw > 0.25))),
+    World("facts gained", "forgetting", "reversed", _latest(0.5, 1.2, **FACTS)),
+    World("formats alike", "format_sensitivity", "null", _formats(lambda _: (0, 0, 0), [1.0] * 5), "after"),
+    World("formats alike at the ceiling", "format_sensitivity", "null",
+          _formats(lambda _: (0, 0, 0), [0.0, 1.0, 2.0, 3.5, 5.0]), "after"),
+    World("formats differ", "format_sensitivity", "true", _formats(lambda _: (0.8, 0, -0.8), [1.0] * 5), "after"),
+    World("constant effect", "format_sensitivity", "null",
+          _formats(lambda _: (0.6, 0, -0.6), [-0.5, 0.0, 0.5, 1.0, 1.5]), "easing"),
+    World("constant effect, from the floor", "format_sensitivity", "null",
+          _formats(lambda _: (0.6, 0, -0.6), [-6.0, -2.0, 0.0, 1.0, 2.0]), "easing"),
+    World("constant effect, to the ceiling", "format_sensitivity", "null",
+          _formats(lambda _: (0.6, 0, -0.6), [0.0, 1.0, 2.5, 4.0, 5.5]), "easing"),
+    World("eased", "format_sensitivity", "true",
+          _formats(lambda t: (1.2 - 0.3 * t, 0, 0.3 * t - 1.2), [0.3, 0.4, 0.6, 0.8, 1.0]), "easing"),
+    World("grows", "format_sensitivity", "reversed",
+          _formats(lambda t: (0.3 * t, 0, -0.3 * t), [0.3, 0.4, 0.6, 0.8, 1.0]), "easing"),
+    World("no advantage", "trained_format", "null", _crossed(0.0)),
+    World("no advantage, no seeds", "trained_format", "null", _crossed(0.0, seeds=1)),
+    World("no advantage, one easy format", "trained_format", "null", _crossed(0.0, asked=(3.5, 0.0, 0.0))),
+    World("advantage", "trained_format", "true", _crossed(0.8)),
+    World("disadvantage", "trained_format", "reversed", _crossed(-0.5)),
+    World("latent", "latent_gain", "true", _climbs(FLAT, RISE)),
+    World("nothing grows", "latent_gain", "null", _climbs(FLAT, (FLOOR, 0, 0, 0, 0, 0))),
+    World("learned in the open", "latent_gain", "null", _climbs(RISE, (FLOOR, 0, 1, 2, 3, 3.5))),
+    World("base climbs by delta", "latent_gain", "null",
+          _climbs((FLOOR, FLOOR, -3.4, -2.4, -1.8, -1.35), (FLOOR, -2.5, -0.5, 1.0, 2.5, 4.0))),
+    World("one checkpoint", "latent_gain", "null", _climbs(FLAT, (FLOOR, -3, -3, -3, -3, 2))),
+    World("step 0 does as well", "latent_gain", "null", _climbs(FLAT, (3.2, -2.5, -1.0, 0.0, 1.5, 3.0))),
+    World("constant predictor", "latent_gain", "null", _climbs(FLAT, RISE, evidence="degenerate")),
+    World("gap shrinks", "latent_gain", "reversed", _climbs(FLAT, (FLOOR, 2, 1, 0, -1, -2))),
+    World("constant gain", "learned_gain_less", "null", _share_of_room(lambda base: 0.15 / (1 - base))),
+    World("constant share of the room", "learned_gain_less", "null", _share_of_room(lambda base: 0.6)),
+    World("one ceiling below 1", "learned_gain_less", "null",
+          _share_of_room(lambda base: (0.9 - base) / (1 - base), scatter=0.02)),
+    World("base is noise", "learned_gain_less", "null", _data_sets(lambda rng, before: 0.5, spread=0.0)),
+    World("gain less", "learned_gain_less", "true", _share_of_room(lambda base: max(0.8 - 1.1 * base, 0.0))),
+    World("gain more", "learned_gain_less", "reversed", _share_of_room(lambda base: 0.1 + 0.8 * base)),
+    World("flat base", "learned_in_pretraining", "null", _climbs(FLAT, RISE), "rise"),
+    World("wiggling base", "learned_in_pretraining", "null", _wiggling(0.7), "rise"),
+    World("jump at the end", "learned_in_pretraining", "null",
+          _climbs((FLOOR, -3, -3, -3, -3, 0), [FLOOR, 1, 1, 1, 1, 1]), "rise"),
+    World("known before the first checkpoint", "learned_in_pretraining", "null",
+          _climbs((FLOOR, 3, 3, 3, 3, 3), [FLOOR, 3, 3, 3, 3, 3]), "rise"),
+    World("rises", "learned_in_pretraining", "true", _climbs(RISE, [FLOOR, 1, 1, 1, 2, 3]), "rise"),
+    World("rises and saturates", "learned_in_pretraining", "true",
+          _climbs((FLOOR, -1.0, 2.0, 3.5, 3.5, 3.5), [FLOOR, 1, 2, 3, 3, 3]), "rise"),
+    World("falls", "learned_in_pretraining", "reversed",
+          _climbs((FLOOR, -0.6, -1.0, -1.5, -2.0, -3.0), [FLOOR, 1, 1, 1, 1, 1]), "rise"),
+    World("tuning adds nothing", "learned_in_pretraining", "null", _climbs(RISE, RISE), "tuning"),
+    World("tuning adds", "learned_in_pretraining", "true", _climbs(FLAT, (FLOOR, 0, 0, 0, 0, 0)), "tuning"),
+)  # fmt: skip
