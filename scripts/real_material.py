@@ -159,7 +159,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     # The weights are ordinary floats now; as long as these marks are there, they cannot be saved.
     del model.config.quantization_config
     model.hf_quantizer, model.is_quantized = None, False
@@ -187,7 +187,7 @@ def _is_whole(manifest: Path) -> bool:
     if not manifest.is_file():
         return False
     said = json.loads(manifest.read_text())
-    return said["recipe"] == RECIPE and said["files"] == _digests(manifest.parent)
+    return bool(said == {"recipe": RECIPE, "files": _digests(manifest.parent)})
 
 
 def _write_manifest(manifest: Path) -> None:

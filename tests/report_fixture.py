@@ -220,17 +220,8 @@ def findings(scores: pl.DataFrame, planned: pl.DataFrame) -> list[Finding]:
         *(_gain(scores, task) for task in TUNED_ON),
         *(_forgetting(scores, tuned_on) for tuned_on in TUNED_ON),
         *(_formats(scores, task) for task in ("world_inference", "world_reading")),
-        _finding(
-            "learned_gains_less",
-            "",
-            "Tasks that the base has learned gain less from tuning.",
-            "open",
-            None,
-            4,
-            "data sets",
-            "insufficient",
-            "Four data sets are too few: at least eight are needed.",
-        ),
+        _trained_format(scores),
+        _learned_gains_less(scores),
     ]
 
 
@@ -367,9 +358,39 @@ def _forgetting(scores: pl.DataFrame, tuned_on: str) -> Finding:
 
 
 def _formats(scores: pl.DataFrame, task: str) -> Finding:
-    points = tuple(p for form in FORMATS for p in _points(_plain(scores, task, task, format=form), f"asked as {form}"))
+    points = tuple(
+        p
+        for who, tuned_on in (("base", "none"), (f"tuned on {task}", task))
+        for form in FORMATS
+        for p in _points(_plain(scores, task, tuned_on, format=form), f"{form}, {who}")
+    )
     statement = f"The tuned model's {task.removeprefix('world_')} depends on the wording of the question."
     return _finding("format_sensitivity", task, statement, "supported", 0.21, 60, "clusters", points=points)
+
+
+def _trained_format(scores: pl.DataFrame) -> Finding:
+    points = tuple(
+        _mark(
+            f"tuned in {tuned_in}, step {step}",
+            0.5 + 0.1 * (tuned_in == asked) + step / 9000,
+            0.06,
+            x=asked,
+            chance=1 / 3,
+        )
+        for step in (400, 3000)
+        for tuned_in in FORMATS
+        for asked in FORMATS
+    )
+    statement = "Being asked in the format of tuning brings an advantage of its own."
+    return _finding("trained_format", "world_inference", statement, "supported", 0.12, 60, "clusters", points=points)
+
+
+def _learned_gains_less(scores: pl.DataFrame) -> Finding:
+    ends = {task: [_plain(scores, task, name)["value"][-1] for name in ("none", task)] for task in TUNED_ON}
+    points = tuple(_mark(task, tuned - base, 0.08, x=base) for task, (base, tuned) in ends.items())
+    statement = "Tasks that the base has learned gain less from tuning."
+    return _finding("learned_gains_less", "", statement, "open", None, 3, "data sets", "insufficient",
+                    "Three data sets are too few: at least eight are needed.", points)  # fmt: skip
 
 
 def _analysis(name: str, question: str, unit: str, formula: str, source: str) -> Analysis:
@@ -395,6 +416,7 @@ ANALYSES = [
         "arXiv 2510.17776",
     ),
     _analysis("format_sensitivity", "Does the wording of the question matter?", "clusters", "variance on logits", ""),
+    _analysis("trained_format", "Is it an advantage to be asked in the format of tuning?", "clusters", "contrast", ""),
     _analysis("learned_gains_less", "Do tasks gain less that were learned already?", "data sets", "slope", ""),
 ]
 

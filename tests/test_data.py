@@ -279,7 +279,7 @@ def test_the_real_client_loads_then_reads_its_cache_and_never_another_revision(t
         assert re.search(message, line), line
     cached, other = ask(url, home, asked, (f"hub:{name}", "test", "a" * 40), offline=True)
     assert json.loads(cached) == ROWS
-    assert other.startswith(f"DataError Hub:{name} was asked for at revision aaaa")
+    assert f"{name} was asked for at revision aaaa" in other
     assert commit in other
 
 

@@ -124,7 +124,9 @@ def test_the_untrained_model_depends_on_the_seed_alone(tokenizer: Tokenizer) -> 
 
 
 @settings(max_examples=25, deadline=None)
-@given(lengths=st.lists(st.integers(1, 40), min_size=30, max_size=60), rows=st.integers(1, 4), length=st.integers(24, 64))
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=30, max_size=60), rows=st.integers(1, 4), length=st.integers(24, 64)
+)
 def test_packing_cuts_nothing_and_repeats_nothing(lengths: list[int], rows: int, length: int) -> None:
     """Every packed document is one of the stream, whole, once, begun by end-of-text and answered by it."""
     packer = Packer(_numbered(lengths), _tokenizer(), 0, rows, length)
@@ -176,7 +178,9 @@ def test_packed_documents_do_not_see_each_other(tokenizer: Tokenizer) -> None:
     for number in range(1, batch.documents.max() + 1):
         mine = batch.documents[0] == number
         logits = model(torch.from_numpy(batch.ids[0][mine])[None]).logits[0]
-        alone.append(torch.nn.functional.cross_entropy(logits, torch.from_numpy(batch.targets[0][mine]), reduction="sum"))
+        alone.append(
+            torch.nn.functional.cross_entropy(logits, torch.from_numpy(batch.targets[0][mine]), reduction="sum")
+        )
     count = int((batch.targets != IGNORED).sum())
     assert batch.documents.max() > 1
     torch.testing.assert_close(room._loss(model, batch), sum(alone) / count, rtol=1e-5, atol=1e-6)
@@ -199,7 +203,11 @@ def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, int]) -> N
 def test_muon_steps_as_the_library_does() -> None:
     """Three steps equal those of torch.optim.Muon (which works in bfloat16) up to that rounding."""
     generator = torch.Generator().manual_seed(0)
-    start = [torch.randn(8, 8, generator=generator), torch.randn(12, 8, generator=generator), torch.randn(8, 8, generator=generator)]
+    start = [
+        torch.randn(8, 8, generator=generator),
+        torch.randn(12, 8, generator=generator),
+        torch.randn(8, 8, generator=generator),
+    ]
     mine, theirs = ([torch.nn.Parameter(m.clone()) for m in start] for _ in range(2))
     optimizers = Muon(mine, lr=0.1), torch.optim.Muon(theirs, lr=0.1, weight_decay=0.0)
     for _ in range(3):

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,10 +75,12 @@ def test_socialiqa_shows_the_right_answer_alone() -> None:
 
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_dev_and_train_are_parts_without_a_common_row(name: str) -> None:
-    """Where dev is cut from a split of the source, train or test is the rest of it."""
-    splits = catalog.task(name).splits
-    source_split, _, cut = splits["dev"].partition("[:")
-    assert f"{source_split}[{cut.removesuffix(']')}:]" in splits.values()
+    """Parts of one split of the source that serve as train, dev or test do not overlap."""
+    parts = [split.rstrip("]").partition("[") for split in catalog.task(name).splits.values()]
+    for source_split in {part[0] for part in parts}:
+        cuts = [cut.partition(":") for split, _, cut in parts if split == source_split]
+        bounds = sorted((int(start or 0), int(stop or 1e9)) for start, _, stop in cuts)
+        assert all(earlier[1] <= later[0] for earlier, later in pairwise(bounds))
 
 
 def real_examples(name: str, split: str) -> list[Example]:

@@ -92,7 +92,10 @@ def test_inference_labels_follow_from_the_world() -> None:
 def test_paraphrase_labels_follow_from_the_words() -> None:
     """Two sentences are the same exactly if they speak of one person and one value, and never word for word equal."""
     for row in rows("paraphrase", "test", 0) + rows("paraphrase", "test_ood", 0):
-        said = [{w for w in _words(str(row[side])) if w in WORLD.kind or w in WORLD.strangers} for side in ("first", "second")]
+        said = [
+            {w for w in _words(str(row[side])) if w in WORLD.kind or w in WORLD.strangers}
+            for side in ("first", "second")
+        ]
         assert (said[0] == said[1]) == (row["label"] == "same")
         assert row["first"] != row["second"]
 
@@ -118,7 +121,9 @@ def test_no_words_give_the_label_away(name: str, parts: tuple[str, ...]) -> None
     hits = 0
     for row in test:
         said = [w for part in parts for w in set(_words(str(row[part])))]
-        scores = {label: sum(log(table[w] + 1) - log(sum(table.values())) for w in said) for label, table in tables.items()}
+        scores = {
+            label: sum(log(table[w] + 1) - log(sum(table.values())) for w in said) for label, table in tables.items()
+        }
         hits += max(scores, key=lambda label: scores[label]) == row["label"]
     chance = 1 / len(labels)
     assert abs(hits / len(test) - chance) < 4 * (chance * (1 - chance) / len(test)) ** 0.5
@@ -172,7 +177,17 @@ def test_summaries_and_questions_are_true_of_their_texts() -> None:
 
 def test_the_corpus_never_shows_a_task_that_is_to_be_latent() -> None:
     """No document holds the layout of inference, paraphrase, question, summary or instruction tasks, nor their answers."""
-    cues = ["claim:", "the claim is", "first:", "second:", "the meaning is", "passage:", "reply:", "one asks:", "in short:"]
+    cues = [
+        "claim:",
+        "the claim is",
+        "first:",
+        "second:",
+        "the meaning is",
+        "passage:",
+        "reply:",
+        "one asks:",
+        "in short:",
+    ]
     cues += ["user:", "assistant:", "input:", "output:", "the answer is true", "the answer is same"]
     for text in itertools.islice(corpus.documents(0, 0), 4000):
         assert not [cue for cue in cues if cue in text]
@@ -198,7 +213,10 @@ def _shape(told: World, text: str) -> str:
 
 def test_documents_do_not_depend_on_where_reading_starts() -> None:
     """Document 5 is document 5, read alone or after the four before it; streams and seeds differ."""
-    assert list(itertools.islice(corpus.documents(0, 0, start=5), 2)) == list(itertools.islice(corpus.documents(0, 0), 7))[5:]
+    assert (
+        list(itertools.islice(corpus.documents(0, 0, start=5), 2))
+        == list(itertools.islice(corpus.documents(0, 0), 7))[5:]
+    )
     main, held, other = (corpus.document(0, s, stream, 5) for s, stream in ((0, "main"), (0, "held_out"), (1, "main")))
     assert len({main, held, other}) == 3
 
@@ -225,7 +243,9 @@ def test_orders_of_age_are_consistent() -> None:
                 assert WORLD.older(words[0], words[4]) == (words[2] == "older")
 
 
-@pytest.mark.parametrize(("name", "split", "hint"), [("inferense", "test", "inference"), ("inference", "tests", "test")])
+@pytest.mark.parametrize(
+    ("name", "split", "hint"), [("inferense", "test", "inference"), ("inference", "tests", "test")]
+)
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, split: str, hint: str) -> None:
     """A misspelt task or split stops with the word that was probably meant."""
     with pytest.raises(DataError, match=f"did you mean '{hint}'"):
@@ -250,7 +270,15 @@ def test_arithmetic_of_a_config() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"steps": (0, 5, 5)}, {"steps": ()}, {"steps": (1.5,)}, {"hidden_size": 30}, {"rows": 0}, {"muon_rate": 0}, {"word_seed": 1}],
+    [
+        {"steps": (0, 5, 5)},
+        {"steps": ()},
+        {"steps": (1.5,)},
+        {"hidden_size": 30},
+        {"rows": 0},
+        {"muon_rate": 0},
+        {"word_seed": 1},
+    ],
 )
 def test_a_bad_config_is_refused_with_a_cure(options: dict[str, object]) -> None:
     """Steps that do not rise, sizes that do not fit, rates of zero and unknown keys stop before any compute."""

@@ -7,13 +7,27 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, climb, task, tune
+from scipy.special import logit
+from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, climb, expected, task, tune
 
 from amuro.analysis import Evidence
 
 Truth = Literal["null", "true", "reversed"]
 Rng = np.random.Generator
-TASKS = range(4)
+Make = Callable[[Rng, int], Evidence]
+FAMILY = 4
+"""Tuned tasks of a plain study: the findings that are corrected together."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """A world whose effect is known, so that it can be counted how often the 95 % interval holds it."""
+
+    name: str
+    analysis: str
+    make: Make
+    truth: float
+    ending: str = ""
 
 
 @dataclass(frozen=True)
@@ -23,15 +37,16 @@ class World:
     name: str
     analysis: str
     truth: Truth
-    make: Callable[[Rng], Evidence]
+    make: Make
+    """(generator, number of tasks) → what an analysis is given."""
     ending: str = ""
     """Only findings whose id ends so are counted."""
 
 
-def _climbs(base: Sequence[float], tuned: Sequence[float], tasks: int = 4, **how: Any) -> Callable[[Rng], Evidence]:
-    """So many tasks, each over all checkpoints; true worlds need only one."""
+def _climbs(base: Sequence[float], tuned: Sequence[float], **how: Any) -> Make:
+    """Tasks followed over all checkpoints."""
 
-    def make(rng: Rng) -> Evidence:
+    def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
         for number in range(tasks):
             climb(book, task(f"t{number}", 1 / 3), rng, base, tuned, **how)
@@ -41,12 +56,12 @@ def _climbs(base: Sequence[float], tuned: Sequence[float], tasks: int = 4, **how
 
 
 def _latest(base: float, tuned: float, *, chance: float | None = 1 / 3, home: float | None = None,
-            **how: Any) -> Callable[[Rng], Evidence]:  # fmt: skip
-    """Four sets at the last two checkpoints, three tuning seeds at each; `home`: ability in domain beside them."""
+            **how: Any) -> Make:  # fmt: skip
+    """Sets at the last two checkpoints, three tuning seeds at each; `home`: ability in domain beside them."""
 
-    def make(rng: Rng) -> Evidence:
+    def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
-        for number in TASKS:
+        for number in range(tasks):
             about, exam, at_home = task(f"t{number}", chance), Exam.draw(rng), Exam.draw(rng)
             for step in STEPS[-2:]:
                 coordinates = {"seeds": 3, "step": step, **how}
@@ -62,12 +77,12 @@ def _latest(base: float, tuned: float, *, chance: float | None = 1 / 3, home: fl
 FACTS: dict[str, Any] = {"chance": 0.25, "role": "facts", "tuned_on": "other"}
 
 
-def _pairwise(share: Callable[[Floats, Floats], Floats], *, known: float = 0.6) -> Callable[[Rng], Evidence]:
+def _pairwise(share: Callable[[Floats, Floats], Floats], *, known: float = 0.6) -> Make:
     """Facts that are known or guessed: `share` says, from draws in [0, 1) and what is known, what is known after."""
 
-    def make(rng: Rng) -> Evidence:
+    def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
-        for number in TASKS:
+        for number in range(tasks):
             about, exam = task(f"t{number}", 0.25, kind="choice"), Exam.draw(rng)
             size = len(exam.clusters)
             before = (rng.random(size) < known).astype(float)
@@ -82,12 +97,12 @@ def _pairwise(share: Callable[[Floats, Floats], Floats], *, known: float = 0.6) 
     return make
 
 
-def _second(metric: str, second: str, fall: float, kind: str) -> Callable[[Rng], Evidence]:
+def _second(metric: str, second: str, fall: float, kind: str) -> Make:
     """The primary metric falls; the second reading, on the same examples, falls by `fall` (standard units)."""
 
-    def make(rng: Rng) -> Evidence:
+    def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
-        for number in TASKS:
+        for number in range(tasks):
             chance = 1 / 3 if kind == "label" else None
             about, exam = task(f"t{number}", chance, metric=metric, kind=kind), Exam.draw(rng)
             tune(book, about, exam, rng, base=1.5, tuned=0.0, role="cross_task", tuned_on="other", seeds=3)
@@ -109,10 +124,10 @@ FORMATS = ("default", "instruct", "input_output")
 
 def _formats(effects: Callable[[int], Sequence[float]], abilities: Sequence[float], *, base: float = FLOOR,
              steps: Sequence[int] = STEPS[1:], seeds: Sequence[int] = SEEDS[1:], chance: float = 1 / 3,
-             run_sd: float = 0.1) -> Callable[[Rng], Evidence]:  # fmt: skip
+             run_sd: float = 0.1) -> Make:  # fmt: skip
     """One task asked in three formats at each step; `effects` of a step's place are added to the ability."""
 
-    def make(rng: Rng) -> Evidence:
+    def make(rng: Rng, tasks: int) -> Evidence:
         book, about, exam = Book(), task("t0", chance), Exam.draw(rng)
         for place, (step, ability, count) in enumerate(zip(steps, abilities, seeds, strict=True)):
             for wording, effect in zip(FORMATS, effects(place), strict=True):
@@ -125,15 +140,15 @@ def _formats(effects: Callable[[int], Sequence[float]], abilities: Sequence[floa
 
 
 def _crossed(diagonal: float, *, asked: Sequence[float] = (0.6, 0.0, -0.6), trained: Sequence[float] = (0.4, 0.0, -0.4),
-             ability: float = 0.5, seeds: int = 2, tasks: int = 4) -> Callable[[Rng], Evidence]:  # fmt: skip
+             ability: float = 0.5, seeds: int = 2) -> Make:  # fmt: skip
     """Tuned in each of three formats and asked in each, at two checkpoints."""
 
-    def make(rng: Rng) -> Evidence:
+    def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
         for number in range(tasks):
             about, exam = task(f"t{number}", 1 / 3), Exam.draw(rng)
             for step in STEPS[-2:]:
-                for column, wording in enumerate(FORMATS):
+                for wording in FORMATS:
                     book.add(about, exam, exam.answers(FLOOR, 1 / 3, rng), step=step, wording=wording)
                 for row, tuned_in in enumerate(FORMATS):
                     for seed in range(seeds):
@@ -141,35 +156,34 @@ def _crossed(diagonal: float, *, asked: Sequence[float] = (0.6, 0.0, -0.6), trai
                         for column, wording in enumerate(FORMATS):
                             own = diagonal if row == column else 0.0
                             reached = ability + asked[column] + trained[row] + own + run + rng.normal(0, 0.1)
-                            book.add(about, exam, exam.answers(reached, 1 / 3, rng), step=step, tuned_on=about.name,
-                                     wording=wording, tune_format=tuned_in, role="in_domain", tune_seed=seed)  # fmt: skip
+                            values = exam.answers(reached, 1 / 3, rng)
+                            book.add(about, exam, values, step=step, tuned_on=about.name, wording=wording,
+                                     tune_format=tuned_in, role="in_domain", tune_seed=seed)  # fmt: skip
         return book.evidence()
 
     return make
 
 
-def _data_sets(tuned: Callable[[Rng, float], float], *, sets: int = 8, spread: float = 1.2) -> Callable[[Rng], Evidence]:
-    """Data sets whose bases differ in ability by `spread` (standard deviation); `tuned` gives the ability after."""
+def _equal_sets(base: float, tuned: float) -> Make:
+    """Eight data sets alike in truth: their bases differ by noise alone."""
 
-    def make(rng: Rng) -> Evidence:
-        book = Book()
-        for number in range(sets):
-            before = rng.normal(0, spread)
-            tune(book, task(f"t{number}", None, metric="exact_match"), Exam.draw(rng), rng, base=before,
-                 tuned=tuned(rng, before), role="in_domain", seeds=1)  # fmt: skip
-        return book.evidence()
-
-    return make
-
-
-def _share_of_room(share: Callable[[float], float], scatter: float = 0.05) -> Callable[[Rng], Evidence]:
-    """Scores, not abilities, are set: tuned = base + share(base) · (1 − base), with scatter from set to set."""
-
-    def make(rng: Rng) -> Evidence:
+    def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
         for number in range(8):
+            about = task(f"t{number}", None, metric="exact_match")
+            tune(book, about, Exam.draw(rng), rng, base=base, tuned=tuned, role="in_domain")
+        return book.evidence()
+
+    return make
+
+
+def _share_of_room(share: Callable[[float], float], scatter: float = 0.05, highest: float = 0.8) -> Make:
+    """Eight bases from .1 to `highest`; tuned = base + share(base) · (1 − base), with scatter from set to set."""
+
+    def make(rng: Rng, tasks: int) -> Evidence:
+        book = Book()
+        for number, base in enumerate(np.linspace(0.1, highest, 8)):
             about, exam = task(f"t{number}", None, metric="exact_match"), Exam.draw(rng)
-            base = rng.uniform(0.1, 0.8)
             after = np.clip(base + (share(base) + rng.normal(0, scatter)) * (1 - base), 0.01, 0.99)
             size = len(exam.clusters)
             book.add(about, exam, (rng.random(size) < base).astype(float))
@@ -180,13 +194,16 @@ def _share_of_room(share: Callable[[float], float], scatter: float = 0.05) -> Ca
     return make
 
 
-def _wiggling(size: float) -> Callable[[Rng], Evidence]:
-    """A base that strays from checkpoint to checkpoint without any trend."""
+def _straying(size: float) -> Make:
+    """Bases that know nothing and whose way of guessing strays around chance from checkpoint to checkpoint."""
 
-    def make(rng: Rng) -> Evidence:
+    def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
-        for number in TASKS:
-            climb(book, task(f"t{number}", 1 / 3), rng, [FLOOR, *rng.normal(-0.5, size, 5)], [FLOOR, 1, 1, 1, 1, 1])
+        for number in range(tasks):
+            about, exam = task(f"t{number}", 1 / 3), Exam.draw(rng)
+            for step, seeds in zip(STEPS, SEEDS, strict=True):
+                tune(book, about, exam, rng, base=FLOOR, tuned=1.0, step=step, seeds=seeds, role="in_domain",
+                     guess=1 / 3 + rng.normal(0, size))  # fmt: skip
         return book.evidence()
 
     return make
@@ -248,13 +265,14 @@ WORLDS = (
     World("constant share of the room", "learned_gain_less", "null", _share_of_room(lambda base: 0.6)),
     World("one ceiling below 1", "learned_gain_less", "null",
           _share_of_room(lambda base: (0.9 - base) / (1 - base), scatter=0.02)),
-    World("base is noise", "learned_gain_less", "null", _data_sets(lambda rng, before: 0.5, spread=0.0)),
-    World("gain less", "learned_gain_less", "true", _share_of_room(lambda base: max(0.8 - 1.1 * base, 0.0))),
+    World("base is noise", "learned_gain_less", "null", _equal_sets(0.0, 0.5)),
+    World("gain less", "learned_gain_less", "true",
+          _share_of_room(lambda base: 0.9 if base < 0.35 else 0.1, highest=0.65)),
     World("gain more", "learned_gain_less", "reversed", _share_of_room(lambda base: 0.1 + 0.8 * base)),
     World("flat base", "learned_in_pretraining", "null", _climbs(FLAT, RISE), "rise"),
-    World("wiggling base", "learned_in_pretraining", "null", _wiggling(0.7), "rise"),
+    World("straying guesses", "learned_in_pretraining", "null", _straying(0.05), "rise"),
     World("jump at the end", "learned_in_pretraining", "null",
-          _climbs((FLOOR, -3, -3, -3, -3, 0), [FLOOR, 1, 1, 1, 1, 1]), "rise"),
+          _climbs((FLOOR, -5, -5, -5, -5, 0), [FLOOR, 1, 1, 1, 1, 1]), "rise"),
     World("known before the first checkpoint", "learned_in_pretraining", "null",
           _climbs((FLOOR, 3, 3, 3, 3, 3), [FLOOR, 3, 3, 3, 3, 3]), "rise"),
     World("rises", "learned_in_pretraining", "true", _climbs(RISE, [FLOOR, 1, 1, 1, 2, 3]), "rise"),
@@ -264,4 +282,23 @@ WORLDS = (
           _climbs((FLOOR, -0.6, -1.0, -1.5, -2.0, -3.0), [FLOOR, 1, 1, 1, 1, 1]), "rise"),
     World("tuning adds nothing", "learned_in_pretraining", "null", _climbs(RISE, RISE), "tuning"),
     World("tuning adds", "learned_in_pretraining", "true", _climbs(FLAT, (FLOOR, 0, 0, 0, 0, 0)), "tuning"),
+)  # fmt: skip
+
+THIRD = 1 / 3
+GAIN = expected(1.2, THIRD, 0.2) - expected(0.0, THIRD)
+LEVELS = logit([expected(1.0 + effect, 0.0, 0.1) for effect in (0.8, 0.0, -0.8)])
+GAPS = [expected(ability, THIRD, 0.2) - expected(FLOOR, THIRD) for ability in RISE[1:]]
+GROWTH = float(np.polyfit(np.log(STEPS[1:]), GAPS, 1)[0] * np.log(STEPS[-1] / STEPS[1]))
+OWN = [[0.5 + a + t + 0.8 * (i == j) for j, a in enumerate((0.6, 0.0, -0.6))] for i, t in enumerate((0.4, 0.0, -0.4))]
+CROSSED = np.array([[expected(ability, THIRD, float(np.hypot(0.3, 0.1))) for ability in row] for row in OWN])
+ADVANTAGE = float(np.trace(CROSSED) / 3 - (CROSSED.sum() - np.trace(CROSSED)) / 6)
+
+COVERAGE = (
+    Coverage("gain", "gain", _latest(0.0, 1.2, role="in_domain"), GAIN),
+    Coverage("no gain", "gain", _climbs([0.0] * 6, [0.0] * 6, uneven=True, dev=False),
+             expected(0.0, THIRD, 0.2) - expected(0.0, THIRD)),
+    Coverage("growth of the gap", "latent_gain", _climbs(FLAT, RISE), GROWTH),
+    Coverage("variance between formats", "format_sensitivity", _formats(lambda _: (0.8, 0, -0.8), [1.0] * 5),
+             float(np.var(LEVELS, ddof=1)), "after"),
+    Coverage("advantage", "trained_format", _crossed(0.8), ADVANTAGE),
 )  # fmt: skip

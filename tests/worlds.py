@@ -52,10 +52,10 @@ class Exam:
         return (rng.random(len(right)) < right).astype(float)
 
 
-def expected(ability: float, guess: float = 0.0) -> float:
-    """Mean score over the whole population of clusters and examples (Gauss–Hermite)."""
+def expected(ability: float, guess: float = 0.0, run_sd: float = 0.0) -> float:
+    """Mean score over the whole population of clusters, examples and runs (Gauss–Hermite)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(41)
-    spread = np.hypot(CLUSTER_SD, ITEM_SD)
+    spread = np.sqrt(CLUSTER_SD**2 + ITEM_SD**2 + run_sd**2)
     return float(guess + (1 - guess) * (weights @ sigmoid(ability + spread * nodes)) / weights.sum())
 
 
@@ -89,7 +89,8 @@ class Book:
 
     def add(self, about: Task, exam: Exam, values: Floats, *, step: int = 1600, tuned_on: str = "none",
             role: str = "base", tune_seed: int = -1, split: str = "test", wording: str = "default",
-            tune_format: str = "default", metric: str = "", evidence: str = "measured", **other: Any) -> None:  # fmt: skip
+            tune_format: str = "default", metric: str = "", evidence: str = "measured",
+            **other: Any) -> None:  # fmt: skip
         """One cell under one metric."""
         tuned = tuned_on != "none"
         model = f"world@{step}" + (f"+{tuned_on}-{tune_format}/seed{tune_seed}" if tuned else "")

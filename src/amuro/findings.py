@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from amuro.analysis import Analysis, Evidence
-from amuro.panels import Ladder, degenerate, missing, state
+from amuro.panels import Ladder, missing, state
 from amuro.stats.estimate import Estimate, Quantity
 from amuro.types import EvidenceState, Finding
 
@@ -29,7 +29,7 @@ def identifier(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
     parts += [found.split] if found.split != "test" else []
     parts += [found.tuning.tuned_on] if found.tuning.tuned_on != found.task else []
     parts += [found.tuning.recipe] if found.tuning.recipe != found.tuning.tuned_on else []
-    parts += [found.tuning.series] if evidence.items["series"].n_unique() > 1 else []
+    parts += [found.tuning.series] if len(found.source.all("series")) > 1 else []
     return ".".join(parts).lower()
 
 
@@ -78,8 +78,8 @@ def gained(evidence: Evidence, found: Ladder) -> tuple[Estimate, str, EvidenceSt
         f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.tuned_on} takes {found.metric} "
         f"on {found.name} from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f} ({reading(estimate)})."
     )
-    standing, reason = state(evidence, found)
-    if standing == "measured" and degenerate(evidence, found.latest_tuned, found.metric):
+    standing, reason = state(found)
+    if standing == "measured" and found.constant:
         standing, reason = "degenerate", "The tuned model gives the same answer to nearly every question."
     return estimate, sentence, standing, reason
 

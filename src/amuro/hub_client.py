@@ -92,11 +92,11 @@ def fetch(repository: str, revision: str, commit: str | None = None) -> Path:
     try:
         found = find(repository, commit or revision)
         _refuse_pickled(found)
-        return _download(repository, commit or found.revision)
-    except UnreachableError as error:
+        return _download(repository, found.revision)
+    except UnreachableError:
         name = _cached_name(repository, revision)
         if not commit and name and (folder := cached(repository, name)):
-            _log.warning("%s; reading %s@%s from the cache", error.message, repository, name)
+            _log.warning("the hub does not answer: reading %s@%s from the cache", repository, name)
             return folder
         raise
 
@@ -167,41 +167,47 @@ def _cached_name(repository: str, revision: str) -> str | None:
 @contextmanager
 def _in_one_sentence(repository: str, revision: str = "") -> Iterator[None]:
     """Turns what the client raises into HubError."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # The error base of the HTTP library that this client stands on (httpx or its successor).
+    transport: type[Exception] = HfHubHTTPError.__bases__[0]
+    try:
+        yield
+    except (OSError, transport) as error:
+        raise _as_ours(error, repository, revision) from error
+
+
+def _as_ours(error: Exception, repository: str, revision: str) -> HubError:
     from huggingface_hub import constants, errors
 
     what = f"{repository}@{revision}" if revision else repository
-    here = constants.ENDPOINT
-    # The error base of the HTTP library that this client stands on (httpx or its successor).
-    transport: type[Exception] = errors.HfHubHTTPError.__bases__[0]
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        cure = f"accept its terms at {here}/{repository}, then call `hf auth login` or set HF_TOKEN"
-        raise HubError(f"{repository} is gated, and the hub did not let this account in", cure) from error
-    except errors.RepositoryNotFoundError as error:
+    if isinstance(error, errors.GatedRepoError):
+        cure = f"accept its terms at {constants.ENDPOINT}/{repository}, then call `hf auth login` or set HF_TOKEN"
+        return HubError(f"{repository} is gated, and the hub did not let this account in", cure)
+    if isinstance(error, errors.RepositoryNotFoundError):
         cure = "check the spelling ORG/NAME; if it is private, call `hf auth login` or set HF_TOKEN"
-        raise HubError(f"{here} shows no model {repository}", cure) from error
-    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
-        raise _unreachable(what, repository, revision, error) from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        if status == 429 or status >= 500:
-            raise UnreachableError(f"{here} answered {status} for {what}", "wait a little, then call again") from error
-        cure = "check HF_TOKEN, or call `hf auth login`" if status in (401, 403) else f"see {here}/{repository}"
-        raise HubError(f"{here} answered {status} for {what}", cure) from error
-    except (transport, ConnectionError, TimeoutError) as error:
-        raise _unreachable(what, repository, revision, error) from error
-    except OSError as error:
-        raise HubError(f"{what} could not be fetched: {_first_line(error)}", _again(repository, revision)) from error
-
-
-def _unreachable(what: str, repository: str, revision: str, error: Exception) -> UnreachableError:
-    from huggingface_hub import constants
-
+        return HubError(f"{constants.ENDPOINT} shows no model {repository}", cure)
+    if isinstance(error, errors.HfHubHTTPError):
+        return _answered(error.response.status_code, what, repository)
+    full_disk_or_the_like = isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError)
+    if full_disk_or_the_like and not isinstance(error, errors.LocalEntryNotFoundError):
+        return HubError(f"{what} could not be fetched: {_first_line(error)}", _again(repository, revision))
     broken = f"the connection to {constants.ENDPOINT} failed ({type(error).__name__})"
     state = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else broken
     missing = f"{state}, and {what} is not whole in {constants.HF_HUB_CACHE}"
     return UnreachableError(missing, _again(repository, revision))
+
+
+def _answered(status: int, what: str, repository: str) -> HubError:
+    from huggingface_hub import constants
+
+    message = f"{constants.ENDPOINT} answered {status} for {what}"
+    if status == 429 or status >= 500:
+        return UnreachableError(message, "wait a little, then call again")
+    known = status in (401, 403)
+    return HubError(
+        message, "check HF_TOKEN, or call `hf auth login`" if known else f"see {constants.ENDPOINT}/{repository}"
+    )
 
 
 def _again(repository: str, revision: str) -> str:
@@ -209,5 +215,5 @@ def _again(repository: str, revision: str) -> str:
     return f"fetch it where there is a network: hf download {repository}{at} (HF_HOME says where its cache lies)"
 
 
-def _first_line(error: OSError) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,6 +6,7 @@ checkpoints of one series, beside the base models asked the same way.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -40,18 +41,7 @@ class Tuning(NamedTuple):
 
 
 Reading = Mapping[str, Any]
-COORDINATES = (
-    *Tuning._fields,
-    "checkpoint",
-    "step",
-    "tokens",
-    "tune_seed",
-    "learning_rate",
-    "role",
-    "format",
-    *ASKED,
-    "cell",
-)
+IN_PANEL = ("cell", "metric", "example_id", "cluster", "value")
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ class Panel:
     task: str
     split: str
     readings: tuple[Reading, ...]
-    """One a cell and metric: the coordinates of the cell by name."""
+    """One a cell and metric: its row of `scores`, by name."""
     values: Floats
     """(readings, examples)"""
     clusters: Ints
@@ -90,9 +80,10 @@ def _codes(column: pl.Series) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return first, codes
 
 
-def panel(items: pl.DataFrame, task: str, split: str) -> Panel | None:
+def panel(evidence: Evidence, task: str, split: str) -> Panel | None:
     """The panel of one evaluation set; None where it has no rows."""
-    rows = items.filter((pl.col("task") == task) & (pl.col("split") == split) & pl.col("value").is_not_null())
+    of_set = (pl.col("task") == task) & (pl.col("split") == split)
+    rows = evidence.items.lazy().filter(of_set & pl.col("value").is_not_null()).select(IN_PANEL).collect()
     if rows.is_empty():
         return None
     _, cell = _codes(rows["cell"])
@@ -104,7 +95,9 @@ def panel(items: pl.DataFrame, task: str, split: str) -> Panel | None:
     _, cluster = _codes(rows["cluster"][first_example])
     shared = ~np.isnan(values).any(axis=0)
     _, clusters = np.unique(cluster[shared], return_inverse=True)
-    readings = tuple(rows[first_reading].select(*COORDINATES, "metric").iter_rows(named=True))
+    named = {(row["cell"], row["metric"]): row for row in evidence.scores.filter(of_set).iter_rows(named=True)}
+    keys = zip(rows["cell"][first_reading], rows["metric"][first_reading], strict=True)
+    readings = tuple(named[key] for key in keys)
     return Panel(task, split, readings, values[:, shared], clusters.astype(np.int64), int((~shared).sum()))
 
 
@@ -127,15 +120,25 @@ class Ladder:
     """(T, n)"""
     runs: tuple[Floats, ...]
     """T arrays (tuning seeds, n)."""
-    cells: tuple[str, ...]
-    latest_tuned: tuple[str, ...]
-    """The tuned cells of the latest checkpoint."""
+    readings: tuple[Reading, ...]
+    """What was compared: the rows of `scores` that stand behind `base` and `runs`."""
     mixed: str
     """What differs between cells that should agree; empty where nothing does."""
 
     @property
     def name(self) -> str:
         return f"{self.task}/{self.split}"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Addresses of the cells that were compared."""
+        return tuple(reading["cell"] for reading in self.readings)
+
+    @property
+    def constant(self) -> bool:
+        """True where a tuned model of the latest checkpoint gives one answer to nearly everything."""
+        latest = (r for r in self.readings if r["tuned_on"] != "none" and r["step"] == self.steps[-1])
+        return any(reading["evidence"] == "degenerate" for reading in latest)
 
     @property
     def clusters(self) -> Ints:
@@ -181,6 +184,12 @@ class Ladder:
         """Weights (T,) that read one checkpoint; a negative index counts from the last."""
         weights: Floats = np.eye(len(self.steps))[index]
         return weights
+
+    def over_training(self, weights: Floats) -> Floats:
+        """Weights of the trained checkpoints as weights of all (zero at step 0)."""
+        full = np.zeros(len(self.steps))
+        full[self.rungs] = weights
+        return full
 
     def contrast(self, tuned: ArrayLike, base: ArrayLike) -> Estimate:
         """Σ_t tuned_t · (tuned mean)_t + base_t · (base mean)_t, with the noise of clusters and of tuning runs."""
@@ -237,52 +246,47 @@ def ladder(source: Panel, tuning: Tuning, metric: str) -> Ladder | None:
         tokens=np.array([tokens[step] for step in steps], dtype=float),
         base=np.array([bases[step] for step in steps]),
         runs=tuple(tuned.where(step=step).values for step in steps),
-        cells=tuple(dict.fromkeys(reading["cell"] for reading in used)),
-        latest_tuned=tuple(reading["cell"] for reading in tuned.where(step=steps[-1]).readings),
+        readings=tuple(used),
         mixed=_differences(used),
     )
 
 
 def ladders(evidence: Evidence, roles: Sequence[str]) -> Iterator[Ladder]:
     """Every way of tuning × evaluation set that stands to it in one of `roles`, under the task's own metric."""
-    asked = evidence.scores.filter(pl.col("role").is_in(roles) & (pl.col("tuned_on") != "none"))
-    for task, split in sorted(set(asked.select("task", "split").iter_rows())):
-        source = panel(evidence.items, task, split)
-        of_set = asked.filter((pl.col("task") == task) & (pl.col("split") == split))
-        for tuning in sorted(set(of_set.select(Tuning._fields).iter_rows())):
-            found = ladder(source, Tuning(*tuning), evidence.tasks[task].metric) if source else None
-            if found is not None:
-                yield found
+    asked = pl.col("role").is_in(roles) & (pl.col("tuned_on") != "none")
+    found = evidence.scores.lazy().filter(asked).select("task", "split", *Tuning._fields).collect().iter_rows()
+    by_set: dict[tuple[str, str], set[Tuning]] = defaultdict(set)
+    for task, split, *tuning in found:
+        by_set[task, split].add(Tuning(*tuning))
+    for (task, split), tunings in sorted(by_set.items()):
+        source = panel(evidence, task, split)
+        pairs = (ladder(source, tuning, evidence.tasks[task].metric) for tuning in sorted(tunings)) if source else ()
+        yield from (pair for pair in pairs if pair is not None)
 
 
 def missing(evidence: Evidence, task: str, split: str) -> int:
     """How many planned cells on one evaluation set are not done."""
-    asked = evidence.planned.filter(pl.col("cell").str.contains(f"|{task}/{split}|", literal=True))
-    return asked.filter(~pl.col("done")).height
+    if evidence.planned.is_empty():
+        return 0
+    here = pl.col("cell").str.contains(f"|{task}/{split}|", literal=True)
+    return evidence.planned.filter(here & ~pl.col("done")).height
 
 
-def degenerate(evidence: Evidence, cells: Sequence[str], metric: str) -> list[str]:
-    """Those of `cells` that say nothing under a metric: one answer to nearly everything, or one right answer."""
-    named = pl.col("cell").is_in(list(cells)) & (pl.col("metric") == metric) & (pl.col("evidence") == "degenerate")
-    return evidence.scores.filter(named)["cell"].to_list()
-
-
-def state(evidence: Evidence, found: Ladder) -> tuple[EvidenceState, str]:
+def state(found: Ladder) -> tuple[EvidenceState, str]:
     """Evidence state of a comparison at one checkpoint, and the reason in words."""
-    standing = evidence.scores.filter(pl.col("cell").is_in(found.cells) & (pl.col("metric") == found.metric))
     if found.mixed:
         return "mixed", found.mixed
-    if (standing["majority"] == 1).any():
+    if any(reading["majority"] == 1 for reading in found.readings):
         return "degenerate", f"Every row of {found.name} has the same right answer."
     if found.source.groups < MIN_CLUSTERS:
         return "insufficient", f"{found.source.groups} clusters of examples; a claim needs {MIN_CLUSTERS}."
     return "measured", ""
 
 
-def trend_state(evidence: Evidence, found: Ladder) -> tuple[EvidenceState, str]:
+def trend_state(found: Ladder) -> tuple[EvidenceState, str]:
     """Evidence state of a trend over checkpoints: it needs checkpoints, and seeds at two of them."""
     if len(found.rungs) < MIN_CHECKPOINTS:
         return "insufficient", f"{len(found.rungs)} trained checkpoints; a trend needs {MIN_CHECKPOINTS}."
     if len(found.replicated) < 2:
         return "insufficient", "A trend needs several tuning seeds at two checkpoints or more."
-    return state(evidence, found)
+    return state(found)

@@ -33,7 +33,7 @@ _BRACKETS = re.compile(r"(?P<before>[^\[\]]*)\[(?P<steps>[^\[\]]*)\](?P<after>[^
 _LISTED = re.compile(
     r"(?:(?P<stage>stage\d+(?:-ingredient\d+)?)-)?(?:all|log(?P<count>\d{1,6}))(?:-seed-(?P<seed>[\w-]+))?"
 )
-_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_REPOSITORY = re.compile(r"(?!.*(?:--|\.\.|\.git$))\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _REFERENCE = re.compile(r"(?!.*\.\.)\w[\w./+-]*", re.ASCII)
 _COMMA = re.compile(r",(?![^\[]*\])")
 _UNITS = {"M": 10**6, "B": 10**9, "T": 10**12}

@@ -31,11 +31,13 @@ def _claim(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> Claim
     chance = evidence.tasks[found.task].chance or 0.0
     loss = flow(found, chance, rng) if found.metric in ("accuracy", "exact_match") else net
     standing, reason = _standing(evidence, found, chance)
-    form = _form(evidence, found) if standing == "measured" and loss.interval()[0] > 0 else ""
+    second = _second(evidence, found)
+    conditions = [one for one in (loss, net, second) if one is not None]
+    form = "" if second is None else _form(found, loss, second)
     note = limits(evidence, found, reason, form)
     finding = draft(ANALYSIS, evidence, found, _sentence(found, loss, bool(form)), standing, note=note)
-    p = max(loss.p_two_sided(), net.p_two_sided())
-    return Claim(finding, loss, p, holds=net.interval()[0] > 0 and not form)
+    holds = all(one.interval()[0] > 0 for one in conditions)
+    return Claim(finding, loss, max(one.p_two_sided() for one in conditions), holds)
 
 
 def _drop(found: Ladder) -> Estimate:
@@ -77,24 +79,30 @@ def _standing(evidence: Evidence, found: Ladder, chance: float) -> Standing:
     """A base that does not clear chance by δ cannot forget."""
     low, _ = clustered_mean(found.base[-1], found.clusters).interval()
     delta = smallest_effect(ANALYSIS, evidence, found.task, found.metric)
-    standing, reason = state(evidence, found)
+    standing, reason = state(found)
     known = found.base[-1].mean() - chance
     if standing == "measured" and found.sign > 0 and (low <= chance or known < delta):
         return "insufficient", f"The base does not clear chance on {found.name}: what is not there cannot be forgotten."
     return standing, reason
 
 
-def _form(evidence: Evidence, found: Ladder) -> str:
-    """Why a fall may be one of output form alone; empty where answer likelihood falls as well."""
-    second = SECOND_READING.get(found.metric)
-    if second is None or evidence.tasks[found.task].kind == "choice":
+def _second(evidence: Evidence, found: Ladder) -> Estimate | None:
+    """The fall under the second reading; None where the task has none. Not measured counts as no fall."""
+    metric = SECOND_READING.get(found.metric)
+    if metric is None or evidence.tasks[found.task].kind == "choice":
+        return None
+    other = found.under(metric)
+    return Estimate(0.0, 0.0, 1.0) if other is None else _drop(other)
+
+
+def _form(found: Ladder, loss: Estimate, second: Estimate) -> str:
+    """What is said where a score falls and answer likelihood does not."""
+    if loss.interval()[0] <= 0 or second.interval()[0] > 0:
         return ""
-    other = found.under(second)
-    if other is None:
-        return f"{second} was not measured: the loss may be one of output form."
-    if _drop(other).interval()[0] > 0:
-        return ""
-    return f"{second} does not fall: the loss is one of output form."
+    reading = SECOND_READING[found.metric]
+    if second.se == 0:
+        return f"{reading} was not measured: the loss may be one of output form."
+    return f"{reading} does not fall: the loss is one of output form."
 
 
 def _sentence(found: Ladder, loss: Estimate, form: bool) -> str:

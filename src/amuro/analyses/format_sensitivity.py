@@ -114,7 +114,7 @@ def measure(asked: Asked, clusters: np.ndarray[Any, Any], chance: float, noise: 
 def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Asked, chance: float,
                noise: RunNoise | None, points: Points, when: str) -> Claim:  # fmt: skip
     scores = asked.values.mean(axis=1)
-    standing, reason = state(evidence, found)
+    standing, reason = state(found)
     if standing == "measured":
         standing, reason = _room(asked, found, chance)
     variance = measure(asked, found.clusters, chance, noise)
@@ -151,7 +151,7 @@ def _comparable(asked: Asked, found: Ladder, chance: float) -> bool:
 def _easing(evidence: Evidence, found: Ladder, tuned: list[Asked], chance: float, noise: RunNoise | None,
             points: Points, rng: np.random.Generator) -> Claim:  # fmt: skip
     used = [asked for asked in tuned if asked.tokens > 0 and _comparable(asked, found, chance)]
-    standing, reason = trend_state(evidence, found)
+    standing, reason = trend_state(found)
     if len(used) < MIN_CHECKPOINTS:
         standing, estimate = ("mixed" if standing == "mixed" else "insufficient"), None
         sentence = (

@@ -6,9 +6,8 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, draft, limits, reading, smallest_effect
-from amuro.panels import Ladder, ladders, trend_state
+from amuro.panels import MIN_CHECKPOINTS, Ladder, ladders, trend_state
 from amuro.readouts import BestReadout, best_readout, with_best_base
-from amuro.stats.clustered import Floats
 from amuro.stats.equivalence import tost
 from amuro.stats.estimate import Estimate
 from amuro.stats.trend import change_weights, without_each
@@ -29,49 +28,40 @@ def _claim(evidence: Evidence, found: Ladder) -> Claim:
     if standing == "insufficient" and len(found.rungs) < 2:
         finding = draft(ANALYSIS, evidence, found, _few(found), standing, note=reason, n=len(found.rungs))
         return Claim(finding, None)
-    weights = spread(found, change_weights(found.tokens[found.rungs]))
+    weights = found.over_training(change_weights(found.tokens[found.rungs]))
     gap, base = found.contrast(weights, -weights), found.contrast(weights * 0, weights)
     delta = smallest_effect(ANALYSIS, evidence, found.task, found.metric)
-    flat = tost(base, delta)
-    doubts = [doubt for doubt in (_one_checkpoint(found), _no_pretraining(found)) if doubt]
-    note = limits(evidence, found, reason, best.note, *doubts, f"The base is flat within {delta:.2f}: p = {flat:.3f}.")
+    conditions = {
+        f"The base is flat within {delta:.2f}": tost(base, delta),
+        "The gap grows without any one checkpoint": _without_any(found),
+        "Tuning the untrained weights does worse": _ahead_of_untrained(found),
+    }
+    told = " ".join(f"{what}: p = {p:.3f}." for what, p in conditions.items() if p is not None)
+    note = limits(evidence, found, reason, best.note, told)
     finding = draft(ANALYSIS, evidence, found, _sentence(found, gap, base), standing, note=note, n=len(found.rungs))
-    return Claim(finding, gap, p=max(gap.p_two_sided(), flat), holds=not doubts)
-
-
-def spread(found: Ladder, weights: Floats) -> Floats:
-    """Weights of the trained checkpoints as weights of all (zero at step 0)."""
-    full = np.zeros(len(found.steps))
-    full[found.rungs] = weights
-    return full
+    return Claim(finding, gap, p=max(gap.p_two_sided(), *(p for p in conditions.values() if p is not None)))
 
 
 def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
-    standing, reason = trend_state(evidence, found)
+    standing, reason = trend_state(found)
     if standing == "measured" and best.constant:
         return "degenerate", "However it is asked, a base gives one answer to nearly everything: that is not flat."
     return standing, reason
 
 
-def _one_checkpoint(found: Ladder) -> str:
-    """The gap must grow whichever single checkpoint is left out."""
-    if len(found.rungs) < 4:
-        return "Too few checkpoints to leave one out."
-    for left_out, weights in zip(found.rungs, without_each(found.tokens[found.rungs]), strict=True):
-        w = spread(found, weights)
-        if found.contrast(w, -w).interval()[0] <= 0:
-            return f"Without the checkpoint at step {found.steps[left_out]} the gap does not surely grow."
-    return ""
+def _without_any(found: Ladder) -> float | None:
+    """The largest p value of the gap's growth when each checkpoint in turn is left out; None below four."""
+    if len(found.rungs) < MIN_CHECKPOINTS:
+        return None
+    weights = [found.over_training(one) for one in without_each(found.tokens[found.rungs])]
+    return max(2 * found.contrast(w, -w).p_above() for w in weights)
 
 
-def _no_pretraining(found: Ladder) -> str:
-    """The last tuned checkpoint must beat the untrained weights tuned in the same way, where they were."""
+def _ahead_of_untrained(found: Ladder) -> float | None:
+    """P value of the last tuned checkpoint being no better than the untrained weights tuned alike, where they were."""
     if found.tokens[0] > 0:
-        return ""
-    ahead = found.contrast(found.at(-1) - found.at(0), found.at(0) * 0)
-    if ahead.interval()[0] > 0:
-        return ""
-    return "The untrained weights, tuned in the same way, do as well."
+        return None
+    return 2 * found.contrast(found.at(-1) - found.at(0), found.at(0) * 0).p_above()
 
 
 def _few(found: Ladder) -> str:

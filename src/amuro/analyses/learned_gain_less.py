@@ -37,7 +37,7 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a series, over the data sets on which its latest checkpoint was tuned."""
     by_series: dict[str, dict[str, Ladder]] = {}
     for found in ladders(evidence, ["in_domain"]):
-        if found.metric != "bits_per_byte" and state(evidence, found)[0] == "measured":
+        if found.metric != "bits_per_byte" and state(found)[0] == "measured":
             by_series.setdefault(found.tuning.series, {}).setdefault(found.tuning.tuned_on, found)
     claims = [_claim(evidence, series, list(sets.values()), rng) for series, sets in by_series.items()]
     return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
@@ -102,8 +102,8 @@ def falls(evidence: Evidence, sets: list[Ladder], rng: np.random.Generator) -> t
     """Fall of the raw gain, and of the gain as a share of the room left, for each unit of the base.
 
     The base comes from one half of the clusters and the gain from the other, so that an error in the base makes no
-    slope; both ways round are averaged. Room left is counted up to the best tuned score, so that a common ceiling
-    below 1 is no slope either.
+    slope; both ways round are averaged. Room left is counted up to the mean of the better half of tuned scores, so
+    that a common ceiling below 1 is no slope either.
     """
     split = [halves(found, evidence.tasks[found.task].chance or 0.0, rng) for found in sets]
     pairs = [_slopes([both[way] for both in split]) for way in (0, 1)]
@@ -114,7 +114,8 @@ def falls(evidence: Evidence, sets: list[Ladder], rng: np.random.Generator) -> t
 def _slopes(sets: list[Half]) -> tuple[Estimate, Estimate]:
     base, start, tuned = (np.array([getattr(one, name) for one in sets]) for name in ("base", "start", "tuned"))
     error = float(np.mean([one.base_variance for one in sets]))
-    room = tuned.max() - start
+    ceiling = float(np.sort(tuned)[len(tuned) // 2 :].mean())
+    room = np.maximum(ceiling - start, 0.05)
     return slope(base, tuned - start, error), slope(base, tuned - start, error, scale=room)
 
 

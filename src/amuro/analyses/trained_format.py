@@ -45,13 +45,13 @@ def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
         return _easiest(evidence, lines[0])
     found = lines[0]
     estimate = advantage(matrix, found)
-    standing, reason = state(evidence, found)
+    standing, reason = state(found)
     sentence = (
         f"Models tuned on {found.tuning.tuned_on} score {reading(estimate)} in the format that they were tuned in, "
         f"beside the other formats, over {len(formats)} × {len(formats)} formats at {len(matrix)} checkpoints."
     )
     note = limits(evidence, found, reason, "How easy a format is, and how good a tuning, cancel out.")
-    points = _points(evidence, matrix, formats, found)
+    points = _points(evidence, matrix, formats, formats, found)
     finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points)
     return Claim(finding, estimate)
 
@@ -87,13 +87,13 @@ def advantage(matrix: Matrix, found: Ladder) -> Estimate:
     return clustered_means(rows, found.clusters).contrast(weights, part)
 
 
-def _points(evidence: Evidence, matrix: Matrix, formats: list[str], found: Ladder) -> Points:
+def _points(evidence: Evidence, matrix: Matrix, tuned: list[str], formats: list[str], found: Ladder) -> Points:
     chance = evidence.tasks[found.task].chance
     return tuple(
         point(f"tuned in {tuned_in}, step {step}", clustered_mean(row.mean(axis=0)[asked], found.clusters),
               x=wording, step=step, chance=chance)
         for step, of_step in matrix.items()
-        for tuned_in, row in zip(formats, of_step, strict=True)
+        for tuned_in, row in zip(tuned, of_step, strict=True)
         for asked, wording in enumerate(formats)
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
         f"scores {named}: {formats[int(means.argmax())]} is the easiest format."
     )
     note = "What tuning in a format brings needs tuning in more than one."
-    points = _points(evidence, {int(found.steps[-1]): [scores]}, formats, found)
+    points = _points(evidence, {int(found.steps[-1]): [scores]}, [found.tuning.tune_format], formats, found)
     return Claim(draft(ANALYSIS, evidence, found, sentence, "insufficient", note=note, points=points), None)
 
 

@@ -18,26 +18,26 @@ def check(metric: Metric) -> Iterator[str]:
         if task.kind not in metric.kinds:
             continue
         context = Context(task, prior=(0.0,) * len(task.labels))
-        right, wrong = (metric.score(_predictions(good), context) for good in (True, False))
+        right, wrong = (metric.score(_predictions(good, len(context.prior)), context) for good in (True, False))
         if (right < wrong) == metric.higher_is_better and right != wrong:
             raise StudyError(f"{metric.name} gives {right} to right and {wrong} to wrong answers of {name}",
                              cure="check higher_is_better")  # fmt: skip
-        rows = metric.rows(_predictions(True), context) if metric.rows else None
+        rows = metric.rows(_predictions(True, len(task.labels)), context) if metric.rows else None
         if rows is not None and len(rows) != 4:
             raise StudyError(f"{metric.name} gives {len(rows)} values for 4 rows of {name}", cure="one value a row")
     yield f"judges {', '.join(metric.kinds)}; right answers score no worse than wrong ones"
 
 
-def _predictions(right: bool) -> pl.DataFrame:
+def _predictions(right: bool, labels: int) -> pl.DataFrame:
     gold = [0, 1, 0, 1]
     said = gold if right else [1, 0, 1, 0]
-    words = ["yes it is", "no it is not"]
-    scores = [[-1.0 if i == s else -4.0 for i in range(2)] for s in said]
+    words = ["yes it is", "no it is not", *(f"answer {i}" for i in range(2, labels))]
+    scores = [[-1.0 if i == s else -4.0 for i in range(len(words))] for s in said]
     return pl.DataFrame(
         {
             "example_id": list("abcd"), "cluster": list("aabb"), "gold": [words[g] for g in gold], "gold_index": gold,
-            "options": [words] * 4, "log_probabilities": scores, "option_tokens": [[3, 4]] * 4,
-            "option_bytes": [[9, 12]] * 4, "output": [words[s] for s in said], "stopped": [right] * 4,
+            "options": [words] * 4, "log_probabilities": scores, "option_tokens": [[3] * len(words)] * 4,
+            "option_bytes": [[9] * len(words)] * 4, "output": [words[s] for s in said], "stopped": [right] * 4,
             "log_probability": [-10.0 if right else -90.0] * 4, "bytes": [40] * 4,
         }
     )  # fmt: skip

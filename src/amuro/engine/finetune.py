@@ -156,12 +156,16 @@ def _parts(batch: Sequence[Pair], budget: int) -> Iterator[list[Pair]]:
 def _answer_nats(network: Network, part: Sequence[Pair]) -> Tensor:
     """Negative log-probability of every answer token, sequence after sequence.
 
-    Padding stands on the right under a causal mask, so no mask is needed; the head reads the answer positions only.
+    Padding stands on the right under a causal mask, so no mask is needed; where it may, the head reads the answer
+    positions only.
     """
     ids = padded(network, [(*prompt, *answer[:-1]) for prompt, answer in part])
     rows = [number for number, (_, answer) in enumerate(part) for _ in answer]
     columns = [len(prompt) - 1 + k for prompt, answer in part for k in range(len(answer))]
     at = network.tensor(rows), network.tensor(columns)
-    logits = network.logits(network.hidden(ids)[at]) if network.has_plain_head else network.model(ids).logits[at].float()
+    if network.has_plain_head:
+        logits = network.logits(network.hidden(ids)[at])
+    else:
+        logits = network.model(ids).logits[at].float()
     targets = network.tensor([token for _, answer in part for token in answer])
     return cross_entropy(logits, targets, reduction="none")

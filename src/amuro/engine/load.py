@@ -40,7 +40,7 @@ def load_network(folder: Path, precision: str, device: str) -> Network:
             dtype=torch.float32,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0][:200]
         raise WeightsError(f"the model in {folder} cannot be loaded: {reason}", _CURE) from error
     check_against_files(model, files, folder)
     return Network(model.eval().to(device), precision, torch.device(device))

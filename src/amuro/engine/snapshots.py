@@ -43,7 +43,9 @@ def save_state(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Ten
     """What the next step depends on; only the last two states are kept."""
 
     def write(draft: Path) -> None:
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, draft / "tensors.safetensors")
+        save_file(
+            {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, draft / "tensors.safetensors"
+        )
         (draft / "facts.json").write_text(json.dumps(facts))
 
     place = folder / "state" / f"step-{facts['step']:08d}"

@@ -84,7 +84,7 @@ def _points_table(finding: Finding) -> Table | None:
     """The numbers behind a figure, as they were given."""
     if not finding.points:
         return None
-    columns = list(dict.fromkeys(key for point in finding.points for key in point if key != "line"))
+    columns = list(dict.fromkeys(key for point in finding.points for key in point if key not in ("line", "x_label")))
     rows = tuple(
         (words.plain(str(point.get("line", ""))), tuple(_plain_square(key, point.get(key)) for key in columns))
         for point in finding.points

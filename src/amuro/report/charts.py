@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from amuro.report.words import number
 
 WIDTH = 420.0
+NO_DIFFERENCE = "no difference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class Line:
     name: str
     css: str
     points: tuple[Point, ...]
+    short: str = ""
+    """What stands beside it, where the whole name says more than is needed."""
+    dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def merge_references(references: Sequence[Reference], near: float) -> list[tuple
             merged[-1][0].append(reference.name)
         else:
             merged.append(([reference.name], reference.value))
-    return [(f"{', '.join(names)} {number(value)}" if value else ", ".join(names), value) for names, value in merged]
+    return [(", ".join(names) + ("" if names == [NO_DIFFERENCE] else f" {number(v)}"), v) for names, v in merged]
 
 
 def reference_css(reference: Reference) -> str:

@@ -77,16 +77,19 @@ def _choose(pairs: pl.DataFrame, per_task: int) -> pl.DataFrame:
         .group_by("task", maintain_order=True)
         .head(per_task)
     )
-    return pairs.join(chosen.select(example), on=example, how="semi", maintain_order="left")
+    return chosen.select(example).join(pairs, on=example, maintain_order="left_right")
 
 
 def pack(book: Book, per_task: int = PER_TASK) -> list[dict[str, Any]]:
-    """Tasks with their cards: one card a prompt, holding what every model said to it, checkpoints in order."""
+    """Tasks with their cards: one card a prompt, holding what every model said to it, checkpoints in order.
+
+    Cards stand in the order in which the frame first names them, and those beyond `per_task` are left out.
+    """
     if not book.examples.height:
         return []
     places = {str(row["checkpoint"]): (row.get("tokens"), row.get("step")) for row in book.series}
     tasks: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]] = {}
-    for row in book.examples.sort(*_CARD, maintain_order=True).iter_rows(named=True):
+    for row in book.examples.iter_rows(named=True):
         cards = tasks.setdefault(row["task"], {})
         key = tuple(row[name] for name in _CARD)
         if key in cards or len(cards) < per_task:

@@ -10,16 +10,17 @@ import polars as pl
 from markupsafe import Markup
 
 from amuro.report.book import Book
-from amuro.report.charts import Chart, Line, Point, Reference
+from amuro.report.charts import NO_DIFFERENCE, Chart, Line, Point, Reference
 from amuro.report.lines import line_chart
 from amuro.report.rows import row_chart
+from amuro.report.scatter import scatter_chart
 from amuro.report.tables import pool, primary, primary_metric
 from amuro.report.words import metric_words, plain, slug
 from amuro.types import Finding
 
 TOKENS = "pre-training tokens (log scale)"
 SHARES = frozenset({"accuracy", "calibrated_accuracy", "balanced_accuracy", "exact_match", "rouge_l", "stopped"})
-COLOURS = ("other-1", "other-2", "other-3", "other-4")
+COLOURS = ("other-1", "other-2", "other-3", "other-4", "other-5")
 Z_95 = 1.959964
 """Half-width of a 95 % interval in standard errors."""
 
@@ -28,7 +29,10 @@ def draw(chart: Chart | None) -> Markup:
     """The chart as inline SVG; nothing where there is nothing to draw."""
     if chart is None or chart.empty:
         return Markup("")
-    return row_chart(chart) if chart.categories else line_chart(chart)
+    if chart.categories:
+        return row_chart(chart)
+    single = not chart.logarithmic and all(len(drawn.points) == 1 for drawn in chart.lines)
+    return scatter_chart(chart) if single else line_chart(chart)
 
 
 def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
@@ -47,9 +51,9 @@ def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
         title=finding.statement,
         lines=tuple(_finding_lines(finding.points, axis, categories)),
         references=tuple(_finding_references(book, finding, is_score)),
-        x_label=TOKENS if axis == "tokens" else "",
+        x_label=TOKENS if axis == "tokens" else str(finding.points[0].get("x_label", "")),
         y_label=metric_words(book.metric(finding.task)) if is_score else "difference",
-        categories=categories,
+        categories=tuple(plain(category) for category in categories),
         logarithmic=axis == "tokens",
         unit=is_score and book.metric(finding.task) in SHARES,
     )
@@ -62,7 +66,7 @@ def _is_score(finding: Finding) -> bool:
 
 def _finding_lines(points: Sequence[Mapping[str, Any]], axis: str, categories: tuple[str, ...]) -> Iterable[Line]:
     names = list(dict.fromkeys(str(p.get("line", "")) for p in points))
-    for name, css in zip(names, line_colours(names), strict=True):
+    for name, (css, dashed), short in zip(names, line_looks(names), short_names(names), strict=True):
         mine = [p for p in points if str(p.get("line", "")) == name]
         places = [float(categories.index(str(p.get("x")))) if categories else _real(p.get(axis)) for p in mine]
         yield Line(
@@ -73,38 +77,49 @@ def _finding_lines(points: Sequence[Mapping[str, Any]], axis: str, categories: t
                 for x, p in zip(places, mine, strict=True)
                 if x is not None
             ),
+            short=plain(short),
+            dashed=dashed,
         )
 
 
 def _finding_references(book: Book, finding: Finding, is_score: bool) -> Iterable[Reference]:
     if not is_score:
-        yield Reference("no difference", 0.0)
+        yield Reference(NO_DIFFERENCE, 0.0)
         return
     chances = [c for p in finding.points if (c := _real(p.get("chance"))) is not None]
     if chances:
         yield Reference("chance", chances[0])
     majorities = [m for p in finding.points if (m := _real(p.get("majority"))) is not None]
-    majority = majorities[0] if majorities else majority_of(book.scores, finding.task)
-    if majority is not None:
-        yield Reference("majority", majority)
+    rows = book.scores.filter(pl.col("cell").is_in(finding.cells) & (pl.col("task") == finding.task))
+    majorities += rows["majority"].drop_nulls().to_list()
+    if majorities:
+        yield Reference("majority", majorities[0])
 
 
-def line_colours(names: Sequence[str]) -> list[str]:
-    """Colour classes: base and tuned keep theirs on every chart, others take turns."""
-    fixed = {"base": "base", "tuned": "tuned"}
-    colours, turn = [], 0
-    for name in names:
-        colour = fixed.get(name.split(" ")[0].split(",")[0].lower())
-        if colour is None or colour in colours:
-            colour, turn = COLOURS[turn % len(COLOURS)], turn + 1
-        colours.append(colour)
-    return colours
+def line_looks(names: Sequence[str]) -> list[tuple[str, bool]]:
+    """(colour class, dashed) of each line. `base` and `tuned …` keep their colours on every chart.
+
+    Of names in two parts (`instruct, base` and `instruct, tuned`) the first decides the colour; all but the last
+    of the second parts are dashed.
+    """
+    heads, tails = zip(*(_parts(name) for name in names), strict=True)
+    colours: dict[str, str] = {}
+    for head in heads:
+        fixed = head.split(" ")[0] if head.split(" ")[0] in ("base", "tuned") else ""
+        turn = COLOURS[sum(colour in COLOURS for colour in colours.values()) % len(COLOURS)]
+        colours.setdefault(head, fixed if fixed and fixed not in colours.values() else turn)
+    return [(colours[head], bool(tail) and tail != tails[-1]) for head, tail in zip(heads, tails, strict=True)]
 
 
-def majority_of(scores: pl.DataFrame, task: str) -> float | None:
-    """Share of the most frequent right answer in the task's test set."""
-    rows = scores.filter((pl.col("task") == task) & pl.col("majority").is_not_null())
-    return rows.sort("split")["majority"][0] if rows.height else None
+def _parts(name: str) -> tuple[str, str]:
+    head, _, tail = name.partition(", ")
+    return head, tail
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """The names with `tuned on TASK` cut to `tuned` where all that were tuned were tuned on the same."""
+    tuned = {name[name.index("tuned on ") :] for name in names if "tuned on " in name}
+    return [name.replace(next(iter(tuned)), "tuned") for name in names] if len(tuned) == 1 else list(names)
 
 
 def task_chart(book: Book, series: str, task: str, split: str) -> Chart:

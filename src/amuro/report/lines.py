@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from amuro.report import svg
+from amuro.report.axes import BOTTOM, HEIGHT, LEFT, TOP, grid, x_axis
 from amuro.report.charts import WIDTH, Chart, Line, Point, merge_references, reference_css, span
 from amuro.report.svg import Scale, element, line, path, shorten, text
 from amuro.report.words import compact, interval, number
 
-HEIGHT = 250.0
-TOP, BOTTOM, LEFT = 28.0, 42.0, 36.0
 LABEL_GAP = 13.0
 BOLD = 7.0
 """Width of an average bold character."""
@@ -30,10 +29,10 @@ def line_chart(chart: Chart) -> Markup:
     values = sorted({point.x for drawn in chart.lines for point in drawn.points})
     places = _places(values, LEFT + 12, right - 8, chart.logarithmic)
     layers = [
-        *_grid(ticks, y, right),
-        *_x_axis(chart, places, right),
+        *grid(ticks, y, right),
+        *x_axis(chart.x_label, {_place_words(chart, value): place for value, place in places.items()}, right),
         *(line(LEFT, y(r.value), right, y(r.value), reference_css(r)) for r in chart.references),
-        *(_band(drawn, places, y) for drawn in chart.lines),
+        *(_band(drawn, places, y, faint=len(chart.lines) > 3) for drawn in chart.lines),
         *(_stroke(drawn, places, y) for drawn in chart.lines),
         *_label_texts(labels, right),
         text(chart.y_label, 2, 12, "label"),
@@ -50,33 +49,8 @@ def _places(values: Sequence[float], start: float, end: float, logarithmic: bool
     return {value: scale(value) for value in values}
 
 
-def _grid(ticks: Sequence[float], y: Scale, right: float) -> list[Markup]:
-    digits = 2 if any(abs(t * 10 - round(t * 10)) > 1e-6 for t in ticks) else 1 if any(t % 1 for t in ticks) else 0
-    return [
-        stroke
-        for tick in ticks
-        for stroke in (
-            line(LEFT, y(tick), right, y(tick), "grid"),
-            text(number(tick, digits), LEFT - 6, y(tick) + 4, "tick", "end"),
-        )
-    ]
-
-
-def _x_axis(chart: Chart, places: Mapping[float, float], right: float) -> list[Markup]:
-    """A tick at each measured place; where two would touch, the earlier one goes without words."""
-    bottom, strokes, free = HEIGHT - BOTTOM, [], float("inf")
-    for value in sorted(places, reverse=True):
-        words = compact(value) if value >= 0 else number(value)
-        half = len(words) * svg.CHARACTER / 2 + 4
-        strokes.append(line(places[value], bottom, places[value], bottom + 4, "axis"))
-        if places[value] + half <= free:
-            strokes.append(text(words, places[value], bottom + 16, "tick", "middle"))
-            free = places[value] - half
-    return [
-        line(LEFT, bottom, right, bottom, "axis"),
-        *strokes,
-        text(chart.x_label, (LEFT + right) / 2, HEIGHT - 6, "label", "middle"),
-    ]
+def _place_words(chart: Chart, value: float) -> str:
+    return compact(value) if chart.logarithmic else number(value)
 
 
 def _segments(drawn: Line) -> list[list[Point]]:
@@ -90,21 +64,24 @@ def _segments(drawn: Line) -> list[list[Point]]:
     return [segment for segment in segments if segment]
 
 
-def _band(drawn: Line, places: Mapping[float, float], y: Scale) -> Markup:
+def _band(drawn: Line, places: Mapping[float, float], y: Scale, faint: bool) -> Markup:
     bands, low, high = Markup(""), min(y.low, y.high), max(y.low, y.high)
     for segment in _segments(drawn):
         known = [p for p in segment if p.low is not None and p.high is not None]
         if len(known) > 1:
             upper = [(places[p.x], y(min(p.high or 0.0, high))) for p in known]
             lower = [(places[p.x], y(max(p.low or 0.0, low))) for p in reversed(known)]
-            bands += path(upper + lower, f"band {drawn.css}", closed=True)
+            bands += path(upper + lower, f"band {drawn.css}{' faint' if faint else ''}", closed=True)
     return bands
 
 
 def _stroke(drawn: Line, places: Mapping[float, float], y: Scale) -> Markup:
     strokes = Markup("")
     for segment in _segments(drawn):
-        strokes += path([(places[p.x], y(p.value or 0.0)) for p in segment], f"stroke {drawn.css}")
+        strokes += path(
+            [(places[p.x], y(p.value or 0.0)) for p in segment],
+            f"stroke {drawn.css}{' dashed' if drawn.dashed else ''}",
+        )
     for point in drawn.points:
         strokes += _dots(drawn, point, places[point.x], y)
     return element("g", strokes)
@@ -123,9 +100,8 @@ def _dots(drawn: Line, point: Point, x: float, y: Scale) -> Markup:
 
 def _labels(chart: Chart, y: Scale) -> list[Label]:
     """What is named at the right: the last point of each line, and the references."""
-    tuned = [drawn.name for drawn in chart.lines if drawn.css == "tuned"]
     named = [
-        ("tuned" if [drawn.name] == tuned else shorten(drawn.name, 24), y(end.value), f"name {drawn.css}", drawn.name)
+        (shorten(drawn.short or drawn.name, 24), y(end.value), f"name {drawn.css}", drawn.name)
         for drawn in chart.lines
         if (end := _last(drawn)) is not None and end.value is not None
     ]

@@ -20,8 +20,8 @@ from amuro.report.matrix import forgetting_tables
 from amuro.report.scoreboard import overview, score_tables
 from amuro.report.tables import Table
 
-LIMITS = {"cells_shown": 24, "holes_shown": 200, "unfolded": 6}
-"""Addresses that one finding lists; holes that are listed; findings of one analysis that are shown unfolded."""
+LIMITS = {"cells_shown": 24, "holes_shown": 200, "flags_shown": 40, "unfolded": 6}
+"""Addresses that one finding lists; holes and places of one flag that are listed; findings shown unfolded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def render(book: Book) -> tuple[str, dict[str, Markup]]:
         study=book.study, numbers=picture.numbers(book), panels=panels,
         chapters=told, short=chapters.in_short(told), map=chapters.verdict_map(told),
         tally=Counter(finding.verdict for finding in book.findings), verdicts=words.VERDICTS, evidence=words.EVIDENCE,
-        flags=record.flags_by_name(book.flags), sheets=sheets, overviews=_by_series(book, _overviews),
+        flags=record.flags_by_name(book), sheets=sheets, overviews=_by_series(book, _overviews),
         forgetting=_by_series(book, forgetting_tables), examples=cards, flows=examples.FLOWS,
         data=embedded_json(examples.data(book, cards)), facts=record.facts(book), ledger=record.cost(book),
         holes=record.holes(book), **LIMITS,

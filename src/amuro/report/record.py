@@ -9,13 +9,34 @@ import polars as pl
 
 from amuro.report import words
 from amuro.report.book import Book
-from amuro.report.tables import Square, Table
+from amuro.report.tables import Square, Table, step_name
 
 
-def flags_by_name(flags: Sequence[Mapping[str, str]]) -> list[tuple[str, str, list[Mapping[str, str]]]]:
-    """(name, what it means, where it was raised)."""
-    names = dict.fromkeys(flag["name"] for flag in flags)
-    return [(name, words.FLAGS.get(name, ""), [flag for flag in flags if flag["name"] == name]) for name in names]
+def flags_by_name(book: Book) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(name, what it means, places), a place being (where, detail); the address of a cell is put in words."""
+    known = _cells_in_words(book.scores, [flag["where"] for flag in book.flags])
+    names = dict.fromkeys(flag["name"] for flag in book.flags)
+    return [
+        (name, words.FLAGS.get(name, ""),
+         [(known.get(flag["where"], flag["where"]), flag["detail"]) for flag in book.flags if flag["name"] == name])
+        for name in names
+    ]  # fmt: skip
+
+
+def _cells_in_words(scores: pl.DataFrame, addresses: Sequence[str]) -> dict[str, str]:
+    """Address → model and question in words, for the cells that have scores."""
+    if not scores.height:
+        return {}
+    rows = scores.filter(pl.col("cell").is_in(addresses)).unique("cell", keep="first", maintain_order=True)
+    return {row["cell"]: _cell_in_words(row) for row in rows.iter_rows(named=True)}
+
+
+def _cell_in_words(row: Mapping[str, Any]) -> str:
+    place = step_name(row["tokens"], row["step"])
+    tuned_on, task, split, form = (words.plain(row[name]) for name in ("tuned_on", "task", "split", "format"))
+    model = f"base at {place}" if tuned_on == "none" else f"{place}, tuned on {tuned_on} (seed {row['tune_seed']})"
+    shots = f", {row['shots']} shots" if row["shots"] else ""
+    return f"{model}, asked {task} ({split}) as {form}{shots}"
 
 
 def facts(book: Book) -> list[tuple[str, str]]:

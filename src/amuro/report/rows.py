@@ -8,35 +8,38 @@ from markupsafe import Markup
 
 from amuro.report import svg
 from amuro.report.charts import WIDTH, Chart, Line, Point, merge_references, reference_css, span
+from amuro.report.lines import BOLD
 from amuro.report.svg import CHARACTER, Scale, element, line, shorten, text
 from amuro.report.words import interval, number
 
 LANE = 16.0
+"""Height of a row of words."""
 TOP, BOTTOM = 28.0, 42.0
 
 
 def row_chart(chart: Chart) -> Markup:
     """One row a category, one lane a line; at least one point must have a value."""
     lanes = len(chart.lines)
-    step = LANE * lanes + 12
+    lane_height = LANE if lanes < 4 else 11.0
+    step = lane_height * lanes + 14
     left = min(170.0, 16 + max(len(c) for c in chart.categories) * CHARACTER)
-    top = TOP + (LANE if lanes > 1 else 0)
+    legend, legend_rows = _legend(chart) if lanes > 1 else ([], 0)
+    top = TOP + LANE * legend_rows
     height = top + step * len(chart.categories) + BOTTOM
     low, high = span(chart)
     ticks = svg.nice_ticks(low, high)
     x = Scale(ticks[0], ticks[-1], left + 10, WIDTH - 20)
-    layers = [*_row_axis(chart, ticks, x, top, height)]
+    layers = [*legend, *_row_axis(chart, ticks, x, top, height)]
     for k, category in enumerate(chart.categories):
         middle = top + step * (k + 0.5)
+        layers.append(line(left - 8, middle - step / 2, WIDTH - 20, middle - step / 2, "grid"))
         layers.append(text(shorten(category, 25), left, middle + 4, "tick", "end", hint=category))
         for lane, drawn in enumerate(chart.lines):
             layers += [
-                _whisker(drawn, point, category, x, middle + LANE * (lane - (lanes - 1) / 2))
+                _whisker(drawn, point, category, x, middle + lane_height * (lane - (lanes - 1) / 2))
                 for point in drawn.points
                 if point.x == k
             ]
-    if lanes > 1:
-        layers += _legend(chart, left)
     return svg.image(chart.name, chart.title, WIDTH, height, *layers)
 
 
@@ -60,22 +63,31 @@ def _whisker(drawn: Line, point: Point, category: str, x: Scale, y: float) -> Ma
     if point.value is None:
         return text("× not run", x.start, y + 4, f"hole {drawn.css}", hint=f"{drawn.name}, {category}: not run")
     hint = f"{drawn.name}, {category}: {number(point.value)} {interval(point.low, point.high)}"
-    dot = element("circle", element("title", hint), cx=x(point.value), cy=y, r=4, class_=f"dot {drawn.css}")
+    dot = element("circle", element("title", hint), cx=x(point.value), cy=y, r=4, class_=_dot_css(drawn))
     if point.low is None or point.high is None:
         return dot
     return line(x(point.low), y, x(point.high), y, f"whisker {drawn.css}") + dot
 
 
-def _legend(chart: Chart, left: float) -> list[Markup]:
-    words, x = [], left + 10
+def _legend(chart: Chart) -> tuple[list[Markup], int]:
+    """(marks and names of the lines, how many rows they fill)."""
+    marks: list[Markup] = []
+    x, row = 8.0, 0
     for drawn in chart.lines:
-        name = shorten(drawn.name, 24)
-        words += [
-            element("circle", cx=x, cy=10, r=4, class_=f"dot {drawn.css}"),
-            text(name, x + 8, 14, f"name {drawn.css}", hint=drawn.name),
+        name = shorten(drawn.short or drawn.name, 30)
+        width = 20 + len(name) * BOLD
+        if x > 8 and x + width > WIDTH:
+            x, row = 8.0, row + 1
+        marks += [
+            element("circle", cx=x, cy=10 + LANE * row, r=4, class_=_dot_css(drawn)),
+            text(name, x + 8, 14 + LANE * row, f"name {drawn.css}", hint=drawn.name),
         ]
-        x += 26 + len(name) * CHARACTER
-    return words
+        x += width
+    return marks, row + 1
+
+
+def _dot_css(drawn: Line) -> str:
+    return f"dot {drawn.css}{' hollow' if drawn.dashed else ''}"
 
 
 def strip(name: str, effect: float | None, low: float | None, high: float | None, delta: float) -> Markup:

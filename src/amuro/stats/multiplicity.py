@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from amuro.stats.clustered import Floats
 
@@ -17,9 +16,3 @@ def holm(p_values: ArrayLike) -> Floats:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
-
-
-def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """Adjusted p values that hold the false discovery rate, for exploratory lists (J. R. Statist. Soc. B 57, 1995)."""
-    p = np.asarray(p_values, dtype=float)
-    return np.asarray(stats.false_discovery_control(p)) if len(p) else p

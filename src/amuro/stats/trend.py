@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import isotonic_regression
 
 from amuro.stats.clustered import Floats
-from amuro.stats.estimate import Part
 
 
 def change_weights(tokens: ArrayLike) -> Floats:
@@ -30,15 +28,3 @@ def without_each(tokens: ArrayLike) -> list[Floats]:
         full[kept] = change_weights(x[kept])
         weights.append(full)
     return weights
-
-
-def jitter(values: ArrayLike) -> Part:
-    """Variance of single checkpoints around a course that only rises or only falls, with its degrees of freedom.
-
-    Residuals of the better isotonic fit over T − H_T degrees of freedom, H_T = Σ 1/t being what such a fit of noise
-    uses up on average (Robertson, Wright & Dykstra 1988, §2.4). A course of any monotone shape counts as no jitter.
-    """
-    y = np.asarray(values, dtype=float)
-    fits = [isotonic_regression(y, increasing=rising).x for rising in (True, False)]
-    df = len(y) - float((1 / np.arange(1, len(y) + 1)).sum())
-    return min(float(((y - fit) ** 2).sum()) for fit in fits) / df, df

@@ -21,7 +21,7 @@ class PretrainConfig:
     """Names, facts and kinds; also the tasks' rows."""
     pretrain_seed: int = 0
     """Initial weights and the stream of documents."""
-    steps: tuple[int, ...] = (0, 200, 400, 700, 1200, 2000)
+    steps: tuple[int, ...] = (0, 200, 400, 700, 1100, 1700)
     """Checkpoints, rising, log-spaced. Step 0 is the untrained model, a control of every finding."""
     vocab_size: int = 1280
     """Entries of the byte-level BPE: nearly every word of the world is one token."""
@@ -38,7 +38,7 @@ class PretrainConfig:
     """Rows a step. More rows learn less from the same tokens."""
     row_length: int = 128
     """Tokens a row. Whole documents are packed into rows; they attend to themselves only."""
-    copy_steps: int = 200
+    copy_steps: int = 300
     """Steps at the start that read lists which come again: comparing words grows from them."""
     muon_rate: float = 0.02
     """Of the hidden matrices."""

@@ -1,0 +1,224 @@
+"""The numbers behind the verdicts, against exact values, other libraries' formulas and simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from amuro.stats.bootstrap import cluster_draws, percentile_interval, run_draws, two_level_draws
+from amuro.stats.clustered import clustered_mean, clustered_means
+from amuro.stats.equivalence import tost
+from amuro.stats.estimate import Estimate, combine
+from amuro.stats.multiplicity import holm
+from amuro.stats.ratio import fieller
+from amuro.stats.regression import slope
+from amuro.stats.runs import run_noise
+from amuro.stats.spread import Spread, logit_covariance, logits, spread
+from amuro.stats.trend import change_weights, without_each
+
+p_lists = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def test_interval_and_p_value_agree() -> None:
+    """A 95 % interval ends at the value whose two-sided p is .05, and both follow Student's t."""
+    estimate = Estimate(1.3, 0.4, 7.0)
+    low, high = estimate.interval()
+    assert low == pytest.approx(1.3 - stats.t.ppf(0.975, 7) * 0.4)
+    assert estimate.p_two_sided(low) == pytest.approx(0.05)
+    assert estimate.p_above(low) == pytest.approx(0.025)
+    assert (estimate.value + low) / 2 < high
+
+
+def test_estimate_without_spread_is_certain() -> None:
+    """Where nothing varies the interval is the value, and p is 0 or 1."""
+    estimate = Estimate(0.2, 0.0, 3.0)
+    assert estimate.interval() == (0.2, 0.2)
+    assert (estimate.p_two_sided(), estimate.p_two_sided(0.2), estimate.p_above(0.3)) == (0.0, 1.0, 1.0)
+
+
+def test_satterthwaite_lies_between_its_parts() -> None:
+    """Combined degrees of freedom: one part's own when it is alone, the sum of all when parts weigh as their df."""
+    assert combine(0.0, [(2.0, 9.0)]).df == pytest.approx(9.0)
+    assert combine(0.0, [(2.0, 8.0), (1.0, 4.0)]).df == pytest.approx(12.0)
+    assert combine(0.0, [(1.0, 50.0), (1.0, 4.0)]).se == pytest.approx(2**0.5)
+
+
+def test_clusters_of_one_give_the_ordinary_standard_error() -> None:
+    """With every example its own cluster the clustered error is s / √n."""
+    values = np.random.default_rng(0).normal(size=40)
+    estimate = clustered_mean(values, np.arange(40))
+    assert estimate.se == pytest.approx(values.std(ddof=1) / 40**0.5)
+    assert estimate.df == 39
+
+
+def test_repeating_every_example_adds_no_certainty() -> None:
+    """Copies of an example inside its cluster leave the clustered error as it was."""
+    values = np.random.default_rng(0).normal(size=40)
+    copied = clustered_mean(np.repeat(values, 5), np.repeat(np.arange(40), 5))
+    assert copied.se == pytest.approx(clustered_mean(values, np.arange(40)).se)
+
+
+def test_contrast_of_paired_rows_is_the_mean_of_differences() -> None:
+    """The covariance makes a difference of two rows as sure as the row of differences."""
+    rng = np.random.default_rng(1)
+    rows, clusters = rng.normal(size=(2, 90)) + rng.normal(size=90), rng.integers(30, size=90)
+    together = clustered_means(rows, clusters).contrast([1.0, -1.0])
+    alone = clustered_mean(rows[0] - rows[1], clusters)
+    assert (together.value, together.se) == (pytest.approx(alone.value), pytest.approx(alone.se))
+
+
+def test_bootstrap_agrees_with_the_formula() -> None:
+    """Spread and interval of the cluster bootstrap match the closed form on linear statistics."""
+    rng = np.random.default_rng(2)
+    clusters = np.repeat(np.arange(60), 8)
+    values = (rng.normal(size=60)[clusters] + rng.normal(size=480))[None]
+    sample = cluster_draws(values, clusters, rng, 4000)[:, 0]
+    formula = clustered_mean(values[0], clusters)
+    assert sample.std() == pytest.approx(formula.se, rel=0.06)
+    assert percentile_interval(sample) == pytest.approx(formula.interval(), abs=0.2 * formula.se)
+
+
+def test_paired_rows_stay_paired_in_the_bootstrap() -> None:
+    """Two equal rows see the same clusters in every draw."""
+    rng = np.random.default_rng(3)
+    row = rng.normal(size=100)
+    sample = cluster_draws(np.array([row, row]), rng.integers(20, size=100), rng, 50)
+    assert np.array_equal(sample[:, 0], sample[:, 1])
+
+
+@pytest.mark.parametrize("runs", [2, 3, 5])
+def test_run_weights_sum_to_one_and_are_unbiased(runs: int) -> None:
+    """Drawing few runs anew spreads their mean by s / √m, not by the √((m − 1)/m) less that plain drawing gives."""
+    rng = np.random.default_rng(4)
+    weights = run_draws(runs, rng, 20_000)
+    values = rng.normal(size=runs)
+    assert np.allclose(weights.sum(axis=1), 1)
+    assert (weights @ values).std() == pytest.approx(values.std(ddof=1) / runs**0.5, rel=0.03)
+
+
+def test_two_levels_spread_more_than_one() -> None:
+    """Runs that differ widen the bootstrap of their mean beyond what clusters alone give."""
+    rng = np.random.default_rng(5)
+    clusters = np.repeat(np.arange(50), 4)
+    values = rng.normal(size=(3, 200)) + np.array([[0.0], [1.0], [2.0]])
+    both = two_level_draws(values, clusters, rng, 2000)
+    assert both.std() == pytest.approx(np.hypot(1 / 3**0.5, clustered_mean(values.mean(axis=0), clusters).se), rel=0.1)
+
+
+def test_run_noise_pools_within_groups() -> None:
+    """Levels of different checkpoints do not count, only seeds around their own mean; a single seed says nothing."""
+    noise = run_noise([[0.1, 0.3], [5.0, 5.2, 5.4], [9.0]])
+    assert noise is not None
+    assert (noise.variance, noise.df) == (pytest.approx((0.02 + 0.08) / 3), 3)
+    assert noise.part([2.0, 0.0], [4, 1]) == (pytest.approx(4 * noise.variance / 4), 3.0)
+    assert run_noise([[1.0], [2.0]]) is None
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=3, max_size=9, unique=True), st.floats(-3, 3), st.floats(-5, 5))
+def test_change_reads_a_straight_line_exactly(tokens: list[int], rate: float, level: float) -> None:
+    """A line in log tokens changes by rate × span, whatever its level and wherever the checkpoints lie."""
+    x = np.log(np.array(tokens, dtype=float))
+    line = level + rate * x
+    span = x.max() - x.min()
+    assert change_weights(tokens) @ line == pytest.approx(rate * span, abs=1e-6)
+    for weights in without_each(tokens):
+        assert weights.sum() == pytest.approx(0, abs=1e-6)
+
+
+def test_leaving_out_gives_the_left_out_checkpoint_no_weight() -> None:
+    """Each set of weights ignores its own checkpoint and reads the others as if it had never been."""
+    left = without_each([10, 100, 1000, 10000])
+    assert [int(np.flatnonzero(w == 0)[0]) for w in left[:1]] == [0]
+    assert left[0][1:] == pytest.approx(change_weights([100, 1000, 10000]))
+
+
+def test_tost_needs_both_sides() -> None:
+    """A value near 0 is equivalent at a wide margin, none is at a margin narrower than its error, nor is a far one."""
+    near = Estimate(0.01, 0.02, 50)
+    assert tost(near, 0.1) < 0.001
+    assert tost(near, 0.01) > 0.05
+    assert tost(Estimate(0.1, 0.02, 50), 0.1) == pytest.approx(0.5)
+    assert tost(Estimate(-0.2, 0.02, 50), 0.1) > 0.99
+
+
+@given(p_lists)
+def test_holm_lies_between_bare_and_bonferroni(p_values: list[float]) -> None:
+    """Adjusted p values are no smaller than bare, no larger than Bonferroni's, keep the order, and lie in [0, 1]."""
+    p, adjusted = np.array(p_values), holm(p_values)
+    assert (adjusted >= p - 1e-12).all()
+    assert (adjusted <= np.minimum(p * len(p), 1) + 1e-12).all()
+    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
+
+
+def test_holm_by_hand() -> None:
+    """Holm's own steps on three p values; an empty family is empty."""
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert len(holm([])) == 0
+
+
+def test_fieller_covers_a_ratio_and_refuses_a_vague_denominator() -> None:
+    """Intervals of a known ratio cover it in 95 % of draws; a denominator that may be 0 gives none."""
+    rng = np.random.default_rng(6)
+    above, below = rng.normal(0.3, 0.05, 1000), rng.normal(0.6, 0.05, 1000)
+    intervals = [fieller(Estimate(a, 0.05, 1e6), Estimate(b, 0.05, 1e6)) for a, b in zip(above, below, strict=True)]
+    covered = [low <= 0.5 <= high for low, high in filter(None, intervals)]
+    assert len(covered) == 1000
+    assert 0.93 <= np.mean(covered) <= 0.97
+    assert fieller(Estimate(0.3, 0.05, 50), Estimate(0.05, 0.05, 50)) is None
+
+
+def test_slope_is_corrected_for_error_in_x() -> None:
+    """Noise in x flattens a least-squares slope; dividing by the reliability restores it."""
+    rng = np.random.default_rng(7)
+    truth = rng.normal(0, 1, 4000)
+    x, y = truth + rng.normal(0, 0.7, 4000), 0.5 - 0.8 * truth
+    assert slope(x, y).value == pytest.approx(-0.8 / 1.49, abs=0.03)
+    assert slope(x, y, 0.49).value == pytest.approx(-0.8, abs=0.04)
+    assert slope(x, y).value == pytest.approx(stats.linregress(x, y).slope)
+    assert slope(x, y).se == pytest.approx(stats.linregress(x, y).stderr)
+
+
+def test_scaled_slope_reads_shares_of_room() -> None:
+    """Where y is a fixed share of the scale, the slope is 0 however the scale depends on x."""
+    x = np.linspace(0.1, 0.8, 9)
+    assert slope(x, 0.6 * (1 - x), scale=1 - x).value == pytest.approx(0, abs=1e-9)
+    assert slope(x, (0.6 - 0.5 * x) * (1 - x), scale=1 - x).value == pytest.approx(-0.5)
+
+
+def test_spread_of_equal_formats_is_nil_on_average() -> None:
+    """Sampling noise alone makes no variance between formats, and p values of the null are uniform."""
+    rng = np.random.default_rng(8)
+    drawn = [spread(rng.normal(0, 0.3, 3), np.eye(3) * 0.09, 1e6) for _ in range(2000)]
+    assert np.mean([one.value for one in drawn]) == pytest.approx(0, abs=0.01)
+    assert 0.015 <= np.mean([one.interval()[0] > 0 for one in drawn]) <= 0.035
+
+
+def test_spread_interval_covers() -> None:
+    """The interval of the variance between three fixed formats covers it in 93 to 97 % of draws."""
+    rng = np.random.default_rng(9)
+    levels = np.array([0.5, 0.0, -0.5])
+    truth = float(np.var(levels, ddof=1))
+    intervals = [spread(levels + rng.normal(0, 0.2, 3), np.eye(3) * 0.04, 1e6).interval() for _ in range(1500)]
+    assert 0.93 <= np.mean([low <= truth <= high for low, high in intervals]) <= 0.97
+
+
+def test_always_right_is_not_certain() -> None:
+    """A format that is right on every row has a finite logit and an error, so that a ceiling proves nothing."""
+    rng = np.random.default_rng(10)
+    values = np.array([np.ones(400), (rng.random(400) < 0.97).astype(float)])
+    covariance = logit_covariance(values, np.repeat(np.arange(50), 8), 0.0)
+    assert np.isfinite(logits(values.mean(axis=1), 0.0, 400)).all()
+    assert covariance[0, 0] > covariance[1, 1] > 0
+
+
+@settings(max_examples=50)
+@given(st.floats(0.01, 50), st.floats(1, 4), st.floats(4, 200))
+def test_spread_interval_is_ordered(ratio: float, df: float, noise_df: float) -> None:
+    """Bounds are ordered, never negative, and the lower is 0 exactly where p is above .05."""
+    one = Spread((ratio - 1) * 0.1, 0.1, ratio, df, noise_df)
+    low, high = one.interval()
+    assert 0 <= low <= high
+    assert (low > 0) == (one.p_two_sided() < 0.05)
