@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from stub_hub import Repository, StubHub, commit_of, read_folder, serve
 
 from amuro import catalog
 from amuro.errors import AmuroError
 from amuro.series_kind import UNKNOWN_STEP
 from amuro.weights import check_folder
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stub_hub import Repository, StubHub, commit_of, read_folder, serve
 
 DRIVER = """
 import json, sys, time

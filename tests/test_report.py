@@ -25,11 +25,13 @@ from amuro.report.book import Book
 from amuro.report.charts import Chart, Line, Point, Reference, merge_references
 from amuro.report.csp import embedded_json
 from amuro.report.examples import pair_examples
-from amuro.report.figures import draw, task_chart
+from amuro.report.figures import draw, finding_chart, line_looks, short_names, task_chart
 from amuro.report.matrix import forgetting_tables
+from amuro.report.record import flags_by_name
 from amuro.report.scoreboard import overview
 from amuro.report.svg import log_places, nice_ticks, spread
 from amuro.report.tables import NOT_RUN, pool
+from amuro.report.words import sentence
 from amuro.report.write import write_report
 from amuro.types import Finding
 
@@ -396,6 +398,47 @@ def test_chart_without_a_value_draws_nothing() -> None:
     """A chart of holes alone is left out instead of showing empty axes."""
     assert draw(Chart("a", "a", (Line("a", "base", (Point(1.0, None),)),))) == ""
     assert draw(None) == ""
+
+
+def test_points_over_a_number_are_named_beside_their_dots(book: Book) -> None:
+    """Single points over a number become a scatter: a dot, an interval and a name for each, and no line."""
+    finding = next(f for f in book.findings if f.analysis == "learned_gains_less")
+    drawing = str(draw(finding_chart(book, finding, "a")))
+    assert drawing.count('class="whisker other-1"') == 3
+    assert "world paraphrase" in drawing
+    assert 'class="stroke' not in drawing
+
+
+def test_many_lines_keep_apart(book: Book) -> None:
+    """Lines named in two parts share a colour by the first and differ in stroke by the second; legends wrap."""
+    assert line_looks(["base", "tuned on a"]) == [("base", False), ("tuned", False)]
+    looks = line_looks(["default, base", "instruct, base", "default, tuned on a", "instruct, tuned on a"])
+    assert looks == [("other-1", True), ("other-2", True), ("other-1", False), ("other-2", False)]
+    assert short_names(["default, base", "default, tuned on a"]) == ["default, base", "default, tuned"]
+    assert short_names(["tuned on a", "tuned on b"]) == ["tuned on a", "tuned on b"]
+    finding = next(f for f in book.findings if f.analysis == "trained_format")
+    tree = ElementTree.fromstring(str(draw(finding_chart(book, finding, "a"))))
+    names = [node for node in tree.iter("text") if "name" in node.get("class", "")]
+    assert 1 < len({node.get("y") for node in names}) < len(names) == 6
+    assert max(float(node.get("x", 0)) + 7 * len(node[-1].tail or "") for node in names) <= 420
+
+
+def test_statements_are_put_in_words() -> None:
+    """Code names become words, negative numbers get a true minus, and everything else stays as it is."""
+    told = "takes rouge_l on my_task/test_ood from 0.5 to -0.1, well-known, not my_tasks; it stopped"
+    assert sentence(told, ["my_task", "my"]) == (
+        "takes ROUGE-L on my task (out-of-domain test set) from 0.5 to −0.1, well-known, not my_tasks; it stopped"
+    )
+
+
+def test_flags_say_in_words_where(book: Book) -> None:
+    """The address of a cell is told as model and question; other places stand as they were given."""
+    cell = book.scores.filter(pl.col("tuned_on") == "world_reading", pl.col("step") == 400)["cell"][0]
+    flags = [{"name": "a", "where": cell, "detail": "d"}, {"name": "a", "where": "elsewhere", "detail": ""}]
+    ((name, _, places),) = flags_by_name(replace(book, flags=flags))
+    assert name == "a"
+    assert places[0][0].startswith("410k tokens, tuned on world reading (seed 0), asked world inference")
+    assert places[1] == ("elsewhere", "")
 
 
 def test_references_that_coincide_are_named_together() -> None:

@@ -15,7 +15,7 @@ from amuro.stats.estimate import Estimate, combine
 from amuro.stats.multiplicity import holm
 from amuro.stats.ratio import fieller
 from amuro.stats.regression import slope
-from amuro.stats.runs import run_noise
+from amuro.stats.runs import RunNoise, run_noise
 from amuro.stats.spread import Spread, logit_covariance, logits, spread
 from amuro.stats.trend import change_weights, without_each
 
@@ -110,11 +110,29 @@ def test_two_levels_spread_more_than_one() -> None:
 
 def test_run_noise_pools_within_groups() -> None:
     """Levels of different checkpoints do not count, only seeds around their own mean; a single seed says nothing."""
-    noise = run_noise([[0.1, 0.3], [5.0, 5.2, 5.4], [9.0]])
+    level = np.ones(60)
+    groups = [np.outer([0.1, 0.3], level), np.outer([5.0, 5.2, 5.4], level), np.outer([9.0], level)]
+    noise = run_noise(groups, np.arange(60))
     assert noise is not None
-    assert (noise.variance, noise.df) == (pytest.approx((0.02 + 0.08) / 3), 3)
-    assert noise.part([2.0, 0.0], [4, 1]) == (pytest.approx(4 * noise.variance / 4), 3.0)
-    assert run_noise([[1.0], [2.0]]) is None
+    assert (noise.variance, noise.sampling, noise.df) == (pytest.approx((0.02 + 0.08) / 3), pytest.approx(0), 3)
+    assert run_noise([groups[2]], np.arange(60)) is None
+
+
+def test_runs_that_differ_by_sampling_alone_add_nothing() -> None:
+    """Seeds that answer each example anew, with no run better than another, add no noise beyond that of examples."""
+    rng = np.random.default_rng(11)
+    drawn = [run_noise([rng.normal(size=(3, 400))], np.arange(400)) for _ in range(400)]
+    found = [noise for noise in drawn if noise is not None]
+    assert np.mean([noise.variance for noise in found]) == pytest.approx(1 / 400, rel=0.1)
+    assert np.mean([noise.sampling for noise in found]) == pytest.approx(1 / 400, rel=0.05)
+
+
+def test_noise_of_runs_and_examples_is_counted_once() -> None:
+    """Total variance is that of examples plus what runs add beyond sampling, and never less than that of examples."""
+    beyond = combine(0.0, RunNoise(0.5, 0.2, 4).parts((1.0, 50.0), [1.0, 0.0], [2, 1]))
+    assert beyond.se**2 == pytest.approx(1.0 + (0.5 - 0.2) / 2)
+    assert beyond.df < 50
+    assert RunNoise(0.1, 0.2, 4).parts((1.0, 50.0), [1.0], [1]) == [(1.0, 50.0)]
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=3, max_size=9, unique=True), st.floats(-3, 3), st.floats(-5, 5))

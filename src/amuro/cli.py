@@ -117,7 +117,7 @@ def run(
 
     Example: `amuro run studies/demo.toml --only task=world_inference`
     """
-    plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
+    plan, opened = _plan(study, limit, device, dtype, seeds, resolve=True), _store(store)
     found = _states(plan, opened, only)
     _ask_before_a_long_run(found, opened, yes)
     _leave(_run(plan, opened, found))
@@ -201,12 +201,15 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _plan(path: Path, limit: int | None, device: str | None, dtype: str | None, seeds: int | None) -> Plan:
+def _plan(
+    path: Path, limit: int | None, device: str | None, dtype: str | None, seeds: int | None, resolve: bool = False
+) -> Plan:  # fmt: skip
     from amuro import plan as planning
     from amuro import study as studies
 
     changes: dict[str, Any] = {"device": device, "precision": dtype}
     study = studies.load(path, **{key: value for key, value in changes.items() if value is not None})
+    study = studies.lock(study, path) if resolve else study
     return planning.make(studies.changed(study, limit=limit, seeds=seeds))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def _bound(digits: str | None) -> int | None:
     return int(digits) if digits else None
 
 
+@lru_cache(maxsize=64)  # a world's rows are drawn, not read: the same ones are asked for by every model
 def _world(name: str, split: str, revision: str | None) -> list[dict[str, Any]]:
     from amuro.world.rows import rows as world_rows
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from amuro.analysis import Evidence
 from amuro.stats.clustered import Floats, Ints, Means, clustered_means
-from amuro.stats.estimate import Estimate
+from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import RunNoise, run_noise
 from amuro.types import EvidenceState
 
@@ -173,7 +173,7 @@ class Ladder:
     @cached_property
     def noise(self) -> RunNoise | None:
         """Variance between tuning seeds, pooled over the replicated checkpoints."""
-        return run_noise([self.runs[t].mean(axis=1) for t in self.replicated])
+        return run_noise([self.runs[t] for t in self.replicated], self.clusters)
 
     @cached_property
     def means(self) -> Means:
@@ -193,9 +193,11 @@ class Ladder:
 
     def contrast(self, tuned: ArrayLike, base: ArrayLike) -> Estimate:
         """Σ_t tuned_t · (tuned mean)_t + base_t · (base mean)_t, with the noise of clusters and of tuning runs."""
-        weights = np.asarray(tuned, dtype=float)
-        runs = self.noise.part(weights, self.seeds) if self.noise else None
-        return self.means.contrast(np.concatenate([weights, np.asarray(base, dtype=float)]), runs)
+        of_tuned = np.asarray(tuned, dtype=float)
+        weights = np.concatenate([of_tuned, np.asarray(base, dtype=float)])
+        items = self.means.noise(weights)
+        parts = self.noise.parts(items, of_tuned, self.seeds) if self.noise else [items]
+        return combine(float(weights @ self.means.value), parts)
 
     def under(self, metric: str) -> Ladder | None:
         """The same models and examples under another metric; None where it was not measured."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -157,7 +158,32 @@ def load(path: Path, **changes: Any) -> Study:
         table = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is not valid TOML: {error}", cure="mend the line it names") from error
-    return parse({**table, **changes}, str(path))
+    return _with_lock(parse({**table, **changes}, str(path)), lock_path(path))
+
+
+def lock_path(path: Path) -> Path:
+    """Beside the study: what its revisions resolved to on first use."""
+    return path.with_suffix(".lock")
+
+
+def lock(study: Study, path: Path) -> Study:
+    """Resolves what a series leaves to its source (hub revisions → commits) and remembers it in the lock file."""
+    found = {name: catalog.series(s.kind).lock(name, s.options) for name, s in study.series.items()}
+    locks = {name: dict(pins) for name, pins in found.items() if pins}
+    if locks:
+        lock_path(path).write_text(json.dumps(locks, indent=1, sort_keys=True) + "\n")
+    return _with_lock(study, lock_path(path))
+
+
+def _with_lock(study: Study, path: Path) -> Study:
+    if not path.is_file():
+        return study
+    try:
+        locks = json.loads(path.read_text())
+    except ValueError as error:
+        raise StudyError(f"{path} is not valid JSON: {error}", cure="delete it, and it is written anew") from error
+    series = {n: Series(**{**s.model_dump(), "lock": locks[n]}) if n in locks else s for n, s in study.series.items()}
+    return study.model_copy(update={"series": series})
 
 
 def parse(table: dict[str, Any], where: str = "study") -> Study:

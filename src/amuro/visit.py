@@ -116,14 +116,11 @@ class Visitor:
         key = self._base_key(checkpoint)
         if self.plan.study.series[checkpoint.series].allow_duplicates:
             return
+        siblings = {c.address for c in self.plan.checkpoints if c.series == checkpoint.series} - {checkpoint.address}
         for other in self.store.manifests("checkpoints"):
-            twin = other["weights"] == key and other["series"] == checkpoint.series
-            if twin and other["checkpoint"] != checkpoint.address:
-                raise SeriesError(
-                    f"{checkpoint.address} has the same weights as {other['checkpoint']}",
-                    cure="take one of them out of the series, or set allow_duplicates = true",
-                )
-        facts = {"checkpoint": checkpoint.address, "series": checkpoint.series, "weights": key}
+            if other["weights"] == key and other["checkpoint"] in siblings:
+                raise twin_error(checkpoint.address, other["checkpoint"])
+        facts = {"checkpoint": checkpoint.address, "weights": key}
         self.store.commit("checkpoints", digest(facts), facts, {})
 
     def _tuned(self, model: Model, cost: dict[str, Any]) -> str:
@@ -208,6 +205,14 @@ class Visitor:
             parts.append((self.plan.tasks[name], Random(recipe.row_seed).sample(pool, wanted)))
         sequences = asks.training_sequences(parts, recipe, self._encoder(self._folder))
         return sequences, asks.sequences_digest(sequences)
+
+
+def twin_error(address: str, other: str) -> SeriesError:
+    """Why a checkpoint with the weights of another one is not studied."""
+    return SeriesError(
+        f"{address} has the same weights as {other}",
+        cure="take one of them out of the series, or set allow_duplicates = true",
+    )
 
 
 def folder_of(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path | None:

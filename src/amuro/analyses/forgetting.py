@@ -70,9 +70,9 @@ def flow(found: Ladder, chance: float, rng: np.random.Generator) -> Estimate:
     rows = np.array([lost(base, runs).mean(axis=0), churn(seeds), chance * (1 - base)])
     means = np.vstack([rows.mean(axis=1), cluster_draws(rows, found.clusters, rng)])
     beyond = means[:, 0] - means[:, 1:].max(axis=1)
-    parts = [(float(beyond[1:].var()), float(found.source.groups - 1))]
-    noise = run_noise([lost(found.base[t], found.runs[t]).mean(axis=1) for t in found.replicated])
-    return combine(float(beyond[0]), parts + ([noise.part([1.0], [len(runs)])] if noise else []))
+    items = float(beyond[1:].var()), float(found.source.groups - 1)
+    noise = run_noise([lost(found.base[t], found.runs[t]) for t in found.replicated], found.clusters)
+    return combine(float(beyond[0]), noise.parts(items, [1.0], [len(runs)]) if noise else [items])
 
 
 def _standing(evidence: Evidence, found: Ladder, chance: float) -> Standing:

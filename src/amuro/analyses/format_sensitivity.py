@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,10 +10,10 @@ from amuro.analysis import Analysis, Evidence
 from amuro.findings import Points, Standing, blank, draft, limits, point, reading
 from amuro.panels import MIN_CHECKPOINTS, Ladder, fewest_shots, ladders, state, trend_state
 from amuro.stats.bootstrap import cluster_draws
-from amuro.stats.clustered import Floats, clustered_mean
+from amuro.stats.clustered import Floats, Ints, clustered_mean
 from amuro.stats.estimate import Estimate, combine
-from amuro.stats.runs import RunNoise
-from amuro.stats.spread import Spread, between, logit_covariance, logits, spread
+from amuro.stats.runs import RunNoise, run_noise
+from amuro.stats.spread import Spread, between, logit_covariance, logit_stretch, logits, spread
 from amuro.stats.trend import change_weights
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
@@ -54,7 +53,7 @@ def _claims(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> list
         return []
     chance = evidence.tasks[found.task].chance or 0.0
     points = _points(found, formats, bases, tuned, chance)
-    noise = _run_noise(tuned, chance)
+    noise = _run_noise(tuned, chance, found.clusters)
     return [
         _at_latest(evidence, found, formats, bases[-1], chance, None, points, "before"),
         _at_latest(evidence, found, formats, tuned[-1], chance, noise, points, "after"),
@@ -84,31 +83,35 @@ def _asked(found: Ladder, formats: list[str], *, tuned: bool) -> list[Asked]:
     return asked
 
 
-def _run_noise(tuned: list[Asked], chance: float) -> RunNoise | None:
-    """Variance between seeds of a format's logit beside the other formats, pooled over replicated checkpoints."""
-    squares, df = 0.0, 0
+def _run_noise(tuned: list[Asked], chance: float, clusters: Ints) -> RunNoise | None:
+    """Noise of runs of a format's logit beside the other formats, pooled over replicated checkpoints.
+
+    Scores are taken to logits at the mean of their seeds (delta method); what is common to all formats of a run is
+    taken out, so that a run which is better in every format is no noise here.
+    """
+    groups, df = [], 0
     for asked in tuned:
-        if asked.tokens <= 0 or len(asked.runs) < 2:
+        seeds, F, n = asked.runs.shape
+        if asked.tokens <= 0 or seeds < 2:
             continue
-        levels = logits(asked.runs.mean(axis=2), chance, asked.runs.shape[2])
-        beside = levels - levels.mean(axis=1, keepdims=True)
-        squares += float(((beside - beside.mean(axis=0)) ** 2).sum())
-        df += (levels.shape[0] - 1) * (levels.shape[1] - 1)
-    return RunNoise(squares / df, df) if df else None
+        stretched = asked.runs * logit_stretch(asked.values.mean(axis=1), chance, n)[None, :, None]
+        beside = stretched - stretched.mean(axis=1, keepdims=True)
+        groups += list(beside.transpose(1, 0, 2))
+        df += (seeds - 1) * (F - 1)
+    noise = run_noise(groups, clusters)
+    # Centring over formats leaves F − 1 of F free.
+    return RunNoise(noise.variance * noise.df / df, noise.sampling * noise.df / df, df) if noise else None
 
 
-def measure(asked: Asked, clusters: np.ndarray[Any, Any], chance: float, noise: RunNoise | None) -> Spread:
+def measure(asked: Asked, clusters: Ints, chance: float, noise: RunNoise | None) -> Spread:
     """Between-format variance of one model's logits beyond paired sampling noise and the noise of tuning runs."""
-    values = asked.values
-    F, n = values.shape
-    covariance = logit_covariance(values, clusters, chance)
-    df = float(len(np.unique(clusters)) - 1)
-    if noise is not None:
-        extra = noise.variance / len(asked.runs)
-        sampling = float(np.trace((np.eye(F) - 1 / F) @ covariance)) / (F - 1)
-        df = combine(0.0, [(sampling, df), (extra, float(noise.df))]).df
-        covariance = covariance + extra * np.eye(F)
-    return spread(logits(values.mean(axis=1), chance, n), covariance, df)
+    F, n = asked.values.shape
+    covariance = logit_covariance(asked.values, clusters, chance)
+    sampling = float(np.trace((np.eye(F) - 1 / F) @ covariance)) / (F - 1)
+    items = sampling, float(len(np.unique(clusters)) - 1)
+    together = combine(0.0, noise.parts(items, [1.0], [len(asked.runs)]) if noise else [items])
+    covariance = covariance + (together.se**2 - sampling) * np.eye(F)
+    return spread(logits(asked.values.mean(axis=1), chance, n), covariance, together.df)
 
 
 def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Asked, chance: float,
@@ -181,7 +184,8 @@ def easing(
     drawn = logits(cluster_draws(rows, found.clusters, rng).reshape(-1, len(used), F), chance, n)
     parts = [(float((between(drawn) @ weights).var()), float(found.source.groups - 1))]
     if noise is not None:
-        scatter = np.sqrt(noise.variance / np.array([len(asked.runs) for asked in used]))[:, None]
+        beyond = max(noise.variance - noise.sampling, 0.0)
+        scatter = np.sqrt(beyond / np.array([len(asked.runs) for asked in used]))[:, None]
         levels = logits(rows.mean(axis=1).reshape(len(used), F), chance, n)
         by_runs = between(levels + scatter * rng.normal(size=(len(drawn), len(used), F))) @ weights
         parts.append((float(by_runs.var()), float(noise.df)))

@@ -11,7 +11,7 @@ from amuro.analysis import Analysis, Evidence
 from amuro.findings import Points, blank, draft, limits, point, reading
 from amuro.panels import Ladder, fewest_shots, ladders, state
 from amuro.stats.clustered import Floats, clustered_mean, clustered_means
-from amuro.stats.estimate import Estimate
+from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import run_noise
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
@@ -81,10 +81,11 @@ def advantage(matrix: Matrix, found: Ladder) -> Estimate:
     contrast = np.eye(F) / F - (1 - np.eye(F)) / (F * (F - 1))
     weights = np.concatenate([contrast.ravel()] * len(matrix)) / len(matrix)
     rows = np.concatenate([row.mean(axis=0) for of_step in matrix.values() for row in of_step])
-    by_seed = [row.mean(axis=2) @ contrast[f] for of_step in matrix.values() for f, row in enumerate(of_step)]
-    noise = run_noise(by_seed)
-    part = noise.part(np.full(len(by_seed), 1 / len(matrix)), [len(seeds) for seeds in by_seed]) if noise else None
-    return clustered_means(rows, found.clusters).contrast(weights, part)
+    by_seed = [np.tensordot(contrast[f], row, (0, 1)) for of_step in matrix.values() for f, row in enumerate(of_step)]
+    means, noise = clustered_means(rows, found.clusters), run_noise(by_seed, found.clusters)
+    items, each = means.noise(weights), np.full(len(by_seed), 1 / len(matrix))
+    parts = noise.parts(items, each, [len(seeds) for seeds in by_seed]) if noise else [items]
+    return combine(float(weights @ means.value), parts)
 
 
 def _points(evidence: Evidence, matrix: Matrix, tuned: list[str], formats: list[str], found: Ladder) -> Points:

@@ -18,6 +18,11 @@ from amuro.report.rows import strip
 from amuro.report.tables import Square, Table
 from amuro.types import Finding
 
+READING_ORDER = (
+    "learned_in_pretraining", "gain", "transfer", "latent_gain", "learned_gain_less", "forgetting",
+    "format_sensitivity", "trained_format",
+)  # fmt: skip
+"""From what is simple to what builds on it; analyses that are not named here follow in the order of the book."""
 IN_SHORT = 6
 """Supported findings that stand at the top."""
 
@@ -28,6 +33,7 @@ class Card:
 
     anchor: str
     finding: Finding
+    sentence: str
     task: str
     mark: str
     effect: str
@@ -51,13 +57,14 @@ class Chapter:
 
 
 def chapters_of(book: Book) -> list[Chapter]:
-    """Analyses in the book's order; findings of an analysis that the book does not describe get a chapter as well."""
+    """Analyses in reading order; findings of an analysis that the book does not describe get a chapter as well."""
     undone = set(book.planned.filter(~pl.col("done"))["cell"]) if book.planned.height else set()
     by_analysis: dict[str, list[Card]] = defaultdict(list)
     for place, finding in enumerate(book.findings, 1):
         by_analysis[finding.analysis].append(_card(book, finding, place, undone))
     told = {a.name: (a.question, a.formula, a.source, a.unit) for a in book.analyses}
     names = [*told, *(name for name in by_analysis if name not in told)]
+    names.sort(key=lambda name: READING_ORDER.index(name) if name in READING_ORDER else len(READING_ORDER))
     return [
         Chapter(f"analysis-{words.slug(name)}", name, *told.get(name, ("", "", "", "")), tuple(by_analysis[name]))
         for name in names
@@ -70,6 +77,7 @@ def _card(book: Book, finding: Finding, place: int, undone: set[str]) -> Card:
     return Card(
         anchor=anchor,
         finding=finding,
+        sentence=words.sentence(finding.statement, book.tasks),
         task=words.plain(finding.task),
         mark=words.VERDICTS[finding.verdict][0],
         effect=words.signed(finding.effect),

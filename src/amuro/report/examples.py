@@ -10,7 +10,7 @@ import polars as pl
 
 from amuro.report.book import Book
 from amuro.report.svg import shorten
-from amuro.report.words import compact, number, plain
+from amuro.report.words import compact, number, plain, split_words
 
 PER_TASK = 40
 PROMPT_LIMIT, ANSWER_LIMIT = 4_000, 600
@@ -115,7 +115,7 @@ def _card(rows: Sequence[Mapping[str, Any]], places: Mapping[str, tuple[int | No
     return {
         "id": first["example_id"],
         "cluster": first["cluster"],
-        "where": f"{plain(first['split'])} set · asked as {plain(first['format'])} · {first['shots']} shots",
+        "where": f"{split_words(first['split'])} · asked as {plain(first['format'])} · {first['shots']} shots",
         "prompt": shorten(first["prompt"] or "", PROMPT_LIMIT),
         "gold": first["gold"],
         "answers": [_answer(row, places.get(row["checkpoint"])) for row in ordered],

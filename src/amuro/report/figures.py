@@ -15,7 +15,7 @@ from amuro.report.lines import line_chart
 from amuro.report.rows import row_chart
 from amuro.report.scatter import scatter_chart
 from amuro.report.tables import pool, primary, primary_metric
-from amuro.report.words import metric_words, plain, slug
+from amuro.report.words import metric_words, plain, slug, split_words
 from amuro.types import Finding
 
 TOKENS = "pre-training tokens (log scale)"
@@ -133,7 +133,7 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
     )
     return Chart(
         name=f"task-{slug(task)}-{slug(series)}",
-        title=f"{plain(task)}: base and tuned models over pre-training, {plain(split)} set",
+        title=f"{plain(task)}: base and tuned models over pre-training, {split_words(split)}",
         lines=tuple(drawn for drawn in lines if drawn.points),
         references=tuple(_task_references(book, rows, task, split)),
         x_label=TOKENS,

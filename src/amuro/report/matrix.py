@@ -9,7 +9,7 @@ import polars as pl
 
 from amuro.report.book import Book
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
-from amuro.report.words import LOWER_IS_BETTER, metric_words, number, plain, signed
+from amuro.report.words import LOWER_IS_BETTER, metric_words, number, plain, signed, split_words
 
 SHADES = 5
 FULL_SHADE = 0.5
@@ -41,7 +41,7 @@ def _matrix(rows: pl.DataFrame, place: str, tuned: Sequence[str], columns: Seque
         return _difference(values.get(("none", task, split)), values.get((name, task, split)), task == name, metric)
 
     body = tuple((plain(name), tuple(square(name, *column) for column in columns)) for name in tuned)
-    head = tuple(f"{plain(task)}, {plain(split)} set" for task, split, _ in columns)
+    head = tuple(f"{plain(task)}, {split_words(split)}" for task, split, _ in columns)
     return Table(f"after {place}", head, body)
 
 

@@ -113,10 +113,9 @@ def _marks(x: Scale, delta: float) -> list[Markup]:
     """Zero and δ, with their words turned away from each other where they are close."""
     close = abs(x(delta) - x(0)) < 34
     zero, other = (("end", "start") if delta >= 0 else ("start", "end")) if close else ("middle", "middle")
-    nudge = {"end": 3, "start": -3, "middle": 0}
     return [
         line(x(0), 4, x(0), 30, "zero"),
-        text("0", x(0) + nudge[zero], 43, "tick", zero),
+        text("0", x(0), 43, "tick", zero),
         line(x(delta), 4, x(delta), 30, "delta"),
-        text(f"δ {number(delta)}", x(delta) + nudge[other], 43, "tick", other),
+        text(f"δ {number(delta)}", x(delta), 43, "tick", other),
     ]

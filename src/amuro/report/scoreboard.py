@@ -9,7 +9,7 @@ import polars as pl
 
 from amuro.report.book import Book
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
-from amuro.report.words import EVIDENCE, metric_words, number, plain
+from amuro.report.words import EVIDENCE, metric_words, number, plain, split_words
 
 COORDINATES = (
     "series", "split", "tuned_on", "recipe", "method", "tune_format", "format", "shots", "decoding", "protocol",
@@ -28,7 +28,7 @@ def overview(book: Book, series: str) -> Table | None:
     steps = steps_of(rows)
     body = []
     for task, split, tuned_on in sorted({key[:3] for key in values}, key=lambda k: (k[0], k[1], k[2] != "none")):
-        name = f"{plain(task)}, {plain(split)} set · {'base' if tuned_on == 'none' else 'tuned'}"
+        name = f"{plain(task)}, {split_words(split)} · {'base' if tuned_on == 'none' else 'tuned'}"
         body.append((name, tuple(_square(values.get((task, split, tuned_on, step))) for _, step in steps)))
     return Table(series, tuple(step_name(*pair) for pair in steps), tuple(body)) if body else None
 
@@ -67,7 +67,7 @@ def _row_name(place: Mapping[str, Any], named: Sequence[str]) -> str:
     """What tells this row from its neighbours, in words."""
     tuned = place["tuned_on"] != "none"
     first = f"tuned on {plain(place['tuned_on'])}" if tuned else "base"
-    rest = [f"asked as {plain(place['format'])}", f"{plain(place['split'])} set"]
+    rest = [f"asked as {plain(place['format'])}", split_words(place["split"])]
     if tuned and "tune_format" in named and place["tune_format"] != "default":
         rest.insert(0, f"taught as {plain(place['tune_format'])}")
     if "shots" in named:
@@ -109,4 +109,4 @@ def _hint(row: Mapping[str, Any], odd: Sequence[str]) -> str:
 def _baseline_row(row: Mapping[str, Any], width: int) -> tuple[str, tuple[Square, ...]]:
     squares = (Square(number(row["value"]), "baseline", "A score without any language model."),)
     blank = (Square(""),) * (width - 1)
-    return f"{plain(row['name'])} · no language model · {plain(row['split'])} set", squares + blank
+    return f"{plain(row['name'])} · no language model · {split_words(row['split'])}", squares + blank

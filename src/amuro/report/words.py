@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 METRICS = {
     "accuracy": "accuracy",
@@ -15,6 +16,7 @@ METRICS = {
     "stopped": "share that stopped",
     "log_likelihood": "log-likelihood of the right answer",
 }
+SPLITS = {"test": "test", "test_ood": "out-of-domain test", "dev": "development"}
 LOWER_IS_BETTER = frozenset({"bits_per_byte"})
 
 VERDICTS = {
@@ -48,6 +50,24 @@ FLAGS = {
 def plain(name: str) -> str:
     """A name as words."""
     return name.replace("_", " ")
+
+
+def split_words(split: str) -> str:
+    """Which rows of a task were asked: `test set`, `out-of-domain test set`."""
+    return f"{SPLITS.get(split, plain(split))} set"
+
+
+def sentence(text: str, tasks: Iterable[str]) -> str:
+    """A statement as people read it: names of tasks, splits and metrics as words, true minus signs."""
+    known = {*tasks, *(metric for metric in METRICS if "_" in metric)}
+    names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
+    text = re.sub(rf"(?<![\w/])({names})(?:/(\w+))?(?!\w)", _name_in_words, text)
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+
+
+def _name_in_words(match: re.Match[str]) -> str:
+    name = METRICS.get(match[1], plain(match[1]))
+    return f"{name} ({split_words(match[2])})" if match[2] else name
 
 
 def metric_words(metric: str) -> str:

@@ -23,11 +23,14 @@ class Means:
     """(k, k)"""
     groups: int
 
-    def contrast(self, weights: ArrayLike, runs: Part | None = None) -> Estimate:
-        """Weighted sum of the means; `runs` is what the noise of runs adds to its variance."""
+    def noise(self, weights: ArrayLike) -> Part:
+        """Variance of a weighted sum of the means, and its degrees of freedom."""
         w = np.asarray(weights, dtype=float)
-        parts = [(float(w @ self.covariance @ w), float(self.groups - 1))]
-        return combine(float(w @ self.value), parts + ([runs] if runs else []))
+        return float(w @ self.covariance @ w), float(self.groups - 1)
+
+    def contrast(self, weights: ArrayLike) -> Estimate:
+        """Weighted sum of the means."""
+        return combine(float(np.asarray(weights, dtype=float) @ self.value), [self.noise(weights)])
 
 
 def cluster_sums(values: Floats, clusters: Ints) -> tuple[Floats, Floats]:

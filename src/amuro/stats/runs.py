@@ -8,27 +8,42 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from amuro.stats.clustered import Floats, Ints, clustered_means
 from amuro.stats.estimate import Part
 
 
 @dataclass(frozen=True, slots=True)
 class RunNoise:
-    """Variance of one run around the mean of its replicates, pooled over the places that have replicates."""
+    """Variance of the score of one run around the mean of its replicates, pooled over the places that have some."""
 
     variance: float
+    sampling: float
+    """The share of `variance` that is there because runs are asked few examples: it falls with more of them."""
     df: int
 
-    def part(self, weights: ArrayLike, runs: ArrayLike) -> Part:
-        """What this noise adds to Σ w_t ȳ_t where ȳ_t is a mean over `runs`[t] runs."""
-        w, m = np.asarray(weights, dtype=float), np.asarray(runs, dtype=float)
-        return float(self.variance * (w**2 / m).sum()), float(self.df)
+    def parts(self, items: Part, weights: ArrayLike, runs: ArrayLike) -> list[Part]:
+        """Sources of noise of Σ w_t ȳ_t, where ȳ_t is a mean over `runs`[t] runs and `items` its noise of examples.
+
+        What runs and examples have in common is counted once, and runs never make an estimate surer.
+        """
+        share = float((np.asarray(weights, dtype=float) ** 2 / np.asarray(runs, dtype=float)).sum())
+        if self.variance <= self.sampling:
+            return [items]
+        of_items = max(items[0] - share * self.sampling, 0.0)
+        return [(of_items, items[1]), (share * self.variance, float(self.df))]
 
 
-def run_noise(groups: Sequence[ArrayLike]) -> RunNoise | None:
-    """Pooled within-group variance; each group holds the scores of replicates. None where nothing is replicated."""
-    arrays = [np.asarray(group, dtype=float) for group in groups]
-    df = sum(len(array) - 1 for array in arrays)
+def run_noise(groups: Sequence[Floats], clusters: Ints) -> RunNoise | None:
+    """Noise of runs from replicates: each group holds scores (runs, n) over the same examples; None without any.
+
+    Variance components as in a nested analysis of variance: the variance between the means of runs, and how much of
+    it the clustered spread of single examples around the group's mean accounts for.
+    """
+    several = [group for group in groups if len(group) > 1]
+    df = sum(len(group) - 1 for group in several)
     if df == 0:
         return None
-    squares = sum(float(((array - array.mean()) ** 2).sum()) for array in arrays)
-    return RunNoise(squares / df, df)
+    means = [clustered_means(group - group.mean(axis=0), clusters) for group in several]
+    variance = sum(float((mean.value**2).sum()) for mean in means) / df
+    sampling = sum(float(np.trace(mean.covariance)) for mean in means) / df
+    return RunNoise(variance, sampling, df)

@@ -46,6 +46,12 @@ def logits(means: Floats, chance: float, n: int) -> Floats:
     return np.asarray(special.logit(headroom(means, chance, n)))
 
 
+def logit_stretch(means: Floats, chance: float, n: int) -> Floats:
+    """How fast the logit changes with the score: d logit / d mean."""
+    share = headroom(means, chance, n)
+    return np.asarray(1 / (share * (1 - share) * (1 - chance)))
+
+
 def logit_covariance(values: Floats, clusters: Ints, chance: float) -> Floats:
     """Clustered covariance (F, F) of the logits of the rows' means (delta method).
 
@@ -54,8 +60,7 @@ def logit_covariance(values: Floats, clusters: Ints, chance: float) -> Floats:
     """
     means = clustered_means(values, clusters)
     n = values.shape[1]
-    share = headroom(means.value, chance, n)
-    stretch = 1 / (share * (1 - share) * (1 - chance))
+    share, stretch = headroom(means.value, chance, n), logit_stretch(means.value, chance, n)
     least = share * (1 - share) * (1 - chance) ** 2 / n
     covariance = means.covariance + np.diag(np.maximum(least - np.diag(means.covariance), 0))
     return np.asarray(covariance * np.outer(stretch, stretch))
