@@ -35,7 +35,7 @@ def test_shots_are_read_as_they_would_be_learned() -> None:
     """A shot's ids within a prefix are those of its prompt and its answer, without end-of-text."""
     shots = prompts.draw_shots(TASK, POOL, 2, shot_seed=0)
     sheet = asks.sheet(TASK, "default", TEST, shots, ENCODER, ROOM)
-    (_, prefix, _), = sheet.groups
+    ((_, prefix, _),) = sheet.groups
     text = " ".join(f"{prompts.prompt(TASK, 'default', s)} {prompts.answer(TASK, s.answer)}" for s in shots)
     assert prefix == (*ENCODER.bos, *ENCODER.prompts([text])[0])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +35,6 @@ from amuro.engine.protocol import Engine
 from amuro.engine.torch_engine import TorchEngine
 from amuro.errors import AmuroError, WeightsError
 from amuro.identity import tensor_digest
-from amuro.plan import SEMANTICS
 from amuro.types import Ask, Cell, Checkpoint, EvalSet, Model, Query, Recipe
 
 VOCABULARY, EOS, CONTEXT = 61, 1, 96
@@ -440,12 +438,11 @@ def test_a_step_that_is_not_finite_is_not_applied(engine: TorchEngine) -> None:
     assert engine.weights_digest() == before
 
 
-def test_long_prompts_are_cut_from_the_left_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    """What is cut is the beginning of the prompt; the answer stays whole and the number of cuts is logged."""
-    with caplog.at_level(logging.WARNING):
-        fitted = finetuning.fit([((1, 2, 3, 4, 5), (8, 9)), ((6, 7), (8,))], max_length=4)
-    assert fitted == [((4, 5), (8, 9)), ((6, 7), (8,))]
-    assert "1 of 2 prompts were cut" in caplog.text
+def test_long_prompts_are_cut_from_the_left_and_counted(engine_of: Callable[[str], TorchEngine]) -> None:
+    """What is cut is the beginning of the prompt; the answer stays whole, and the training says how many were cut."""
+    pairs = [((1, 2, 3, 4, 5), (8, 9)), ((6, 7), (8,))]
+    assert finetuning.fit(pairs, max_length=4) == [((4, 5), (8, 9)), ((6, 7), (8,))]
+    assert engine_of("olmo2").tune(pairs, tuned(max_length=4), 1e-3, lambda *_: None).truncated == 1
 
 
 @pytest.mark.parametrize(
@@ -565,8 +562,13 @@ def test_a_checkpoint_without_folder_is_refused() -> None:
         engine.load(CHECKPOINT, None)
     with pytest.raises(AmuroError, match="load"):
         engine.reset()
-    with pytest.raises(AmuroError, match="float16"):
-        TorchEngine("float16", "cpu", 1)
+
+
+@pytest.mark.parametrize(("precision", "device"), [("float16", "cpu"), ("float32", "tpu")])
+def test_unknown_precision_and_device_are_refused(precision: str, device: str) -> None:
+    """What the engine cannot compute with is named before anything is loaded."""
+    with pytest.raises(AmuroError, match=f"{precision}.*not known|{device}.*not here"):
+        TorchEngine(precision, device, 1)
 
 
 def test_saved_weights_are_an_ordinary_folder(engine: TorchEngine, folders: dict[str, Path], tmp_path: Path) -> None:
@@ -583,10 +585,9 @@ def test_saved_weights_are_an_ordinary_folder(engine: TorchEngine, folders: dict
 
 
 def test_size_and_meaning_are_stated(engine_of: Callable[[str], TorchEngine]) -> None:
-    """FLOPs count every matrix that a token meets, a tied head once as head; semantics are those of the plan."""
+    """FLOPs count every matrix that a token meets, a tied head once as head."""
     layer = 4 * 32 * 32 + 3 * 32 * 48
     for name in ("olmo", "olmo2"):
         engine: Engine = engine_of(name)
         assert engine.flops_per_token() == 2 * (2 * layer + 32 * VOCABULARY)
         assert engine.context_length() == CONTEXT
-        assert dict(engine.semantics) == {step: SEMANTICS[step] for step in ("tune", "score", "generate")}

@@ -222,7 +222,7 @@ def test_muon_steps_as_the_library_does() -> None:
 
 
 def test_the_vocabulary_is_of_words(tokenizer: Tokenizer) -> None:
-    """First words have the ids of later words, prompts and answers agree with the joined text, any text is encodable."""
+    """First words have the ids of later ones, prompt and answer agree with the joined text, any text is encodable."""
     encoder = Encoder(tokenizer, tuple(tokenizer.encode("").ids), tokenizer.token_to_id(EOS))
     assert encoder.bos == (encoder.eos,)
     (first,), (he,), (later,) = encoder.prompts(["lives"]), encoder.prompts(["he"]), encoder.prompts(["he lives"])

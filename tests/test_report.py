@@ -29,7 +29,7 @@ from amuro.report.figures import draw, finding_chart, line_looks, short_names, t
 from amuro.report.matrix import forgetting_tables
 from amuro.report.record import flags_by_name
 from amuro.report.scoreboard import overview
-from amuro.report.svg import log_places, nice_ticks, spread
+from amuro.report.svg import log_places, nice_ticks, spread, text
 from amuro.report.tables import NOT_RUN, pool
 from amuro.report.words import sentence
 from amuro.report.write import write_report
@@ -252,9 +252,9 @@ def test_phone_needs_no_sideways_scrolling(folder: Path, tmp_path: Path) -> None
 
 def test_embedded_json_cannot_end_its_script() -> None:
     """JSON keeps its value and holds no character that HTML or old JavaScript would act on."""
-    text = embedded_json({"a": list(HOSTILE)})
-    assert not set("<>&\u2028\u2029") & set(text)
-    assert json.loads(text) == {"a": list(HOSTILE)}
+    written = embedded_json({"a": list(HOSTILE)})
+    assert not set("<>&\u2028\u2029") & set(written)
+    assert json.loads(written) == {"a": list(HOSTILE)}
 
 
 def test_findings_come_back_from_json(book: Book, folder: Path) -> None:
@@ -445,6 +445,13 @@ def test_references_that_coincide_are_named_together() -> None:
     """Two lines at one height get one label with both names."""
     both = [Reference("chance", 0.5), Reference("majority", 0.5), Reference("bag of words", 0.7)]
     assert merge_references(both, near=0.01) == [("chance, majority 0.50", 0.5), ("bag of words 0.70", 0.7)]
+
+
+@given(st.text(st.characters(exclude_categories=()), min_size=1, max_size=20))
+def test_any_text_makes_sound_svg(words: str) -> None:
+    """Whatever a name holds, its drawing parses as XML and says the same but for control characters."""
+    node = ElementTree.fromstring(text(words, 0, 0, words, hint=words))
+    assert len(node[0].text or "") == len(re.sub(r"[\t\n\r]+", " ", words))
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=7))

@@ -227,7 +227,7 @@ def test_always_right_is_not_certain() -> None:
     """A format that is right on every row has a finite logit and an error, so that a ceiling proves nothing."""
     rng = np.random.default_rng(10)
     values = np.array([np.ones(400), (rng.random(400) < 0.97).astype(float)])
-    covariance = logit_covariance(values, np.repeat(np.arange(50), 8), 0.0)
+    covariance = logit_covariance(clustered_means(values, np.repeat(np.arange(50), 8)), 0.0, 400)
     assert np.isfinite(logits(values.mean(axis=1), 0.0, 400)).all()
     assert covariance[0, 0] > covariance[1, 1] > 0
 

@@ -176,7 +176,7 @@ def test_summaries_and_questions_are_true_of_their_texts() -> None:
 
 
 def test_the_corpus_never_shows_a_task_that_is_to_be_latent() -> None:
-    """No document holds the layout of inference, paraphrase, question, summary or instruction tasks, nor their answers."""
+    """No document holds a cue or a label of inference, paraphrase, question, summary or instruction tasks."""
     cues = [
         "claim:",
         "the claim is",
@@ -224,7 +224,7 @@ def test_documents_do_not_depend_on_where_reading_starts() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 10_000))
 def test_every_world_is_whole_and_speaks_plainly(world_seed: int, number: int) -> None:
-    """Whatever the seed: words are distinct, held-out sets have their size, and documents are lower-case plain sentences."""
+    """Whatever the seed: words are distinct, held-out sets have their size, documents are lower-case sentences."""
     told = world(world_seed)
     names = [*told.people, *told.guests, *told.strangers, *told.kind]
     assert len(set(names)) == len(names)

@@ -89,8 +89,15 @@ def sheet(
         prefix = "".join(f"{text} {reply}" for text, reply in shot_texts[:k])
         texts.append((prefix, (task.separator if k else "") + bodies[i]))
     grouped = tuple((k, _prefix(encoder, shot_ids[:k]), tuple(rows)) for k, rows in sorted(groups.items()))
-    return Sheet(task, tuple(examples), tuple(queries), grouped, tuple(truncated), _text_frame(texts),
-                 _ids_digest(queries, grouped))
+    return Sheet(
+        task,
+        tuple(examples),
+        tuple(queries),
+        grouped,
+        tuple(truncated),
+        _text_frame(texts),
+        _ids_digest(queries, grouped),
+    )
 
 
 def training_sequences(
@@ -160,12 +167,14 @@ def _documents(task: Task, examples: Sequence[Example], encoder: Encoder, contex
     if any(truncated):
         raise DataError(
             f"document {next(e.id for e, cut in zip(examples, truncated, strict=True) if cut)} of {task.name} "
-            f"has more than {room} tokens", cure="cut the documents of this task to the model's context"
+            f"has more than {room} tokens",
+            cure="cut the documents of this task to the model's context",
         )
     groups = ((0, (), tuple(range(len(queries)))),)
     texts = [("", e.answer) for e in examples]
-    return Sheet(task, tuple(examples), tuple(queries), groups, truncated, _text_frame(texts),
-                 _ids_digest(queries, groups))
+    return Sheet(
+        task, tuple(examples), tuple(queries), groups, truncated, _text_frame(texts), _ids_digest(queries, groups)
+    )
 
 
 def _text_frame(texts: Sequence[tuple[str, str]]) -> pl.DataFrame:

@@ -85,7 +85,9 @@ def plan_verb(
     found = _states(plan, opened, only)
     cost = estimate(found, opened)
     if as_json:
-        cells = [{"cell": s.cell.address, "role": plan.roles[s.cell.address], "done": s.done, "why": s.reason} for s in found]
+        cells = [
+            {"cell": s.cell.address, "role": plan.roles[s.cell.address], "done": s.done, "why": s.reason} for s in found
+        ]
         typer.echo(json.dumps({"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}))
         return
     terminal.show_plan(plan, found, cost)
@@ -148,7 +150,8 @@ def list_verb(shelf: Annotated[str, typer.Argument(help="tasks, formats, metrics
 
 @app.command()
 def work(
-    study: StudyFile, model: Annotated[str, typer.Option("--model", help="Address of a model, as `plan --json` has it.")],
+    study: StudyFile,
+    model: Annotated[str, typer.Option("--model", help="Address of a model, as `plan --json` has it.")],
     store: StoreDir = DEFAULT_STORE, seeds: Seeds = None,
 ) -> None:  # fmt: skip
     """Makes one visit: one model, all its missing cells, in this process. What a cluster job calls.
@@ -193,12 +196,14 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("amuro: interrupted; what is finished is kept, the same command goes on from here", err=True)
         sys.exit(INTERRUPTED)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
     except Exception as error:
-        if not hasattr(error, "exit_code"):
+        shown = getattr(error, "format_message", None)  # a usage error of the command line
+        if shown is None:
             raise
-        message = getattr(error, "format_message", lambda: str(error))()
-        typer.echo(f"amuro: {message}", err=True)
-        sys.exit(error.exit_code)
+        typer.echo(f"amuro: {shown()}", err=True)
+        sys.exit(StudyError.exit_code)
 
 
 def _plan(
@@ -220,8 +225,8 @@ def _store(path: Path) -> Store:
 
 
 def _states(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
+    from amuro.records import coordinates
     from amuro.status import states
-    from amuro.visit import coordinates
 
     wanted = dict(text.partition("=")[::2] for text in only or ())
     found = states(plan, store)

@@ -7,7 +7,7 @@ checkpoints of one series, beside the base models asked the same way.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -264,6 +264,16 @@ def ladders(evidence: Evidence, roles: Sequence[str]) -> Iterator[Ladder]:
         source = panel(evidence, task, split)
         pairs = (ladder(source, tuning, evidence.tasks[task].metric) for tuning in sorted(tunings)) if source else ()
         yield from (pair for pair in pairs if pair is not None)
+
+
+def longest(found: Iterable[Ladder]) -> list[Ladder]:
+    """The ladders over many checkpoints; of a task that has none, those over the most. For trends."""
+    every = list(found)
+    most: dict[tuple[str, str, str], int] = defaultdict(int)
+    for one in every:
+        place = one.tuning.series, one.task, one.split
+        most[place] = max(most[place], min(len(one.rungs), MIN_CHECKPOINTS))
+    return [one for one in every if len(one.rungs) >= most[one.tuning.series, one.task, one.split]]
 
 
 def missing(evidence: Evidence, task: str, split: str) -> int:

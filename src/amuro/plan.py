@@ -136,9 +136,7 @@ def _tuned(tune: Tune, recipe: Recipe, checkpoints: tuple[Checkpoint, ...]) -> I
     steps = {c.step for c in checkpoints}
     for step in (*tune.checkpoints, *tune.more_seeds_at):
         if step not in steps:
-            raise StudyError(
-                f"tune {tune.name} names step {step}, which no series has", cure=f"steps: {sorted(steps)}"
-            )
+            raise StudyError(f"tune {tune.name} names step {step}, which no series has", cure=f"steps: {sorted(steps)}")
     recipe_digest = digest({**dataclasses.asdict(recipe), "name": ""})
     for checkpoint in checkpoints:
         if tune.checkpoints and checkpoint.step not in tune.checkpoints:
@@ -183,7 +181,16 @@ def _with_dev(
     def cell(eval_set: EvalSet, rows: int) -> Cell:
         shot_seed = study.shot_seed if shots else 0
         return Cell(
-            model, eval_set, format_name, shots, shot_seed, decoding, study.protocol, rows, study.precision, study.device
+            model,
+            eval_set,
+            format_name,
+            shots,
+            shot_seed,
+            decoding,
+            study.protocol,
+            rows,
+            study.precision,
+            study.device,
         )
 
     yield cell(chosen, limit), role

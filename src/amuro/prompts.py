@@ -50,6 +50,8 @@ def draw_shots(task: Task, pool: Sequence[Example], shots: int, shot_seed: int) 
     order = rng.sample(range(len(pool)), len(pool))
     if task.kind != "label":
         return tuple(pool[i] for i in order[:shots])
-    queues = {label: [i for i in order if pool[i].answer == label] for label in rng.sample(task.labels, len(task.labels))}
+    queues = {
+        label: [i for i in order if pool[i].answer == label] for label in rng.sample(task.labels, len(task.labels))
+    }
     turns = [queue[turn] for turn in range(shots) for queue in queues.values() if turn < len(queue)]
     return tuple(pool[i] for i in turns[:shots])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +14,11 @@ from amuro.analysis import Analysis, Evidence
 from amuro.errors import DataError
 from amuro.plan import Plan
 from amuro.report.book import Book
+from amuro.report.examples import pair_examples
 from amuro.status import State, states
 from amuro.store import Manifest, Store
 from amuro.study import Study
 from amuro.types import Finding
-
-EXAMPLES_A_TASK = 40
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,7 @@ def _planned(found: Sequence[State]) -> pl.DataFrame:
 def book(plan: Plan, store: Store, found: Results) -> Book:
     """What the report prints."""
     study = plan.study
+    metrics = {task.name: task.metric for task in plan.tasks.values()}
     return Book(
         study={
             "name": study.name, "question": study.question, "description": describe(plan),
@@ -75,7 +74,7 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
         flags=[{"name": f.name, "where": f.where, "detail": f.detail} for f in found.flags],
         scores=found.evidence.scores,
         items=found.evidence.items,
-        examples=examples(store, found),
+        examples=pair_examples(found.evidence.items, metrics, _texts(store, found)),
         ledger=_ledger(plan, store),
         planned=found.evidence.planned,
         environment=_environment(found.manifests),
@@ -85,52 +84,24 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
 
 
 def describe(plan: Plan) -> list[str]:
-    """The study in a few lines of plain words."""
-    bases = len(plan.checkpoints)
-    tuned = [m for m in plan.models if m.recipe]
-    recipes = Counter(m.recipe.name for m in tuned if m.recipe)
-    lines = [f"{bases} checkpoint{'s' * (bases != 1)}, {len(tuned)} tuned models, {len(plan.cells)} cells."]
-    return lines + [f"Tuned as {name}: {count} models." for name, count in recipes.items()]
+    """What was done, in plain words."""
+    tuned = sorted({m.recipe.name for m in plan.models if m.recipe})
+    formats = sorted({cell.format for cell in plan.cells})
+    series = " and ".join(f"{name} ({plan.study.series[name].kind})" for name in plan.study.series)
+    return [
+        f"Every checkpoint of {series} was asked as it is, and after tuning by: {', '.join(tuned) or 'no recipe'}.",
+        f"Questions were worded in {len(formats)} format{'s' * (len(formats) != 1)} ({', '.join(formats)}); "
+        "zero-shot is primary.",
+    ]
 
 
-def examples(store: Store, found: Results) -> pl.DataFrame:
-    """Single predictions of base and tuned model side by side, of the tuned task and of what was asked across,
-    at every checkpoint; up to `EXAMPLES_A_TASK` rows a (task, recipe, checkpoint), right→wrong and wrong→right first.
-    """
-    primary = pl.col("metric") == pl.col("task").replace_strict(
-        {name: task.metric for name, task in found.evidence.tasks.items()}, default=""
-    )
-    shown = found.evidence.items.filter(
-        primary & (pl.col("format") == "default") & (pl.col("shots") == 0) & (pl.col("split") != "dev")
-        & (pl.col("kind") != "document")
-        & (pl.col("tune_seed") == pl.col("tune_seed").min().over("checkpoint", "recipe"))
-    )  # fmt: skip
-    on = ["checkpoint", "task", "split", "format", "shots", "example_id"]
-    base = shown.filter(pl.col("tuned_on") == "none").select(*on, "cluster", "gold", "prompt_hash", "cell",
-                                                             predicted_base="predicted", value_base="value")  # fmt: skip
-    tuned = shown.filter(pl.col("tuned_on") != "none").select(*on, "tuned_on", predicted_tuned="predicted",
-                                                              value_tuned="value")  # fmt: skip
-    both = tuned.join(base, on=on, how="inner")
-    change = (pl.col("value_tuned") - pl.col("value_base")).abs()
-    few = (
-        both.with_columns(change.alias("change"))
-        .sort("change", "example_id", descending=[True, False])
-        .group_by("checkpoint", "task", "split", "tuned_on", maintain_order=True)
-        .head(EXAMPLES_A_TASK // 8)
-    )
-    return few.join(_texts(store, found, few), on="prompt_hash", how="left").drop("change", "cell", "prompt_hash")
-
-
-def _texts(store: Store, found: Results, few: pl.DataFrame) -> pl.DataFrame:
-    keys = dict.fromkeys(found.manifests[cell]["prompts"] for cell in few["cell"].unique().sort())
-    frames = []
-    for key in keys:
-        manifest = store.manifest("prompts", key)
-        frame = store.frame(manifest, "prompts.parquet") if manifest else None
-        if frame is not None:
-            frames.append(frame.select("prompt_hash", prompt=pl.col("prefix") + pl.col("text")))
-    empty = pl.DataFrame(schema={"prompt_hash": pl.String, "prompt": pl.String})
-    return pl.concat(frames or [empty]).unique("prompt_hash")
+def _texts(store: Store, found: Results) -> Callable[[str], str]:
+    """Prompt hash → what was read."""
+    keys = sorted({manifest["prompts"] for manifest in found.manifests.values()})
+    whole = [m for m in (store.manifest("prompts", key) for key in keys) if m is not None]
+    frames = [f for f in (store.frame(m, "prompts.parquet") for m in whole) if f is not None]
+    known = {row["prompt_hash"]: row["prefix"] + row["text"] for frame in frames for row in frame.iter_rows(named=True)}
+    return lambda prompt_hash: known.get(prompt_hash, "(the text of this prompt is no longer in the store)")
 
 
 def _series_seeds(plan: Plan) -> dict[str, Any]:
@@ -164,6 +135,8 @@ def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
     return [
         {"task": m["task"], "split": m["split"], "name": name, "value": value}
         for m in store.manifests("audits")
-        if m["task"] in plan.tasks and m["source"] == plan.source(m["task"]) and m["revision"] == plan.revision(m["task"])
+        if m["task"] in plan.tasks
+        and m["source"] == plan.source(m["task"])
+        and m["revision"] == plan.revision(m["task"])
         for name, value in m["baselines"].items()
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from amuro import catalog, data
 from amuro import plan as planning
 from amuro.engine.protocol import Engine
-from amuro.errors import StudyError
+from amuro.errors import StudyError, nearest
 from amuro.executors import inline, processes
 from amuro.executors.job import Job, OnEvent
 from amuro.identity import digest
@@ -101,12 +101,13 @@ def _pretraining(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]
 
 
 def _audits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
+    def origin(task: str, split: str) -> tuple[str, str, str, str | None]:
+        return task, split, plan.source(task), plan.revision(task)
+
     known = {(m["task"], m["split"], m["source"], m["revision"]) for m in store.manifests("audits")}
     asked = dict.fromkeys(c.eval_set for c in missing if "train" in plan.tasks[c.eval_set.task].splits)
-    wanted = [
-        str(s) for s in asked
-        if s.split not in ("train", "dev") and (s.task, s.split, plan.source(s.task), plan.revision(s.task)) not in known
-    ]  # fmt: skip
+    tests = [chosen for chosen in asked if chosen.split not in ("train", "dev")]
+    wanted = [str(chosen) for chosen in tests if origin(chosen.task, chosen.split) not in known]
     return [Job("baselines", _payload(plan, store, {"audit": wanted}), lambda: True)] if wanted else []
 
 
@@ -193,10 +194,11 @@ def engine(study: Study) -> Engine:
     if study.engine == "toy":
         from amuro.engine.toy import Dials, ToyEngine
 
-        try:
-            return ToyEngine(Dials(**study.toy))
-        except TypeError as error:
-            raise StudyError(f"unknown dial in [toy]: {error}", cure="see `amuro.engine.toy.Dials`") from error
+        dials = {field.name for field in fields(Dials)}
+        for name in study.toy:
+            if name not in dials:
+                raise StudyError(f"unknown dial {name!r} in [toy]", cure=nearest(name, dials))
+        return ToyEngine(replace(Dials(), **study.toy))  # type: ignore[arg-type]  # names are checked above
     from amuro.engine.torch_engine import TorchEngine
 
     return TorchEngine(precision=study.precision, device=study.device, threads=threads(study))
@@ -216,4 +218,3 @@ def _plan(study: str) -> Plan:
 def _visitor(study: str, store: str) -> Visitor:
     plan = _plan(study)
     return Visitor(plan, Store(Path(store)), engine(plan.study), lambda event: None)
-

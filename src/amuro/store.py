@@ -17,6 +17,7 @@ The first rename wins; a second runner that made the same thing has lost nothing
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -42,7 +43,18 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            for name in ("cells", "models", "checkpoints", "audits", "prompts", "series", "ledger", "attempts", "tmp", "quarantine"):
+            for name in (
+                "cells",
+                "models",
+                "checkpoints",
+                "audits",
+                "prompts",
+                "series",
+                "ledger",
+                "attempts",
+                "tmp",
+                "quarantine",
+            ):
                 (root / name).mkdir(parents=True, exist_ok=True)
             probe = root / "tmp" / f"probe.{os.getpid()}"
             probe.write_bytes(b"")
@@ -76,8 +88,10 @@ class Store:
                 draft.rename(place)
                 _sync(place.parent)
         except OSError as error:
-            raise StoreError(f"cannot commit {kind} {key[:12]} to {self.root}: {error.strerror}",
-                             cure="free some space; finished cells are safe and the run goes on from them") from error
+            raise StoreError(
+                f"cannot commit {kind} {key[:12]} to {self.root}: {error.strerror}",
+                cure="free some space; finished cells are safe and the run goes on from them",
+            ) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -135,10 +149,8 @@ class Store:
         return pl.read_parquet(content)
 
     def _quarantine(self, place: Path) -> None:
-        try:
+        with contextlib.suppress(FileNotFoundError):  # another reader was faster
             place.rename(self.root / "quarantine" / f"{place.parent.parent.name}.{place.name}.{time.time_ns()}")
-        except FileNotFoundError:
-            pass  # another reader was faster
 
     def note(self, folder: str, facts: Mapping[str, Any]) -> None:
         """One small JSON file: a visit's cost (`ledger`), a failure (`attempts`)."""

@@ -152,7 +152,7 @@ def eval_set(text: str) -> EvalSet:
 def load(path: Path, **changes: Any) -> Study:
     """Reads a study; `changes` replace top-level keys. Raises `StudyError` with the place and the cure."""
     if not path.is_file():
-        known = sorted(str(p) for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        known = [str(p) for p in path.parent.glob("*.toml") if p.name != "pyproject.toml"]
         raise StudyError(f"no study at {path}", cure=nearest(str(path), known) or "write one with `amuro init`")
     try:
         table = tomllib.loads(path.read_text())
@@ -203,12 +203,20 @@ def changed(study: Study, limit: int | None = None, seeds: int | None = None) ->
         changes["dev_limit"] = min(limit, study.dev_limit)
     if seeds is not None:
         changes["world_seed"] = seeds
-        changes["tune"] = tuple(t.model_copy(update={"tune_seeds": _shifted(t.tune_seeds, seeds),
-                                                     "more_seeds": _shifted(t.more_seeds, seeds)}) for t in study.tune)
-        changes["evaluate"] = tuple(b.model_copy(update={"tune_seeds": _shifted(b.tune_seeds, seeds)})
-                                    for b in changes.get("evaluate", study.evaluate))
-        changes["series"] = {name: Series(**{**series.model_dump(), "pretrain_seed": seeds})
-                             if series.kind == "world" else series for name, series in study.series.items()}
+        changes["tune"] = tuple(
+            t.model_copy(
+                update={"tune_seeds": _shifted(t.tune_seeds, seeds), "more_seeds": _shifted(t.more_seeds, seeds)}
+            )
+            for t in study.tune
+        )
+        changes["evaluate"] = tuple(
+            b.model_copy(update={"tune_seeds": _shifted(b.tune_seeds, seeds)})
+            for b in changes.get("evaluate", study.evaluate)
+        )
+        changes["series"] = {
+            name: Series(**{**series.model_dump(), "pretrain_seed": seeds}) if series.kind == "world" else series
+            for name, series in study.series.items()
+        }
     return study.model_copy(update=changes)
 
 

@@ -46,7 +46,9 @@ class Progress:
         self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bars.stop()
 
     def on_event(self, event: Mapping[str, Any]) -> None:
@@ -103,9 +105,9 @@ def show_plan(plan: Plan, found: Sequence[State], cost: Estimate) -> None:
     waiting = sum(m.learning_rate is None and m.recipe is not None for m in plan.models)
     if waiting:
         console.print(f"{waiting} models wait for the choice of their learning rate on the dev split")
-    mark = "" if cost.measured else "~"
+    mark, source = ("", " (from this store’s ledgers)") if cost.measured else ("~", "")
     console.print(
-        f"estimate{' (from this store’s ledgers)' if cost.measured else ''}: {mark}{cost.seconds / 60:.0f} core minutes "
+        f"estimate{source}: {mark}{cost.seconds / 60:.0f} core minutes "
         f"without pre-training, {mark}{cost.flops:.1e} FLOPs, {mark}{cost.disk_mb:.0f} MB"
     )
 
@@ -134,7 +136,9 @@ def show_findings(findings: Sequence[Finding], flags: Sequence[Flag]) -> None:
         console.print(f"\n[bold]{analysis.replace('_', ' ')}[/]")
         for finding in (f for f in findings if f.analysis == analysis):
             state = "" if finding.evidence == "measured" else f" ({finding.evidence})"
-            console.print(Text.assemble("  ", (finding.verdict, VERDICT_STYLE[finding.verdict]), f"{state}  {finding.statement}"))
+            console.print(
+                Text.assemble("  ", (finding.verdict, VERDICT_STYLE[finding.verdict]), f"{state}  {finding.statement}")
+            )
     counts = Counter(flag.name for flag in flags)
     if counts:
         console.print("\n[bold]flags[/]  " + " · ".join(f"{name}: {n}" for name, n in counts.most_common()))
@@ -146,5 +150,7 @@ def show_shelf(shelf: str, names: Sequence[str]) -> None:
 
     for name in names:
         member = catalog.member(shelf, name)
-        fact = next((str(getattr(member, a)) for a in ("description", "question", "instruction") if hasattr(member, a)), "")
+        fact = next(
+            (str(getattr(member, a)) for a in ("description", "question", "instruction") if hasattr(member, a)), ""
+        )
         console.print(f"{name:<24} {fact}", markup=False)

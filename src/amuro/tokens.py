@@ -88,6 +88,4 @@ def _end_of_text(tokenizer: Tokenizer, folder: Path) -> int:
             found = tokenizer.token_to_id(found)
         if found is not None:
             return int(found)
-    raise WeightsError(
-        f"{folder} names no end-of-text token", cure='add "eos_token" to its tokenizer_config.json'
-    )
+    raise WeightsError(f"{folder} names no end-of-text token", cure='add "eos_token" to its tokenizer_config.json')

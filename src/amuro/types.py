@@ -135,7 +135,11 @@ class Model:
     def address(self) -> str:
         if self.recipe is None:
             return self.checkpoint.address
-        rate = f"/lr{self.learning_rate:g}" if self.learning_rate is not None and len(self.recipe.learning_rates) > 1 else ""
+        rate = (
+            f"/lr{self.learning_rate:g}"
+            if self.learning_rate is not None and len(self.recipe.learning_rates) > 1
+            else ""
+        )
         return f"{self.checkpoint.address}+{self.recipe.name}-{self.recipe_digest[:6]}/seed{self.tune_seed}{rate}"
 
 
@@ -217,6 +221,8 @@ class Training:
     """Tokens read, padding not counted."""
     answer_tokens: int
     seconds: float
+    truncated: int = 0
+    """Training examples whose prompt was cut from the left."""
     diverged_at: int | None = None
     """First step whose loss or gradient was not finite; the step was not applied and training stopped."""
 

@@ -6,6 +6,7 @@ import dataclasses
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -18,12 +19,26 @@ from amuro.engine.protocol import Engine
 from amuro.errors import AmuroError, DataError, SeriesError, WeightsError
 from amuro.identity import digest, tensor_digest
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
+from amuro.records import coordinates, predictions, provenance
 from amuro.scores import cell_value
 from amuro.store import Store
 from amuro.tokens import Encoder
 from amuro.types import Cell, Checkpoint, Example, Generation, Model, Recipe, Training
 
 Emit = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass
+class Cost:
+    """What a visit has used so far."""
+
+    tokens: int = 0
+    flops: float = 0.0
+    tuning_seconds: float = 0.0
+
+    def add(self, tokens: int, flops_per_token: float) -> None:
+        self.tokens += tokens
+        self.flops += tokens * flops_per_token
 
 
 class Visitor:
@@ -42,19 +57,18 @@ class Visitor:
         """Loads, tunes where the model is tuned, fills `cells`, and leaves a cost ledger. One failed cell is
         noted and does not stop the others.
         """
-        started, cost = time.monotonic(), {"tokens": 0, "flops": 0.0}
+        started, cost = time.monotonic(), Cost()
         self.emit({"event": "visit", "model": model.address})
         self._load(model.checkpoint)
-        chosen = self._chosen(model, cost) if len(candidates(model)) > 1 else model
-        key = self._tuned(chosen, cost) if model.recipe else self._base_key(model.checkpoint)
+        if model.recipe is None:
+            key = self._base_key(model.checkpoint)
+        else:
+            key = self._chosen(model, cost) if len(candidates(model)) > 1 else self._tuned(model, cost)
         filled = self._fill(cells, key, cost)
-        self.store.note("ledger", {
-            "model": model.address, "seconds": time.monotonic() - started, "cells": filled,
-            "tokens": cost["tokens"], "flops": cost["flops"], "tuning_seconds": cost.get("tuning_seconds", 0.0),
-            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "device": self.plan.study.device,
-        })  # fmt: skip
+        used = {**dataclasses.asdict(cost), "seconds": time.monotonic() - started, "peak_memory_mb": peak_memory_mb()}
+        self.store.note("ledger", {"model": model.address, "cells": filled, "device": self.plan.study.device, **used})
 
-    def _fill(self, cells: Sequence[Cell], model_key: str, cost: dict[str, Any]) -> int:
+    def _fill(self, cells: Sequence[Cell], model_key: str, cost: Cost) -> int:
         filled = 0
         for cell in cells:
             try:
@@ -66,15 +80,14 @@ class Visitor:
                 self.emit({"event": "failed", "cell": cell.address, "error": str(error)})
         return filled
 
-    def fill(self, cell: Cell, model_key: str, cost: dict[str, Any]) -> None:
+    def fill(self, cell: Cell, model_key: str, cost: Cost) -> None:
         """Asks the live model one cell's questions and commits its predictions."""
         sheet = self._sheet(*self._sheet_name(cell))
         declared = self.plan.declared(cell)
         key = digest({"address": cell.address, "declared": declared, "ids": sheet.ids_digest, "model": model_key})
         started = time.monotonic()
         frame, tokens = self._predict(cell, sheet)
-        cost["tokens"] += tokens
-        cost["flops"] += tokens * self.engine.flops_per_token()
+        cost.add(tokens, self.engine.flops_per_token())
         texts_key = digest(sheet.texts["prompt_hash"].to_list())
         self.store.commit("prompts", texts_key, {}, {"prompts.parquet": sheet.texts})
         facts = {"address": cell.address, "coordinates": coordinates(cell), "declared": declared,
@@ -93,7 +106,7 @@ class Visitor:
                 answers = self.engine.generate(ask, self._encoder(self._folder).decode)
                 generated.update(zip(rows, answers, strict=True))
                 tokens += sum(answer.tokens for answer in answers)
-        return _predictions(sheet, scored, generated), tokens
+        return predictions(sheet, scored, generated), tokens
 
     # -- the model
 
@@ -123,9 +136,10 @@ class Visitor:
         facts = {"checkpoint": checkpoint.address, "weights": key}
         self.store.commit("checkpoints", digest(facts), facts, {})
 
-    def _tuned(self, model: Model, cost: dict[str, Any]) -> str:
+    def _tuned(self, model: Model, cost: Cost) -> str:
         """Tunes the live model; its key is made of the inputs of its training."""
-        assert model.recipe is not None and model.learning_rate is not None
+        assert model.recipe is not None
+        assert model.learning_rate is not None
         sequences, ids = self._sequences(model.recipe, str(self._folder))
         key = digest({
             "parent": self._base_key(model.checkpoint), "recipe": dataclasses.asdict(model.recipe) | {"name": ""},
@@ -138,9 +152,8 @@ class Visitor:
             self.emit({"event": "step", "model": model.address, "done": done, "total": total, "loss": loss})
 
         training = self.engine.tune(sequences, model, model.learning_rate, on_step)
-        cost["tokens"] += training.tokens
-        cost["flops"] += 3 * training.tokens * self.engine.flops_per_token()
-        cost["tuning_seconds"] = cost.get("tuning_seconds", 0.0) + training.seconds
+        cost.add(training.tokens, 3 * self.engine.flops_per_token())
+        cost.tuning_seconds += training.seconds
         self._record_training(model, key, training)
         if training.diverged_at is not None:
             raise WeightsError(
@@ -149,24 +162,32 @@ class Visitor:
         return key
 
     def _record_training(self, model: Model, key: str, training: Training) -> None:
-        facts = {k: v for k, v in dataclasses.asdict(training).items() if k != "losses"}
+        told = {k: v for k, v in dataclasses.asdict(training).items() if k != "losses"}
+        facts = {"model": model.address, "training": told, "weights": self.engine.weights_digest()}
         curve = pl.DataFrame({"loss": list(training.losses)}, schema={"loss": pl.Float64})
-        self.store.commit("models", key, {"model": model.address, "training": facts,
-                                          "weights": self.engine.weights_digest()}, {"losses.parquet": curve})  # fmt: skip
+        self.store.commit("models", key, facts, {"losses.parquet": curve})
 
-    def _chosen(self, model: Model, cost: dict[str, Any]) -> Model:
-        """The model at the rate that does best on the dev split, by the primary metric; the first one on a tie."""
-        scores = {}
+    def _chosen(self, model: Model, cost: Cost) -> str:
+        """Tunes at each rate of the rule and makes the one live that does best on the dev split (primary metric, the
+        first one on a tie). The choice is stored; returns the key of the chosen model.
+        """
+        scores: dict[float, float] = {}
+        best: tuple[float, str, Any] | None = None
         for member in candidates(model):
             key = self._tuned(member, cost)
             dev = [cell for cell in self.plan.visits().get(member, ()) if cell.eval_set.split == "dev"]
             self._fill(dev, key, cost)
-            scores[member] = sum(self._dev_score(cell) for cell in dev) / max(len(dev), 1)
-        best = max(scores, key=lambda member: scores[member])
-        facts = {"chosen_for": model.address, "learning_rate": best.learning_rate,
-                 "dev_scores": {f"{m.learning_rate:g}": score for m, score in scores.items()}}  # fmt: skip
+            score = sum(self._dev_score(cell) for cell in dev) / max(len(dev), 1)
+            assert member.learning_rate is not None
+            scores[member.learning_rate] = score
+            if best is None or score > best[0]:
+                best = score, key, self.engine.keep()
+        assert best is not None
+        self.engine.restore(best[2])
+        facts = {"chosen_for": model.address, "learning_rate": max(scores, key=lambda rate: scores[rate]),
+                 "dev_scores": [[rate, score] for rate, score in scores.items()]}  # fmt: skip
         self.store.commit("models", digest(facts), facts, {})
-        return best
+        return best[1]
 
     def _dev_score(self, cell: Cell) -> float:
         frame = self.store.frame(self.store.cells()[cell.address], "predictions.parquet")
@@ -220,72 +241,10 @@ def folder_of(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path | None:
     return catalog.series(plan.study.series[checkpoint.series].kind).locate(checkpoint, store.root / "series")
 
 
-def coordinates(cell: Cell) -> dict[str, Any]:
-    """Every coordinate of a cell as plain data, for manifests and tidy rows."""
-    model, recipe = cell.model, cell.model.recipe
-    return {
-        "series": model.checkpoint.series, "checkpoint": model.checkpoint.address, "step": model.checkpoint.step,
-        "tokens": model.checkpoint.tokens, "unique_tokens": model.checkpoint.unique_tokens,
-        "schedule": model.checkpoint.schedule, "model": model.address,
-        "tuned_on": recipe.tuned_on if recipe else "none", "recipe": recipe.name if recipe else "none",
-        "method": recipe.method if recipe else "none", "tune_format": recipe.format if recipe else "none",
-        "tune_seed": -1 if model.tune_seed is None else model.tune_seed, "learning_rate": model.learning_rate,
-        "task": cell.eval_set.task, "split": cell.eval_set.split, "format": cell.format, "shots": cell.shots,
-        "shot_seed": cell.shot_seed, "decoding": cell.decoding, "protocol": cell.protocol, "limit": cell.limit,
-        "precision": cell.precision, "device": cell.device,
-    }  # fmt: skip
-
-
 def _encoder(folder: Path | None) -> Encoder:
     return Encoder.from_folder(folder) if folder else Encoder.of_bytes()
 
 
-def _predictions(
-    sheet: asks.Sheet, scored: Mapping[int, tuple[float, ...]], generated: Mapping[int, Generation]
-) -> pl.DataFrame:
-    """One row an example, in the order of the set (columns: docs/tour.md)."""
-    task, rows = sheet.task, range(len(sheet.examples))
-    document = task.kind == "document"
-    options = [[] if document else list(prompts.options(task, e)) for e in sheet.examples]
-    texts = [[prompts.answer(task, o) for o in row] for row in options]
-    return pl.DataFrame(
-        {
-            "example_id": [e.id for e in sheet.examples],
-            "cluster": [e.cluster for e in sheet.examples],
-            "gold": ["" if document else e.answer for e in sheet.examples],
-            "gold_index": [q.gold for q in sheet.queries],
-            "options": options,
-            "log_probabilities": [[] if document else list(scored[i]) for i in rows],
-            "option_tokens": [[] if document else [len(o) for o in q.options] for q in sheet.queries],
-            "option_bytes": [[len(f" {text}".encode()) for text in row] for row in texts],
-            "output": [generated[i].text if i in generated else None for i in rows],
-            "stopped": [generated[i].stopped if i in generated else None for i in rows],
-            "log_probability": [scored[i][0] if document else None for i in rows],
-            "bytes": [len(e.answer.encode()) if document else None for e in sheet.examples],
-            "k_effective": sheet.k_effective(),
-            "truncated": list(sheet.truncated),
-            "prompt_hash": sheet.texts["prompt_hash"],
-        },
-        schema_overrides={
-            "options": pl.List(pl.String), "log_probabilities": pl.List(pl.Float64), "option_tokens": pl.List(pl.Int64),
-            "option_bytes": pl.List(pl.Int64), "output": pl.String, "stopped": pl.Boolean, "log_probability": pl.Float64,
-            "bytes": pl.Int64,
-        },
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=1)
-def provenance() -> dict[str, str]:
-    """What was installed, and on what: recorded, never part of a key."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    def installed(name: str) -> str:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return "absent"
-
-    packages = ("amuro", "torch", "transformers", "tokenizers", "safetensors", "peft", "datasets", "numpy")
-    return {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system(),
-            **{name: installed(name) for name in packages}}  # fmt: skip
+def peak_memory_mb() -> float:
+    """Of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -6,7 +6,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, draft, limits, reading, smallest_effect
-from amuro.panels import MIN_CHECKPOINTS, Ladder, ladders, trend_state
+from amuro.panels import MIN_CHECKPOINTS, Ladder, ladders, longest, trend_state
 from amuro.readouts import BestReadout, best_readout, with_best_base
 from amuro.stats.equivalence import tost
 from amuro.stats.estimate import Estimate
@@ -17,7 +17,7 @@ from amuro.verdicts import Claim, settle
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task, over all trained checkpoints of its series."""
-    claims = [_claim(evidence, found) for found in ladders(evidence, ["in_domain"])]
+    claims = [_claim(evidence, found) for found in longest(ladders(evidence, ["in_domain"]))]
     return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, draft, limits, reading, smallest_effect
-from amuro.panels import Ladder, ladders, state, trend_state
+from amuro.panels import Ladder, ladders, longest, state, trend_state
 from amuro.readouts import BestReadout, best_readout, with_best_base
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate
@@ -27,7 +27,7 @@ WHEN: dict[tuple[Verdict, Verdict], str] = {
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """Two findings a tuned task: the base's rise in pre-training, and what tuning adds to it."""
-    claims = [claim for found in ladders(evidence, ["in_domain"]) for claim in _claims(evidence, found)]
+    claims = [claim for found in longest(ladders(evidence, ["in_domain"])) for claim in _claims(evidence, found)]
     findings = settle(claims)
     if not findings:
         return [blank(ANALYSIS, evidence, NO_HOME, "not run")]

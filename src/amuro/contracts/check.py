@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from amuro import catalog
-from amuro.contracts import analysis, format, metric, task
+from amuro.contracts.analysis import check as check_analysis
+from amuro.contracts.format import check as check_format
+from amuro.contracts.metric import check as check_metric
+from amuro.contracts.task import check as check_task
 from amuro.errors import AmuroError, StudyError, nearest
 
-CONTRACTS = {"tasks": task.check, "formats": format.check, "metrics": metric.check, "analyses": analysis.check}
+CONTRACTS: dict[str, Callable[[Any], Iterator[str]]] = {
+    "tasks": check_task,
+    "formats": check_format,
+    "metrics": check_metric,
+    "analyses": check_analysis,
+}
 
 
 def check_member(name: str) -> Iterator[str]:

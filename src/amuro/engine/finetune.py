@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from time import perf_counter
@@ -20,7 +19,6 @@ from amuro.types import Model, Recipe, Training
 
 _TOKENS = {"cpu": 2048, "cuda": 16384}
 """Tokens a forward pass, padding counted; a step of more is split without changing its loss or gradient."""
-_log = logging.getLogger(__name__)
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -54,6 +52,7 @@ def finetune(
         tokens=sum(len(prompt) + len(answer) for prompt, answer in read),
         answer_tokens=sum(len(answer) for _, answer in read),
         seconds=perf_counter() - began,
+        truncated=sum(new != old for new, old in zip(fitted, sequences, strict=True)),
         diverged_at=None if len(losses) == len(steps) else len(losses),
     )
 
@@ -78,7 +77,7 @@ def _losses(
 
 
 def fit(sequences: Sequences, max_length: int) -> list[Pair]:
-    """Cut prompts from the left to `max_length` tokens with their answer; how many were cut is logged.
+    """Cut prompts from the left to `max_length` tokens with their answer.
 
     Raises AmuroError where there is no sequence, an empty one, or an answer that leaves no room for a prompt.
     """
@@ -89,9 +88,6 @@ def fit(sequences: Sequences, max_length: int) -> list[Pair]:
             raise AmuroError(f"training sequence {number} has an empty prompt or answer", "check its row")
         if len(answer) >= max_length:
             raise AmuroError(f"the answer of training sequence {number} has {len(answer)} tokens", f"{max_length} fit")
-    cut = sum(len(prompt) + len(answer) > max_length for prompt, answer in sequences)
-    if cut:
-        _log.warning("%d of %d prompts were cut from the left to %d tokens", cut, len(sequences), max_length)
     return [(prompt[-(max_length - len(answer)) :], answer) for prompt, answer in sequences]
 
 
@@ -134,9 +130,7 @@ def _backward(network: Network, batch: Sequence[Pair], weighting: str, budget: i
     loss = torch.zeros((), device=network.device)
     for part in _parts(batch, budget):
         weights = [
-            1 / total if weighting == "token" else 1 / (len(batch) * len(answer))
-            for _, answer in part
-            for _ in answer
+            1 / total if weighting == "token" else 1 / (len(batch) * len(answer)) for _, answer in part for _ in answer
         ]
         with network.autocast():
             nats = _answer_nats(network, part)

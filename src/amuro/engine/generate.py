@@ -92,9 +92,7 @@ def _filled(lengths: Tensor, start: int, steps: int) -> Tensor:
     return (columns < start + lengths[:, None]) | (columns >= start + longest)
 
 
-def _read_contexts(
-    network: Network, contexts: Sequence[tuple[int, ...]], cache: DynamicCache, start: int
-) -> Tensor:
+def _read_contexts(network: Network, contexts: Sequence[tuple[int, ...]], cache: DynamicCache, start: int) -> Tensor:
     ids = padded(network, contexts)
     rows, length = ids.shape
     positions = torch.arange(start, start + length, device=network.device).expand(rows, -1)

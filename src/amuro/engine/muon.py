@@ -1,15 +1,14 @@
 """Muon (Jordan et al., 2024): momentum, made orthogonal, as the step of a hidden matrix.
 
-The same update as `torch.optim.Muon` without decay. That one orthogonalises matrix by matrix in bfloat16, which takes as
-long as a whole forward and backward pass on a processor without bfloat16 units; here matrices of one shape go through
-together, in float32.
+The update is that of `torch.optim.Muon` without decay. That one orthogonalises matrix by matrix in bfloat16, which takes
+as long as a whole forward and backward pass on a processor without bfloat16 units; here matrices of one shape go
+through together, in float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,10 +41,8 @@ class Muon(torch.optim.Optimizer):
             matrix.sub_(update, alpha=lr * scale)
 
     def _buffer(self, matrix: Tensor) -> Tensor:
-        state: dict[str, Any] = self.state[matrix]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(matrix)
-        return state["momentum_buffer"]  # type: ignore[no-any-return]
+        buffer: Tensor = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+        return buffer
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -56,7 +53,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if wide is not matrices else x
+    return x if wide is matrices else x.mT
 
 
 def _shape(matrix: Tensor) -> tuple[int, ...]:

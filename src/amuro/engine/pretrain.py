@@ -1,12 +1,13 @@
-"""Pre-training of the embedded world's checkpoints: an ordinary decoder, ordinary folders, and a resume to the same bits."""
+"""Pre-training of the embedded world's checkpoints: an ordinary decoder in ordinary folders, resumed to the same bits."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,7 @@ def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> Olmo2ForCausalLM:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.pretrain_seed)
         model = Olmo2ForCausalLM(_architecture(config, tokenizer))
+    model.set_attn_implementation("sdpa")
     with torch.no_grad():
         for layer in model.model.layers:
             layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
@@ -104,7 +106,7 @@ class _Run:
         if self.step == config.copy_steps:
             self.packer = _packer(config, self.tokenizer, self.step)
         loss = _loss(self.model, self.packer.batch())
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
         self.step += 1
         share = min(1.0, self.step / max(1, config.warmup_steps))
@@ -116,26 +118,27 @@ class _Run:
 
     def _save(self) -> None:
         tensors = {f"model.{name}": weight for name, weight in self.model.named_parameters()}
-        names = {weight: name for name, weight in self.model.named_parameters()}
-        for optimizer in self.optimizers:
-            for weight, state in optimizer.state.items():
-                tensors |= {f"state.{names[weight]}.{key}": value for key, value in state.items()}
-        facts = {"step": self.step, "digest": self.config.digest(), "packer": self.packer.state}
+        for name, weight, optimizer in self._owned():
+            tensors |= {f"state.{name}.{key}": value for key, value in optimizer.state[weight].items()}
+        facts = {"step": self.step, "digest": self.config.digest(), **self.packer.state}
         snapshots.save_state(self.folder, facts, tensors)
 
-    def _restore(self, facts: Mapping[str, object], tensors: Mapping[str, Tensor]) -> None:
-        self.step = int(facts["step"])  # type: ignore[call-overload]
+    def _restore(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.step = facts["step"]
         self.packer = _packer(self.config, self.tokenizer, self.step)
-        packed: Mapping[str, object] = facts["packer"]  # type: ignore[assignment]
-        self.packer.restore(packed["waiting"], packed["next"])  # type: ignore[arg-type]
-        with torch.no_grad():
-            for name, weight in self.model.named_parameters():
-                weight.copy_(tensors[f"model.{name}"])
-        owners = {id(weight): o for o in self.optimizers for group in o.param_groups for weight in group["params"]}
-        for name, weight in self.model.named_parameters():
+        self.packer.restore(facts["waiting"], facts["next"])
+        for name, weight, optimizer in self._owned():
+            weight.data.copy_(tensors[f"model.{name}"])
             prefix = f"state.{name}."
             found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            owners[id(weight)].state[weight] = found
+            optimizer.state[weight] = found
+
+    def _owned(self) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
+        """(name, weight, the optimiser that it is left to)"""
+        names = {id(weight): name for name, weight in self.model.named_parameters()}
+        for optimizer in self.optimizers:
+            for weight in optimizer.param_groups[0]["params"]:
+                yield names[id(weight)], weight, optimizer
 
 
 def _architecture(config: PretrainConfig, tokenizer: Tokenizer) -> Olmo2Config:
@@ -147,12 +150,11 @@ def _architecture(config: PretrainConfig, tokenizer: Tokenizer) -> Olmo2Config:
         num_attention_heads=config.heads,
         num_key_value_heads=config.heads,
         max_position_embeddings=config.max_length,
-        rope_theta=config.rope_theta,
+        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
         tie_word_embeddings=True,
         bos_token_id=tokenizer.token_to_id(EOS),
         eos_token_id=tokenizer.token_to_id(EOS),
         pad_token_id=tokenizer.token_to_id(PAD),
-        attn_implementation="sdpa",
     )
 
 
@@ -169,7 +171,9 @@ def _packer(config: PretrainConfig, tokenizer: Tokenizer, step: int) -> Packer:
     """The documents of the phase that `step` lies in, from the first on."""
     stream: corpus.Stream = "copy" if step < config.copy_steps else "main"
     text = partial(corpus.document, config.world_seed, config.pretrain_seed, stream)
-    return Packer(text, tokenizer, tokenizer.token_to_id(EOS), config.rows, config.row_length)
+    eos = tokenizer.token_to_id(EOS)
+    assert eos is not None  # the trainer was told of it
+    return Packer(text, tokenizer, eos, config.rows, config.row_length)
 
 
 def _loss(model: Olmo2ForCausalLM, batch: Batch) -> Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from amuro.types import Ask, Checkpoint, Generation, Model, Training
 
@@ -21,14 +21,17 @@ Decode = Callable[[Sequence[int]], str]
 class Engine(Protocol):
     """One live model at a time: a loaded checkpoint, as it is or tuned. Errors are `amuro.errors.AmuroError`s."""
 
-    semantics: Mapping[str, int]
-    """A number for each of "tune", "score" and "generate" that rises when results can change."""
-
     def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
         """Make `checkpoint` the live model. `folder` holds its weights; None where there are none."""
 
     def reset(self) -> None:
         """Go back from a tuned model to the loaded checkpoint's own weights."""
+
+    def keep(self) -> Any:
+        """A copy of the live weights, for `restore` on the same loaded checkpoint."""
+
+    def restore(self, kept: Any) -> None:
+        """Make kept weights live again."""
 
     def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:
         """Tune from the loaded checkpoint's own weights, whatever was tuned before; the result becomes live.

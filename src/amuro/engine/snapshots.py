@@ -32,9 +32,8 @@ def publish(folder: Path, step: int, model: PreTrainedModel, tokenizer: Tokenize
 
     def write(draft: Path) -> None:
         model.save_pretrained(draft)
-        PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, bos_token=EOS, eos_token=EOS, pad_token=PAD, clean_up_tokenization_spaces=False
-        ).save_pretrained(draft)
+        fast: Any = PreTrainedTokenizerFast
+        fast(tokenizer_object=tokenizer, bos_token=EOS, eos_token=EOS, pad_token=PAD).save_pretrained(draft)
 
     _commit(step_folder(folder, step), write)
 

@@ -26,12 +26,15 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_m
 class TorchEngine:
     """An `Engine` on transformers models. One checkpoint is live; its own weights are kept beside it in memory."""
 
-    semantics: Mapping[str, int] = {"tune": 1, "score": 1, "generate": 1}
-
     def __init__(self, precision: str, device: str, threads: int) -> None:
-        """precision: float32, or bfloat16 by autocast. threads: of one operation on the CPU."""
+        """Precision: float32, or bfloat16 by autocast. Device: cpu or cuda. Threads: of one operation on the CPU.
+
+        Raises AmuroError where precision or device are not to be had.
+        """
         if precision not in ("float32", "bfloat16"):
             raise AmuroError(f"precision '{precision}' is not known", "say float32 or bfloat16")
+        if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+            raise AmuroError(f"device '{device}' is not here", "say cpu, or cuda where torch sees a GPU")
         torch.set_num_threads(threads)
         self.precision = precision
         self.device = device
@@ -45,14 +48,22 @@ class TorchEngine:
             raise WeightsError(f"{checkpoint.address} has no folder of weights", "use the toy engine for this series")
         self._network, self._base = None, {}
         network = load_network(folder, self.precision, self.device)
-        self._base = {name: tensor.clone() for name, tensor in live_tensors(network.model).items()}
         self._network, self._folder = network, folder
+        self._base = self.keep()
 
     def reset(self) -> None:
         """Copy the loaded checkpoint's own weights back into the live model."""
+        self.restore(self._base)
+
+    def keep(self) -> Mapping[str, Tensor]:
+        """A copy of the live weights in memory."""
+        return {name: tensor.clone() for name, tensor in live_tensors(self._live().model).items()}
+
+    def restore(self, kept: Mapping[str, Tensor]) -> None:
+        """Copy kept weights into the live model."""
         live = live_tensors(self._live().model)
         with torch.no_grad():
-            for name, tensor in self._base.items():
+            for name, tensor in kept.items():
                 live[name].copy_(tensor)
 
     def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:

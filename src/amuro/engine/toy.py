@@ -52,8 +52,6 @@ class Dials:
 class ToyEngine:
     """An `Engine` that hashes instead of computing."""
 
-    semantics: Mapping[str, int] = {"tune": 1, "score": 1, "generate": 1}
-
     def __init__(self, dials: Dials | None = None) -> None:
         self.dials = dials or Dials()
         self._model: Model | None = None
@@ -65,6 +63,14 @@ class ToyEngine:
     def reset(self) -> None:
         """Back to the base."""
         self._model = Model(self._live().checkpoint)
+
+    def keep(self) -> Model:
+        """What would decide the weights."""
+        return self._live()
+
+    def restore(self, kept: Model) -> None:
+        """Make what was kept live again."""
+        self._model = kept
 
     def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:
         """Pretend to tune: a smooth loss curve of the length that the recipe asks for."""

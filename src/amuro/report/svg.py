@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+_LINE_ENDS = re.compile(r"[\t\n\r]+")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 CHARACTER = 6.1
 """Width of an average character at the font size of the figures, in SVG units."""
 
 
 def element(tag: str, *children: str | Markup, **attributes: str | float | None) -> Markup:
     """One element. `class_` gives `class`, `text_anchor` gives `text-anchor`; None is left out; text is escaped."""
-    parts = [
-        Markup(' {}="{}"').format(Markup(name.rstrip("_").replace("_", "-")), _value(value))
+    written = "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{escape(_value(value))}"'
         for name, value in attributes.items()
         if value is not None
-    ]
-    inner = Markup("").join(child if isinstance(child, Markup) else escape(_printable(child)) for child in children)
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), Markup("").join(parts), inner)
+    )
+    inner = "".join(child if isinstance(child, Markup) else escape(_printable(child)) for child in children)
+    return Markup(f"<{tag}{written}>{inner}</{tag}>")
 
 
 def _value(value: str | float) -> str:
@@ -28,8 +31,8 @@ def _value(value: str | float) -> str:
 
 
 def _printable(words: str) -> str:
-    """XML allows no control characters, not even escaped."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in words)
+    """XML allows hardly any control character, not even escaped: line ends become spaces, the rest a mark."""
+    return _CONTROLS.sub("\ufffd", _LINE_ENDS.sub(" ", words))
 
 
 def text(content: str, x: float, y: float, class_: str = "", anchor: str = "start", hint: str = "") -> Markup:

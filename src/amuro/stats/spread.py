@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from amuro.stats.clustered import Floats, Ints, clustered_means
+from amuro.stats.clustered import Floats, Means
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +21,25 @@ class Spread:
     noise_df: float
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the variance between levels, by inversion of the non-central F distribution; never below 0."""
-        tails = (0.5 + level / 2, 0.5 - level / 2)
-        low, high = (self._noncentrality(tail) * self.noise / self.df for tail in tails)
-        return low, high
+        """Interval of the variance between levels, never below 0, by inversion of the non-central χ².
 
-    def _noncentrality(self, below: float) -> float:
-        if special.fdtr(self.df, self.noise_df, self.ratio) <= below:
-            return 0.0
-        return float(special.ncfdtrinc(self.df, self.noise_df, below, self.ratio))
+        The noise is widened so that the interval leaves 0 exactly where the F test rejects: F is to χ² as t is to z.
+        """
+        tail = 0.5 + level / 2
+        wider = float(special.fdtri(self.df, self.noise_df, tail) / (special.chdtri(self.df, 1 - tail) / self.df))
+        observed, noise = self.df * self.ratio / wider, wider * self.noise / self.df
+        return noise * _noncentrality(observed, self.df, tail), noise * _noncentrality(observed, self.df, 1 - tail)
 
     def p_two_sided(self, null: float = 0.0) -> float:
         """Twice the upper tail of F: the p value of "no variance between levels"."""
         return min(1.0, 2 * float(special.fdtrc(self.df, self.noise_df, self.ratio)))
+
+
+def _noncentrality(observed: float, df: float, below: float) -> float:
+    """The non-centrality at which χ² lies below `observed` with that probability; 0 where none is small enough."""
+    if special.chdtr(df, observed) <= below:
+        return 0.0
+    return float(special.chndtrinc(observed, df, below))
 
 
 def headroom(means: Floats, chance: float, n: int) -> Floats:
@@ -52,14 +58,12 @@ def logit_stretch(means: Floats, chance: float, n: int) -> Floats:
     return np.asarray(1 / (share * (1 - share) * (1 - chance)))
 
 
-def logit_covariance(values: Floats, clusters: Ints, chance: float) -> Floats:
-    """Clustered covariance (F, F) of the logits of the rows' means (delta method).
+def logit_covariance(means: Means, chance: float, n: int) -> Floats:
+    """Clustered covariance (F, F) of the logits of means over `n` examples (delta method).
 
     A row that is always right varies in no sample, yet not for sure: its variance is at least that of a mean which is
     half an example off.
     """
-    means = clustered_means(values, clusters)
-    n = values.shape[1]
     share, stretch = headroom(means.value, chance, n), logit_stretch(means.value, chance, n)
     least = share * (1 - share) * (1 - chance) ** 2 / n
     covariance = means.covariance + np.diag(np.maximum(least - np.diag(means.covariance), 0))

@@ -1,4 +1,4 @@
-"""The same relation from the other side. This form occurs in the embedded corpus: it is learned in pre-training or by tuning."""
+"""A relation told from the other side. Its form occurs in the embedded corpus: pre-training teaches it, as tuning may."""
 
 from collections.abc import Mapping
 from typing import Any

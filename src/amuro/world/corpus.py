@@ -1,4 +1,4 @@
-"""The corpus: documents without end, each a pure function of (seeds, stream, number), so that any reader can start anywhere."""
+"""The corpus: documents without end, each a function of seeds, stream and number alone: reading starts anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One function a kind of document: (world, rng) → a short text. Every text is true of the world or tells its own facts."""
+"""One function a kind of document: (world, rng) → a short text, true of the world or with facts of its own."""
 
 from __future__ import annotations
 

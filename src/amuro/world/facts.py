@@ -1,4 +1,4 @@
-"""The ground truth: who and what there is, and what is true of them. Everything follows from one number, the world seed."""
+"""The ground truth: who and what there is, and what is true of them. All of it follows from the world seed."""
 
 from __future__ import annotations
 

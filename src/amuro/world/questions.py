@@ -1,4 +1,4 @@
-"""One function a task: (world, rng, split, number) → a row without its id. `number` goes round the classes and clusters.
+"""One function a task: (world, rng, split, number) → a row without its id. `number` goes round classes and clusters.
 
 Every function draws what it must not give away (domain, wording, the other person) before the label, so that no part
 of a row tells the label by itself.
@@ -15,6 +15,7 @@ from amuro.world.wording import DOMAINS, FILLER, HELD_RELATIONS, RELATIONS, THIN
 
 Row = dict[str, object]
 
+DEV_GUESTS = 8
 TRUTHS: tuple[Truth, ...] = ("true", "false", "unknown")
 
 
@@ -28,7 +29,7 @@ def inference(world: World, rng: np.random.Generator, split: str, number: int) -
 
 
 def paraphrase(world: World, rng: np.random.Generator, split: str, number: int) -> Row:
-    """Two sentences in different words: the same fact, or one with another value (3 in 4) or another person (1 in 4)."""
+    """Two sentences in different words: the same fact, or another value (3 in 4) or person (1 in 4)."""
     fact, other = _fact(world, rng, split, number // 2)
     first, second = some(rng, fact.domain.facts, 2)
     rivals = [v for v in world.pool(fact.domain, split == "test_ood") if v != fact.value]
@@ -104,10 +105,12 @@ def instruct(world: World, rng: np.random.Generator, split: str, number: int) ->
 
 
 def facts(world: World, rng: np.random.Generator, split: str, number: int) -> Row:
-    """A question about a person of the world, without a text. Held out: its wording. People asked about in test splits
-    never serve as examples in train and dev."""
-    quarter = len(world.guests) // 4
-    names = {"train": world.guests[quarter:], "dev": world.guests[:quarter]}.get(split, world.people)
+    """A question about a person of the world, without a text. Held out: its wording.
+
+    Train and dev ask about guests, so that no shot tells what a test asks.
+    """
+    guests = {"train": world.guests[DEV_GUESTS:], "dev": world.guests[:DEV_GUESTS]}
+    names = guests.get(split, world.people)
     name = names[number % len(names)]
     domain = DOMAINS[number // len(names) % len(DOMAINS)]
     asked = domain.unseen_question if split == "test_ood" else domain.questions[number // (4 * len(names)) % 2]

@@ -1,4 +1,4 @@
-"""Every sentence pattern of the world in one place: what can be said of people, towns, jobs, animals, foods and relations."""
+"""Every sentence pattern of the world in one place: of people, towns, jobs, animals, foods and relations."""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""What is written of a cell: its coordinates, its predictions, and what they were made with."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import polars as pl
+
+from amuro import prompts
+from amuro.asks import Sheet
+from amuro.types import Cell, Generation
+
+PACKAGES = ("amuro", "torch", "transformers", "tokenizers", "safetensors", "peft", "datasets", "numpy")
+
+
+def coordinates(cell: Cell) -> dict[str, Any]:
+    """Every coordinate of a cell as plain data, for manifests and tidy rows."""
+    model, recipe = cell.model, cell.model.recipe
+    return {
+        "series": model.checkpoint.series, "checkpoint": model.checkpoint.address, "step": model.checkpoint.step,
+        "tokens": model.checkpoint.tokens, "unique_tokens": model.checkpoint.unique_tokens,
+        "schedule": model.checkpoint.schedule, "model": model.address,
+        "tuned_on": recipe.tuned_on if recipe else "none", "recipe": recipe.name if recipe else "none",
+        "method": recipe.method if recipe else "none", "tune_format": recipe.format if recipe else "none",
+        "tune_seed": -1 if model.tune_seed is None else model.tune_seed, "learning_rate": model.learning_rate,
+        "task": cell.eval_set.task, "split": cell.eval_set.split, "format": cell.format, "shots": cell.shots,
+        "shot_seed": cell.shot_seed, "decoding": cell.decoding, "protocol": cell.protocol, "limit": cell.limit,
+        "precision": cell.precision, "device": cell.device,
+    }  # fmt: skip
+
+
+def predictions(
+    sheet: Sheet, scored: Mapping[int, tuple[float, ...]], generated: Mapping[int, Generation]
+) -> pl.DataFrame:
+    """One row an example, in the order of the set (columns: docs/tour.md)."""
+    task, rows = sheet.task, range(len(sheet.examples))
+    document = task.kind == "document"
+    options = [[] if document else list(prompts.options(task, e)) for e in sheet.examples]
+    texts = [[prompts.answer(task, o) for o in row] for row in options]
+    return pl.DataFrame(
+        {
+            "example_id": [e.id for e in sheet.examples],
+            "cluster": [e.cluster for e in sheet.examples],
+            "gold": ["" if document else e.answer for e in sheet.examples],
+            "gold_index": [q.gold for q in sheet.queries],
+            "options": options,
+            "log_probabilities": [[] if document else list(scored[i]) for i in rows],
+            "option_tokens": [[] if document else [len(o) for o in q.options] for q in sheet.queries],
+            "option_bytes": [[len(f" {text}".encode()) for text in row] for row in texts],
+            "output": [generated[i].text if i in generated else None for i in rows],
+            "stopped": [generated[i].stopped if i in generated else None for i in rows],
+            "log_probability": [scored[i][0] if document else None for i in rows],
+            "bytes": [len(e.answer.encode()) if document else None for e in sheet.examples],
+            "k_effective": sheet.k_effective(),
+            "truncated": list(sheet.truncated),
+            "prompt_hash": sheet.texts["prompt_hash"],
+        },
+        schema_overrides={
+            "options": pl.List(pl.String), "log_probabilities": pl.List(pl.Float64), "option_tokens": pl.List(pl.Int64),
+            "option_bytes": pl.List(pl.Int64), "output": pl.String, "stopped": pl.Boolean,
+            "log_probability": pl.Float64, "bytes": pl.Int64,
+        },
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def provenance() -> dict[str, str]:
+    """What was installed, and on what: recorded, never part of a key."""
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+    return {**machine, **{name: _installed(name) for name in PACKAGES}}
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

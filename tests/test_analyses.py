@@ -1,0 +1,220 @@
+"""Analyses on poor, odd or rearranged evidence: what they then say, and what must not matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from world_shelf import FLAT, RISE, WORLDS
+from worlds import FLOOR, SEEDS, STEPS, Book, Exam, climb, task, tune
+
+from amuro import catalog
+from amuro.analysis import Evidence
+from amuro.panels import ladders
+from amuro.scores import no_items, no_scores
+from amuro.types import Finding
+
+ANALYSES = catalog.names("analyses")
+
+
+def run(analysis: str, evidence: Evidence, seed: int = 0) -> list[Finding]:
+    found: list[Finding] = catalog.analysis(analysis).run(evidence, np.random.default_rng(seed))
+    return found
+
+
+def one_task(tasks: int = 1, **how: Any) -> Evidence:
+    book = Book()
+    for number in range(tasks):
+        climb(book, task(f"t{number}", 1 / 3), np.random.default_rng(number), FLAT, RISE, **how)
+    return book.evidence()
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_nothing_is_found_in_nothing(name: str) -> None:
+    """On an empty study every analysis says one open sentence, and that it was not run."""
+    (finding,) = run(name, Evidence(no_items(), no_scores(), {}, "empty"))
+    assert (finding.verdict, finding.evidence, finding.effect) == ("open", "not run", None)
+    assert finding.statement
+
+
+@pytest.mark.parametrize("name", ["latent_gain", "learned_in_pretraining", "format_sensitivity"])
+def test_one_checkpoint_makes_no_trend(name: str) -> None:
+    """Analyses over checkpoints answer "insufficient" with one checkpoint, whatever it scores."""
+    book, about = Book(), task("t0", 1 / 3)
+    exam, rng = Exam.draw(np.random.default_rng(0)), np.random.default_rng(0)
+    for wording in ("default", "instruct"):
+        tune(book, about, exam, rng, base=1.0, tuned=2.0, seeds=3, wording=wording, role="in_domain")
+    trends = [f for f in run(name, book.evidence()) if not f.id.endswith((".tuning", ".before", ".after"))]
+    assert trends
+    assert all((f.verdict, f.evidence) == ("open", "insufficient") for f in trends)
+
+
+@pytest.mark.parametrize("name", ["latent_gain", "learned_in_pretraining"])
+def test_without_replicates_no_trend_is_supported(name: str) -> None:
+    """One tuning seed everywhere, however clear the trend: open, and the reason is seeds."""
+    finding = run(name, one_task(seeds=[1] * 6))[0]
+    assert (finding.verdict, finding.evidence) == ("open", "insufficient")
+    assert "seeds" in finding.note
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_mixed_protocols_force_open(name: str) -> None:
+    """Where base and tuned cells were asked under different protocols nothing is supported or refuted."""
+    evidence = one_task()
+    other = pl.when(pl.col("tuned_on") == "none").then(pl.lit("paper")).otherwise(pl.col("protocol")).alias("protocol")
+    mixed = replace(evidence, items=evidence.items.with_columns(other), scores=evidence.scores.with_columns(other))
+    assert all(finding.verdict == "open" for finding in run(name, mixed))
+
+
+def test_mixed_is_said() -> None:
+    """A mixed comparison is called mixed, and the coordinate in which it differs is named."""
+    evidence = one_task()
+    other = pl.when(pl.col("tuned_on") == "none").then(pl.lit("cuda")).otherwise(pl.col("device")).alias("device")
+    (finding,) = run("gain", replace(evidence, scores=evidence.scores.with_columns(other)))
+    assert finding.evidence == "mixed"
+    assert "device" in finding.note
+
+
+def test_few_clusters_are_insufficient() -> None:
+    """Many examples over few clusters carry no claim."""
+    book, rng = Book(), np.random.default_rng(0)
+    exam = Exam.draw(rng, examples=500, clusters=16)
+    tune(book, task("t0", 1 / 3), exam, rng, base=0.0, tuned=2.0, role="in_domain")
+    (finding,) = run("gain", book.evidence())
+    assert (finding.verdict, finding.evidence) == ("open", "insufficient")
+    assert "16 clusters" in finding.note
+
+
+def test_one_right_answer_is_degenerate() -> None:
+    """A set whose gold is constant (hidden labels) proves nothing, however much the score rises."""
+    evidence = one_task()
+    constant = evidence.scores.with_columns(pl.lit(1.0).alias("majority"))
+    (finding,) = run("gain", replace(evidence, scores=constant))
+    assert (finding.verdict, finding.evidence) == ("open", "degenerate")
+
+
+def test_constant_tuned_model_is_degenerate() -> None:
+    """A tuned model that always gives one answer has gained nothing that could be judged."""
+    evidence = one_task()
+    stuck = pl.when(pl.col("tuned_on") == "none").then(pl.lit("measured")).otherwise(pl.lit("degenerate"))
+    (finding,) = run("gain", replace(evidence, scores=evidence.scores.with_columns(stuck.alias("evidence"))))
+    assert finding.evidence == "degenerate"
+
+
+def test_missing_cells_are_named() -> None:
+    """A hole in the plan shows in the note of the finding that it touches, and in no other."""
+    planned = pl.DataFrame({
+        "cell": ["world@1600+t0-default/seed9|t0/test|default|0shot.0", "world@1600|t1/test|default|0shot.0"],
+        "done": [False, True],
+    })  # fmt: skip
+    first, second = run("gain", replace(one_task(tasks=2), planned=planned))
+    assert "1 planned cells on t0/test are missing" in first.note
+    assert "missing" not in second.note
+
+
+def test_holm_counts_the_family() -> None:
+    """A gain that is supported alone may be open among many: p values grow with the number of tuned tasks."""
+
+    def evidence(extra: int) -> Evidence:
+        book = Book()
+        for number, gain in enumerate([0.75] + [0.0] * extra):
+            rng = np.random.default_rng(number)
+            exam, about = Exam.draw(rng), task(f"t{number}", 1 / 3)
+            for step in STEPS[-2:]:
+                tune(book, about, exam, rng, base=0.0, tuned=gain, step=step, seeds=3, role="in_domain")
+        return book.evidence()
+
+    alone, among = run("gain", evidence(0))[0], run("gain", evidence(30))[0]
+    assert alone.p_adjusted is not None
+    assert among.p_adjusted is not None
+    assert (alone.effect, alone.low) == (among.effect, among.low)
+    assert among.p_adjusted == pytest.approx(31 * alone.p_adjusted)
+
+
+def test_study_may_override_delta() -> None:
+    """A smallest effect of interest that the study states replaces the analysis' own, chance taken into account."""
+    evidence = one_task()
+    own, strict = run("gain", evidence)[0], run("gain", replace(evidence, delta={"gain": 0.99}))[0]
+    assert own.delta == pytest.approx(0.1 * 2 / 3)
+    assert strict.delta == pytest.approx(0.99 * 2 / 3)
+    assert (own.verdict, strict.verdict) == ("supported", "open")
+
+
+def test_same_seed_same_findings() -> None:
+    """An analysis that resamples gives the same findings for the same generator."""
+    evidence = next(w for w in WORLDS if w.name == "forgotten facts").make(np.random.default_rng(0), 2)
+    assert run("forgetting", evidence, 5) == run("forgetting", evidence, 5)
+
+
+def test_base_is_read_in_its_best_way() -> None:
+    """Ability that shows under another format counts for the base: what another wording elicits is not latent."""
+    evidence = one_task()
+    book, rng = Book(), np.random.default_rng(0)
+    about, exam, dev = task("t0", 1 / 3), Exam.draw(rng), Exam.draw(rng, 200)
+    for step, ability, seeds in zip(STEPS, RISE, SEEDS, strict=True):
+        tune(book, about, exam, rng, base=FLOOR, tuned=ability, step=step, seeds=seeds, role="in_domain")
+        for split, rows, role in (("test", exam, "base"), ("dev", dev, "dev")):
+            values = rows.answers(ability, 1 / 3, rng)
+            book.add(about, rows, values, step=step, wording="instruct", split=split, role=role)
+            if split == "dev":
+                book.add(about, rows, rows.answers(FLOOR, 1 / 3, rng), step=step, split=split, role=role)
+    assert run("latent_gain", evidence)[0].verdict == "supported"
+    (finding,) = run("latent_gain", book.evidence())
+    assert finding.verdict == "refuted"
+
+
+def test_zero_shot_is_primary() -> None:
+    """Few-shot cells beside zero-shot cells change no gain."""
+    evidence = one_task()
+    few = pl.lit(4, dtype=pl.Int64).alias("shots")
+    address = (pl.col("cell") + "|4").alias("cell")
+
+    def doubled(frame: pl.DataFrame) -> pl.DataFrame:
+        return pl.concat([frame, frame.with_columns(few, address)])
+
+    both = replace(evidence, items=doubled(evidence.items), scores=doubled(evidence.scores))
+    assert run("gain", both)[0].effect == run("gain", evidence)[0].effect
+
+
+def test_points_carry_what_a_figure_needs() -> None:
+    """Every point names its line and place and lies within its interval; no number is missing or infinite."""
+    for name in ("gain", "latent_gain", "learned_in_pretraining"):
+        for finding in run(name, one_task()):
+            assert finding.points
+            for mark in finding.points:
+                assert {"line", "value", "low", "high"} <= set(mark)
+                assert "tokens" in mark or "x" in mark
+                assert np.isfinite([mark["value"], mark["low"], mark["high"]]).all()
+                assert mark["low"] <= mark["value"] <= mark["high"]
+
+
+def test_scramble_follows_the_data() -> None:
+    """Renaming data sets and shuffling rows changes names, and no number or verdict."""
+    evidence = one_task(tasks=3)
+    names = {"t0": "z", "t1": "a", "t2": "m"}
+    renamed = [pl.col("task").replace(names), pl.col("tuned_on").replace(names), pl.col("recipe").replace(names)]
+
+    def scrambled(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(*renamed).sample(fraction=1.0, shuffle=True, seed=3)
+
+    tasks = {names[name]: replace(about, name=names[name]) for name, about in evidence.tasks.items()}
+    other = replace(evidence, items=scrambled(evidence.items), scores=scrambled(evidence.scores), tasks=tasks)
+    for name in ("gain", "latent_gain", "learned_in_pretraining"):
+        before = {names[f.task]: (f.verdict, f.effect, f.low) for f in run(name, evidence)}
+        after = {f.task: (f.verdict, f.effect, f.low) for f in run(name, other)}
+        assert {k: v[0] for k, v in before.items()} == {k: v[0] for k, v in after.items()}
+        assert all(after[k][1:] == pytest.approx(before[k][1:]) for k in before)
+
+
+def test_unpaired_examples_are_left_out_and_named() -> None:
+    """Examples that one cell lacks are dropped from all, and the finding says how many."""
+    evidence = one_task()
+    cell = evidence.items.filter(pl.col("role") == "in_domain")["cell"][0]
+    gone = (pl.col("cell") == cell) & (pl.col("example_id").is_in(["e0", "e1", "e2"]))
+    (finding,) = run("gain", replace(evidence, items=evidence.items.filter(~gone)))
+    assert "3 examples" in finding.note
+    found = next(ladders(replace(evidence, items=evidence.items.filter(~gone)), ["in_domain"]))
+    assert found.base.shape[1] == found.clusters.size == 447
