@@ -13,6 +13,7 @@ from worlds import FLOOR, SEEDS, STEPS, Book, Exam, climb, task, tune
 
 from amuro import catalog
 from amuro.analysis import Evidence
+from amuro.errors import DataError
 from amuro.panels import ladders
 from amuro.scores import no_items, no_scores
 from amuro.types import Finding
@@ -218,3 +219,36 @@ def test_unpaired_examples_are_left_out_and_named() -> None:
     assert "3 examples" in finding.note
     found = next(ladders(replace(evidence, items=evidence.items.filter(~gone)), ["in_domain"]))
     assert found.base.shape[1] == found.clusters.size == 447
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("score", [0.0, 1.0])
+@pytest.mark.parametrize("name", ANALYSES)
+def test_equal_scores_give_no_nan_and_no_warning(name: str, score: float) -> None:
+    """Where every example scores the same, nothing divides by zero: numbers are finite, and nothing is supported."""
+    book = Book()
+    for kind, metric, chance in (("label", "accuracy", 1 / 3), ("generate", "exact_match", None)):
+        about, exam = task(kind, chance, metric=metric, kind=kind), Exam.draw(np.random.default_rng(0))
+        values = np.full(len(exam.clusters), score)
+        for step, seeds in zip(STEPS, SEEDS, strict=True):
+            for wording in ("default", "instruct"):
+                book.add(about, exam, values, step=step, wording=wording)
+                for seed in range(seeds):
+                    for role, split in (("in_domain", "test"), ("out_of_domain", "test_ood"), ("facts", "facts")):
+                        book.add(about, exam, values, step=step, wording=wording, split=split)
+                        book.add(about, exam, values, step=step, tuned_on=about.name, role=role, split=split,
+                                 tune_seed=seed, wording=wording)  # fmt: skip
+    evidence = book.evidence()
+    once = replace(evidence, items=evidence.items.unique(["cell", "metric", "example_id"]),
+                   scores=evidence.scores.unique(["cell", "metric"]))  # fmt: skip
+    for finding in run(name, once):
+        assert finding.verdict != "supported"
+        numbers = [finding.effect, finding.low, finding.high, *(m[k] for m in finding.points for k in ("value", "low"))]
+        assert all(number is None or np.isfinite(number) for number in numbers)
+
+
+def test_an_example_twice_is_refused() -> None:
+    """A cell that holds an example twice is an error that names the set, never a silent choice of one."""
+    evidence = one_task()
+    with pytest.raises(DataError, match="t0/test"):
+        run("gain", replace(evidence, items=pl.concat([evidence.items, evidence.items.head(1)])))

@@ -210,7 +210,7 @@ def test_spread_of_equal_formats_is_nil_on_average() -> None:
     """Sampling noise alone makes no variance between formats, and p values of the null are uniform."""
     rng = np.random.default_rng(8)
     drawn = [spread(rng.normal(0, 0.3, 3), np.eye(3) * 0.09, 1e6) for _ in range(2000)]
-    assert np.mean([one.value for one in drawn]) == pytest.approx(0, abs=0.01)
+    assert np.mean([one.excess for one in drawn]) == pytest.approx(0, abs=0.01)
     assert 0.015 <= np.mean([one.interval()[0] > 0 for one in drawn]) <= 0.035
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from amuro.analysis import Analysis, Evidence
 from amuro.panels import Ladder, missing, state
 from amuro.stats.estimate import Estimate, Quantity
+from amuro.stats.runs import RunNoise
 from amuro.types import EvidenceState, Finding
 
 NO_HOME = "No tuned model was asked on the task that it was tuned on."
@@ -27,8 +28,7 @@ def identifier(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
     """ANALYSIS.TASK and whatever else tells this finding from its sisters in the study."""
     parts = [analysis.name, found.task]
     parts += [found.split] if found.split != "test" else []
-    parts += [found.tuning.tuned_on] if found.tuning.tuned_on != found.task else []
-    parts += [found.tuning.recipe] if found.tuning.recipe != found.tuning.tuned_on else []
+    parts += [found.tuning.recipe] if found.tuning.recipe != found.task else []
     parts += [found.tuning.series] if len(found.source.all("series")) > 1 else []
     return ".".join(parts).lower()
 
@@ -39,18 +39,27 @@ def reading(estimate: Quantity) -> str:
     return f"{estimate.value:+.2f}, 95 % interval {low:.2f} to {high:.2f}"
 
 
-def limits(evidence: Evidence, found: Ladder, *further: str) -> str:
-    """What a reader must know of a finding's reach: run noise, holes, rows left out."""
+def chances(p: float) -> str:
+    """A p value in a sentence: `p = 0.013`, or `p < 0.001`."""
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
+def limits(evidence: Evidence, found: Ladder, *further: str, tuned: bool = True) -> str:
+    """What a reader must know of a finding's reach: run noise (unless only bases are judged), holes, rows left out."""
     noise, holes, dropped = found.noise, missing(evidence, found.task, found.split), found.source.dropped
     parts = [
         *further,
-        f"Tuning noise comes from replicated seeds ({noise.df} degrees of freedom)."
-        if noise
-        else "One tuning seed and no replicate: this holds for these weights.",
+        (_of_runs(noise) if tuned else ""),
         f"{holes} planned cells on {found.name} are missing." if holes else "",
         f"{dropped} examples that some cell lacks are left out." if dropped else "",
     ]
     return " ".join(part for part in parts if part)
+
+
+def _of_runs(noise: RunNoise | None) -> str:
+    if noise is None:
+        return "One tuning seed and no replicate: this holds for these weights."
+    return f"Tuning noise comes from replicated seeds ({noise.df} degrees of freedom)."
 
 
 def point(line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
@@ -123,6 +132,7 @@ def draft(
         "n": found.source.groups,
         "delta": smallest_effect(analysis, evidence, found.task, found.metric),
         "points": base_and_tuned(evidence, found),
+        "cells": found.cells,
     }
     return blank(
         analysis,
@@ -131,7 +141,6 @@ def draft(
         standing,
         id=".".join([identifier(analysis, evidence, found), *filter(None, [detail])]),
         series=found.tuning.series,
-        cells=found.cells,
         task=found.task,
         **{**usual, **further},
     )

@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from amuro.analysis import Evidence
+from amuro.errors import DataError
 from amuro.stats.clustered import Floats, Ints, Means, clustered_means
 from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import RunNoise, run_noise
@@ -81,7 +82,10 @@ def _codes(column: pl.Series) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def panel(evidence: Evidence, task: str, split: str) -> Panel | None:
-    """The panel of one evaluation set; None where it has no rows."""
+    """The panel of one evaluation set; None where it has no rows. An infinite score counts as missing.
+
+    Raises DataError where a cell holds an example twice.
+    """
     of_set = (pl.col("task") == task) & (pl.col("split") == split)
     rows = evidence.items.lazy().filter(of_set & pl.col("value").is_not_null()).select(IN_PANEL).collect()
     if rows.is_empty():
@@ -92,8 +96,12 @@ def panel(evidence: Evidence, task: str, split: str) -> Panel | None:
     first_example, example = _codes(rows["example_id"])
     values = np.full((len(first_reading), len(first_example)), np.nan)
     values[reading, example] = rows["value"].cast(pl.Float64).to_numpy()
+    if np.bincount(reading * len(first_example) + example).max() > 1:
+        raise DataError(f"a cell on {task}/{split} holds an example twice", "score each prediction once")
     _, cluster = _codes(rows["cluster"][first_example])
-    shared = ~np.isnan(values).any(axis=0)
+    shared = np.isfinite(values).all(axis=0)
+    if not shared.any():
+        return None
     _, clusters = np.unique(cluster[shared], return_inverse=True)
     named = {(row["cell"], row["metric"]): row for row in evidence.scores.filter(of_set).iter_rows(named=True)}
     keys = zip(rows["cell"][first_reading], rows["metric"][first_reading], strict=True)

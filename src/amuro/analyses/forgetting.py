@@ -6,7 +6,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Standing, blank, draft, limits, reading, smallest_effect
-from amuro.panels import Ladder, ladders, state
+from amuro.panels import Ladder, ladders, longest, state
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats, clustered_mean
 from amuro.stats.estimate import Estimate, combine
@@ -14,13 +14,14 @@ from amuro.stats.runs import run_noise
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
 
+BINARY = ("accuracy", "exact_match")
 SECOND_READING = {"accuracy": "calibrated_accuracy", "exact_match": "log_likelihood", "rouge_l": "log_likelihood"}
 """What must fall as well before a loss is more than a change in the form of answers."""
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task and each other evaluation set, at the latest checkpoint; every checkpoint is drawn."""
-    claims = [_claim(evidence, found, rng) for found in ladders(evidence, ["cross_task", "facts", "corpus"])]
+    claims = [_claim(evidence, found, rng) for found in longest(ladders(evidence, ["cross_task", "facts", "corpus"]))]
     return settle(claims) or [
         blank(ANALYSIS, evidence, "No tuned model was asked on anything but its own task.", "not run")
     ]
@@ -29,7 +30,7 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
 def _claim(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> Claim:
     net = _drop(found)
     chance = evidence.tasks[found.task].chance or 0.0
-    loss = flow(found, chance, rng) if found.metric in ("accuracy", "exact_match") else net
+    loss = flow(found, chance, rng) if found.metric in BINARY else net
     standing, reason = _standing(evidence, found, chance)
     second = _second(evidence, found)
     conditions = [one for one in (loss, net, second) if one is not None]
@@ -107,7 +108,7 @@ def _form(found: Ladder, loss: Estimate, second: Estimate) -> str:
 
 def _sentence(found: Ladder, loss: Estimate, form: bool) -> str:
     change = f"from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f}"
-    what = "bits per byte lost" if found.metric == "bits_per_byte" else "lost beyond churn and guessing"
+    what = "lost beyond churn and guessing" if found.metric in BINARY else "lost"
     return (
         f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.tuned_on} takes {found.metric} "
         f"on {found.name} {change} ({what}: {reading(loss)}){', in output form' if form else ''}."

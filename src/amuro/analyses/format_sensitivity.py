@@ -35,6 +35,7 @@ class Asked:
     """(tuning seeds, F, n); one seed for a base."""
     clusters: Ints
     chance: float
+    cells: tuple[str, ...]
 
     @cached_property
     def means(self) -> Means:
@@ -59,7 +60,7 @@ class Asked:
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """Three findings a tuned task: sensitivity before tuning, after it, and its easing over checkpoints."""
-    found = [one for one in longest(ladders(evidence, ["in_domain"])) if one.metric in ("accuracy", "exact_match")]
+    found = [one for one in longest(ladders(evidence, ["in_domain"])) if one.sign > 0]
     claims = [claim for one in found for claim in _claims(evidence, one, rng)]
     return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked in more than one format.", "not run")]
 
@@ -96,7 +97,8 @@ def _asked(found: Ladder, formats: list[str], chance: float, line: Mapping[str, 
         whole = [seed for seed in seeds if seed.all("format") >= set(formats)]
         if whole:
             stacked = [[seed.where(format=wording).values[0] for wording in formats] for seed in whole]
-            asked.append(Asked(step, tokens, np.array(stacked), found.clusters, chance))
+            cells = tuple(reading["cell"] for seed in whole for reading in seed.readings)
+            asked.append(Asked(step, tokens, np.array(stacked), found.clusters, chance, cells))
     return asked
 
 
@@ -131,19 +133,21 @@ def measure(asked: Asked, noise: RunNoise | None) -> Spread:
 
 def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Asked, noise: RunNoise | None,
                points: Points, when: str) -> Claim:  # fmt: skip
-    scores, variance = asked.means.value, measure(asked, noise)
+    scores, (room, why) = asked.means.value, _room(asked)
     standing, reason = state(found)
     if standing == "measured":
-        standing, reason = _room(asked)
+        standing, reason = room, why
+    variance = measure(asked, noise) if room == "measured" else None
+    told = f": between-format variance {reading(variance)} (squared log odds)" if variance else ""
     easiest, hardest = formats[int(scores.argmax())], formats[int(scores.argmin())]
     sentence = (
         f"{when.capitalize()} tuning on {found.tuning.tuned_on}, the checkpoint at step {asked.step} scores "
-        f"{scores.min():.2f} ({hardest}) to {scores.max():.2f} ({easiest}) on {found.name} in {len(formats)} formats: "
-        f"between-format variance {reading(variance)} (squared log odds)."
+        f"{scores.min():.2f} ({hardest}) to {scores.max():.2f} ({easiest}) on {found.name} in {len(formats)} "
+        f"formats{told}."
     )
-    note = limits(evidence, found, reason, FIXED)
+    note = limits(evidence, found, reason, FIXED, tuned=when == "after")
     finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, detail=when,
-                    delta=_delta(evidence))  # fmt: skip
+                    delta=_delta(evidence), cells=asked.cells)  # fmt: skip
     return Claim(finding, variance)
 
 
@@ -172,16 +176,16 @@ def _easing(evidence: Evidence, found: Ladder, tuned: list[Asked], noise: RunNoi
             f"In this pre-training run the between-format variance of {found.task} after tuning falls by "
             f"{reading(estimate)} (squared log odds) over the observed log tokens."
         )
-    note = limits(evidence, found, reason, FIXED)
+    note, cells = limits(evidence, found, reason, FIXED), tuple(cell for asked in tuned for cell in asked.cells)
     finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, detail="easing",
-                    n=len(used), delta=_delta(evidence))  # fmt: skip
+                    n=len(used), delta=_delta(evidence), cells=cells)  # fmt: skip
     return Claim(finding, estimate)
 
 
 def easing(used: list[Asked], noise: RunNoise | None, rng: np.random.Generator) -> Estimate:
     """Fall of the between-format variance over the span of log tokens; clusters and run noise are drawn anew."""
     weights = -change_weights([asked.tokens for asked in used])
-    value = float(weights @ [measure(asked, noise).value for asked in used])
+    value = float(weights @ [measure(asked, noise).excess for asked in used])
     _, F, n = used[0].runs.shape
     rows = np.concatenate([asked.runs.mean(axis=0) for asked in used])
     means = cluster_draws(rows, used[0].clusters, rng).reshape(-1, len(used), F)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import NO_HOME, Standing, blank, draft, limits, reading, smallest_effect
+from amuro.findings import NO_HOME, Standing, blank, chances, draft, limits, reading, smallest_effect
 from amuro.panels import MIN_CHECKPOINTS, Ladder, ladders, longest, trend_state
 from amuro.readouts import BestReadout, best_readout, with_best_base
 from amuro.stats.equivalence import tost
@@ -36,7 +36,7 @@ def _claim(evidence: Evidence, found: Ladder) -> Claim:
         "The gap grows without any one checkpoint": _without_any(found),
         "Tuning the untrained weights does worse": _ahead_of_untrained(found),
     }
-    told = " ".join(f"{what}: p = {p:.3f}." for what, p in conditions.items() if p is not None)
+    told = " ".join(f"{what}: {chances(p)}." for what, p in conditions.items() if p is not None)
     note = limits(evidence, found, reason, best.note, told)
     finding = draft(ANALYSIS, evidence, found, _sentence(found, gap, base), standing, note=note, n=len(found.rungs))
     return Claim(finding, gap, p=max(gap.p_two_sided(), *(p for p in conditions.values() if p is not None)))
@@ -46,6 +46,8 @@ def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
     standing, reason = trend_state(found)
     if standing == "measured" and best.constant:
         return "degenerate", "However it is asked, a base gives one answer to nearly everything: that is not flat."
+    if standing == "measured" and np.ptp(found.base[found.rungs]) == 0:
+        return "degenerate", "The base scores the same on every example at every checkpoint: that is not flat."
     return standing, reason
 
 

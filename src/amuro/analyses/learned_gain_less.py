@@ -21,6 +21,7 @@ from amuro.verdicts import Claim, settle
 Bools = NDArray[np.bool_]
 MIN_DATA_SETS = 8
 """The unit is the data set; fewer carry no claim."""
+UNCROSSED = "The unit is the data set; kind of task and way of scoring are not crossed with it."
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,18 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a series, over the data sets on which its latest checkpoint was tuned."""
     by_series: dict[str, dict[str, Ladder]] = {}
     for found in ladders(evidence, ["in_domain"]):
-        if found.metric != "bits_per_byte" and state(found)[0] == "measured":
+        if found.metric != "bits_per_byte":
             by_series.setdefault(found.tuning.series, {}).setdefault(found.tuning.tuned_on, found)
     claims = [_claim(evidence, series, list(sets.values()), rng) for series, sets in by_series.items()]
     return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
-def _claim(evidence: Evidence, series: str, sets: list[Ladder], rng: np.random.Generator) -> Claim:
+def _claim(evidence: Evidence, series: str, every: list[Ladder], rng: np.random.Generator) -> Claim:
+    standing = [(found, *state(found)) for found in every]
+    sets = [found for found, one, _ in standing if one == "measured"]
+    left_out = [f"{found.task} is left out: {why}" for found, one, why in standing if one != "measured"]
     if len(sets) < MIN_DATA_SETS:
-        return Claim(_finding(evidence, series, sets, _too_few(sets), "insufficient"), None)
+        return Claim(_finding(evidence, series, sets, _too_few(sets), "insufficient", left_out), None)
     raw, shared = falls(evidence, sets, rng)
     weaker = max((raw, shared), key=lambda one: one.p_two_sided())
     sentence = (
@@ -53,7 +57,7 @@ def _claim(evidence: Evidence, series: str, sets: list[Ladder], rng: np.random.G
         f"better, and by {reading(shared)} as a share of the room left."
     )
     both = min(raw.interval()[0], shared.interval()[0]) > 0
-    return Claim(_finding(evidence, series, sets, sentence, "measured"), weaker, holds=both)
+    return Claim(_finding(evidence, series, sets, sentence, "measured", left_out), weaker, holds=both)
 
 
 def _too_few(sets: list[Ladder]) -> str:
@@ -64,7 +68,9 @@ def _too_few(sets: list[Ladder]) -> str:
     )
 
 
-def _finding(evidence: Evidence, series: str, sets: list[Ladder], sentence: str, standing: EvidenceState) -> Finding:
+def _finding(
+    evidence: Evidence, series: str, sets: list[Ladder], sentence: str, standing: EvidenceState, left_out: list[str]
+) -> Finding:
     return blank(
         ANALYSIS,
         evidence,
@@ -74,7 +80,7 @@ def _finding(evidence: Evidence, series: str, sets: list[Ladder], sentence: str,
         n=len(sets),
         series=series,
         cells=tuple(cell for found in sets for cell in found.cells),
-        note="The unit is the data set; kind of task and way of scoring are not crossed with it.",
+        note=" ".join([UNCROSSED, *left_out]),
         points=tuple(_point(found) for found in sets),
     )
 

@@ -52,8 +52,15 @@ def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
     )
     note = limits(evidence, found, reason, "How easy a format is, and how good a tuning, cancel out.")
     points = _points(evidence, matrix, formats, formats, found)
-    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points)
+    cells = tuple(cell for line in lines for cell in _cells(line, list(matrix)))
+    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, cells=cells)
     return Claim(finding, estimate)
+
+
+def _cells(found: Ladder, steps: list[int]) -> list[str]:
+    """Addresses of the cells of one way of tuning, in all formats."""
+    own = fewest_shots(found.source.where(metric=found.metric, **found.tuning._asdict()))
+    return [reading["cell"] for reading in own.readings if reading["step"] in steps]
 
 
 def _asked(found: Ladder, step: int, formats: list[str]) -> Floats | None:

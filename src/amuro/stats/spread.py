@@ -14,11 +14,17 @@ from amuro.stats.clustered import Floats, Means
 class Spread:
     """Variance between levels less what noise adds to it; `ratio` (observed / noise) follows F(df, noise_df)."""
 
-    value: float
+    excess: float
+    """Observed variance − noise; below 0 by chance where the levels are alike."""
     noise: float
     ratio: float
     df: float
     noise_df: float
+
+    @property
+    def value(self) -> float:
+        """The variance between levels, which cannot be below 0."""
+        return max(self.excess, 0.0)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval of the variance between levels, never below 0, by inversion of the non-central χ².
@@ -64,8 +70,8 @@ def logit_covariance(means: Means, chance: float, n: int) -> Floats:
     A row that is always right varies in no sample, yet not for sure: its variance is at least that of a mean which is
     half an example off.
     """
-    share, stretch = headroom(means.value, chance, n), logit_stretch(means.value, chance, n)
-    least = share * (1 - share) * (1 - chance) ** 2 / n
+    stretch = logit_stretch(means.value, chance, n)
+    least = 0.5 / n * (1 - 0.5 / n) * (1 - chance) ** 2 / n
     covariance = means.covariance + np.diag(np.maximum(least - np.diag(means.covariance), 0))
     return np.asarray(covariance * np.outer(stretch, stretch))
 

@@ -59,22 +59,26 @@ def story(world: World, rng: np.random.Generator) -> str:
 
 
 def talk(world: World, rng: np.random.Generator) -> str:
-    """A fact, then claims about it that are answered yes, no or maybe, in one of three layouts."""
+    """A fact, then whole claims about it that are answered yes, no or maybe, between speakers or as questions."""
     name, other, asker, teller = some(rng, world.strangers, 4)
     fact = _fact(world, rng, name)
-    layout = int(rng.integers(3))
+    spoken = rng.random() < 0.5
     sentences = [fact.say(rng)]
-    for _ in range(rng.integers(7, 10) if layout == 2 else rng.integers(4, 7)):
-        truth: Truth = pick(rng, ("true", "false", "unknown"))
-        doubt: Doubt = "person" if rng.random() < 0.65 else "domain"
-        said = claim(world, rng, fact, truth, doubt, other)
+    for _ in range(rng.integers(4, 7)):
+        said, reply = _claimed(world, rng, fact, other)
         words = said.by_kind(rng) if rng.random() < 0.5 else said.by_value(rng)
-        if layout == 0:
-            sentences.append(f"{asker}: {words} {teller}: {REPLY[truth]}.")
-        elif layout == 1:
-            sentences.append(f"is it so that {words[:-1]}? {REPLY[truth]}.")
-        else:
-            sentences.append(f"{_brief(rng, said, fact)} {REPLY[truth]}.")
+        sentences.append(f"{asker}: {words} {teller}: {reply}." if spoken else f"is it so that {words[:-1]}? {reply}.")
+    return " ".join(sentences)
+
+
+def brief(world: World, rng: np.random.Generator) -> str:
+    """A fact, then claims of a few words, each answered at once."""
+    name, other = some(rng, world.strangers, 2)
+    fact = _fact(world, rng, name)
+    sentences = [fact.say(rng)]
+    for _ in range(rng.integers(7, 10)):
+        said, reply = _claimed(world, rng, fact, other)
+        sentences.append(f"{said.brief(rng, named=said.name != name or rng.random() < 0.5)} {reply}.")
     return " ".join(sentences)
 
 
@@ -180,8 +184,11 @@ def _fact(world: World, rng: np.random.Generator, name: str) -> Fact:
     return Fact(name, domain, pick(rng, world.pool(domain)))
 
 
-def _brief(rng: np.random.Generator, said: Claim, fact: Fact) -> str:
-    return said.brief(rng, named=said.name != fact.name or rng.random() < 0.5)
+def _claimed(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tuple[Claim, str]:
+    """A claim of any truth, and its reply."""
+    truth: Truth = pick(rng, ("true", "false", "unknown"))
+    doubt: Doubt = "person" if rng.random() < 0.65 else "domain"
+    return claim(world, rng, fact, truth, doubt, other), REPLY[truth]
 
 
 def _check(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tuple[str, str]:

@@ -1,0 +1,104 @@
+"""The verbs as a person types them: clear words, exit codes, and no torch where none is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def amuro(*words: str, cwd: Path = ROOT, python: str = "") -> subprocess.CompletedProcess[str]:
+    code = f"import sys; from amuro.cli import main; sys.argv = ['amuro', *{list(words)!r}]\n"
+    code += "try: main()\nfinally: " + (python or "pass")
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the finished smoke study."""
+    store = tmp_path_factory.mktemp("smoke") / "store"
+    done = amuro("run", "studies/smoke.toml", "--store", str(store), python="assert 'torch' not in sys.modules")
+    assert done.returncode == 0, done.stderr
+    return store
+
+
+def test_the_smoke_study_walks_the_whole_way_without_torch(smoke: Path, tmp_path: Path) -> None:
+    """run → report: findings in the terminal, page and tables in the folder, no deep-learning library imported."""
+    done = amuro("report", "studies/smoke.toml", "--store", str(smoke), "--out", str(tmp_path),
+                 python="assert 'torch' not in sys.modules")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Report:" in done.stdout
+    assert any(word in done.stdout for word in ("supported", "open", "refuted"))
+    findings = json.loads((tmp_path / "findings.json").read_text())
+    assert findings["findings"]
+    for name in ("report.html", "scores.csv", "scores.parquet", "items.parquet"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_a_second_run_does_nothing(smoke: Path) -> None:
+    """Finished cells are not touched again, and the command says so."""
+    done = amuro("run", "studies/smoke.toml", "--store", str(smoke))
+    assert done.returncode == 0
+    assert "0 cells filled" in done.stdout
+
+
+def test_plan_and_status_answer_in_json(smoke: Path) -> None:
+    """Machine-readable forms agree with each other about what is done."""
+    plan = json.loads(amuro("plan", "studies/smoke.toml", "--store", str(smoke), "--json").stdout)
+    status = json.loads(amuro("status", "studies/smoke.toml", "--store", str(smoke), "--json").stdout)
+    assert len(plan["cells"]) == status["cells"] == status["done"]
+    assert all(cell["done"] for cell in plan["cells"])
+
+
+def test_one_visit_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """`work` makes the one model that is named, which is what a cluster job calls."""
+    plan = json.loads(amuro("plan", "studies/smoke.toml", "--store", str(tmp_path), "--json").stdout)
+    model = plan["cells"][0]["cell"].partition("|")[0]
+    done = amuro("work", "studies/smoke.toml", "--model", model, "--store", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    own = [c for c in plan["cells"] if c["cell"].startswith(model + "|")]
+    assert f"{len(own)} cells filled" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("rn",), 2, "Did you mean 'run'"),
+        (("run", "none.toml"), 2, "no study at none.toml"),
+        (("run", "studies/smoke.toml", "--only", "taks=x"), 2, "did you mean 'task'"),
+        (("run", "studies/smoke.toml", "--only", "task=x"), 2, "world_inference"),
+        (("list", "taks"), 2, "did you mean 'tasks'"),
+        (("work", "studies/smoke.toml", "--model", "x"), 2, "has no model x"),
+        (("report", "studies/smoke.toml", "--store", "{empty}"), 3, "no cell of study smoke is finished"),
+        (("run", "studies/smoke.toml", "--store", "{file}"), 5, "--store DIR"),
+    ],
+)
+def test_an_error_is_one_sentence_and_a_code(words: tuple[str, ...], code: int, said: str, tmp_path: Path) -> None:
+    """No traceback: what is wrong, the nearest cure, and the documented exit code."""
+    (tmp_path / "file").write_text("")
+    places = {"empty": str(tmp_path / "empty"), "file": str(tmp_path / "file")}
+    done = amuro(*(word.format(**places) for word in words))
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_init_writes_a_study_that_can_be_planned(tmp_path: Path) -> None:
+    """The commented template is valid as it stands, and is not overwritten."""
+    assert amuro("init", "mine.toml", cwd=tmp_path).returncode == 0
+    planned = amuro("plan", "mine.toml", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert "mine" in planned.stdout
+    assert amuro("init", "mine.toml", cwd=tmp_path).returncode == 2
+
+
+def test_every_verb_helps_with_an_example() -> None:
+    """`--help` of each verb shows a command that can be typed."""
+    for verb in ("demo", "init", "plan", "run", "status", "report", "list", "work", "check"):
+        assert f"amuro {verb}" in amuro(verb, "--help").stdout.replace("\n", " ")
