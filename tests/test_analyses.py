@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from world_shelf import FLAT, RISE, WORLDS
-from worlds import FLOOR, SEEDS, STEPS, Book, Exam, climb, task, tune
+from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, climb, task, tune
 
 from amuro import catalog
 from amuro.analysis import Evidence
@@ -167,17 +167,35 @@ def test_base_is_read_in_its_best_way() -> None:
     assert finding.verdict == "refuted"
 
 
+def few_shot(evidence: Evidence, rows: int, split: str = "test", base: Floats | None = None) -> Evidence:
+    """Every cell of a split asked once more with four shots, on its first `rows` examples; `base`: its new scores."""
+    shots, address = pl.lit(4, dtype=pl.Int64).alias("shots"), (pl.col("cell") + "|4").alias("cell")
+    kept = pl.col("example_id").is_in([f"e{i}" for i in range(rows)])
+    items = evidence.items.filter((pl.col("split") == split) & kept)
+    if base is not None:
+        items = items.filter(pl.col("tuned_on") == "none").with_columns(
+            pl.Series(base)[items.filter(pl.col("tuned_on") == "none")["step"]].alias("value")
+        )
+    more, scores = items.with_columns(shots, address), evidence.scores.with_columns(shots, address)
+    scores = scores.filter(pl.col("cell").is_in(more["cell"].unique().to_list()))
+    return replace(evidence, items=pl.concat([evidence.items, more]), scores=pl.concat([evidence.scores, scores]))
+
+
 def test_zero_shot_is_primary() -> None:
-    """Few-shot cells beside zero-shot cells change no gain."""
-    evidence = one_task()
-    few = pl.lit(4, dtype=pl.Int64).alias("shots")
-    address = (pl.col("cell") + "|4").alias("cell")
+    """Few-shot cells beside zero-shot cells change no gain, and fewer examples in them take none from it."""
+    (plain,), (beside,) = run("gain", one_task()), run("gain", few_shot(one_task(), 100))
+    assert (plain.effect, plain.low, plain.note) == (beside.effect, beside.low, beside.note)
 
-    def doubled(frame: pl.DataFrame) -> pl.DataFrame:
-        return pl.concat([frame, frame.with_columns(few, address)])
 
-    both = replace(evidence, items=doubled(evidence.items), scores=doubled(evidence.scores))
-    assert run("gain", both)[0].effect == run("gain", evidence)[0].effect
+def test_few_shots_count_for_the_base_where_they_are_clearly_better() -> None:
+    """A base that can do it with four shots has no latent ability, though it was asked fewer examples that way."""
+    rising = np.repeat(np.nan, STEPS[-1] + 1)
+    rising[list(STEPS)] = [0.3, 0.45, 0.6, 0.7, 0.85, 0.95]
+    evidence = few_shot(few_shot(one_task(), 200, "dev", rising), 300, "test", rising)
+    assert run("latent_gain", few_shot(one_task(), 300))[0].verdict == "supported"
+    (finding,) = run("latent_gain", evidence)
+    assert finding.verdict != "supported"
+    assert "150 examples that some cell lacks are left out" in finding.note
 
 
 def test_points_carry_what_a_figure_needs() -> None:

@@ -29,7 +29,7 @@ def identifier(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
     parts = [analysis.name, found.task]
     parts += [found.split] if found.split != "test" else []
     parts += [found.tuning.recipe] if found.tuning.recipe != found.task else []
-    parts += [found.tuning.series] if len(found.source.all("series")) > 1 else []
+    parts += [found.tuning.series] if len(found.whole.all("series")) > 1 else []
     return ".".join(parts).lower()
 
 
@@ -46,7 +46,7 @@ def chances(p: float) -> str:
 
 def limits(evidence: Evidence, found: Ladder, *further: str, tuned: bool = True) -> str:
     """What a reader must know of a finding's reach: run noise (unless only bases are judged), holes, rows left out."""
-    noise, holes, dropped = found.noise, missing(evidence, found.task, found.split), found.source.dropped
+    noise, holes, dropped = found.noise, missing(evidence, found.task, found.split), found.dropped
     parts = [
         *further,
         (_of_runs(noise) if tuned else ""),
@@ -98,6 +98,7 @@ def blank(analysis: Analysis, evidence: Evidence, statement: str, standing: Evid
     usual = {
         "id": f"{analysis.name}.none",
         "n": 0,
+        "unit": analysis.unit,
         "delta": evidence.delta.get(analysis.name, analysis.delta),
         "series": "",
         "cells": (),
@@ -110,7 +111,6 @@ def blank(analysis: Analysis, evidence: Evidence, statement: str, standing: Evid
         effect=None,
         low=None,
         high=None,
-        unit=analysis.unit,
         family=f"{analysis.family} in {evidence.study}",
         p_adjusted=None,
         **{**usual, **further},

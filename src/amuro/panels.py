@@ -42,28 +42,35 @@ class Tuning(NamedTuple):
 
 
 Reading = Mapping[str, Any]
+Bools = NDArray[np.bool_]
 IN_PANEL = ("cell", "metric", "example_id", "cluster", "value")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """All readings of one evaluation set, over the examples that they share."""
+    """All readings of one evaluation set."""
 
     task: str
     split: str
     readings: tuple[Reading, ...]
     """One a cell and metric: its row of `scores`, by name."""
     values: Floats
-    """(readings, examples)"""
+    """(readings, examples); not finite where a reading lacks an example."""
     clusters: Ints
     """(examples,) codes from 0."""
-    dropped: int
-    """Examples left out because some reading lacks them."""
 
     def where(self, **wanted: Any) -> Panel:
         """The readings whose coordinates equal those wanted."""
         kept = [row for row, reading in enumerate(self.readings) if wanted.items() <= reading.items()]
         return replace(self, readings=tuple(self.readings[row] for row in kept), values=self.values[kept])
+
+    def on(self, examples: Ints) -> Panel:
+        """Some examples, and the readings that have all of them."""
+        values = self.values[:, examples]
+        whole = np.flatnonzero(np.isfinite(values).all(axis=1))
+        _, clusters = np.unique(self.clusters[examples], return_inverse=True)
+        readings = tuple(self.readings[row] for row in whole)
+        return replace(self, readings=readings, values=values[whole], clusters=clusters)
 
     def all(self, coordinate: str) -> set[Any]:
         """The distinct values of one coordinate."""
@@ -99,14 +106,10 @@ def panel(evidence: Evidence, task: str, split: str) -> Panel | None:
     if np.bincount(reading * len(first_example) + example).max() > 1:
         raise DataError(f"a cell on {task}/{split} holds an example twice", "score each prediction once")
     _, cluster = _codes(rows["cluster"][first_example])
-    shared = np.isfinite(values).all(axis=0)
-    if not shared.any():
-        return None
-    _, clusters = np.unique(cluster[shared], return_inverse=True)
     named = {(row["cell"], row["metric"]): row for row in evidence.scores.filter(of_set).iter_rows(named=True)}
     keys = zip(rows["cell"][first_reading], rows["metric"][first_reading], strict=True)
     readings = tuple(named[key] for key in keys)
-    return Panel(task, split, readings, values[:, shared], clusters.astype(np.int64), int((~shared).sum()))
+    return Panel(task, split, readings, values, cluster)
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,12 @@ class Ladder:
     split: str
     metric: str
     format: str
-    source: Panel
+    whole: Panel
     """Every reading of the evaluation set, of these models and others."""
+    examples: Ints
+    """(n,) the examples, as places in `whole`, that every compared reading has."""
+    dropped: int
+    """Examples left out because some compared reading lacks them."""
     steps: Ints
     """(T,) ascending; only checkpoints with both a base and a tuned cell."""
     tokens: Floats
@@ -148,8 +155,14 @@ class Ladder:
         latest = (r for r in self.readings if r["tuned_on"] != "none" and r["step"] == self.steps[-1])
         return any(reading["evidence"] == "degenerate" for reading in latest)
 
+    @cached_property
+    def source(self) -> Panel:
+        """The readings, of these models and others, that have all compared examples; and only those examples."""
+        return self.whole.on(self.examples)
+
     @property
     def clusters(self) -> Ints:
+        """(n,) codes from 0."""
         return self.source.clusters
 
     @cached_property
@@ -209,7 +222,15 @@ class Ladder:
 
     def under(self, metric: str) -> Ladder | None:
         """The same models and examples under another metric; None where it was not measured."""
-        return ladder(self.source, self.tuning, metric)
+        return ladder(self.whole, self.tuning, metric)
+
+    def only(self, kept: Bools) -> Ladder:
+        """The same comparison on fewer examples: those where `kept` (n,) is true."""
+        runs = tuple(run[:, kept] for run in self.runs)
+        lost = int(len(kept) - kept.sum())
+        return replace(
+            self, examples=self.examples[kept], dropped=self.dropped + lost, base=self.base[:, kept], runs=runs
+        )
 
 
 def _preferred_format(tuned: Panel, base: Panel, tune_format: str) -> str | None:
@@ -231,33 +252,39 @@ def _differences(readings: Sequence[Reading]) -> str:
     return f"Compared cells differ in {', '.join(differing)}." if differing else ""
 
 
-def ladder(source: Panel, tuning: Tuning, metric: str) -> Ladder | None:
-    """Pair the cells of one way of tuning with the base cells, at equal format and fewest shots."""
-    of_metric = source.where(metric=metric, series=tuning.series)
+def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
+    """Pair the cells of one way of tuning with the base cells, at equal format and fewest shots, on shared examples."""
+    of_metric = whole.where(metric=metric, series=tuning.series)
     tuned, base = of_metric.where(**tuning._asdict()), of_metric.where(tuned_on="none")
     wording = _preferred_format(tuned, base, tuning.tune_format)
     if wording is None:
         return None
     tuned, base = (fewest_shots(side.where(format=wording)) for side in (tuned, base))
-    bases = {reading["step"]: values for reading, values in zip(base.readings, base.values, strict=True)}
-    steps = sorted(set(bases) & tuned.all("step"))
-    used = [reading for reading in (*tuned.readings, *base.readings) if reading["step"] in steps]
-    tokens = {reading["step"]: reading["step"] if reading["tokens"] is None else reading["tokens"] for reading in used}
-    if not steps:
+    steps = sorted(base.all("step") & tuned.all("step"))
+    pairs = [(base.where(step=step), tuned.where(step=step)) for step in steps]
+    used = np.isfinite(np.concatenate([side.values for pair in pairs for side in pair])) if pairs else np.zeros((1, 0))
+    examples = np.flatnonzero(used.all(axis=0))
+    if not len(examples):
         return None
+    readings = tuple(reading for pair in pairs for side in reversed(pair) for reading in side.readings)
+    tokens = {
+        reading["step"]: reading["step"] if reading["tokens"] is None else reading["tokens"] for reading in readings
+    }
     return Ladder(
         tuning=tuning,
-        task=source.task,
-        split=source.split,
+        task=whole.task,
+        split=whole.split,
         metric=metric,
         format=wording,
-        source=source,
+        whole=whole,
+        examples=examples,
+        dropped=int(used.any(axis=0).sum()) - len(examples),
         steps=np.array(steps),
         tokens=np.array([tokens[step] for step in steps], dtype=float),
-        base=np.array([bases[step] for step in steps]),
-        runs=tuple(tuned.where(step=step).values for step in steps),
-        readings=tuple(used),
-        mixed=_differences(used),
+        base=np.array([base.values[-1, examples] for base, _ in pairs]),
+        runs=tuple(tuned.values[:, examples] for _, tuned in pairs),
+        readings=readings,
+        mixed=_differences(readings),
     )
 
 

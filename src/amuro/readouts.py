@@ -5,72 +5,83 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from amuro.analysis import Evidence
-from amuro.panels import Ladder, Panel, Reading, panel
-from amuro.stats.clustered import Floats
+from amuro.panels import Ladder, Panel, panel
+from amuro.stats.clustered import Ints
 
 READOUT = ("metric", "format", "shots", "shot_seed")
 """What makes a way of asking."""
+CLEARLY = 0.05
+"""By how much a way of asking that covers fewer examples must be better."""
 Key = tuple[Any, ...]
 """(step, metric, format, shots, shot seed)"""
 
 
 class Way(NamedTuple):
-    """One way of asking one base: its mean score, its row in the panel, its evidence state."""
+    """One way of asking one base."""
 
     mean: float
     row: int
+    """In the panel of all readings."""
     evidence: str
+    whole: bool
+    """It was asked all examples that are compared."""
 
 
 @dataclass(frozen=True)
 class BestReadout:
-    """The base scores of a ladder under the best way of asking at each checkpoint."""
+    """A ladder whose bases are asked in their best way."""
 
-    values: Floats
-    """(T, n)"""
+    ladder: Ladder
     names: tuple[str, ...]
     """(T,) the way of asking that was chosen."""
-    readings: tuple[Reading, ...]
-    """What was chosen, as rows of `scores`."""
     constant: bool
     """True where some checkpoint gives one answer to nearly everything, however it is asked."""
     note: str
 
 
-def _ways(source: Panel, found: Ladder) -> dict[Key, Way]:
-    """Every way in which the bases of a ladder were asked."""
+def _ways(source: Panel, found: Ladder, examples: Ints | slice) -> dict[Key, Way]:
+    """Every way in which the bases of a ladder were asked, judged on some examples."""
     metrics = ("accuracy", "calibrated_accuracy") if found.metric == "accuracy" else (found.metric,)
-    return {
-        tuple(reading[name] for name in ("step", *READOUT)): Way(float(values.mean()), row, reading["evidence"])
-        for row, (reading, values) in enumerate(zip(source.readings, source.values, strict=True))
-        if reading["tuned_on"] == "none" and reading["series"] == found.tuning.series and reading["metric"] in metrics
-    }
+    ways = {}
+    for row, reading in enumerate(source.readings):
+        ours = reading["tuned_on"] == "none" and reading["series"] == found.tuning.series
+        values = source.values[row, examples]
+        known = np.isfinite(values)
+        if ours and reading["metric"] in metrics and known.any():
+            key = tuple(reading[name] for name in ("step", *READOUT))
+            ways[key] = Way(float(values[known].mean()), row, reading["evidence"], bool(known.all()))
+    return ways
 
 
 def best_readout(evidence: Evidence, found: Ladder) -> BestReadout:
     """Choose on the task's dev cells, step by step; without dev cells on the same rows, and say so.
 
-    Ways of asking that give one answer to nearly everything stand back behind all others.
+    Ways of asking that give one answer to nearly everything stand back behind all others, and a way that was asked
+    fewer examples must be better by `CLEARLY`: else noise would choose it, and examples be lost for nothing.
     """
-    test, dev = _ways(found.source, found), panel(evidence, found.task, "dev")
-    chosen_on = {key: way.mean for key, way in _ways(dev, found).items() if key in test} if dev else {}
-    picked = [_best(step, test, chosen_on) for step in found.steps.tolist()]
+    test, dev = _ways(found.whole, found, found.examples), panel(evidence, found.task, "dev")
+    on_dev = {key: way.mean for key, way in _ways(dev, found, slice(None)).items() if key in test} if dev else {}
+    picked = [_best(step, test, on_dev) for step in found.steps.tolist()]
+    values = np.array([found.whole.values[test[key].row, found.examples] for key in picked])
+    readings = [reading for reading in found.readings if reading["tuned_on"] != "none"]
+    readings += [found.whole.readings[test[key].row] for key in picked]
+    kept = np.asarray(np.isfinite(values).all(axis=0))
     return BestReadout(
-        values=found.source.values[[test[key].row for key in picked]],
+        ladder=replace(found, base=values, readings=tuple(readings)).only(kept),
         names=tuple(f"{metric}, {wording}, {shots}-shot" for _, metric, wording, shots, _ in picked),
-        readings=tuple(found.source.readings[test[key].row] for key in picked),
         constant=any(test[key].evidence == "degenerate" for key in picked),
-        note="" if chosen_on else "The best way of asking was chosen on the same rows: there are no dev cells.",
+        note="" if on_dev else "The best way of asking was chosen on the same rows: there are no dev cells.",
     )
 
 
-def _best(step: int, test: dict[Key, Way], chosen_on: dict[Key, float]) -> Key:
-    here = [key for key in (chosen_on or test) if key[0] == step] or [key for key in test if key[0] == step]
-    return max(here, key=lambda key: (test[key].evidence != "degenerate", chosen_on.get(key, test[key].mean)))
+def _best(step: int, test: dict[Key, Way], on_dev: dict[Key, float]) -> Key:
+    here = [key for key in (on_dev or test) if key[0] == step] or [key for key in test if key[0] == step]
 
+    def worth(key: Key) -> tuple[bool, float]:
+        way = test[key]
+        return way.evidence != "degenerate", on_dev.get(key, way.mean) - (0.0 if way.whole else CLEARLY)
 
-def with_best_base(found: Ladder, best: BestReadout) -> Ladder:
-    """The same ladder, the base asked in its best way."""
-    tuned = tuple(reading for reading in found.readings if reading["tuned_on"] != "none")
-    return replace(found, base=best.values, readings=(*tuned, *best.readings))
+    return max(here, key=worth)

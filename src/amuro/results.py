@@ -77,7 +77,7 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
         examples=pair_examples(found.evidence.items, metrics, _texts(store, found)),
         ledger=_ledger(plan, store),
         planned=found.evidence.planned,
-        environment=_environment(found.manifests),
+        environment={**_environment(found.manifests), "encoding": _encoding(plan, store)},
         baselines=_baselines(plan, store),
         tasks=plan.tasks,
     )  # fmt: skip
@@ -131,11 +131,20 @@ def _environment(manifests: Mapping[str, Manifest]) -> dict[str, str]:
     return {key: " · ".join(values) for key, values in seen.items()}
 
 
+def _encoding(plan: Plan, store: Store) -> str:
+    """How often prompt and answer encoded apart differ from their joint encoding, over everything that was asked."""
+    audits = [m for m in store.manifests("audits") if m["audit"] == "encoding" and m["task"] in plan.tasks]
+    pairs, differing = sum(m["pairs"] for m in audits), sum(m["disagreements"] for m in audits)
+    worst = ", ".join(sorted({m["task"] for m in audits if m["disagreements"]}))
+    return f"{differing} of {pairs} pairs differ from joint encoding" + (f" ({worst})" if worst else "")
+
+
 def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
     return [
         {"task": m["task"], "split": m["split"], "name": name, "value": value}
         for m in store.manifests("audits")
-        if m["task"] in plan.tasks
+        if m["audit"] == "baselines"
+        and m["task"] in plan.tasks
         and m["source"] == plan.source(m["task"])
         and m["revision"] == plan.revision(m["task"])
         for name, value in m["baselines"].items()

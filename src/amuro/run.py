@@ -104,7 +104,11 @@ def _audits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
     def origin(task: str, split: str) -> tuple[str, str, str, str | None]:
         return task, split, plan.source(task), plan.revision(task)
 
-    known = {(m["task"], m["split"], m["source"], m["revision"]) for m in store.manifests("audits")}
+    known = {
+        (m["task"], m["split"], m["source"], m["revision"])
+        for m in store.manifests("audits")
+        if m["audit"] == "baselines"
+    }
     asked = dict.fromkeys(c.eval_set for c in missing if "train" in plan.tasks[c.eval_set.task].splits)
     tests = [chosen for chosen in asked if chosen.split not in ("train", "dev")]
     wanted = [str(chosen) for chosen in tests if origin(chosen.task, chosen.split) not in known]
@@ -170,7 +174,7 @@ def audit(plan: Plan, store: Store, eval_sets: Sequence[str]) -> None:
         task, revision = plan.task_with_source(chosen.task), plan.revision(chosen.task)
         found = baselines(task, data.examples(task, "train", revision), data.examples(task, chosen.split, revision))
         facts = {
-            "task": task.name, "split": chosen.split, "source": task.source, "revision": revision,
+            "audit": "baselines", "task": task.name, "split": chosen.split, "source": task.source, "revision": revision,
             "baselines": {baseline.name: baseline.value for baseline in found},
         }  # fmt: skip
         store.commit("audits", digest(facts), facts, {})

@@ -23,7 +23,7 @@ from amuro.records import coordinates, predictions, provenance
 from amuro.scores import cell_value
 from amuro.store import Store
 from amuro.tokens import Encoder
-from amuro.types import Cell, Checkpoint, Example, Generation, Model, Recipe, Training
+from amuro.types import Cell, Checkpoint, Example, Generation, Model, Recipe, Task, Training
 
 Emit = Callable[[Mapping[str, Any]], None]
 
@@ -210,7 +210,19 @@ class Visitor:
         pool = self.examples(task_name, "train", None) if shots else ()
         drawn = prompts.draw_shots(task, pool, shots, shot_seed)
         examples = self.examples(task_name, split, limit)
-        return asks.sheet(task, format_name, examples, drawn, self._encoder(self._folder), self.engine.context_length())
+        encoder = self._encoder(self._folder)
+        self._audit_encoding(task, format_name, examples, encoder)
+        return asks.sheet(task, format_name, examples, drawn, encoder, self.engine.context_length())
+
+    def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
+        """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""
+        facts = {"audit": "encoding", "tokenizer": encoder.digest, "task": task.name, "format": format_name}
+        if task.kind == "document" or self.store.manifest("audits", digest(facts)):
+            return
+        asked = [prompts.prompt(task, format_name, example) for example in examples]
+        answered = [prompts.answer(task, example.answer) for example in examples]
+        counts = {"pairs": len(asked), "disagreements": encoder.disagreements(asked, answered)}
+        self.store.commit("audits", digest(facts), {**facts, **counts}, {})
 
     def _make_sequences(self, recipe: Recipe, _folder: str) -> tuple[list[Any], str]:
         total = sum(weight for _, weight in recipe.mixture)

@@ -173,12 +173,12 @@ def _easing(evidence: Evidence, found: Ladder, tuned: list[Asked], noise: RunNoi
     else:
         estimate = easing(used, noise, rng)
         sentence = (
-            f"In this pre-training run the between-format variance of {found.task} after tuning falls by "
-            f"{reading(estimate)} (squared log odds) over the observed log tokens."
+            f"In this pre-training run the fall of the between-format variance of {found.task} after tuning, over the "
+            f"observed log tokens, is {reading(estimate)} (squared log odds)."
         )
     note, cells = limits(evidence, found, reason, FIXED), tuple(cell for asked in tuned for cell in asked.cells)
     finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, detail="easing",
-                    n=len(used), delta=_delta(evidence), cells=cells)  # fmt: skip
+                    n=len(used), unit="checkpoints", delta=_delta(evidence), cells=cells)  # fmt: skip
     return Claim(finding, estimate)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, chances, draft, limits, reading, smallest_effect
 from amuro.panels import MIN_CHECKPOINTS, Ladder, ladders, longest, trend_state
-from amuro.readouts import BestReadout, best_readout, with_best_base
+from amuro.readouts import BestReadout, best_readout
 from amuro.stats.equivalence import tost
 from amuro.stats.estimate import Estimate
 from amuro.stats.trend import change_weights, without_each
@@ -23,7 +23,7 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
 
 def _claim(evidence: Evidence, found: Ladder) -> Claim:
     best = best_readout(evidence, found)
-    found = with_best_base(found, best)
+    found = best.ladder
     standing, reason = _standing(evidence, found, best)
     if standing == "insufficient" and len(found.rungs) < 2:
         finding = draft(ANALYSIS, evidence, found, _few(found), standing, note=reason, n=len(found.rungs))

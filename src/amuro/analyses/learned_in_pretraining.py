@@ -9,7 +9,7 @@ import numpy as np
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, draft, limits, reading, smallest_effect
 from amuro.panels import Ladder, ladders, longest, state, trend_state
-from amuro.readouts import BestReadout, best_readout, with_best_base
+from amuro.readouts import BestReadout, best_readout
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate
 from amuro.stats.trend import change_weights
@@ -43,7 +43,7 @@ def _classed(rise: Finding, added: Finding) -> tuple[Finding, Finding]:
 
 def _claims(evidence: Evidence, found: Ladder) -> tuple[Claim, Claim]:
     best = best_readout(evidence, found)
-    found = with_best_base(found, best)
+    found = best.ladder
     return _rise(evidence, found, best), _added(evidence, found, best)
 
 
@@ -51,7 +51,7 @@ def _rise(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
     standing, reason = _standing(evidence, found, best)
     if len(found.rungs) < 2:
         sentence = f"With {len(found.rungs)} trained checkpoint nothing can be said of how {found.task} is learned."
-        note = limits(evidence, found, reason, best.note)
+        note = limits(evidence, found, reason, best.note, tuned=False)
         finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="rise", n=len(found.rungs), note=note)
         return Claim(finding, None)
     change, delta = rise(found), smallest_effect(ANALYSIS, evidence, found.task, found.metric)
@@ -65,7 +65,7 @@ def _rise(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
         f"from {found.base[found.rungs[0]].mean():.2f} to {found.base[-1].mean():.2f}: {reading(change)} over the "
         f"observed log tokens."
     )
-    note = limits(evidence, found, reason, best.note, doubt)
+    note = limits(evidence, found, reason, best.note, doubt, tuned=False)
     finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="rise", n=len(found.rungs), note=note)
     return Claim(finding, change, max(change.p_two_sided(), before.p_two_sided()), holds=early)
 

@@ -40,6 +40,8 @@ def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
     formats = [found.tuning.tune_format for found in lines]
     if len(formats) < 2:
         return _easiest(evidence, lines[0])
+    shared = set.intersection(*(set(found.examples.tolist()) for found in lines))
+    lines = [found.only(np.isin(found.examples, list(shared))) for found in lines]
     matrix = _matrix(lines, formats)
     if not matrix:
         return _easiest(evidence, lines[0])
@@ -47,7 +49,7 @@ def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
     estimate = advantage(matrix, found)
     standing, reason = state(found)
     sentence = (
-        f"Models tuned on {found.tuning.tuned_on} score {reading(estimate)} in the format that they were tuned in, "
+        f"On {found.name} the format that a model was tuned in is worth {reading(estimate)} of {found.metric} "
         f"beside the other formats, over {len(formats)} × {len(formats)} formats at {len(matrix)} checkpoints."
     )
     note = limits(evidence, found, reason, "How easy a format is, and how good a tuning, cancel out.")
