@@ -112,8 +112,8 @@ def test_missing_cells_are_named() -> None:
         "done": [False, True],
     })  # fmt: skip
     first, second = run("gain", replace(one_task(tasks=2), planned=planned))
-    assert "1 planned cells on t0/test are missing" in first.note
-    assert "missing" not in second.note
+    assert "Missing: 1 planned cell on t0/test." in first.note
+    assert "Missing" not in second.note
 
 
 def test_holm_counts_the_family() -> None:
@@ -195,7 +195,19 @@ def test_few_shots_count_for_the_base_where_they_are_clearly_better() -> None:
     assert run("latent_gain", few_shot(one_task(), 300))[0].verdict == "supported"
     (finding,) = run("latent_gain", evidence)
     assert finding.verdict != "supported"
-    assert "150 examples that some cell lacks are left out" in finding.note
+    assert "Left out: 150 examples that some cell lacks." in finding.note
+
+
+def test_one_format_of_tuning_tells_only_which_is_easiest() -> None:
+    """Asked in three formats and tuned in one, the easiest is named, and what tuning in it brought stays open."""
+    book, rng = Book(), np.random.default_rng(0)
+    about, exam = task("t0", 1 / 3), Exam.draw(rng)
+    for wording, ability in (("default", 0.0), ("instruct", 2.5), ("input_output", 0.5)):
+        tune(book, about, exam, rng, base=FLOOR, tuned=ability, wording=wording, role="in_domain", seeds=2)
+    (finding,) = run("trained_format", book.evidence())
+    assert (finding.verdict, finding.evidence) == ("open", "insufficient")
+    assert finding.statement.endswith("instruct is the easiest format.")
+    assert len(finding.points) == 3
 
 
 def test_points_carry_what_a_figure_needs() -> None:
@@ -234,7 +246,7 @@ def test_unpaired_examples_are_left_out_and_named() -> None:
     cell = evidence.items.filter(pl.col("role") == "in_domain")["cell"][0]
     gone = (pl.col("cell") == cell) & (pl.col("example_id").is_in(["e0", "e1", "e2"]))
     (finding,) = run("gain", replace(evidence, items=evidence.items.filter(~gone)))
-    assert "3 examples" in finding.note
+    assert "Left out: 3 examples" in finding.note
     found = next(ladders(replace(evidence, items=evidence.items.filter(~gone)), ["in_domain"]))
     assert found.base.shape[1] == found.clusters.size == 447
 

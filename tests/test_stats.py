@@ -11,7 +11,7 @@ from scipy import stats
 from amuro.stats.bootstrap import cluster_draws, percentile_interval, run_draws, two_level_draws
 from amuro.stats.clustered import clustered_mean, clustered_means
 from amuro.stats.equivalence import tost
-from amuro.stats.estimate import Estimate, combine
+from amuro.stats.estimate import Estimate, combine, satterthwaite
 from amuro.stats.multiplicity import holm
 from amuro.stats.ratio import fieller
 from amuro.stats.regression import slope
@@ -24,7 +24,7 @@ p_lists = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 def test_interval_and_p_value_agree() -> None:
     """A 95 % interval ends at the value whose two-sided p is .05, and both follow Student's t."""
-    estimate = Estimate(1.3, 0.4, 7.0)
+    estimate = Estimate.of(1.3, 0.4, 7.0)
     low, high = estimate.interval()
     assert low == pytest.approx(1.3 - stats.t.ppf(0.975, 7) * 0.4)
     assert estimate.p_two_sided(low) == pytest.approx(0.05)
@@ -34,16 +34,36 @@ def test_interval_and_p_value_agree() -> None:
 
 def test_estimate_without_spread_is_certain() -> None:
     """Where nothing varies the interval is the value, and p is 0 or 1."""
-    estimate = Estimate(0.2, 0.0, 3.0)
+    estimate = Estimate.of(0.2, 0.0, 3.0)
     assert estimate.interval() == (0.2, 0.2)
     assert (estimate.p_two_sided(), estimate.p_two_sided(0.2), estimate.p_above(0.3)) == (0.0, 1.0, 1.0)
 
 
-def test_satterthwaite_lies_between_its_parts() -> None:
-    """Combined degrees of freedom: one part's own when it is alone, the sum of all when parts weigh as their df."""
-    assert combine(0.0, [(2.0, 9.0)]).df == pytest.approx(9.0)
-    assert combine(0.0, [(2.0, 8.0), (1.0, 4.0)]).df == pytest.approx(12.0)
-    assert combine(0.0, [(1.0, 50.0), (1.0, 4.0)]).se == pytest.approx(2**0.5)
+def test_parts_of_noise_combine() -> None:
+    """Variances add, one part alone is Student's t, and equal parts have the quantile of either."""
+    alone, equal = combine(0.0, [(2.0, 9.0)]), combine(1.0, [(1.0, 5.0), (1.0, 5.0)])
+    assert alone.interval()[1] == pytest.approx(stats.t.ppf(0.975, 9) * 2**0.5)
+    assert equal.se == pytest.approx(2**0.5)
+    assert equal.multiplier(0.025) == pytest.approx(stats.t.ppf(0.975, 5))
+    assert satterthwaite([(2.0, 8.0), (1.0, 4.0)]) == pytest.approx(12.0)
+
+
+@given(st.floats(0.01, 10), st.floats(0.01, 10), st.floats(-8, 8))
+def test_p_value_and_interval_agree_for_any_parts(first: float, second: float, value: float) -> None:
+    """With noise of 55 and of 4 degrees of freedom, p is below .05 exactly where the 95 % interval leaves out 0."""
+    estimate = combine(value, [(first, 55.0), (second, 4.0)])
+    low, high = estimate.interval()
+    assert (low > 0 or high < 0) == (estimate.p_two_sided() < 0.05)
+    assert estimate.p_above() == pytest.approx(1 - Estimate(-value, estimate.parts).p_above())
+
+
+def test_few_degrees_of_freedom_do_not_make_it_bold() -> None:
+    """Where noise of runs with 4 degrees of freedom dominates, p below .0125 falls in at most 1.25 % of null draws."""
+    rng = np.random.default_rng(12)
+    drawn = zip(rng.normal(0, 2, 4000), rng.chisquare(55, 4000) / 55, 3 * rng.chisquare(4, 4000) / 4, strict=True)
+    p = [combine(value, [(items, 55.0), (runs, 4.0)]).p_two_sided() for value, items, runs in drawn]
+    assert np.mean(np.array(p) < 0.0125) <= 0.0125
+    assert 0.03 <= np.mean(np.array(p) < 0.05) <= 0.055
 
 
 def test_clusters_of_one_give_the_ordinary_standard_error() -> None:
@@ -51,7 +71,7 @@ def test_clusters_of_one_give_the_ordinary_standard_error() -> None:
     values = np.random.default_rng(0).normal(size=40)
     estimate = clustered_mean(values, np.arange(40))
     assert estimate.se == pytest.approx(values.std(ddof=1) / 40**0.5)
-    assert estimate.df == 39
+    assert estimate.parts[0][1] == 39
 
 
 def test_repeating_every_example_adds_no_certainty() -> None:
@@ -131,7 +151,7 @@ def test_noise_of_runs_and_examples_is_counted_once() -> None:
     """Total variance is that of examples plus what runs add beyond sampling, and never less than that of examples."""
     beyond = combine(0.0, RunNoise(0.5, 0.2, 4).parts((1.0, 50.0), [1.0, 0.0], [2, 1]))
     assert beyond.se**2 == pytest.approx(1.0 + (0.5 - 0.2) / 2)
-    assert beyond.df < 50
+    assert beyond.multiplier(0.025) > stats.t.ppf(0.975, 50)
     assert RunNoise(0.1, 0.2, 4).parts((1.0, 50.0), [1.0], [1]) == [(1.0, 50.0)]
 
 
@@ -155,11 +175,11 @@ def test_leaving_out_gives_the_left_out_checkpoint_no_weight() -> None:
 
 def test_tost_needs_both_sides() -> None:
     """A value near 0 is equivalent at a wide margin, none is at a margin narrower than its error, nor is a far one."""
-    near = Estimate(0.01, 0.02, 50)
+    near = Estimate.of(0.01, 0.02, 50)
     assert tost(near, 0.1) < 0.001
     assert tost(near, 0.01) > 0.05
-    assert tost(Estimate(0.1, 0.02, 50), 0.1) == pytest.approx(0.5)
-    assert tost(Estimate(-0.2, 0.02, 50), 0.1) > 0.99
+    assert tost(Estimate.of(0.1, 0.02, 50), 0.1) == pytest.approx(0.5)
+    assert tost(Estimate.of(-0.2, 0.02, 50), 0.1) > 0.99
 
 
 @given(p_lists)
@@ -181,11 +201,13 @@ def test_fieller_covers_a_ratio_and_refuses_a_vague_denominator() -> None:
     """Intervals of a known ratio cover it in 95 % of draws; a denominator that may be 0 gives none."""
     rng = np.random.default_rng(6)
     above, below = rng.normal(0.3, 0.05, 1000), rng.normal(0.6, 0.05, 1000)
-    intervals = [fieller(Estimate(a, 0.05, 1e6), Estimate(b, 0.05, 1e6)) for a, b in zip(above, below, strict=True)]
+    intervals = [
+        fieller(Estimate.of(a, 0.05, 1e6), Estimate.of(b, 0.05, 1e6)) for a, b in zip(above, below, strict=True)
+    ]
     covered = [low <= 0.5 <= high for low, high in filter(None, intervals)]
     assert len(covered) == 1000
     assert 0.93 <= np.mean(covered) <= 0.97
-    assert fieller(Estimate(0.3, 0.05, 50), Estimate(0.05, 0.05, 50)) is None
+    assert fieller(Estimate.of(0.3, 0.05, 50), Estimate.of(0.05, 0.05, 50)) is None
 
 
 def test_slope_is_corrected_for_error_in_x() -> None:

@@ -74,6 +74,7 @@ def _latest(base: float, tuned: float, *, chance: float | None = 1 / 3, home: fl
     return make
 
 
+CROSS: dict[str, Any] = {"role": "cross_task", "tuned_on": "other"}
 FACTS: dict[str, Any] = {"chance": 0.25, "role": "facts", "tuned_on": "other"}
 
 
@@ -103,17 +104,31 @@ def _second(metric: str, second: str, fall: float, kind: str) -> Make:
     def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
         for number in range(tasks):
-            chance = 1 / 3 if kind == "label" else None
-            about, exam = task(f"t{number}", chance, metric=metric, kind=kind), Exam.draw(rng)
-            tune(book, about, exam, rng, base=1.5, tuned=0.0, role="cross_task", tuned_on="other", seeds=3)
-            latent = exam.easiness + rng.normal(0, 1, len(exam.easiness))
-            for seed in range(-1, 3):
-                tuned = seed >= 0
-                noise = rng.normal(0, 1, len(latent))
-                level = latent + noise - (fall if tuned else 0.0)
-                values = (level > -1.0).astype(float) if kind == "label" else level
-                coordinates = {"tuned_on": "other", "role": "cross_task", "tune_seed": seed} if tuned else {}
-                book.add(about, exam, values, metric=second, **coordinates)
+            about = task(f"t{number}", 1 / 3 if kind == "label" else None, metric=metric, kind=kind)
+            exam = Exam.draw(rng)
+            for step in STEPS[-2:]:
+                tune(book, about, exam, rng, base=1.5, tuned=0.0, step=step, seeds=3, **CROSS)
+                for seed in range(-1, 3):
+                    level = exam.easiness + rng.normal(0, 1.4, len(exam.easiness)) - (fall if seed >= 0 else 0.0)
+                    values = (level > -1.0).astype(float) if kind == "label" else level
+                    tuned = {**CROSS, "tune_seed": seed} if seed >= 0 else {}
+                    book.add(about, exam, values, step=step, metric=second, **tuned)
+        return book.evidence()
+
+    return make
+
+
+def _asked_otherwise(after: Sequence[float]) -> Make:
+    """Facts asked in three formats: known alike in all before, and so well after tuning as `after` says."""
+
+    def make(rng: Rng, tasks: int) -> Evidence:
+        book = Book()
+        for number in range(tasks):
+            about, exam = task(f"t{number}", 0.25, kind="choice"), Exam.draw(rng)
+            for step in STEPS[-2:]:
+                for wording, ability in zip(FORMATS, after, strict=True):
+                    tune(book, about, exam, rng, base=1.5, tuned=ability, step=step, wording=wording, role="facts",
+                         seeds=3, tuned_on="other")  # fmt: skip
         return book.evidence()
 
     return make
@@ -218,6 +233,7 @@ WORLDS = (
     World("no gain", "gain", "null", _latest(0.0, 0.0, role="in_domain")),
     World("no gain at the ceiling", "gain", "null", _latest(4.5, 4.5, role="in_domain")),
     World("no gain, uneven clusters", "gain", "null", _climbs([0.0] * 6, [0.0] * 6, uneven=True, dev=False)),
+    World("no gain, runs scatter", "gain", "null", _latest(0.0, 0.0, role="in_domain", run_sd=0.7)),
     World("gain", "gain", "true", _latest(0.0, 1.2, role="in_domain")),
     World("tuning harms", "gain", "reversed", _latest(0.5, 0.0, role="in_domain")),
     World("gain at home only", "transfer", "null", _latest(0.0, 0.0, home=1.5, role="out_of_domain", split="test_ood")),
@@ -231,6 +247,8 @@ WORLDS = (
     World("base at chance", "forgetting", "null", _latest(FLOOR, FLOOR, **FACTS)),
     World("output form of labels", "forgetting", "null", _second("accuracy", "calibrated_accuracy", 0.0, "label")),
     World("output form of text", "forgetting", "null", _second("exact_match", "log_likelihood", 0.0, "generate")),
+    World("another format brings it back", "forgetting", "null", _asked_otherwise((-0.5, 1.5, 1.5))),
+    World("forgotten in every format", "forgetting", "true", _asked_otherwise((-0.5, -0.5, -0.5))),
     World("forgotten text", "forgetting", "true", _second("exact_match", "log_likelihood", 1.0, "generate")),
     World("forgotten facts", "forgetting", "true", _pairwise(lambda draw, before: before * (draw > 0.25))),
     World("facts gained", "forgetting", "reversed", _latest(0.5, 1.2, **FACTS)),
@@ -255,6 +273,9 @@ WORLDS = (
     World("advantage", "trained_format", "true", _crossed(0.8)),
     World("disadvantage", "trained_format", "reversed", _crossed(-0.5)),
     World("latent", "latent_gain", "true", _climbs(FLAT, RISE)),
+    World("latent, runs scatter", "latent_gain", "true", _climbs(FLAT, RISE, scatter=[0.7] * 6)),
+    World("runs scatter where none is replicated", "latent_gain", "null",
+          _climbs(FLAT, (FLOOR, 0, 0, 0, 0, 0), scatter=[0.1, 0.8, 0.1, 0.8, 0.8, 0.1])),
     World("nothing grows", "latent_gain", "null", _climbs(FLAT, (FLOOR, 0, 0, 0, 0, 0))),
     World("learned in the open", "latent_gain", "null", _climbs(RISE, (FLOOR, 0, 1, 2, 3, 3.5))),
     World("base climbs by delta", "latent_gain", "null",

@@ -141,14 +141,25 @@ def tune(book: Book, about: Task, exam: Exam, rng: np.random.Generator, *, base:
         book.add(about, exam, values, step=step, tune_seed=seed, **{"tuned_on": about.name, **coordinates})
 
 
-def climb(book: Book, about: Task, rng: np.random.Generator, base: Sequence[float], tuned: Sequence[float], *,
-          steps: Sequence[int] = STEPS, seeds: Sequence[int] = SEEDS, uneven: bool = False, dev: bool = True,
-          **coordinates: Any) -> None:  # fmt: skip
-    """One task tuned at each step: abilities of the base and of the tuned model."""
+def climb(
+    book: Book,
+    about: Task,
+    rng: np.random.Generator,
+    base: Sequence[float],
+    tuned: Sequence[float],
+    *,
+    steps: Sequence[int] = STEPS,
+    seeds: Sequence[int] = SEEDS,
+    scatter: Sequence[float] = (0.2,) * 6,
+    uneven: bool = False,
+    dev: bool = True,
+    **coordinates: Any,
+) -> None:
+    """One task tuned at each step: abilities of the base and of the tuned model, `scatter` of its runs around them."""
     exam, dev_exam = Exam.draw(rng, uneven=uneven), Exam.draw(rng, 200)
-    for step, before, after, count in zip(steps, base, tuned, seeds, strict=True):
-        tune(book, about, exam, rng, base=before, tuned=after, step=step, seeds=count,
-             **{"role": "in_domain", **coordinates})  # fmt: skip
+    for step, before, after, count, run_sd in zip(steps, base, tuned, seeds, scatter, strict=True):
+        asked = {"role": "in_domain", **coordinates}
+        tune(book, about, exam, rng, base=before, tuned=after, step=step, seeds=count, run_sd=run_sd, **asked)
         if dev:
             values = dev_exam.answers(before, about.chance or 0.0, rng)
             book.add(about, dev_exam, values, step=step, split="dev", role="dev")

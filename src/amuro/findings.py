@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
+
 from amuro.analysis import Analysis, Evidence
-from amuro.panels import Ladder, missing, state
+from amuro.panels import MIN_CHECKPOINTS, Ladder
 from amuro.stats.estimate import Estimate, Quantity
 from amuro.stats.runs import RunNoise
 from amuro.types import EvidenceState, Finding
 
+MIN_CLUSTERS = 50
+"""A set on which a claim rests has at least this many clusters."""
 NO_HOME = "No tuned model was asked on the task that it was tuned on."
 Points = tuple[Mapping[str, Any], ...]
 Standing = tuple[EvidenceState, str]
@@ -33,10 +37,46 @@ def identifier(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
     return ".".join(parts).lower()
 
 
+def missing(evidence: Evidence, task: str, split: str) -> int:
+    """How many planned cells on one evaluation set are not done."""
+    if evidence.planned.is_empty():
+        return 0
+    here = pl.col("cell").str.contains(f"|{task}/{split}|", literal=True)
+    return evidence.planned.filter(here & ~pl.col("done")).height
+
+
+def state(found: Ladder) -> Standing:
+    """Evidence state of a comparison at one checkpoint, and the reason in words."""
+    if found.mixed:
+        return "mixed", found.mixed
+    if any(reading["majority"] == 1 for reading in found.readings):
+        return "degenerate", f"Every row of {found.name} has the same right answer."
+    if found.source.groups < MIN_CLUSTERS:
+        return "insufficient", f"{found.source.groups} clusters of examples; a claim needs {MIN_CLUSTERS}."
+    return "measured", ""
+
+
+def trend_state(found: Ladder) -> Standing:
+    """Evidence state of a trend over checkpoints: it needs checkpoints, and seeds at two of them."""
+    if len(found.rungs) < MIN_CHECKPOINTS:
+        return (
+            "insufficient",
+            f"{counted(len(found.rungs), 'trained checkpoint')} with a token count; a trend needs {MIN_CHECKPOINTS}.",
+        )
+    if len(found.replicated) < 2:
+        return "insufficient", "A trend needs several tuning seeds at two checkpoints or more."
+    return state(found)
+
+
 def reading(estimate: Quantity) -> str:
     """An effect in a sentence: `+0.51, 95 % interval 0.46 to 0.56`."""
     low, high = estimate.interval()
     return f"{estimate.value:+.2f}, 95 % interval {low:.2f} to {high:.2f}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 checkpoint`, `5 checkpoints`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def chances(p: float) -> str:
@@ -50,8 +90,8 @@ def limits(evidence: Evidence, found: Ladder, *further: str, tuned: bool = True)
     parts = [
         *further,
         (_of_runs(noise) if tuned else ""),
-        f"{holes} planned cells on {found.name} are missing." if holes else "",
-        f"{dropped} examples that some cell lacks are left out." if dropped else "",
+        f"Missing: {counted(holes, 'planned cell')} on {found.name}." if holes else "",
+        f"Left out: {counted(dropped, 'example')} that some cell lacks." if dropped else "",
     ]
     return " ".join(part for part in parts if part)
 

@@ -80,7 +80,7 @@ def _against_base(beside: pl.DataFrame) -> Iterator[Flag]:
             f"{row['metric']} on {row['task']}/{row['split']}: {row['before']:.2f} before, {row['value']:.2f} after"
         )
         at_home = row["role"] == "in_domain" and row["format"] == row["tune_format"] and row["shots"] == 0
-        if at_home and row["step"] > 0 and row["gain"] <= least:
+        if at_home and row["tokens"] != 0 and row["gain"] <= least:
             yield Flag(NO_GAIN, row["cell"], change)
         if row["role"] in ("cross_task", "facts", "corpus") and row["gain"] < -least:
             yield Flag(FORGETTING, row["cell"], change)

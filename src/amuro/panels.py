@@ -21,10 +21,7 @@ from amuro.errors import DataError
 from amuro.stats.clustered import Floats, Ints, Means, clustered_means
 from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import RunNoise, run_noise
-from amuro.types import EvidenceState
 
-MIN_CLUSTERS = 50
-"""A set on which a claim rests has at least this many clusters."""
 MIN_CHECKPOINTS = 4
 """Trained checkpoints that a trend needs."""
 ASKED = ("shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit")
@@ -309,31 +306,3 @@ def longest(found: Iterable[Ladder]) -> list[Ladder]:
         place = one.tuning.series, one.task, one.split
         most[place] = max(most[place], min(len(one.rungs), MIN_CHECKPOINTS))
     return [one for one in every if len(one.rungs) >= most[one.tuning.series, one.task, one.split]]
-
-
-def missing(evidence: Evidence, task: str, split: str) -> int:
-    """How many planned cells on one evaluation set are not done."""
-    if evidence.planned.is_empty():
-        return 0
-    here = pl.col("cell").str.contains(f"|{task}/{split}|", literal=True)
-    return evidence.planned.filter(here & ~pl.col("done")).height
-
-
-def state(found: Ladder) -> tuple[EvidenceState, str]:
-    """Evidence state of a comparison at one checkpoint, and the reason in words."""
-    if found.mixed:
-        return "mixed", found.mixed
-    if any(reading["majority"] == 1 for reading in found.readings):
-        return "degenerate", f"Every row of {found.name} has the same right answer."
-    if found.source.groups < MIN_CLUSTERS:
-        return "insufficient", f"{found.source.groups} clusters of examples; a claim needs {MIN_CLUSTERS}."
-    return "measured", ""
-
-
-def trend_state(found: Ladder) -> tuple[EvidenceState, str]:
-    """Evidence state of a trend over checkpoints: it needs checkpoints, and seeds at two of them."""
-    if len(found.rungs) < MIN_CHECKPOINTS:
-        return "insufficient", f"{len(found.rungs)} trained checkpoints; a trend needs {MIN_CHECKPOINTS}."
-    if len(found.replicated) < 2:
-        return "insufficient", "A trend needs several tuning seeds at two checkpoints or more."
-    return state(found)

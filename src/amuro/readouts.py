@@ -23,6 +23,7 @@ class Way(NamedTuple):
     """One way of asking one base."""
 
     mean: float
+    """The higher the better."""
     row: int
     """In the panel of all readings."""
     evidence: str
@@ -52,7 +53,7 @@ def _ways(source: Panel, found: Ladder, examples: Ints | slice) -> dict[Key, Way
         known = np.isfinite(values)
         if ours and reading["metric"] in metrics and known.any():
             key = tuple(reading[name] for name in ("step", *READOUT))
-            ways[key] = Way(float(values[known].mean()), row, reading["evidence"], bool(known.all()))
+            ways[key] = Way(found.sign * float(values[known].mean()), row, reading["evidence"], bool(known.all()))
     return ways
 
 
@@ -60,17 +61,19 @@ def best_readout(evidence: Evidence, found: Ladder) -> BestReadout:
     """Choose on the task's dev cells, step by step; without dev cells on the same rows, and say so.
 
     Ways of asking that give one answer to nearly everything stand back behind all others, and a way that was asked
-    fewer examples must be better by `CLEARLY`: else noise would choose it, and examples be lost for nothing.
+    fewer examples must be better by `CLEARLY`: else noise would choose it, and examples be lost for nothing. Where the
+    chosen ways share no example, the bases stay as they were asked.
     """
     test, dev = _ways(found.whole, found, found.examples), panel(evidence, found.task, "dev")
     on_dev = {key: way.mean for key, way in _ways(dev, found, slice(None)).items() if key in test} if dev else {}
     picked = [_best(step, test, on_dev) for step in found.steps.tolist()]
     values = np.array([found.whole.values[test[key].row, found.examples] for key in picked])
+    kept = np.asarray(np.isfinite(values).all(axis=0))
     readings = [reading for reading in found.readings if reading["tuned_on"] != "none"]
     readings += [found.whole.readings[test[key].row] for key in picked]
-    kept = np.asarray(np.isfinite(values).all(axis=0))
+    asked = replace(found, base=values, readings=tuple(readings)).only(kept) if kept.any() else found
     return BestReadout(
-        ladder=replace(found, base=values, readings=tuple(readings)).only(kept),
+        ladder=asked,
         names=tuple(f"{metric}, {wording}, {shots}-shot" for _, metric, wording, shots, _ in picked),
         constant=any(test[key].evidence == "degenerate" for key in picked),
         note="" if on_dev else "The best way of asking was chosen on the same rows: there are no dev cells.",

@@ -85,6 +85,7 @@ class Progress:
         seconds = time.monotonic() - self._started
         left = f", about {seconds / self._filled * (self._total - self._filled):.0f} s left" if self._filled else ""
         console.print(f"{self._filled:>5}/{self._total} cells  {seconds:>5.0f} s{left}  {text}")
+        console.file.flush()  # a file or a pipe would hold the lines back for minutes
 
 
 def show_plan(plan: Plan, found: Sequence[State], cost: Estimate) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import Standing, blank, draft, limits, reading, smallest_effect
-from amuro.panels import Ladder, ladders, longest, state
+from amuro.findings import blank, draft, limits, reading, smallest_effect, state
+from amuro.panels import Ladder, Panel, ladders, longest
 from amuro.stats.bootstrap import cluster_draws
-from amuro.stats.clustered import Floats, clustered_mean
+from amuro.stats.clustered import Floats, clustered_mean, clustered_means
 from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import run_noise
 from amuro.types import Finding
@@ -17,6 +17,8 @@ from amuro.verdicts import Claim, settle
 BINARY = ("accuracy", "exact_match")
 SECOND_READING = {"accuracy": "calibrated_accuracy", "exact_match": "log_likelihood", "rouge_l": "log_likelihood"}
 """What must fall as well before a loss is more than a change in the form of answers."""
+NOT_MEASURED = Estimate(0.0, ())
+"""A second reading that is not there counts as no fall."""
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
@@ -31,12 +33,17 @@ def _claim(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> Claim
     net = _drop(found)
     chance = evidence.tasks[found.task].chance or 0.0
     loss = flow(found, chance, rng) if found.metric in BINARY else net
-    standing, reason = _standing(evidence, found, chance)
-    second = _second(evidence, found)
-    conditions = [one for one in (loss, net, second) if one is not None]
-    form = "" if second is None else _form(found, loss, second)
+    if why := _nothing_to_lose(evidence, found, chance):
+        sentence = _sentence(found, None, "")
+        return Claim(
+            draft(ANALYSIS, evidence, found, sentence, "insufficient", note=limits(evidence, found, why)), None
+        )
+    standing, reason = state(found)
+    second, best = _second(evidence, found), _best_ways(found)
+    conditions = [one for one in (loss, net, second, best) if one is not None]
+    form = _form(found, second, best) if loss.interval()[0] > 0 else ""
     note = limits(evidence, found, reason, form)
-    finding = draft(ANALYSIS, evidence, found, _sentence(found, loss, bool(form)), standing, note=note)
+    finding = draft(ANALYSIS, evidence, found, _sentence(found, loss, form), standing, note=note)
     holds = all(one.interval()[0] > 0 for one in conditions)
     return Claim(finding, loss, max(one.p_two_sided() for one in conditions), holds)
 
@@ -76,15 +83,13 @@ def flow(found: Ladder, chance: float, rng: np.random.Generator) -> Estimate:
     return combine(float(beyond[0]), noise.parts(items, [1.0], [len(runs)]) if noise else [items])
 
 
-def _standing(evidence: Evidence, found: Ladder, chance: float) -> Standing:
+def _nothing_to_lose(evidence: Evidence, found: Ladder, chance: float) -> str:
     """A base that does not clear chance by δ cannot forget."""
     low, _ = clustered_mean(found.base[-1], found.clusters).interval()
-    delta = smallest_effect(ANALYSIS, evidence, found.task, found.metric)
-    standing, reason = state(found)
-    known = found.base[-1].mean() - chance
-    if standing == "measured" and found.sign > 0 and (low <= chance or known < delta):
-        return "insufficient", f"The base does not clear chance on {found.name}: what is not there cannot be forgotten."
-    return standing, reason
+    least = chance + smallest_effect(ANALYSIS, evidence, found.task, found.metric)
+    if found.sign < 0 or (low > chance and found.base[-1].mean() >= least):
+        return ""
+    return f"The base does not clear chance on {found.name}: what is not there cannot be forgotten."
 
 
 def _second(evidence: Evidence, found: Ladder) -> Estimate | None:
@@ -93,25 +98,49 @@ def _second(evidence: Evidence, found: Ladder) -> Estimate | None:
     if metric is None or evidence.tasks[found.task].kind == "choice":
         return None
     other = found.under(metric)
-    return Estimate(0.0, 0.0, 1.0) if other is None else _drop(other)
+    return NOT_MEASURED if other is None else _drop(other)
 
 
-def _form(found: Ladder, loss: Estimate, second: Estimate) -> str:
-    """What is said where a score falls and answer likelihood does not."""
-    if loss.interval()[0] <= 0 or second.interval()[0] > 0:
-        return ""
-    reading = SECOND_READING[found.metric]
-    if second.se == 0:
-        return f"{reading} was not measured: the loss may be one of output form."
-    return f"{reading} does not fall: the loss is one of output form."
+def _best_ways(found: Ladder) -> Estimate | None:
+    """The fall when base and tuned model are each asked in their best format and shots; None where there is one way.
+
+    What another wording or a few examples bring back was not forgotten (spurious forgetting, arXiv 2501.13453).
+    """
+    latest = found.source.where(metric=found.metric, series=found.tuning.series, step=int(found.steps[-1]))
+    sides = [_ways(latest.where(**line)) for line in (found.tuning._asdict(), {"tuned_on": "none"})]
+    shared = sides[0].keys() & sides[1].keys()
+    if len(shared) < 2:
+        return None
+    tuned, base = (max((side[way] for way in sorted(shared)), key=lambda v: found.sign * v.mean()) for side in sides)
+    means = clustered_means(found.sign * (base - tuned), found.clusters)
+    items = means.noise([1.0])
+    return combine(float(means.value[0]), found.noise.parts(items, [1.0], found.seeds[-1:]) if found.noise else [items])
 
 
-def _sentence(found: Ladder, loss: Estimate, form: bool) -> str:
+def _ways(asked: Panel) -> dict[tuple[str, int, int], Floats]:
+    """(format, shots, shot seed) → scores (n,), averaged over tuning seeds."""
+    keys = {(reading["format"], reading["shots"], reading["shot_seed"]) for reading in asked.readings}
+    return {key: asked.where(format=key[0], shots=key[1], shot_seed=key[2]).values.mean(axis=0) for key in keys}
+
+
+def _form(found: Ladder, second: Estimate | None, best: Estimate | None) -> str:
+    """What is said where a score falls and answer likelihood, or another way of asking, does not."""
+    if second is NOT_MEASURED:
+        return f"{SECOND_READING[found.metric]} was not measured: the loss may be one of output form."
+    if second is not None and second.interval()[0] <= 0:
+        return f"{SECOND_READING[found.metric]} does not surely fall: the loss is one of output form."
+    if best is not None and best.interval()[0] <= 0:
+        return "Asked in its best way the tuned model does not surely lose: the loss is one of output form."
+    return ""
+
+
+def _sentence(found: Ladder, loss: Estimate | None, form: str) -> str:
     change = f"from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f}"
     what = "lost beyond churn and guessing" if found.metric in BINARY else "lost"
+    told = f" ({what}: {reading(loss)}){', in output form' if form else ''}" if loss else ""
     return (
         f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.tuned_on} takes {found.metric} "
-        f"on {found.name} {change} ({what}: {reading(loss)}){', in output form' if form else ''}."
+        f"on {found.name} {change}{told}."
     )
 
 
@@ -122,7 +151,8 @@ ANALYSIS = Analysis(
     delta=0.05,
     unit="clusters",
     formula="mean(base right, tuned wrong) − max(churn between seeds, chance · mean(base wrong)), "
-    "and base − tuned > 0; for ROUGE-L base − tuned, for bits per byte tuned − base",
+    "and base − tuned > 0, also in the second reading and with both asked in their best way; for ROUGE-L base − tuned, "
+    "for bits per byte tuned − base",
     source="Sun & Dredze 2024, finding 1; item flow of arXiv 2510.17776; output form after arXiv 2501.13453",
     run=run,
 )

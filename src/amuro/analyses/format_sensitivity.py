@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import Points, Standing, blank, draft, limits, point, reading
-from amuro.panels import MIN_CHECKPOINTS, Ladder, fewest_shots, ladders, longest, state, trend_state
+from amuro.findings import Points, Standing, blank, counted, draft, limits, point, reading, state, trend_state
+from amuro.panels import MIN_CHECKPOINTS, Ladder, fewest_shots, ladders, longest
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats, Ints, Means, clustered_means
-from amuro.stats.estimate import Estimate, combine
+from amuro.stats.estimate import Estimate, combine, satterthwaite
 from amuro.stats.runs import RunNoise, run_noise
 from amuro.stats.spread import Spread, between, logit_covariance, logit_stretch, logits, spread
 from amuro.stats.trend import change_weights
@@ -127,8 +127,9 @@ def measure(asked: Asked, noise: RunNoise | None) -> Spread:
     covariance = logit_covariance(asked.means, asked.chance, n)
     sampling = float(np.trace((np.eye(F) - 1 / F) @ covariance)) / (F - 1)
     items = sampling, float(asked.means.groups - 1)
-    together = combine(0.0, noise.parts(items, [1.0], [seeds]) if noise else [items])
-    return spread(asked.logits, covariance + (together.se**2 - sampling) * np.eye(F), together.df)
+    parts = noise.parts(items, [1.0], [seeds]) if noise else [items]
+    beyond = sum(variance for variance, _ in parts) - sampling
+    return spread(asked.logits, covariance + beyond * np.eye(F), satterthwaite(parts))
 
 
 def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Asked, noise: RunNoise | None,
@@ -167,7 +168,7 @@ def _easing(evidence: Evidence, found: Ladder, tuned: list[Asked], noise: RunNoi
     if len(used) < MIN_CHECKPOINTS:
         standing, estimate = ("mixed" if standing == "mixed" else "insufficient"), None
         sentence = (
-            f"Only at {len(used)} trained checkpoints do all formats of {found.name} lie between chance and ceiling "
+            f"At {counted(len(used), 'trained checkpoint')} all formats of {found.name} lie between chance and ceiling "
             f"after tuning: whether pre-training eases the sensitivity to formats needs {MIN_CHECKPOINTS}."
         )
     else:

@@ -5,8 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import NO_HOME, Standing, blank, chances, draft, limits, reading, smallest_effect
-from amuro.panels import MIN_CHECKPOINTS, Ladder, ladders, longest, trend_state
+from amuro.findings import (
+    NO_HOME,
+    Standing,
+    blank,
+    chances,
+    counted,
+    draft,
+    limits,
+    reading,
+    smallest_effect,
+    trend_state,
+)
+from amuro.panels import MIN_CHECKPOINTS, Ladder, ladders, longest
 from amuro.readouts import BestReadout, best_readout
 from amuro.stats.equivalence import tost
 from amuro.stats.estimate import Estimate
@@ -67,14 +78,15 @@ def _ahead_of_untrained(found: Ladder) -> float | None:
 
 
 def _few(found: Ladder) -> str:
-    return f"{found.task} was tuned on {len(found.rungs)} trained checkpoint: nothing can be said of a trend."
+    seen = counted(len(found.steps), "checkpoint")
+    return f"With {seen} nothing can be said of what pre-training builds for {found.task}."
 
 
 def _sentence(found: Ladder, gap: Estimate, base: Estimate) -> str:
     first, last = found.rungs[0], -1
     return (
-        f"In this pre-training run {found.task} tuned goes from {found.tuned[first].mean():.2f} to "
-        f"{found.tuned[last].mean():.2f} while the base, as far as these readouts elicit it, goes from "
+        f"In this pre-training run {found.task} goes, once tuned, from {found.tuned[first].mean():.2f} to "
+        f"{found.tuned[last].mean():.2f}, while the base, as far as these readouts elicit it, goes from "
         f"{found.base[first].mean():.2f} to {found.base[last].mean():.2f}: over the observed log tokens the gap grows "
         f"by {reading(gap)}, the base by {reading(base)}."
     )

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import NO_HOME, blank, point, reading
-from amuro.panels import Ladder, ladders, state
+from amuro.findings import NO_HOME, blank, counted, point, reading, state
+from amuro.panels import Ladder, ladders
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate
 from amuro.stats.regression import slope
@@ -63,8 +63,8 @@ def _claim(evidence: Evidence, series: str, every: list[Ladder], rng: np.random.
 def _too_few(sets: list[Ladder]) -> str:
     named = ", ".join(f"{found.task} {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f}" for found in sets)
     return (
-        f"{len(sets)} data sets ({named}) cannot say whether tuning brings less where the base is better: "
-        f"that needs {MIN_DATA_SETS}."
+        f"{counted(len(sets), 'data set')}{f' ({named})' if named else ''} cannot say whether tuning brings less where "
+        f"the base is better: that needs {MIN_DATA_SETS}."
     )
 
 
@@ -127,7 +127,8 @@ def _slopes(sets: list[Half]) -> tuple[Estimate, Estimate]:
 
 def _mean_of(both: list[Estimate]) -> Estimate:
     """A fall is a negative slope. The two ways share their data: their errors do not shrink by averaging."""
-    return Estimate(-float(np.mean([one.value for one in both])), float(np.mean([one.se for one in both])), both[0].df)
+    value, se = (float(np.mean([getattr(one, what) for one in both])) for what in ("value", "se"))
+    return Estimate.of(-value, se, both[0].parts[0][1])
 
 
 ANALYSIS = Analysis(

@@ -7,8 +7,19 @@ from dataclasses import replace
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import NO_HOME, Standing, blank, draft, limits, reading, smallest_effect
-from amuro.panels import Ladder, ladders, longest, state, trend_state
+from amuro.findings import (
+    NO_HOME,
+    Standing,
+    blank,
+    counted,
+    draft,
+    limits,
+    reading,
+    smallest_effect,
+    state,
+    trend_state,
+)
+from amuro.panels import Ladder, ladders, longest
 from amuro.readouts import BestReadout, best_readout
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate
@@ -50,7 +61,7 @@ def _claims(evidence: Evidence, found: Ladder) -> tuple[Claim, Claim]:
 def _rise(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
     standing, reason = _standing(evidence, found, best)
     if len(found.rungs) < 2:
-        sentence = f"With {len(found.rungs)} trained checkpoint nothing can be said of how {found.task} is learned."
+        sentence = f"With {counted(len(found.steps), 'checkpoint')} nothing can be said of how {found.task} is learned."
         note = limits(evidence, found, reason, best.note, tuned=False)
         finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="rise", n=len(found.rungs), note=note)
         return Claim(finding, None)
@@ -60,14 +71,18 @@ def _rise(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
     before = _before_last(found)
     early = before.interval()[0] > 0 and before.value >= delta
     doubt = "" if early else "Without the last checkpoint the base does not surely rise."
-    sentence = (
+    note = limits(evidence, found, reason, best.note, doubt, tuned=False)
+    sentence = _sentence(found, best, change)
+    finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="rise", n=len(found.rungs), note=note)
+    return Claim(finding, change, max(change.p_two_sided(), before.p_two_sided()), holds=early)
+
+
+def _sentence(found: Ladder, best: BestReadout, change: Estimate) -> str:
+    return (
         f"In this pre-training run the base, asked in its best way ({best.names[-1]} at the end), goes on {found.task} "
         f"from {found.base[found.rungs[0]].mean():.2f} to {found.base[-1].mean():.2f}: {reading(change)} over the "
         f"observed log tokens."
     )
-    note = limits(evidence, found, reason, best.note, doubt, tuned=False)
-    finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="rise", n=len(found.rungs), note=note)
-    return Claim(finding, change, max(change.p_two_sided(), before.p_two_sided()), holds=early)
 
 
 def rise(found: Ladder) -> Estimate:
@@ -103,7 +118,7 @@ def _added(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
     standing, reason = state(found)
     sentence = (
         f"Tuning on {found.tuning.tuned_on} adds {reading(gain)} to the best-asked base on {found.name}, on average "
-        f"over {len(used)} trained checkpoints."
+        f"over {counted(len(used), 'checkpoint')}."
     )
     note = limits(evidence, found, reason, best.note)
     finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="tuning", n=len(used), note=note)

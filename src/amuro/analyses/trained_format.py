@@ -8,8 +8,8 @@ from itertools import groupby
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import Points, blank, draft, limits, point, reading
-from amuro.panels import Ladder, fewest_shots, ladders, state
+from amuro.findings import Points, blank, counted, draft, limits, point, reading, state
+from amuro.panels import Ladder, fewest_shots, ladders
 from amuro.stats.clustered import Floats, clustered_mean, clustered_means
 from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import run_noise
@@ -50,7 +50,8 @@ def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
     standing, reason = state(found)
     sentence = (
         f"On {found.name} the format that a model was tuned in is worth {reading(estimate)} of {found.metric} "
-        f"beside the other formats, over {len(formats)} × {len(formats)} formats at {len(matrix)} checkpoints."
+        f"beside the other formats, over {len(formats)} × {len(formats)} formats at "
+        f"{counted(len(matrix), 'checkpoint')}."
     )
     note = limits(evidence, found, reason, "How easy a format is, and how good a tuning, cancel out.")
     points = _points(evidence, matrix, formats, formats, found)

@@ -1,8 +1,8 @@
 """Muon (Jordan et al., 2024): momentum, made orthogonal, as the step of a hidden matrix.
 
-The update is that of `torch.optim.Muon` without decay. That one orthogonalises matrix by matrix in bfloat16, which takes
-as long as a whole forward and backward pass on a processor without bfloat16 units; here matrices of one shape go
-through together, in float32.
+The update is that of `torch.optim.Muon` without decay. That one orthogonalises matrix by matrix in bfloat16, which
+takes as long as a whole forward and backward pass on a processor without bfloat16 units; here matrices of one shape
+go through together, in float32.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """(n, rows, columns) → the same, each with its singular values brought near 1 (Newton–Schulz)."""
     a, b, c = COEFFICIENTS
     wide = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
-    x = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x: Tensor = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

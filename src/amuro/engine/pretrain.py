@@ -1,4 +1,4 @@
-"""Pre-training of the embedded world's checkpoints: an ordinary decoder in ordinary folders, resumed to the same bits."""
+"""Pre-training of the embedded world's checkpoints: an ordinary decoder, ordinary folders, resumed to the same bits."""
 
 from __future__ import annotations
 

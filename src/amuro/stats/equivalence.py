@@ -10,5 +10,5 @@ def tost(estimate: Estimate, margin: float) -> float:
 
     Schuirmann, J. Pharmacokin. Biopharm. 15 (1987) 657.
     """
-    below = Estimate(-estimate.value, estimate.se, estimate.df)
+    below = Estimate(-estimate.value, estimate.parts)
     return max(estimate.p_above(-margin), below.p_above(-margin))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 
 class Quantity(Protocol):
@@ -27,34 +27,69 @@ Part = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value, its standard error and the degrees of freedom of that error."""
+    """A value whose variance is a sum of independent parts, each known with its own degrees of freedom.
+
+    Quantiles are those of Student's t, averaged over the parts by variance (Cochran & Cox, Experimental Designs, 1950).
+    Satterthwaite's single number of degrees of freedom is estimated from the same variances and errs to the bold side
+    where a part with few of them happens to come out small.
+    """
 
     value: float
-    se: float
-    df: float
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, value: float, se: float, df: float) -> Estimate:
+        """An estimate with one source of noise."""
+        return cls(value, ((se**2, df),))
+
+    @property
+    def variance(self) -> float:
+        return sum(variance for variance, _ in self.parts)
+
+    @property
+    def se(self) -> float:
+        """Standard error."""
+        return math.sqrt(self.variance)
+
+    def multiplier(self, above: float) -> float:
+        """Standard errors beyond which the estimate lies with probability `above`; the error must not be 0."""
+        quantiles = (-float(special.stdtrit(df, above)) * variance for variance, df in self.parts if variance)
+        return sum(quantiles) / self.variance
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Student's t interval; the value itself twice where nothing varies."""
-        half = float(special.stdtrit(self.df, 0.5 + level / 2)) * self.se
+        """Central interval; the value itself twice where nothing varies."""
+        half = self.multiplier(0.5 - level / 2) * self.se if self.variance > 0 else 0.0
         return self.value - half, self.value + half
 
     def p_above(self, null: float = 0.0) -> float:
         """One-sided p value of "not above `null`"."""
-        if self.se == 0:
+        if self.variance <= 0:
             return 0.0 if self.value > null else 1.0
-        return float(special.stdtr(self.df, (null - self.value) / self.se))
+        distance = (self.value - null) / self.se
+        return self._tail(distance) if distance >= 0 else 1 - self._tail(-distance)
 
     def p_two_sided(self, null: float = 0.0) -> float:
         """Two-sided p value of "equal to `null`"."""
-        if self.se == 0:
-            return 0.0 if self.value != null else 1.0
-        return float(2 * special.stdtr(self.df, -abs(self.value - null) / self.se))
+        return 2 * self._tail(abs(self.value - null) / self.se) if self.variance > 0 else float(self.value == null)
+
+    def _tail(self, distance: float) -> float:
+        """Probability beyond so many standard errors: the `multiplier` solved for its argument."""
+        tails = [float(special.stdtr(df, -distance)) for variance, df in self.parts if variance > 0]
+        if len(tails) == 1 or not 0 < distance < 1000:
+            return max(tails)
+        # The root lies between the tails of the parts; a little beyond, so that rounding cannot hide it.
+        low, high = min(tails) * (1 - 1e-6), min(max(tails) * (1 + 1e-6), 0.5)
+        return float(optimize.brentq(lambda above: self.multiplier(above) - distance, low, high, xtol=1e-300))
 
 
 def combine(value: float, parts: Sequence[Part]) -> Estimate:
-    """An estimate whose variance is a sum of independent parts; df after Satterthwaite (Biometrics Bull. 2, 1946)."""
+    """An estimate from its sources of noise."""
+    return Estimate(value, tuple(parts))
+
+
+def satterthwaite(parts: Sequence[Part]) -> float:
+    """Degrees of freedom of a sum of variances, where only one number will do (Biometrics Bulletin 2, 1946)."""
     total = sum(variance for variance, _ in parts)
     if total <= 0:
-        return Estimate(value, 0.0, min(df for _, df in parts))
-    df = total**2 / sum(variance**2 / df for variance, df in parts if variance > 0)
-    return Estimate(value, float(np.sqrt(total)), float(df))
+        return min(df for _, df in parts)
+    return total**2 / sum(variance**2 / df for variance, df in parts)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy import special
-
 from amuro.stats.estimate import Estimate
 
 
@@ -14,7 +12,9 @@ def fieller(above: Estimate, below: Estimate, level: float = 0.95) -> tuple[floa
 
     Fieller, J. R. Statist. Soc. B 16 (1954): all ratios r for which above − r · below may be 0.
     """
-    t = float(special.stdtrit(min(above.df, below.df), 0.5 + level / 2))
+    if below.variance <= 0:
+        return None
+    t = max(one.multiplier(0.5 - level / 2) for one in (above, below) if one.variance > 0)
     a = below.value**2 - (t * below.se) ** 2
     if a <= 0:
         return None

@@ -23,4 +23,4 @@ def slope(x: ArrayLike, y: ArrayLike, x_variance: float = 0.0, scale: ArrayLike 
     df = len(xs) - 2
     se = float(np.sqrt(residual @ residual / df * inverse[1, 1]))
     reliability = max(1 - x_variance / max(float(np.var(xs, ddof=1)), 1e-12), 0.2)
-    return Estimate(float(coefficients[1]) / reliability, se / reliability, float(df))
+    return Estimate.of(float(coefficients[1]) / reliability, se / reliability, float(df))

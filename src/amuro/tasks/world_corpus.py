@@ -8,7 +8,7 @@ from amuro.types import Example, Task
 
 def example(row: Mapping[str, Any]) -> Example:
     """A row of `world:corpus`."""
-    return Example(row["id"], row["cluster"], {}, row["text"])
+    return Example(row["id"], row["cluster"], {"text": row["text"]}, row["text"])
 
 
 TASK = Task(
@@ -18,7 +18,7 @@ TASK = Task(
     kind="document",
     metric="bits_per_byte",
     example=example,
-    fields=(),
+    fields=(("text", "text"),),
     cue="",
     instruction="",
     cluster="the document",

@@ -1,4 +1,4 @@
-"""A relation told from the other side. Its form occurs in the embedded corpus: pre-training teaches it, as tuning may."""
+"""A relation told from the other side. Its form occurs in the embedded corpus: pre-training teaches it, tuning may."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -21,8 +21,9 @@ class PretrainConfig:
     """Names, facts and kinds; also the tasks' rows."""
     pretrain_seed: int = 0
     """Initial weights and the stream of documents."""
-    steps: tuple[int, ...] = (0, 200, 400, 700, 1100, 1700)
-    """Checkpoints, rising, log-spaced. Step 0 is the untrained model, a control of every finding."""
+    steps: tuple[int, ...] = (0, 400, 550, 800, 1150, 1600)
+    """Checkpoints, rising: step 0, the untrained model, is a control of every finding; the others are log-spaced and
+    lie beyond the copy phase, whose lists are another kind of text."""
     vocab_size: int = 1280
     """Entries of the byte-level BPE: nearly every word of the world is one token."""
     vocabulary_documents: int = 4000

@@ -6,6 +6,7 @@ Splits: `train`, `dev`, `test` draw values and strangers that may be tuned on; `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -40,9 +41,15 @@ def rows(name: str, split: str, world_seed: int) -> list[Row]:
         raise DataError(f"world:{name} has no split '{split}'", nearest(split, known))
     if name == "corpus":
         return [_document(world_seed, number) for number in range(DOCUMENTS)]
-    trained = {_asked(row) for row in rows(name, "train", world_seed)} if split != "train" else set()
+    trained = _trained(name, world_seed) if split != "train" else frozenset()
     drawn = (_draws(name, split, world_seed, number) for number in range(SIZES[split]))
     return [next(row for row in draws if _asked(row) not in trained) for draws in drawn]
+
+
+@lru_cache(maxsize=16)
+def _trained(name: str, world_seed: int) -> frozenset[str]:
+    """What train asks."""
+    return frozenset(_asked(row) for row in rows(name, "train", world_seed))
 
 
 def _draws(name: str, split: str, world_seed: int, number: int) -> Iterator[Row]:
