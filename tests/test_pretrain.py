@@ -106,6 +106,23 @@ def test_a_draft_left_by_a_killed_run_is_no_checkpoint(tmp_path: Path) -> None:
     assert _weights(tmp_path, 0)
 
 
+def test_an_annealed_branch_leaves_its_trunk_alone(finished: Path, tmp_path: Path) -> None:
+    """Branches before a checkpoint change nothing in it, step 0 has none, and an annealed checkpoint is another model
+    with more tokens and a schedule state of its own.
+    """
+    annealed = replace(TINY, anneal_steps=2)
+    pretrain(annealed, tmp_path / "all")
+    pretrain(replace(annealed, steps=(0, 5)), tmp_path / "last")
+    for name, weight in _weights(tmp_path / "last", 5).items():
+        assert torch.equal(weight, _weights(tmp_path / "all", 5)[name])
+    name = "model.embed_tokens.weight"
+    assert torch.equal(_weights(tmp_path / "all", 0)[name], _weights(finished, 0)[name])
+    assert not torch.equal(_weights(tmp_path / "all", 5)[name], _weights(finished, 5)[name])
+    assert annealed.digest() != TINY.digest() == replace(TINY, anneal_steps=0).digest()
+    assert annealed.tokens_at(5) == TINY.tokens_at(7)
+    assert (annealed.schedule_at(0), annealed.schedule_at(5)) == ("initial", "annealed")
+
+
 def test_a_state_of_another_configuration_is_not_gone_on_from(finished: Path, tmp_path: Path) -> None:
     """A folder with a foreign state starts from nothing instead of mixing two runs."""
     (tmp_path / "state").symlink_to(finished / "state")

@@ -97,9 +97,7 @@ def test_a_reworded_prompt_reruns_exactly_what_it_touches(
     assert all("template changed" in state.reason for state in stale)
 
 
-def test_a_failing_cell_does_not_stop_the_rest(
-    toy_plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_cell_does_not_stop_the_rest(toy_plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """One cell that raises is noted with its reason; all others are filled, and a later run fills it."""
     real = ToyEngine.score
 

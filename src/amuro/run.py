@@ -190,7 +190,7 @@ def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:
     def on_progress(done: int, total: int, loss: float) -> None:
         emit({"event": "pretrain", "series": name, "done": done, "total": total, "loss": loss})
 
-    train(config, world.folder(config.digest(), store.root / "series"), on_progress)
+    train(config, world.folder(config.digest(), store.root / "series"), on_progress, threads=threads(plan.study))
 
 
 def engine(study: Study) -> Engine:

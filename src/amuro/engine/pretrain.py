@@ -92,16 +92,28 @@ class _Run:
         self.model.train()
         while True:
             if self.step in missing:
-                snapshots.publish(self.folder, self.step, self.model, self.tokenizer)
+                self._publish()
             if self.step >= max(missing) or should_stop():
                 break
             if self.step and self.step % STATE_EVERY == 0:
                 self._save()
-            loss = self._train_step()
+            loss = self._train_step(min(1.0, (self.step + 1) / max(1, self.config.warmup_steps)))
             on_progress(self.step, max(missing), loss)
         self._save()
 
-    def _train_step(self) -> float:
+    def _publish(self) -> None:
+        """The checkpoint of this step: the weights as they are, or those at the end of its annealed branch."""
+        step, branch = self.step, self.config.anneal_steps if self.step else 0
+        trunk = self._state() if branch else None
+        for done in range(branch):
+            self._train_step(1 - (done + 1) / branch)
+        snapshots.publish(self.folder, step, self.model, self.tokenizer)
+        if trunk:
+            facts, tensors = trunk
+            self._restore(facts, tensors)
+
+    def _train_step(self, share: float) -> float:
+        """One step at that share of the full rates; returns its loss."""
         config = self.config
         if self.step == config.copy_steps:
             self.packer = _packer(config, self.tokenizer, self.step)
@@ -109,7 +121,6 @@ class _Run:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
         self.step += 1
-        share = min(1.0, self.step / max(1, config.warmup_steps))
         for optimizer, rate in zip(self.optimizers, (config.muon_rate, config.adam_rate), strict=True):
             optimizer.param_groups[0]["lr"] = rate * share
             optimizer.step()
@@ -117,11 +128,14 @@ class _Run:
         return float(loss.detach())
 
     def _save(self) -> None:
-        tensors = {f"model.{name}": weight for name, weight in self.model.named_parameters()}
+        snapshots.save_state(self.folder, *self._state())
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """A copy of all that the next step depends on."""
+        tensors = {f"model.{name}": weight.detach().clone() for name, weight in self.model.named_parameters()}
         for name, weight, optimizer in self._owned():
-            tensors |= {f"state.{name}.{key}": value for key, value in optimizer.state[weight].items()}
-        facts = {"step": self.step, "digest": self.config.digest(), **self.packer.state}
-        snapshots.save_state(self.folder, facts, tensors)
+            tensors |= {f"state.{name}.{key}": value.clone() for key, value in optimizer.state[weight].items()}
+        return {"step": self.step, "digest": self.config.digest(), **self.packer.state}, tensors
 
     def _restore(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         self.step = facts["step"]

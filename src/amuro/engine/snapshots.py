@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 from amuro.engine.vocabulary import EOS, PAD
 
@@ -31,6 +32,8 @@ def publish(folder: Path, step: int, model: PreTrainedModel, tokenizer: Tokenize
     """An ordinary Hugging Face folder: `from_pretrained` of any tool reads it."""
 
     def write(draft: Path) -> None:
+        untyped: Any = transformers_logging
+        untyped.disable_progress_bar()  # a bar for one file of a megabyte
         model.save_pretrained(draft)
         fast: Any = PreTrainedTokenizerFast
         fast(tokenizer_object=tokenizer, bos_token=EOS, eos_token=EOS, pad_token=PAD).save_pretrained(draft)

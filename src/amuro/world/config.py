@@ -48,6 +48,9 @@ class PretrainConfig:
     warmup_steps: int = 30
     """Afterwards the rates are constant: every checkpoint is of the same schedule state."""
     max_grad_norm: float = 1.0
+    anneal_steps: int = 0
+    """Above 0, each checkpoint but step 0 is a branch: from it the rates fall linearly to nothing over so many further
+    steps. The trunk goes on as if there were no branch, so the checkpoints are those of the constant rate, annealed."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(self.steps))
@@ -76,16 +79,20 @@ class PretrainConfig:
     def digest(self) -> str:
         """64 hexadecimal digits of all that decides the weights after a step; which steps are kept decides nothing."""
         declared = {name: value for name, value in asdict(self).items() if name != "steps"}
+        if not self.anneal_steps:  # a series without branches is the same whether or not this can be said of it
+            del declared["anneal_steps"]
         return digest({"semantics": SEMANTICS, **declared})
 
     def schedule_at(self, step: int) -> str:
         if step == 0:
             return "initial"
+        if self.anneal_steps:
+            return "annealed"
         return "warmup" if step < self.warmup_steps else "constant"
 
     def tokens_at(self, step: int) -> int:
         """Places read after `step` steps. Rows are filled to about 97 %; the rest is padding without loss."""
-        return step * self.rows * self.row_length
+        return (step + (self.anneal_steps if step else 0)) * self.rows * self.row_length
 
     def unique_tokens_at(self, step: int) -> int:
         """The same number: no document is read twice."""
@@ -103,7 +110,7 @@ class PretrainConfig:
         return float(per_token) * self.tokens_at(step)
 
     def _check_numbers(self) -> None:
-        least = {"world_seed": 0, "pretrain_seed": 0, "copy_steps": 0, "warmup_steps": 0}
+        least = {"world_seed": 0, "pretrain_seed": 0, "copy_steps": 0, "warmup_steps": 0, "anneal_steps": 0}
         for field in fields(self):
             value = getattr(self, field.name)
             kind = float if field.type == "float" else int
