@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 AMURO := .venv/bin/amuro
 
-.PHONY: setup demo real test check worlds
+.PHONY: setup demo real test check worlds bench
 
 setup: .venv/ready
 
@@ -25,10 +25,13 @@ test: setup
 	$(PY) -m pytest
 
 check: setup
-	$(PY) -m ruff check src tests scripts
-	$(PY) -m ruff format --check src tests scripts
+	$(PY) -m ruff check src tests scripts benchmarks
+	$(PY) -m ruff format --check src tests scripts benchmarks
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 
 worlds: setup
 	$(PY) tests/run_worlds.py
+
+bench: setup
+	$(PY) benchmarks/targets.py --demo

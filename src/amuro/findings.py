@@ -115,7 +115,7 @@ def base_and_tuned(evidence: Evidence, found: Ladder) -> Points:
         at, nowhere = found.at(t), found.at(t) * 0
         where = {"tokens": tokens, "step": step, "chance": evidence.tasks[found.task].chance}
         marks.append(point("base", found.contrast(nowhere, at), **where))
-        marks.append(point(f"tuned on {found.tuning.tuned_on}", found.contrast(at, nowhere), **where))
+        marks.append(point(f"tuned on {found.tuning.lesson}", found.contrast(at, nowhere), **where))
     return tuple(marks)
 
 
@@ -124,7 +124,7 @@ def gained(evidence: Evidence, found: Ladder) -> tuple[Estimate, str, EvidenceSt
     last = found.at(-1) * found.sign
     estimate = found.contrast(last, -last)
     sentence = (
-        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.tuned_on} takes {found.metric} "
+        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.lesson} takes {found.metric} "
         f"on {found.name} from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f} ({reading(estimate)})."
     )
     standing, reason = state(found)

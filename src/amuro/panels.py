@@ -37,6 +37,14 @@ class Tuning(NamedTuple):
     method: str
     tune_format: str
 
+    @property
+    def lesson(self) -> str:
+        """What was learned, with what is unusual about how."""
+        how = [self.method] * (self.method != "full") + [f"worded as {self.tune_format}"] * (
+            self.tune_format != "default"
+        )
+        return f"{self.tuned_on} ({', '.join(how)})" if how else self.tuned_on
+
 
 Reading = Mapping[str, Any]
 Bools = NDArray[np.bool_]

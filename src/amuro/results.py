@@ -83,15 +83,20 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
     )  # fmt: skip
 
 
+SOURCES = {"world": "pre-trained here on an invented world", "folder": "read from local folders",
+           "hub": "read from the hub", "toy": "made up by the toy engine"}  # fmt: skip
+
+
 def describe(plan: Plan) -> list[str]:
     """What was done, in plain words."""
     tuned = sorted({m.recipe.name for m in plan.models if m.recipe})
     formats = sorted({cell.format for cell in plan.cells})
-    series = " and ".join(f"{name} ({plan.study.series[name].kind})" for name in plan.study.series)
+    origins = sorted({SOURCES.get(series.kind, series.kind) for series in plan.study.series.values()})
     return [
-        f"Every checkpoint of {series} was asked as it is, and after tuning by: {', '.join(tuned) or 'no recipe'}.",
-        f"Questions were worded in {len(formats)} format{'s' * (len(formats) != 1)} ({', '.join(formats)}); "
-        "zero-shot is primary.",
+        f"Checkpoints {' and '.join(origins)} are asked as they are, and again after tuning on examples of a task "
+        f"({', '.join(tuned) or 'no recipe'}).",
+        f"Questions are worded in {len(formats)} format{'s' * (len(formats) != 1)}; asking without examples in the "
+        "prompt (zero-shot) is primary.",
     ]
 
 

@@ -258,4 +258,4 @@ class Finding:
     """Limits of this finding in one or two sentences; shown beside it."""
     task: str = ""
     points: tuple[Mapping[str, Any], ...] = ()
-    """What a figure of this finding draws: flat records, e.g. {"tokens":…, "value":…, "low":…, "high":…, "line":"base"}."""
+    """What its figure draws: flat records, e.g. {"tokens": …, "value": …, "low": …, "high": …, "line": "base"}."""

@@ -139,7 +139,7 @@ def _sentence(found: Ladder, loss: Estimate | None, form: str) -> str:
     what = "lost beyond churn and guessing" if found.metric in BINARY else "lost"
     told = f" ({what}: {reading(loss)}){', in output form' if form else ''}" if loss else ""
     return (
-        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.tuned_on} takes {found.metric} "
+        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.lesson} takes {found.metric} "
         f"on {found.name} {change}{told}."
     )
 

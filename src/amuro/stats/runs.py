@@ -24,11 +24,10 @@ class RunNoise:
     def parts(self, items: Part, weights: ArrayLike, runs: ArrayLike) -> list[Part]:
         """Sources of noise of Σ w_t ȳ_t, where ȳ_t is a mean over `runs`[t] runs and `items` its noise of examples.
 
-        What runs and examples have in common is counted once, and runs never make an estimate surer.
+        What runs and examples have in common is counted once: sampling leaves the part of the examples and stays in
+        that of the runs, which has fewer degrees of freedom. The sum is unbiased, so by chance it may be the smaller.
         """
         share = float((np.asarray(weights, dtype=float) ** 2 / np.asarray(runs, dtype=float)).sum())
-        if self.variance <= self.sampling:
-            return [items]
         of_items = max(items[0] - share * self.sampling, 0.0)
         return [(of_items, items[1]), (share * self.variance, float(self.df))]
 
