@@ -210,6 +210,16 @@ def test_one_format_of_tuning_tells_only_which_is_easiest() -> None:
     assert len(finding.points) == 3
 
 
+def test_formats_at_chance_have_no_easiest() -> None:
+    """Where formats differ by noise alone, none is named easiest."""
+    book, rng = Book(), np.random.default_rng(1)
+    about, exam = task("t0", 1 / 3), Exam.draw(rng)
+    for wording in ("default", "instruct"):
+        tune(book, about, exam, rng, base=FLOOR, tuned=FLOOR, wording=wording, role="in_domain")
+    (finding,) = run("trained_format", book.evidence())
+    assert finding.statement.endswith("none is surely easier.")
+
+
 def test_points_carry_what_a_figure_needs() -> None:
     """Every point names its line and place and lies within its interval; no number is missing or infinite."""
     for name in ("gain", "latent_gain", "learned_in_pretraining"):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.special import logit
-from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, climb, expected, task, tune
+from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, ability_of, climb, expected, task, tune
 
 from amuro.analysis import Evidence
 
@@ -43,13 +43,13 @@ class World:
     """Only findings whose id ends so are counted."""
 
 
-def _climbs(base: Sequence[float], tuned: Sequence[float], **how: Any) -> Make:
+def _climbs(base: Sequence[float], tuned: Sequence[float], *, chance: float = 1 / 3, **how: Any) -> Make:
     """Tasks followed over all checkpoints."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
         for number in range(tasks):
-            climb(book, task(f"t{number}", 1 / 3), rng, base, tuned, **how)
+            climb(book, task(f"t{number}", chance), rng, base, tuned, **how)
         return book.evidence()
 
     return make
@@ -228,6 +228,8 @@ def _straying(size: float) -> Make:
 RISE = (FLOOR, -2.5, -1.0, 0.0, 1.5, 3.0)
 """Ability at each of STEPS of what is built in pre-training."""
 FLAT = (FLOOR,) * 6
+BY_DELTA = (FLOOR, FLOOR, *(ability_of(1 / 3 + 0.25 * (2 / 3) * step / 4, 1 / 3) for step in (1, 2, 3, 4)))
+"""A base whose score climbs evenly, over the whole series, by the δ of *latent gain*."""
 
 WORLDS = (
     World("no gain", "gain", "null", _latest(0.0, 0.0, role="in_domain")),
@@ -278,8 +280,9 @@ WORLDS = (
           _climbs(FLAT, (FLOOR, 0, 0, 0, 0, 0), scatter=[0.1, 0.8, 0.1, 0.8, 0.8, 0.1])),
     World("nothing grows", "latent_gain", "null", _climbs(FLAT, (FLOOR, 0, 0, 0, 0, 0))),
     World("learned in the open", "latent_gain", "null", _climbs(RISE, (FLOOR, 0, 1, 2, 3, 3.5))),
-    World("base climbs by delta", "latent_gain", "null",
-          _climbs((FLOOR, FLOOR, -3.4, -2.4, -1.8, -1.35), (FLOOR, -2.5, -0.5, 1.0, 2.5, 4.0))),
+    World("base climbs by delta", "latent_gain", "null", _climbs(BY_DELTA, (FLOOR, -2.5, -0.5, 1.0, 2.5, 4.0))),
+    World("latent, two labels, three wordings", "latent_gain", "true",
+          _climbs(FLAT, RISE, chance=1 / 2, wordings=("instruct", "input_output"))),
     World("one checkpoint", "latent_gain", "null", _climbs(FLAT, (FLOOR, -3, -3, -3, -3, 2))),
     World("step 0 does as well", "latent_gain", "null", _climbs(FLAT, (3.2, -2.5, -1.0, 0.0, 1.5, 3.0))),
     World("constant predictor", "latent_gain", "null", _climbs(FLAT, RISE, evidence="degenerate")),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from amuro.analysis import Evidence
 from amuro.types import Example, Task
@@ -57,6 +58,11 @@ def expected(ability: float, guess: float = 0.0, run_sd: float = 0.0) -> float:
     nodes, weights = np.polynomial.hermite_e.hermegauss(41)
     spread = np.sqrt(CLUSTER_SD**2 + ITEM_SD**2 + run_sd**2)
     return float(guess + (1 - guess) * (weights @ sigmoid(ability + spread * nodes)) / weights.sum())
+
+
+def ability_of(score: float, guess: float) -> float:
+    """The ability at which the mean score over the population is `score`."""
+    return float(brentq(lambda theta: expected(theta, guess) - score, -12, 12))
 
 
 def task(name: str, chance: float | None = 0.5, metric: str = "accuracy", kind: str = "label") -> Task:
@@ -153,13 +159,20 @@ def climb(
     scatter: Sequence[float] = (0.2,) * 6,
     uneven: bool = False,
     dev: bool = True,
+    wordings: Sequence[str] = (),
     **coordinates: Any,
 ) -> None:
-    """One task tuned at each step: abilities of the base and of the tuned model, `scatter` of its runs around them."""
+    """One task tuned at each step: abilities of the base and of the tuned model, `scatter` of its runs around them.
+
+    In `wordings` besides the default the base is asked as well, on the dev rows too.
+    """
     exam, dev_exam = Exam.draw(rng, uneven=uneven), Exam.draw(rng, 200)
     for step, before, after, count, run_sd in zip(steps, base, tuned, seeds, scatter, strict=True):
         asked = {"role": "in_domain", **coordinates}
         tune(book, about, exam, rng, base=before, tuned=after, step=step, seeds=count, run_sd=run_sd, **asked)
-        if dev:
-            values = dev_exam.answers(before, about.chance or 0.0, rng)
-            book.add(about, dev_exam, values, step=step, split="dev", role="dev")
+        for wording in ("default", *wordings) if dev else ():
+            guess = about.chance or 0.0
+            book.add(about, dev_exam, dev_exam.answers(before, guess, rng), step=step, split="dev", role="dev",
+                     wording=wording)  # fmt: skip
+            if wording != "default":
+                book.add(about, exam, exam.answers(before, guess, rng), step=step, wording=wording)

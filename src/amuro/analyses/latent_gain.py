@@ -67,14 +67,19 @@ def _without_any(found: Ladder) -> float | None:
     if len(found.rungs) < MIN_CHECKPOINTS:
         return None
     weights = [found.over_training(one) for one in without_each(found.tokens[found.rungs])]
-    return max(2 * found.contrast(w, -w).p_above() for w in weights)
+    return max(_surely_above(found.contrast(w, -w)) for w in weights)
 
 
 def _ahead_of_untrained(found: Ladder) -> float | None:
     """P value of the last tuned checkpoint being no better than the untrained weights tuned alike, where they were."""
     if found.tokens[0] > 0:
         return None
-    return 2 * found.contrast(found.at(-1) - found.at(0), found.at(0) * 0).p_above()
+    return _surely_above(found.contrast(found.at(-1) - found.at(0), found.at(0) * 0))
+
+
+def _surely_above(estimate: Estimate) -> float:
+    """P value at the level of a two-sided interval: below .05 exactly where the 95 % interval lies above 0."""
+    return min(2 * estimate.p_above(), 1.0)
 
 
 def _few(found: Ladder) -> str:
@@ -96,7 +101,7 @@ ANALYSIS = Analysis(
     name="latent_gain",
     question="Does pre-training build something that shows only after tuning?",
     family="latent gain",
-    delta=0.2,
+    delta=0.25,
     unit="checkpoints",
     formula="slope over log tokens × span of (tuned − base) > 0 and of base within ±δ (TOST), both at α "
     "(intersection–union), Holm over tasks; the slope survives leaving out any checkpoint; tuned step 0 does worse",

@@ -116,11 +116,14 @@ def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
     scores = _asked(found, int(found.steps[-1]), formats)
     if len(formats) < 2 or scores is None:
         return None
-    means = scores.mean(axis=(0, 2))
-    named = ", ".join(f"{mean:.2f} in {wording}" for wording, mean in zip(formats, means, strict=True))
+    means = clustered_means(scores.mean(axis=0), found.clusters)
+    named = ", ".join(f"{mean:.2f} in {wording}" for wording, mean in zip(formats, means.value, strict=True))
+    best, worst = int(means.value.argmax()), int(means.value.argmin())
+    ahead = means.contrast(np.eye(len(formats))[best] - np.eye(len(formats))[worst])
+    easiest = f"{formats[best]} is the easiest format" if ahead.interval()[0] > 0 else "none is surely easier"
     sentence = (
         f"Tuned on {found.tuning.tuned_on} in {found.tuning.tune_format}, the checkpoint at step {found.steps[-1]} "
-        f"scores {named}: {formats[int(means.argmax())]} is the easiest format."
+        f"scores {named}: {easiest}."
     )
     note = "What tuning in a format brings needs tuning in more than one."
     points = _points(evidence, {int(found.steps[-1]): [scores]}, [found.tuning.tune_format], formats, found)
