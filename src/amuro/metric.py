@@ -87,10 +87,11 @@ def label_prior(dev: pl.DataFrame) -> tuple[float, ...]:
 
 def _refuse_unfit(predictions: pl.DataFrame) -> None:
     scores = predictions["log_probabilities"]
+    if (scores.list.len() > 0).all(ignore_nulls=False) and scores.explode().is_finite().all(ignore_nulls=False):
+        return
     fit = scores.list.eval(pl.element().is_finite().fill_null(False)).list.all() & (scores.list.len() > 0)
     bad = predictions.filter(~fit.fill_null(False))
-    if not bad.is_empty():
-        raise DataError(
-            f"the log-probabilities of example {bad['example_id'][0]} are {bad['log_probabilities'].to_list()[0]}",
-            "the weights or the precision overflow; try --dtype float32",
-        )
+    raise DataError(
+        f"the log-probabilities of example {bad['example_id'][0]} are {bad['log_probabilities'].to_list()[0]}",
+        "the weights or the precision overflow; try --dtype float32",
+    )

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -37,17 +37,27 @@ def tables(
     frames = {address: store.frame(manifest, "predictions.parquet") for address, manifest in cells.items()}
     sound = {address: frame for address, frame in frames.items() if frame is not None}
     priors = _priors({a: (cells[a]["coordinates"], frame) for a, frame in sound.items()}, tasks)
-    items, totals = [], []
+    items, totals, heads = [], [], []
     for address, frame in sound.items():
         found = cells[address]["coordinates"]
         task = tasks[found["task"]]
         context = Context(task, priors.get(_asked_like(found), ()))
-        head = {**found, "role": roles[address], "family": task.family, "kind": task.kind, "cell": address}
+        facts = {**found, "role": roles[address], "family": task.family, "kind": task.kind, "cell": address}
+        heads.append({name: facts[name] for name in COORDINATES})
         for metric in metrics_of(task, context):
+            said = _predicted(frame, metric, context)
             if metric.rows is not None:
-                items.append(_item_rows(frame, metric, context, head))
-            totals.append(_total(frame, metric, context, head))
-    return _stacked(items), _scores(totals, items)
+                items.append(_item_rows(address, frame, said, metric, context))
+            totals.append(_total(address, frame, said, metric, context))
+    if not items:
+        raise DataError("no finished cell to score", cure="fill some with `amuro run`")
+    return _with_coordinates(pl.concat(items), heads), _with_coordinates(_scores(totals, pl.concat(items)), heads)
+
+
+def _with_coordinates(frame: pl.DataFrame, heads: list[dict[str, Any]]) -> pl.DataFrame:
+    """Every coordinate of each row's cell, joined once for all rows."""
+    types = {name: _TYPES.get(name, pl.String) for name in COORDINATES}
+    return frame.join(pl.DataFrame(heads, schema=types), on="cell", how="left", maintain_order="left")
 
 
 def no_items() -> pl.DataFrame:
@@ -116,53 +126,47 @@ def _predicted(frame: pl.DataFrame, metric: Metric, context: Context) -> pl.Seri
     return chosen(frame, context.prior if metric.name == "calibrated_accuracy" else ())
 
 
-def _item_rows(frame: pl.DataFrame, metric: Metric, context: Context, head: Mapping[str, Any]) -> pl.DataFrame:
+def _item_rows(cell: str, frame: pl.DataFrame, said: pl.Series, metric: Metric, context: Context) -> pl.DataFrame:
     assert metric.rows is not None
-    own = frame.select("example_id", "cluster", "gold", "k_effective", "prompt_hash").with_columns(
-        _predicted(frame, metric, context).alias("predicted"),
-        pl.lit(metric.name).alias("metric"),
+    return frame.select("example_id", "cluster", "gold", "k_effective", "prompt_hash").with_columns(
+        said.alias("predicted"),
         metric.rows(frame, context).cast(pl.Float64).alias("value"),
+        metric=pl.lit(metric.name),
+        cell=pl.lit(cell),
     )
-    return own.with_columns(**_literals(head))
 
 
-def _literals(head: Mapping[str, Any]) -> dict[str, pl.Expr]:
-    return {name: pl.lit(head[name], dtype=_TYPES.get(name, pl.String)) for name in COORDINATES}
-
-
-def _total(frame: pl.DataFrame, metric: Metric, context: Context, head: Mapping[str, Any]) -> dict[str, Any]:
-    said = _predicted(frame, metric, context)
-    shares = said.value_counts(sort=True, normalize=True, name="share")
-    top = float(shares["share"][0]) if context.task.kind in ("label", "choice") else None
-    golds = frame["gold"].value_counts(sort=True, normalize=True, name="share")
+def _total(cell: str, frame: pl.DataFrame, said: pl.Series, metric: Metric, context: Context) -> dict[str, Any]:
     labelled = context.task.kind == "label"
-    histogram = dict(zip(shares[said.name].to_list(), shares["share"].to_list(), strict=True)) if labelled else {}
-    constant = labelled and (golds.height == 1 or (top or 0) >= CONSTANT)
+    shares = _shares(said) if labelled else {}
+    golds = _shares(frame["gold"]) if labelled else {}
+    top = max(shares.values(), default=None)
+    guessed = metric.name in (context.task.metric, "accuracy", "calibrated_accuracy", "balanced_accuracy")
+    constant = labelled and (len(golds) == 1 or (top or 0) >= CONSTANT)
     return {
-        **{name: head[name] for name in COORDINATES},
+        "cell": cell,
         "metric": metric.name,
         "value": metric.score(frame, context),
         "n": frame.height,
         "clusters": frame["cluster"].n_unique(),
-        "chance": context.task.chance if metric.name in (context.task.metric, "accuracy", "calibrated_accuracy",
-                                                         "balanced_accuracy") else None,
-        "majority": float(golds["share"][0]) if labelled else None,
+        "chance": context.task.chance if guessed else None,
+        "majority": max(golds.values(), default=None),
         "evidence": "degenerate" if constant else "measured",
-        "predicted_histogram": json.dumps(histogram),
-        "top_share": top if labelled else None,
-    }  # fmt: skip
+        "predicted_histogram": json.dumps(shares),
+        "top_share": top,
+    }
 
 
-def _stacked(items: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    if not items:
-        raise DataError("no finished cell to score", cure="fill some with `amuro run`")
-    return pl.concat(items)
+def _shares(texts: pl.Series) -> dict[str, float]:
+    """Text → its share of the rows, the most frequent first."""
+    counted = texts.alias("text").value_counts(sort=True, normalize=True, name="share")
+    return dict(zip(counted["text"].to_list(), counted["share"].to_list(), strict=True))
 
 
-def _scores(totals: list[dict[str, Any]], items: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    types = {**_TYPES, "value": pl.Float64, "chance": pl.Float64, "majority": pl.Float64, "top_share": pl.Float64}
+def _scores(totals: list[dict[str, Any]], items: pl.DataFrame) -> pl.DataFrame:
+    types = dict.fromkeys(("value", "chance", "majority", "top_share"), pl.Float64)
     frame = pl.DataFrame(totals, schema_overrides=types, infer_schema_length=None)
-    return frame.join(clustered_errors(pl.concat(items)), on=["cell", "metric"], how="left")
+    return frame.join(clustered_errors(items), on=["cell", "metric"], how="left")
 
 
 def clustered_errors(items: pl.DataFrame) -> pl.DataFrame:
