@@ -6,6 +6,7 @@ Listing reads file names only and imports nothing. A dotted name (`my_lab.tasks.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -65,6 +66,7 @@ def series(name: str) -> SeriesKind:
     return cast(SeriesKind, member("series", name))
 
 
+@cache
 def _inside(shelf: str, name: str) -> Any:
     known = names(shelf)
     if name not in known:
