@@ -27,12 +27,12 @@ from amuro.metric import Context
 from amuro.types import Example, Task
 
 _WORD = re.compile(r"\w+")
-_CANDIDATES = 100
+_CANDIDATES = 50
 """How many of the most frequent answers of train may become the constant string."""
-_JUDGED = 1000
+_JUDGED = 500
 """On how many rows of train a constant or a field is chosen; more do not change which is best."""
 
-Features = frozenset[Hashable]
+Features = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ def bag_of_words(task: Task, train: Sequence[Example], test: Sequence[Example], 
     """Accuracy of multinomial logistic regression on which words stand in which of the fields."""
 
     def alternatives(example: Example) -> list[Features]:
-        seen = {(field, word) for field in fields for word in _words(example.inputs[field])}
-        return [frozenset({(label, *feature) for feature in seen} | {(label,)}) for label in task.labels]
+        seen = dict.fromkeys((field, word) for field in fields for word in _words(example.inputs[field]))
+        return [(*((label, *feature) for feature in seen), (label,)) for label in task.labels]
 
     return _accuracy(alternatives, lambda example: task.labels.index(example.answer), train, test)
 
@@ -81,7 +81,7 @@ def options_only(train: Sequence[Example], test: Sequence[Example]) -> float:
     """Accuracy of logistic regression among the options of an example on their words and number of words alone."""
 
     def alternatives(example: Example) -> list[Features]:
-        return [frozenset({*_words(option), len(_words(option))}) for option in example.options]
+        return [tuple(dict.fromkeys([*_words(option), len(_words(option))])) for option in example.options]
 
     return _accuracy(alternatives, lambda example: example.options.index(example.answer), train, test)
 
@@ -119,7 +119,7 @@ def _accuracy(
     known: dict[Hashable, int] = {}
     for example in train:
         for features in alternatives(example):
-            for feature in sorted(features, key=repr):
+            for feature in features:
                 known.setdefault(feature, len(known))
     design, starts = _design(map(alternatives, train), known)
     weights = _fit(design, starts, starts + np.array([gold(example) for example in train]))
@@ -155,5 +155,6 @@ def _fit(design: csr_matrix, starts: NDArray[np.int64], golds: NDArray[np.int64]
         value = np.sum(np.log(total[golds]) - scores[golds]) + 0.5 * weights @ weights
         return float(value) / len(starts), slope / len(starts)
 
-    fitted: NDArray[np.float64] = minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
+    start = np.zeros(design.shape[1])
+    fitted: NDArray[np.float64] = minimize(loss, start, jac=True, method="L-BFGS-B", options={"ftol": 1e-5}).x
     return fitted
