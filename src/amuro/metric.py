@@ -87,7 +87,7 @@ def label_prior(dev: pl.DataFrame) -> tuple[float, ...]:
 
 def _refuse_unfit(predictions: pl.DataFrame) -> None:
     scores = predictions["log_probabilities"]
-    if (scores.list.len() > 0).all(ignore_nulls=False) and scores.explode().is_finite().all(ignore_nulls=False):
+    if np.isfinite(scores.explode().to_numpy()).all():  # an empty or null list explodes to null, which is not finite
         return
     fit = scores.list.eval(pl.element().is_finite().fill_null(False)).list.all() & (scores.list.len() > 0)
     bad = predictions.filter(~fit.fill_null(False))

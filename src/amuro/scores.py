@@ -128,12 +128,13 @@ def _predicted(frame: pl.DataFrame, metric: Metric, context: Context) -> pl.Seri
 
 def _item_rows(cell: str, frame: pl.DataFrame, said: pl.Series, metric: Metric, context: Context) -> pl.DataFrame:
     assert metric.rows is not None
-    return frame.select("example_id", "cluster", "gold", "k_effective", "prompt_hash").with_columns(
-        said.alias("predicted"),
-        metric.rows(frame, context).cast(pl.Float64).alias("value"),
-        metric=pl.lit(metric.name),
-        cell=pl.lit(cell),
-    )
+    kept = [frame[name] for name in ("example_id", "cluster", "gold", "k_effective", "prompt_hash")]
+    values = metric.rows(frame, context).cast(pl.Float64).alias("value")
+    named = [
+        pl.Series(name, [text]).new_from_index(0, frame.height)
+        for name, text in (("metric", metric.name), ("cell", cell))
+    ]
+    return pl.DataFrame([*kept, said.alias("predicted"), values, *named])
 
 
 def _total(cell: str, frame: pl.DataFrame, said: pl.Series, metric: Metric, context: Context) -> dict[str, Any]:
