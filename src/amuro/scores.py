@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from amuro import catalog
@@ -44,11 +45,9 @@ def tables(
         context = Context(task, priors.get(_asked_like(found), ()))
         facts = {**found, "role": roles[address], "family": task.family, "kind": task.kind, "cell": address}
         heads.append({name: facts[name] for name in COORDINATES})
-        for metric in metrics_of(task, context):
-            said = _predicted(frame, metric, context)
-            if metric.rows is not None:
-                items.append(_item_rows(address, frame, said, metric, context))
-            totals.append(_total(address, frame, said, metric, context))
+        for judged, total in _judged(address, frame, context):
+            items += [judged] if judged is not None else []
+            totals.append(total)
     if not items:
         raise DataError("no finished cell to score", cure="fill some with `amuro run`")
     return _with_coordinates(pl.concat(items), heads), _with_coordinates(_scores(totals, pl.concat(items)), heads)
@@ -118,44 +117,48 @@ def _priors(
     }
 
 
-def _predicted(frame: pl.DataFrame, metric: Metric, context: Context) -> pl.Series:
+def _judged(cell: str, frame: pl.DataFrame, context: Context) -> Iterator[tuple[pl.DataFrame | None, dict[str, Any]]]:
+    """(rows, total) of one cell for each metric that fits its task; rows are None where only the whole has a value."""
+    labelled = context.task.kind == "label"
+    golds = _shares(frame["gold"]) if labelled else {}
+    same = {"n": frame.height, "clusters": frame["cluster"].n_unique(), "majority": max(golds.values(), default=None)}
+    said = {False: _predicted(frame, context)}
+    if context.prior:
+        said[True] = chosen(frame, context.prior)
+    shares = {calibrated: _shares(texts) if labelled else {} for calibrated, texts in said.items()}
+    for metric in metrics_of(context.task, context):
+        calibrated = metric.name == "calibrated_accuracy"
+        rows = metric.rows(frame, context).cast(pl.Float64) if metric.rows else None
+        guessed = metric.name in (context.task.metric, "accuracy", "calibrated_accuracy", "balanced_accuracy")
+        top = max(shares[calibrated].values(), default=None)
+        constant = labelled and (len(golds) == 1 or (top or 0) >= CONSTANT)
+        total = {
+            "cell": cell,
+            "metric": metric.name,
+            "value": metric.score(frame, context)
+            if metric.aggregate or rows is None
+            else float(np.mean(rows.to_numpy())),
+            **same,
+            "chance": context.task.chance if guessed else None,
+            "evidence": "degenerate" if constant else "measured",
+            "predicted_histogram": json.dumps(shares[calibrated]),
+            "top_share": top,
+        }
+        yield (None if rows is None else _item_rows(cell, frame, said[calibrated], metric.name, rows)), total
+
+
+def _predicted(frame: pl.DataFrame, context: Context) -> pl.Series:
     if context.task.kind == "generate":
         return frame["output"]
     if context.task.kind == "document":
         return pl.repeat("", frame.height, dtype=pl.String, eager=True)
-    return chosen(frame, context.prior if metric.name == "calibrated_accuracy" else ())
+    return chosen(frame)
 
 
-def _item_rows(cell: str, frame: pl.DataFrame, said: pl.Series, metric: Metric, context: Context) -> pl.DataFrame:
-    assert metric.rows is not None
+def _item_rows(cell: str, frame: pl.DataFrame, said: pl.Series, metric: str, values: pl.Series) -> pl.DataFrame:
     kept = [frame[name] for name in ("example_id", "cluster", "gold", "k_effective", "prompt_hash")]
-    values = metric.rows(frame, context).cast(pl.Float64).alias("value")
-    named = [
-        pl.Series(name, [text]).new_from_index(0, frame.height)
-        for name, text in (("metric", metric.name), ("cell", cell))
-    ]
-    return pl.DataFrame([*kept, said.alias("predicted"), values, *named])
-
-
-def _total(cell: str, frame: pl.DataFrame, said: pl.Series, metric: Metric, context: Context) -> dict[str, Any]:
-    labelled = context.task.kind == "label"
-    shares = _shares(said) if labelled else {}
-    golds = _shares(frame["gold"]) if labelled else {}
-    top = max(shares.values(), default=None)
-    guessed = metric.name in (context.task.metric, "accuracy", "calibrated_accuracy", "balanced_accuracy")
-    constant = labelled and (len(golds) == 1 or (top or 0) >= CONSTANT)
-    return {
-        "cell": cell,
-        "metric": metric.name,
-        "value": metric.score(frame, context),
-        "n": frame.height,
-        "clusters": frame["cluster"].n_unique(),
-        "chance": context.task.chance if guessed else None,
-        "majority": max(golds.values(), default=None),
-        "evidence": "degenerate" if constant else "measured",
-        "predicted_histogram": json.dumps(shares),
-        "top_share": top,
-    }
+    named = [pl.Series(n, [text]).new_from_index(0, frame.height) for n, text in (("cell", cell), ("metric", metric))]
+    return pl.DataFrame([*kept, said.alias("predicted"), values.alias("value"), *named])
 
 
 def _shares(texts: pl.Series) -> dict[str, float]:
