@@ -196,7 +196,7 @@ def test_a_worker_that_dies_loses_its_job_only() -> None:
     events: Events = []
     processes.execute(jobs([2, 0, 3]), "test_run:answer", 1, events.append)
     assert {e["cell"] for e in events if e["event"] == "cell"} == {"0", "3"}
-    assert ["job 2"] == [e["job"] for e in events if e["event"] == "lost"]
+    assert [e["job"] for e in events if e["event"] == "lost"] == ["job 2"]
     assert "exit code 3" in next(e for e in events if e["event"] == "lost")["error"]
 
 
