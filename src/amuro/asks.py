@@ -33,6 +33,14 @@ class Sheet:
     texts: pl.DataFrame
     """prompt_hash, prefix, text: one row an example."""
     ids_digest: str
+    unconditional: tuple[Query, ...] = ()
+    """Each row's options after a context that asks nothing, for a *choice* task that names one."""
+    owners: tuple[int, ...] = ()
+    """Where labels are scored by sub-tokens: the label that each candidate token belongs to."""
+
+    def unconditional_ask(self, cell: Cell) -> Ask:
+        """The options' own likelihoods: one short context shared by all rows."""
+        return Ask(cell, (), self.unconditional)
 
     def asks(self, cell: Cell) -> list[tuple[Ask, tuple[int, ...]]]:
         """(ask, its row numbers) for each group."""
@@ -95,26 +103,63 @@ def sheet(
         tuple(queries),
         grouped,
         tuple(truncated),
-        _text_frame(texts),
-        _ids_digest(queries, grouped),
+        text_frame(texts),
+        ids_digest(queries, grouped, task.unconditional),
+        unconditional_queries(task, queries, encoder),
     )
+
+
+def unconditional_queries(task: Task, queries: Sequence[Query], encoder: Encoder) -> tuple[Query, ...]:
+    """The options of each query in the task's unconditional context; none where it has no such context."""
+    if not task.unconditional:
+        return ()
+    context = (*encoder.bos, *encoder.prompts([task.unconditional])[0])
+    return tuple(Query(q.example_id, context, q.options, q.gold) for q in queries)
 
 
 def training_sequences(
     parts: Sequence[tuple[Task, Sequence[Example]]], recipe: Recipe, encoder: Encoder
-) -> list[tuple[Ids, Ids]]:
-    """(prompt ids, answer ids with end-of-text) of every training example, by the encoder that scores."""
-    sequences: list[tuple[Ids, Ids]] = []
-    for task, examples in parts:
-        asked = encoder.prompts([prompts.prompt(task, recipe.format, e) for e in examples])
-        answered = encoder.answers([prompts.answer(task, e.answer) for e in examples])
-        sequences += [((*encoder.bos, *p), (*a, encoder.eos)) for p, a in zip(asked, answered, strict=True)]
+) -> list[tuple[Ids, ...]]:
+    """For every training example its ids, alternately prompt and answer with end-of-text, by the encoder that scores.
+
+    A dialogue has a pair for each turn; every other example has one.
+    """
+    return [
+        sequence
+        for task, examples in parts
+        for sequence in (_joint if task.encoding == "joint" else _pieces)(task, examples, recipe, encoder)
+    ]
+
+
+def _pieces(task: Task, examples: Sequence[Example], recipe: Recipe, encoder: Encoder) -> list[tuple[Ids, ...]]:
+    turns = [turn for e in examples for turn in prompts.turns(task, recipe.format, e)]
+    asked = encoder.prompts([prompt for prompt, _ in turns])
+    answered = encoder.answers([answer for _, answer in turns])
+    pairs = iter(zip(asked, answered, strict=True))
+    return [_with_marks([next(pairs) for _ in range(len(e.earlier) + 1)], encoder) for e in examples]
+
+
+def _joint(task: Task, examples: Sequence[Example], recipe: Recipe, encoder: Encoder) -> list[tuple[Ids, ...]]:
+    """As the paper: each turn's text is encoded whole, and what the prompt without its last character has is masked."""
+    sequences = []
+    for example in examples:
+        turns = prompts.turns(task, recipe.format, example)
+        wholes = encoder.prompts([prompt + answer for prompt, answer in turns])
+        heads = encoder.prompts([prompt[:-1] if prompt[-1:].isspace() else prompt for prompt, _ in turns])
+        pairs = [(whole[: len(head)], whole[len(head) :]) for whole, head in zip(wholes, heads, strict=True)]
+        sequences.append(_with_marks(pairs, encoder))
     return sequences
 
 
-def sequences_digest(sequences: Sequence[tuple[Ids, Ids]]) -> str:
+def _with_marks(pairs: Sequence[tuple[Ids, Ids]], encoder: Encoder) -> tuple[Ids, ...]:
+    """Alternately prompt and answer; the first begins as the tokenizer begins a text, each answer ends the text."""
+    first, *later = [part for prompt, answer in pairs for part in (prompt, (*answer, encoder.eos))]
+    return ((*encoder.bos, *first), *later)
+
+
+def sequences_digest(sequences: Sequence[tuple[Ids, ...]]) -> str:
     """Of the token ids in order: a part of a tuned model's key."""
-    return digest([[list(prompt), list(answer)] for prompt, answer in sequences])
+    return digest([[list(part) for part in sequence] for sequence in sequences])
 
 
 def _options(task: Task, examples: Sequence[Example], encoder: Encoder) -> list[tuple[Ids, ...]]:
@@ -173,16 +218,21 @@ def _documents(task: Task, examples: Sequence[Example], encoder: Encoder, contex
     groups = ((0, (), tuple(range(len(queries)))),)
     texts = [("", e.answer) for e in examples]
     return Sheet(
-        task, tuple(examples), tuple(queries), groups, truncated, _text_frame(texts), _ids_digest(queries, groups)
+        task, tuple(examples), tuple(queries), groups, truncated, text_frame(texts), ids_digest(queries, groups)
     )
 
 
-def _text_frame(texts: Sequence[tuple[str, str]]) -> pl.DataFrame:
+def text_frame(texts: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    """(shared prefix, own text) of each row → prompt_hash, prefix, text."""
     hashes = [hashlib.sha256(f"{prefix}{text}".encode()).hexdigest()[:16] for prefix, text in texts]
     prefixes, bodies = [prefix for prefix, _ in texts], [text for _, text in texts]
     return pl.DataFrame({"prompt_hash": hashes, "prefix": prefixes, "text": bodies})
 
 
-def _ids_digest(queries: Sequence[Query], groups: Sequence[tuple[int, Ids, tuple[int, ...]]]) -> str:
+def ids_digest(
+    queries: Sequence[Query], groups: Sequence[tuple[int, Ids, tuple[int, ...]]], unconditional: str = ""
+) -> str:
+    """Of every id that is read, and of the context in which options are scored unconditionally."""
     rows = [[q.example_id, list(q.context), [list(o) for o in q.options], q.gold] for q in queries]
-    return digest([rows, [[k, list(prefix), list(numbers)] for k, prefix, numbers in groups]])
+    read = [rows, [[k, list(prefix), list(numbers)] for k, prefix, numbers in groups]]
+    return digest([*read, unconditional] if unconditional else read)

@@ -41,9 +41,18 @@ def member(shelf: str, name: str) -> Any:
     return getattr(module, constant)
 
 
-def task(name: str) -> Task:
-    """The task `tasks/NAME.py`, or that of a dotted module. Errors as in `member`."""
-    return cast(Task, member("tasks", name))
+def task(name: str, protocol: str = "sound") -> Task:
+    """The task `tasks/NAME.py`, or that of a dotted module, as a protocol puts it. Errors as in `member`.
+
+    Raises StudyError where the protocol is the paper's and the paper did not have the task.
+    """
+    sound = cast(Task, member("tasks", name))
+    if protocol == "sound":
+        return sound
+    if sound.paper is None:
+        have = ", ".join(name for name in names("tasks") if member("tasks", name).paper)
+        raise StudyError(f"task '{name}' is not in the paper", f'with protocol = "paper" there are: {have}')
+    return sound.paper
 
 
 def format(name: str) -> Format:  # noqa: A001 — named like its shelf, as its sisters are

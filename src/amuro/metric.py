@@ -27,9 +27,10 @@ class Context:
 class Metric:
     """One way to judge predictions. Each file of the shelf `metrics/` holds one as its constant `METRIC`.
 
-    A predictions frame has one row an example: example_id, cluster, gold (str), gold_index (int), options
-    (list[str]), log_probabilities (list[float], summed over the tokens of an option, in nats), option_tokens and
-    option_bytes (list[int]), output (str), stopped (bool); for documents log_probability (float, nats) and bytes (int).
+    A predictions frame has one row an example: example_id, cluster, gold (str), gold_index (int), options (list[str]),
+    log_probabilities (list[float], summed over the tokens of an option, in nats), the same after a context that asks
+    nothing in unconditional_log_probabilities (often empty), option_tokens and option_bytes (list[int]), output (str),
+    stopped (bool); for documents log_probability (float, nats) and bytes (int).
     A metric reads only the columns that its kinds of task have.
     """
 
@@ -41,6 +42,10 @@ class Metric:
     """Value of each example (Float64, in the order of the frame); None where only a whole table has a value."""
     aggregate: Callable[[pl.DataFrame, Context], float] | None = None
     """Value of a whole table; None means the mean of the rows."""
+    predicts: Callable[[pl.DataFrame, Context], pl.Series] | None = None
+    """What the model is taken to answer; None means the likeliest whole answer, or the text that it wrote."""
+    needs: str = ""
+    """A column that not every cell of these kinds fills: without it the metric is left out."""
 
     def score(self, predictions: pl.DataFrame, context: Context) -> float:
         """Value of a whole table, on the metric's own scale. Raises DataError on an empty one."""
@@ -77,6 +82,16 @@ def matrix(predictions: pl.DataFrame, labels: int) -> NDArray[np.float64]:
         )
     flat: NDArray[np.float64] = predictions["log_probabilities"].explode().to_numpy().astype(np.float64)
     return flat.reshape(len(predictions), labels)
+
+
+def likeliest(predictions: pl.DataFrame, adjust: pl.Expr) -> pl.Series:
+    """The option whose adjusted score is highest, as text; the first on a tie. `adjust` gives a list for each row.
+
+    Raises DataError where a log-probability is missing or not finite.
+    """
+    _refuse_unfit(predictions)
+    best = predictions.select(adjust.list.arg_max().alias("best"))["best"]
+    return predictions["options"].list.get(best).alias("predicted")
 
 
 def label_prior(dev: pl.DataFrame) -> tuple[float, ...]:

@@ -42,7 +42,7 @@ class Plan:
         """Every task that is asked or tuned on, by name."""
         names = {cell.eval_set.task for cell in self.cells}
         names |= {task for tune in self.study.tune for task in tune.tasks}
-        return {name: catalog.task(name) for name in sorted(names)}
+        return {name: catalog.task(name, self.study.protocol) for name in sorted(names)}
 
     def source(self, task: str) -> str:
         return self.study.sources.get(task, self.tasks[task].source)
@@ -75,6 +75,10 @@ class Plan:
             "engine": engine_name(self.study),
             "semantics": {k: SEMANTICS[k] for k in ("prompt", "generate" if task.kind == "generate" else "score")},
         }
+        if self.study.protocol != "sound":
+            inputs["asking"] = [task.shots_from, task.encoding, task.label_scoring]
+        if task.unconditional:
+            inputs["unconditional"] = task.unconditional
         if cell.model.recipe is not None:
             inputs["tuning"] = self.tuning(cell.model.recipe)
         return inputs
@@ -97,7 +101,7 @@ def engine_name(study: Study) -> str:
 def make(study: Study) -> Plan:
     """The whole grid of a study. Raises `StudyError` where a block names nothing that exists."""
     checkpoints = tuple(c for name in study.series for c in _checkpoints(study, name))
-    recipes = {tune.name: _recipe(tune) for tune in study.tune}
+    recipes = {tune.name: _recipe(tune, study.protocol) for tune in study.tune}
     bases = [Model(checkpoint) for checkpoint in checkpoints]
     tuned = [m for tune in study.tune for m in _tuned(tune, recipes[tune.name], checkpoints)]
     roles: dict[str, str] = {}
@@ -127,9 +131,9 @@ def _checkpoints(study: Study, name: str) -> tuple[Checkpoint, ...]:
     return found
 
 
-def _recipe(tune: Tune) -> Recipe:
+def _recipe(tune: Tune, protocol: str) -> Recipe:
     shared = {f.name: getattr(tune, f.name) for f in dataclasses.fields(Recipe) if hasattr(tune, f.name)}
-    return Recipe(**shared, mixture=tuple(tune.tasks.items()), learning_rates=tune.learning_rate)
+    return Recipe(**shared, mixture=tuple(tune.tasks.items()), learning_rates=tune.learning_rate, protocol=protocol)
 
 
 def _tuned(tune: Tune, recipe: Recipe, checkpoints: tuple[Checkpoint, ...]) -> Iterator[Model]:
@@ -175,7 +179,7 @@ def _with_dev(
 
     Calibration and the choice of the best readout may not look at the rows that are judged.
     """
-    task = catalog.task(chosen.task)
+    task = catalog.task(chosen.task, study.protocol)
     decoding = "greedy" if task.kind == "generate" else "likelihood"
 
     def cell(eval_set: EvalSet, rows: int) -> Cell:
@@ -203,7 +207,7 @@ def _choice_cells(study: Study, model: Model) -> Iterator[tuple[Cell, str]]:
     assert model.recipe is not None
     for member in candidates(model):
         for task, _ in model.recipe.mixture:
-            if "dev" in catalog.task(task).splits:
+            if "dev" in catalog.task(task, study.protocol).splits:
                 for cell, _role_name in _with_dev(
                     study, member, EvalSet(task, "dev"), model.recipe.format, 0, study.dev_limit, "dev"
                 ):

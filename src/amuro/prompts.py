@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from amuro import catalog
@@ -32,6 +33,14 @@ def template(task: Task, format_name: str) -> str:
     """The wording with field names in the place of data: what a plan compares without loading rows."""
     inputs = {key: f"<{key}>" for key, _ in task.fields}
     return prompt(task, format_name, Example("", "", inputs, "<answer>")) + " " + answer(task, "<answer>")
+
+
+def turns(task: Task, format_name: str, example: Example) -> list[tuple[str, str]]:
+    """(prompt, answer) of each turn to be learned, in order; one pair unless the example is a dialogue."""
+    earlier = [(replace(example, inputs=inputs, earlier=()), reply) for inputs, reply in example.earlier]
+    asked = [prompt(task, format_name, turn) for turn, _ in earlier] + [prompt(task, format_name, example)]
+    said = [answer(task, reply) for _, reply in earlier] + [answer(task, example.answer)]
+    return [((task.joiner if i else "") + text, reply) for i, (text, reply) in enumerate(zip(asked, said, strict=True))]
 
 
 def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> list[tuple[str, str]]:

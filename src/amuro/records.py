@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -34,7 +34,10 @@ def coordinates(cell: Cell) -> dict[str, Any]:
 
 
 def predictions(
-    sheet: Sheet, scored: Mapping[int, tuple[float, ...]], generated: Mapping[int, Generation]
+    sheet: Sheet,
+    scored: Mapping[int, tuple[float, ...]],
+    generated: Mapping[int, Generation],
+    unconditional: Sequence[tuple[float, ...]] = (),
 ) -> pl.DataFrame:
     """One row an example, in the order of the set (columns: docs/tour.md)."""
     task, rows = sheet.task, range(len(sheet.examples))
@@ -48,8 +51,9 @@ def predictions(
             "gold": ["" if document else e.answer for e in sheet.examples],
             "gold_index": [q.gold for q in sheet.queries],
             "options": options,
-            "log_probabilities": [[] if document else list(scored[i]) for i in rows],
-            "option_tokens": [[] if document else [len(o) for o in q.options] for q in sheet.queries],
+            "log_probabilities": [[] if document else _by_label(sheet.owners, scored[i]) for i in rows],
+            "unconditional_log_probabilities": [list(unconditional[i]) if unconditional else [] for i in rows],
+            "option_tokens": [[] if document else _lengths(sheet, i) for i in rows],
             "option_bytes": [[len(f" {text}".encode()) for text in row] for row in texts],
             "output": [generated[i].text if i in generated else None for i in rows],
             "stopped": [generated[i].stopped if i in generated else None for i in rows],
@@ -60,11 +64,27 @@ def predictions(
             "prompt_hash": sheet.texts["prompt_hash"],
         },
         schema_overrides={
-            "options": pl.List(pl.String), "log_probabilities": pl.List(pl.Float64), "option_tokens": pl.List(pl.Int64),
+            "options": pl.List(pl.String), "log_probabilities": pl.List(pl.Float64),
+            "unconditional_log_probabilities": pl.List(pl.Float64), "option_tokens": pl.List(pl.Int64),
             "option_bytes": pl.List(pl.Int64), "output": pl.String, "stopped": pl.Boolean,
             "log_probability": pl.Float64, "bytes": pl.Int64,
         },
     )  # fmt: skip
+
+
+def _by_label(owners: Sequence[int], scores: Sequence[float]) -> list[float]:
+    """Scores of whole options as they are; of sub-tokens, the highest of each label."""
+    if not owners:
+        return list(scores)
+    return [
+        max(score for owner, score in zip(owners, scores, strict=True) if owner == label)
+        for label in range(max(owners) + 1)
+    ]
+
+
+def _lengths(sheet: Sheet, row: int) -> list[int]:
+    """Tokens of each option that were scored."""
+    return [1] * (max(sheet.owners) + 1) if sheet.owners else [len(option) for option in sheet.queries[row].options]
 
 
 @lru_cache(maxsize=1)

@@ -73,7 +73,8 @@ def workers(study: Study) -> int:
 def check_rows(plan: Plan, cells: Sequence[Cell]) -> None:
     """Loads every set that will be asked or learned; an empty, unlabelled or constant one stops here."""
     asked = {(cell.eval_set.task, cell.eval_set.split) for cell in cells}
-    asked |= {(cell.eval_set.task, "train") for cell in cells if cell.shots}
+    from_train = {name for name, task in plan.tasks.items() if task.shots_from != "evaluation"}
+    asked |= {(c.eval_set.task, "train") for c in cells if c.shots and c.eval_set.task in from_train}
     asked |= {(task, "train") for cell in cells if cell.model.recipe for task, _ in cell.model.recipe.mixture}
     for task, split in sorted(asked):
         data.examples(plan.task_with_source(task), split, plan.revision(task))

@@ -79,11 +79,16 @@ def cell_value(task: Task, predictions: pl.DataFrame) -> float:
     return metric.score(predictions, Context(task))
 
 
-def metrics_of(task: Task, context: Context) -> list[Metric]:
-    """Every metric of the shelf that can judge this task; the calibrated one only where there is a prior."""
+def metrics_of(task: Task, context: Context, predictions: pl.DataFrame) -> list[Metric]:
+    """Every metric of the shelf that can judge these predictions; the calibrated one only where there is a prior."""
     found: list[Metric] = [catalog.metric(name) for name in catalog.names("metrics")]
     calibrated = bool(context.prior)
-    return [m for m in found if task.kind in m.kinds and (calibrated or m.name != "calibrated_accuracy")]
+    able = [m for m in found if task.kind in m.kinds and (calibrated or m.name != "calibrated_accuracy")]
+    return [m for m in able if not m.needs or _filled(predictions, m.needs)]
+
+
+def _filled(predictions: pl.DataFrame, column: str) -> bool:
+    return column in predictions.columns and bool((predictions[column].list.len() > 0).all())
 
 
 def pairs(frame: pl.DataFrame, *differing: str, left: pl.Expr, right: pl.Expr) -> pl.DataFrame:
@@ -122,15 +127,14 @@ def _judged(cell: str, frame: pl.DataFrame, context: Context) -> Iterator[tuple[
     labelled = context.task.kind == "label"
     golds = _shares(frame["gold"]) if labelled else {}
     same = {"n": frame.height, "clusters": frame["cluster"].n_unique(), "majority": max(golds.values(), default=None)}
-    said = {False: _predicted(frame, context)}
-    if context.prior:
-        said[True] = chosen(frame, context.prior)
-    shares = {calibrated: _shares(texts) if labelled else {} for calibrated, texts in said.items()}
-    for metric in metrics_of(context.task, context):
-        calibrated = metric.name == "calibrated_accuracy"
+    plain = _predicted(frame, context)
+    plain_shares = _shares(plain) if labelled else {}
+    for metric in metrics_of(context.task, context, frame):
+        said = metric.predicts(frame, context) if metric.predicts else plain
+        shares = _shares(said) if labelled and metric.predicts else plain_shares
         rows = metric.rows(frame, context).cast(pl.Float64) if metric.rows else None
-        guessed = metric.name in (context.task.metric, "accuracy", "calibrated_accuracy", "balanced_accuracy")
-        top = max(shares[calibrated].values(), default=None)
+        guessed = metric.name == context.task.metric or "accuracy" in metric.name
+        top = max(shares.values(), default=None)
         constant = labelled and (len(golds) == 1 or (top or 0) >= CONSTANT)
         total = {
             "cell": cell,
@@ -141,10 +145,10 @@ def _judged(cell: str, frame: pl.DataFrame, context: Context) -> Iterator[tuple[
             **same,
             "chance": context.task.chance if guessed else None,
             "evidence": "degenerate" if constant else "measured",
-            "predicted_histogram": json.dumps(shares[calibrated]),
+            "predicted_histogram": json.dumps(shares),
             "top_share": top,
         }
-        yield (None if rows is None else _item_rows(cell, frame, said[calibrated], metric.name, rows)), total
+        yield (None if rows is None else _item_rows(cell, frame, said, metric.name, rows)), total
 
 
 def _predicted(frame: pl.DataFrame, context: Context) -> pl.Series:

@@ -59,6 +59,9 @@ class Tune(_Table):
     max_length: int = 2048
     weighting: Literal["token", "example"] = "token"
     row_seed: int = 42
+    lora_rank: int = Field(16, gt=0)
+    lora_alpha: int = Field(32, gt=0)
+    """Adapters are scaled by alpha / rank."""
     tune_seeds: tuple[int, ...] = (0,)
     more_seeds: tuple[int, ...] = ()
     """Further tuning seeds, run only at the steps in `more_seeds_at`."""
@@ -105,7 +108,8 @@ class Study(_Table):
     device: str = "cpu"
     workers: int = Field(0, ge=0)
     """Live processes, one visit each at a time; 0 means one a core (or one a device)."""
-    protocol: Literal["sound"] = "sound"
+    protocol: Literal["sound", "paper"] = "sound"
+    """`paper` words, draws and scores as Sun and Dredze did, defects included (docs/protocol.md)."""
     world_seed: int = 0
     """Seed of the embedded world that `world:` tasks ask about."""
     bootstrap_seed: int = 0
@@ -127,7 +131,7 @@ class Study(_Table):
                 _known("task", task, catalog.names("tasks"), f"tune[{i}].tasks")
             _known("format", tune.format, catalog.names("formats"), f"tune[{i}].format")
             for eval_set in (*tune.in_domain, *tune.out_of_domain):
-                _eval_set(eval_set, f"tune[{i}] ({tune.name})")
+                _eval_set(eval_set, f"tune[{i}] ({tune.name})", self.protocol)
         names = [tune.name for tune in self.tune]
         if len(set(names)) < len(names):
             raise StudyError(f"two [[tune]] tables have the same name: {names}", cure="give each its own name")
@@ -138,7 +142,7 @@ class Study(_Table):
                 _known("format", name, catalog.names("formats"), f"evaluate[{i}].formats")
             for eval_set in block.sets:
                 if eval_set not in ROLES:
-                    _eval_set(eval_set, f"evaluate[{i}].sets")
+                    _eval_set(eval_set, f"evaluate[{i}].sets", self.protocol)
         for name, series in self.series.items():
             _known("series kind", series.kind, catalog.names("series"), f"series.{name}.kind")
         return self
@@ -229,10 +233,10 @@ def _known(what: str, value: str, known: tuple[str, ...] | list[str], place: str
         raise StudyError(f"unknown {what} {value!r} at {place}", cure=nearest(value, known))
 
 
-def _eval_set(text: str, place: str) -> None:
+def _eval_set(text: str, place: str, protocol: str) -> None:
     parsed = eval_set(text)
     _known("task", parsed.task, catalog.names("tasks"), place)
-    splits = tuple(catalog.task(parsed.task).splits)
+    splits = tuple(catalog.task(parsed.task, protocol).splits)
     if parsed.split not in splits:
         raise StudyError(
             f"unknown split {parsed.split!r} of task {parsed.task} at {place}",

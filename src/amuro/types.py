@@ -22,6 +22,24 @@ class Example:
     answer: str
     options: tuple[str, ...] = ()
     """Candidate answers of a *choice* task; a *label* task takes them from `Task.labels`."""
+    earlier: tuple[tuple[Mapping[str, str], str], ...] = ()
+    """Turns of a dialogue before this one, as (inputs, answer): read before it, and each answer is learned too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much a data set is, for plans that load nothing. Estimates: shown with a ~."""
+
+    rows: Mapping[str, int]
+    """Our split → rows."""
+    prompt_tokens: int
+    """Mean of a 0-shot prompt in the default format."""
+    answer_tokens: int
+    """Mean of one answer."""
+    megabytes: float
+    """To download."""
+    source: str
+    """Where the figures come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,24 @@ class Task:
     licence: str = ""
     page: str = ""
     """Where the schema is stated."""
+    revision: str | None = None
+    """Commit of the hub data set that a public source states; None is resolved on first use into the lock."""
+    unconditional: str = ""
+    """A context that asks nothing, in which the options of a *choice* task are scored as well (PMI normalisation)."""
+    size: Size | None = None
+    shots_from: Literal["train", "evaluation", "train_by_row"] = "train"
+    """Where a few-shot prompt takes its shots: drawn from train once for all rows; as the paper did for tuned tasks,
+    the first rows of the evaluated split, which are scored all the same; or, as in the paper's multiple choice,
+    drawn from train anew for each row."""
+    encoding: Literal["pieces", "joint"] = "pieces"
+    """*pieces*: prompt and answer apart, with the space on the answer. *joint*: as the paper, the whole text at once
+    to learn, and a prompt with its trailing space to be asked."""
+    label_scoring: Literal["whole", "sub_tokens"] = "whole"
+    """*sub_tokens*: as the paper, a label scores what the likeliest of its tokens scores at the first position."""
+    hidden_gold: bool = False
+    """The paper scored a split whose labels are hidden: every gold is the same. Kept visible as degenerate."""
+    paper: Task | None = None
+    """The same task as the paper worded and scored it, defects included; None where the paper had no such task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +151,9 @@ class Recipe:
     """What weighs the same within an optimiser step: each answer token, or (as in the paper) each example."""
     row_seed: int = 42
     """Which training rows are drawn."""
+    protocol: str = "sound"
+    lora_rank: int = 16
+    lora_alpha: int = 32
 
     @property
     def tuned_on(self) -> str:

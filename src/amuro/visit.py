@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from amuro import asks, catalog, data, prompts
+from amuro import asks, catalog, data, paper_asks, prompts
 from amuro.engine.protocol import Engine
 from amuro.errors import AmuroError, DataError, SeriesError, WeightsError
 from amuro.identity import digest, tensor_digest
@@ -106,7 +106,11 @@ class Visitor:
                 answers = self.engine.generate(ask, self._encoder(self._folder).decode)
                 generated.update(zip(rows, answers, strict=True))
                 tokens += sum(answer.tokens for answer in answers)
-        return predictions(sheet, scored, generated), tokens
+        unconditional: list[tuple[float, ...]] = []
+        if sheet.unconditional:
+            unconditional = self.engine.score(sheet.unconditional_ask(cell))
+            tokens += sum(sum(map(len, q.options)) for q in sheet.unconditional)
+        return predictions(sheet, scored, generated, unconditional), tokens
 
     # -- the model
 
@@ -207,12 +211,14 @@ class Visitor:
     def _make_sheet(self, task_name: str, split: str, format_name: str, shots: int, shot_seed: int, limit: int,
                     _folder: str) -> asks.Sheet:  # fmt: skip
         task = self.plan.tasks[task_name]
-        pool = self.examples(task_name, "train", None) if shots else ()
-        drawn = prompts.draw_shots(task, pool, shots, shot_seed)
+        pool = self.examples(task_name, "train", None) if shots and task.shots_from != "evaluation" else ()
         examples = self.examples(task_name, split, limit)
-        encoder = self._encoder(self._folder)
+        encoder, room = self._encoder(self._folder), self.engine.context_length()
         self._audit_encoding(task, format_name, examples, encoder)
-        return asks.sheet(task, format_name, examples, drawn, encoder, self.engine.context_length())
+        if self.plan.study.protocol == "paper":
+            return paper_asks.sheet(task, format_name, examples, pool, shots, encoder, room)
+        drawn = prompts.draw_shots(task, pool, shots, shot_seed)
+        return asks.sheet(task, format_name, examples, drawn, encoder, room)
 
     def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
         """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""

@@ -15,16 +15,21 @@ def override(format_name: str, task: Task, example: Example) -> str | None:
     """The task's own template for this format, filled; None where it has none.
 
     Each `{field}` becomes the input of that name in one pass: braces in the data stay as they are, and no template
-    language is read. An empty value takes the space before its place with it. Raises DataError on a place that
-    is no input of the example.
+    language is read. An empty value takes the space before its place with it, and the end is stripped, but not where
+    the paper's text is kept to the character (encoding *joint*). Raises DataError on a place that is no input of
+    the example, and where the paper has no such wording.
     """
+    exact = task.encoding == "joint"
 
     def filled(place: re.Match[str]) -> str:
         value = _value(task, example, place["name"])
-        return place["space"] + value if value else ""
+        return place["space"] + value if value or exact else ""
 
     template = task.wording.get(format_name)
-    return None if template is None else _PLACE.sub(filled, template).rstrip()
+    if template is None and exact:
+        raise DataError(f"the paper has no {format_name} wording of {task.name}", f"it has {', '.join(task.wording)}")
+    text = None if template is None else _PLACE.sub(filled, template)
+    return text if text is None or exact else text.rstrip()
 
 
 def join(task: Task, parts: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain
 from time import perf_counter
 
 import numpy as np
@@ -20,7 +21,8 @@ from amuro.types import Model, Recipe, Training
 _TOKENS = {"cpu": 2048, "cuda": 16384}
 """Tokens a forward pass, padding counted; a step of more is split without changing its loss or gradient."""
 
-Pair = tuple[tuple[int, ...], tuple[int, ...]]
+Dialogue = tuple[tuple[int, ...], ...]
+"""Alternately prompt and answer: one pair for an ordinary example."""
 
 
 def finetune(
@@ -45,12 +47,12 @@ def finetune(
     for loss in _losses(network, steps, recipe, learning_rate, budget or _TOKENS.get(network.device.type, 2048)):
         losses.append(loss)
         on_step(len(losses), len(steps), loss)
-    read = [pair for step in steps[: len(losses)] for pair in step]
+    read = [dialogue for step in steps[: len(losses)] for dialogue in step]
     return Training(
         losses=tuple(losses),
         steps=len(losses),
-        tokens=sum(len(prompt) + len(answer) for prompt, answer in read),
-        answer_tokens=sum(len(answer) for _, answer in read),
+        tokens=sum(map(_length, read)),
+        answer_tokens=sum(map(_answer_length, read)),
         seconds=perf_counter() - began,
         truncated=sum(new != old for new, old in zip(fitted, sequences, strict=True)),
         diverged_at=None if len(losses) == len(steps) else len(losses),
@@ -58,7 +60,7 @@ def finetune(
 
 
 def _losses(
-    network: Network, steps: Sequence[Sequence[Pair]], recipe: Recipe, learning_rate: float, budget: int
+    network: Network, steps: Sequence[Sequence[Dialogue]], recipe: Recipe, learning_rate: float, budget: int
 ) -> Iterator[float]:
     """Take the steps one by one; yields the loss of each, and ends before the first one that is not finite."""
     parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
@@ -76,19 +78,33 @@ def _losses(
     optimizer.zero_grad(set_to_none=True)
 
 
-def fit(sequences: Sequences, max_length: int) -> list[Pair]:
-    """Cut prompts from the left to `max_length` tokens with their answer.
+def fit(sequences: Sequences, max_length: int) -> list[Dialogue]:
+    """Cut to `max_length` tokens: the first turns of a dialogue go first, then the prompt's left end.
 
-    Raises AmuroError where there is no sequence, an empty one, or an answer that leaves no room for a prompt.
+    Raises AmuroError where there is no sequence, an empty part, or an answer that leaves no room for a prompt.
     """
     if not sequences:
         raise AmuroError("there are no sequences to tune on", "check the training split")
-    for number, (prompt, answer) in enumerate(sequences):
-        if not prompt or not answer:
-            raise AmuroError(f"training sequence {number} has an empty prompt or answer", "check its row")
-        if len(answer) >= max_length:
-            raise AmuroError(f"the answer of training sequence {number} has {len(answer)} tokens", f"{max_length} fit")
-    return [(prompt[-(max_length - len(answer)) :], answer) for prompt, answer in sequences]
+    return [_fit(number, dialogue, max_length) for number, dialogue in enumerate(sequences)]
+
+
+def _fit(number: int, dialogue: Dialogue, max_length: int) -> Dialogue:
+    if not dialogue or not all(dialogue):
+        raise AmuroError(f"training sequence {number} has an empty prompt or answer", "check its row")
+    *earlier, prompt, answer = dialogue
+    if len(answer) >= max_length:
+        raise AmuroError(f"the answer of training sequence {number} has {len(answer)} tokens", f"{max_length} fit")
+    while earlier and sum(map(len, (*earlier, prompt, answer))) > max_length:
+        del earlier[:2]
+    return (*earlier, prompt if earlier else prompt[-(max_length - len(answer)) :], answer)
+
+
+def _length(dialogue: Dialogue) -> int:
+    return sum(map(len, dialogue))
+
+
+def _answer_length(dialogue: Dialogue) -> int:
+    return sum(map(len, dialogue[1::2]))
 
 
 def step_order(sequences: int, batch_size: int, epochs: int, tune_seed: int) -> list[list[int]]:
@@ -124,14 +140,13 @@ def _optimizer(parameters: Sequence[torch.nn.Parameter], recipe: Recipe, learnin
     return torch.optim.AdamW(filled, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
 
 
-def _backward(network: Network, batch: Sequence[Pair], weighting: str, budget: int) -> float:
+def _backward(network: Network, batch: Sequence[Dialogue], weighting: str, budget: int) -> float:
     """Add the gradient of one step's loss; returns the loss in nats, a weighted mean over the answer tokens."""
-    total = sum(len(answer) for _, answer in batch)
+    total = sum(map(_answer_length, batch))
     loss = torch.zeros((), device=network.device)
     for part in _parts(batch, budget):
-        weights = [
-            1 / total if weighting == "token" else 1 / (len(batch) * len(answer)) for _, answer in part for _ in answer
-        ]
+        lengths = [n for dialogue in part for n in [_answer_length(dialogue)] * _answer_length(dialogue)]
+        weights = [1 / total if weighting == "token" else 1 / (len(batch) * n) for n in lengths]
         with network.autocast():
             nats = _answer_nats(network, part)
         share = (nats * torch.tensor(weights, device=network.device)).sum()
@@ -140,26 +155,33 @@ def _backward(network: Network, batch: Sequence[Pair], weighting: str, budget: i
     return float(loss)
 
 
-def _parts(batch: Sequence[Pair], budget: int) -> Iterator[list[Pair]]:
+def _parts(batch: Sequence[Dialogue], budget: int) -> Iterator[list[Dialogue]]:
     """The sequences of a step by rising length, in forward passes of at most `budget` padded tokens."""
-    ordered = sorted(batch, key=lambda pair: len(pair[0]) + len(pair[1]))
-    for chosen in batches([len(prompt) + len(answer) - 1 for prompt, answer in ordered], budget):
+    ordered = sorted(batch, key=_length)
+    for chosen in batches([_length(dialogue) - 1 for dialogue in ordered], budget):
         yield ordered[chosen]
 
 
-def _answer_nats(network: Network, part: Sequence[Pair]) -> Tensor:
+def _answer_nats(network: Network, part: Sequence[Dialogue]) -> Tensor:
     """Negative log-probability of every answer token, sequence after sequence.
 
     Padding stands on the right under a causal mask, so no mask is needed; where it may, the head reads the answer
     positions only.
     """
-    ids = padded(network, [(*prompt, *answer[:-1]) for prompt, answer in part])
-    rows = [number for number, (_, answer) in enumerate(part) for _ in answer]
-    columns = [len(prompt) - 1 + k for prompt, answer in part for k in range(len(answer))]
+    ids = padded(network, [tuple(chain.from_iterable(dialogue))[:-1] for dialogue in part])
+    places = [_answer_places(dialogue) for dialogue in part]
+    rows = [number for number, own in enumerate(places) for _ in own]
+    columns = list(chain.from_iterable(places))
     at = network.tensor(rows), network.tensor(columns)
     if network.has_plain_head:
         logits = network.logits(network.hidden(ids)[at])
     else:
         logits = network.model(ids).logits[at].float()
-    targets = network.tensor([token for _, answer in part for token in answer])
+    targets = network.tensor([token for dialogue in part for answer in dialogue[1::2] for token in answer])
     return cross_entropy(logits, targets, reduction="none")
+
+
+def _answer_places(dialogue: Dialogue) -> list[int]:
+    """Positions whose next token belongs to an answer."""
+    ends = list(accumulate(map(len, dialogue)))
+    return [place - 1 for begin, end in zip(ends[::2], ends[1::2], strict=True) for place in range(begin, end)]

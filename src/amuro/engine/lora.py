@@ -8,16 +8,22 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-RANK, ALPHA = 16, 32
-"""Rank 16 on every linear layer but the head, scale 2, no dropout (arXiv 2405.09673 §3 targets all layers as well)."""
+from amuro.types import Recipe
 
 
-def add_adapters(model: Any, tune_seed: int) -> PeftModel:
-    """Freeze the weights and put trainable adapters beside every linear layer of the body, in place.
+def add_adapters(model: Any, recipe: Recipe, tune_seed: int) -> PeftModel:
+    """Freeze the weights and put trainable adapters beside every linear layer of the body, in place, without dropout
+    (all layers, as arXiv 2405.09673 §3; rank and alpha are the recipe's).
 
     `tune_seed` draws their first halves; the second halves are zero, so nothing changes before the first step.
     """
-    config = LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
         torch.manual_seed(tune_seed)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from amuro.types import Ask, Checkpoint, Generation, Model, Training
 
-Sequences = Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
-"""(ids of the prompt, ids of the answer with its end-of-text) for each training example."""
+Sequences = Sequence[tuple[tuple[int, ...], ...]]
+"""For each training example its ids, alternately prompt and answer with end-of-text; a dialogue has several pairs."""
 
 OnStep = Callable[[int, int, float], None]
 """Called after each optimiser step with (steps done, steps in all, loss of the step in nats a token)."""

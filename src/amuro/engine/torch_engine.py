@@ -74,7 +74,7 @@ class TorchEngine:
             return finetune(network, sequences, model, learning_rate, on_step)
         from amuro.engine.lora import add_adapters, merge_adapters  # peft takes seconds to import
 
-        adapted = add_adapters(network.model, model.tune_seed or 0)
+        adapted = add_adapters(network.model, model.recipe, model.tune_seed or 0)
         try:
             return finetune(network, sequences, model, learning_rate, on_step)
         finally:

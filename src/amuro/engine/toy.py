@@ -84,8 +84,8 @@ class ToyEngine:
         losses = tuple(floor + 3.0 * math.exp(-4 * step / steps) for step in range(steps))
         for step, loss in enumerate(losses, start=1):
             on_step(step, steps, loss)
-        answer_tokens = sum(len(answer) for _, answer in sequences) * model.recipe.epochs
-        tokens = answer_tokens + sum(len(prompt) for prompt, _ in sequences) * model.recipe.epochs
+        answer_tokens = sum(len(answer) for sequence in sequences for answer in sequence[1::2]) * model.recipe.epochs
+        tokens = sum(len(part) for sequence in sequences for part in sequence) * model.recipe.epochs
         return Training(losses, steps, tokens, answer_tokens, seconds=0.0)
 
     def score(self, ask: Ask) -> list[tuple[float, ...]]:

@@ -10,6 +10,11 @@ from amuro.errors import DataError
 from amuro.metric import Context, Metric, chosen
 
 
+def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    """The label of the highest log-probability less its prior, as text."""
+    return chosen(predictions, context.prior)
+
+
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """1 where the label of the highest log-probability less `context.prior` is the gold one, else 0.
 
@@ -21,9 +26,14 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
             f"{len(context.task.labels)} labels",
             "fill the dev cell of the same model, format and number of shots first",
         )
-    return (chosen(predictions, context.prior) == predictions["gold"]).cast(pl.Float64)
+    return (predicts(predictions, context) == predictions["gold"]).cast(pl.Float64)
 
 
 METRIC = Metric(
-    "calibrated_accuracy", "accuracy with each label's mean log-probability on dev taken off", ("label",), True, rows
+    "calibrated_accuracy",
+    "accuracy with each label's mean log-probability on dev taken off",
+    ("label",),
+    True,
+    rows,
+    predicts=predicts,
 )

@@ -1,0 +1,98 @@
+"""Questions as the paper asked them (docs/protocol.md): its defects are what makes its numbers comparable.
+
+Shots are the first rows of the evaluated split itself, which are scored all the same (P3), nothing is cut to the
+context (P4), the prompt keeps the trailing space of its template (P5), and a label scores what the likeliest of all its
+sub-tokens scores at the next position (P6). Multiple choice draws its shots from train anew for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+from random import Random
+
+from amuro import prompts
+from amuro.asks import Ids, Sheet, ids_digest, text_frame, unconditional_queries
+from amuro.tokens import Encoder
+from amuro.types import Example, Query, Task
+
+
+def sheet(
+    task: Task,
+    format_name: str,
+    examples: Sequence[Example],
+    train: Sequence[Example],
+    shots: int,
+    encoder: Encoder,
+    context_length: int,
+) -> Sheet:
+    """The sheet of a task whose protocol is the paper's. `train` is read by multiple choice alone."""
+    shared = shots_text(task, format_name, examples[:shots])
+    heads = (
+        [shots_text(task, format_name, row_shots(train, shots, i)) for i in range(len(examples))]
+        if task.shots_from == "train_by_row"
+        else [shared] * len(examples)
+    )
+    bodies = [prompts.prompt(task, format_name, example) for example in examples]
+    read = [(*encoder.bos, *ids) for ids in encoder.prompts([h + b for h, b in zip(heads, bodies, strict=True)])]
+    candidates, owners = _candidates(task, examples, encoder)
+    truncated = [False] * len(read)
+    if task.kind == "choice":
+        rooms = [context_length - max(map(len, options)) for options in candidates]
+        truncated = [len(ids) > room for ids, room in zip(read, rooms, strict=True)]
+        read = [ids[-room:] for ids, room in zip(read, rooms, strict=True)]
+    prefix = _common(read)
+    golds = [prompts.options(task, example).index(example.answer) for example in examples]
+    queries = [
+        Query(example.id, ids[len(prefix) :], options, gold)
+        for example, ids, options, gold in zip(examples, read, candidates, golds, strict=True)
+    ]
+    groups = ((min(shots, len(examples)), prefix, tuple(range(len(queries)))),)
+    return Sheet(
+        task,
+        tuple(examples),
+        tuple(queries),
+        groups,
+        tuple(truncated),
+        text_frame(list(zip(heads, bodies, strict=True))),
+        ids_digest(queries, groups, task.unconditional),
+        unconditional_queries(task, queries, encoder),
+        owners,
+    )
+
+
+def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:
+    """The few-shot prefix: prompt, answer and separator of each shot. A prompt that keeps its space needs no other."""
+    gap = "" if task.encoding == "joint" else " "
+    return "".join(f"{prompts.prompt(task, format_name, s)}{gap}{s.answer}{task.separator}" for s in shots)
+
+
+def row_shots(train: Sequence[Example], shots: int, row: int) -> list[Example]:
+    """Shots of one row of multiple choice: drawn from train with the row's number as the seed, as catwalk does."""
+    return Random(row).sample(list(train), shots) if shots else []
+
+
+def _candidates(
+    task: Task, examples: Sequence[Example], encoder: Encoder
+) -> tuple[list[tuple[Ids, ...]], tuple[int, ...]]:
+    """Candidate ids of each row, and the label that owns each of them where labels are scored by sub-tokens."""
+    if task.kind == "label":
+        texts = [*task.labels, *(f" {label}" for label in task.labels)]
+        pairs = [
+            (token, place % len(task.labels))
+            for place, ids in enumerate(encoder.prompts(texts))
+            for token in (*encoder.bos, *ids)
+        ]
+        return [tuple((token,) for token, _ in pairs)] * len(examples), tuple(owner for _, owner in pairs)
+    texts = sorted({text for example in examples for text in prompts.options(task, example)})
+    encode = encoder.prompts if task.encoding == "joint" else encoder.answers
+    known = dict(zip(texts, encode(texts), strict=True))
+    return [tuple(known[text] for text in prompts.options(task, example)) for example in examples], ()
+
+
+def _common(read: Sequence[Ids]) -> Ids:
+    """The ids that all rows begin with, short of the last of any row: computed once, they change no answer."""
+    first, last = min(read), max(read)  # whatever these two share, all that lie between them share
+    room = min(map(len, read)) - 1
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first[:room], last[:room], strict=True))
+    return tuple(token for token, _ in alike)
