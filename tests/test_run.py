@@ -86,8 +86,8 @@ def test_a_reworded_prompt_reruns_exactly_what_it_touches(
 
     real = catalog.task
 
-    def reworded(name: str) -> Any:
-        task = real(name)
+    def reworded(name: str, protocol: str = "sound") -> Any:
+        task = real(name, protocol)
         return dataclasses.replace(task, cue="in short, so") if name == "world_summary" else task
 
     monkeypatch.setattr(catalog, "task", reworded)

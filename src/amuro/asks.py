@@ -54,6 +54,7 @@ class Sheet:
                     stop,
                     limit,
                     tuple(self.examples[i].answer for i in rows),
+                    past_window=self.task.encoding == "joint",
                 ),
                 rows,
             )

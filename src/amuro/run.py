@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -171,14 +172,15 @@ def audit(plan: Plan, store: Store, eval_sets: Sequence[str]) -> None:
     """Scores of models without weights (majority, bag of words, last field only, constant string), stored."""
     from amuro.audits.baselines import baselines
 
-    for chosen in map(eval_set, eval_sets):
-        task, revision = plan.task_with_source(chosen.task), plan.revision(chosen.task)
-        found = baselines(task, data.examples(task, "train", revision), data.examples(task, chosen.split, revision))
-        facts = {
-            "audit": "baselines", "task": task.name, "split": chosen.split, "source": task.source, "revision": revision,
-            "baselines": {baseline.name: baseline.value for baseline in found},
-        }  # fmt: skip
-        store.commit("audits", digest(facts), facts, {})
+    for name, group in groupby(sorted(map(eval_set, eval_sets), key=str), key=lambda chosen: chosen.task):
+        task, revision = plan.task_with_source(name), plan.revision(name)
+        tests = {chosen.split: data.examples(task, chosen.split, revision) for chosen in group}
+        for split, found in baselines(task, data.examples(task, "train", revision), tests).items():
+            facts = {
+                "audit": "baselines", "task": name, "split": split, "source": task.source, "revision": revision,
+                "baselines": {baseline.name: baseline.value for baseline in found},
+            }  # fmt: skip
+            store.commit("audits", digest(facts), facts, {})
 
 
 def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:

@@ -239,6 +239,8 @@ class Ask:
     max_new_tokens: int = 0
     golds: tuple[str, ...] = ()
     """Right answers as text, for the toy engine."""
+    past_window: bool = False
+    """Whether a prompt may be longer than what the model was trained to read, as in the paper (P4)."""
 
 
 @dataclass(frozen=True, slots=True)

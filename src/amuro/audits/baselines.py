@@ -33,6 +33,8 @@ _JUDGED = 500
 """On how many rows of train a constant or a field is chosen; more do not change which is best."""
 
 Features = tuple[Hashable, ...]
+Judge = Callable[[Sequence[Example]], float]
+"""A fitted baseline: test set → its score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,61 +45,70 @@ class Baseline:
     value: float
 
 
-def baselines(task: Task, train: Sequence[Example], test: Sequence[Example]) -> list[Baseline]:
-    """The baselines of the task's kind; none for documents. Deterministic."""
-    if task.kind == "label":
-        return [
-            Baseline("majority", majority(train, test)),
-            Baseline("bag_of_words", bag_of_words(task, train, test, [key for key, _ in task.fields])),
-            Baseline("last_field_only", bag_of_words(task, train, test, [task.fields[-1][0]])),
-        ]
-    if task.kind == "choice":
-        return [Baseline("options_only", options_only(train, test))]
-    if task.kind == "generate":
-        return [
-            Baseline("constant_string", constant_string(task, train, test)),
-            Baseline("copied_field", copied_field(task, train, test)),
-        ]
-    return []
+def baselines(
+    task: Task, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]
+) -> dict[str, tuple[Baseline, ...]]:
+    """Test set → the baselines of the task's kind; none for documents. Each is fitted once. Deterministic."""
+    fitted = _FITS[task.kind](task, train) if task.kind in _FITS else {}
+    return {name: tuple(Baseline(b, value(test)) for b, value in fitted.items()) for name, test in tests.items()}
 
 
-def majority(train: Sequence[Example], test: Sequence[Example]) -> float:
+def _label_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
+    return {
+        "majority": majority(train),
+        "bag_of_words": bag_of_words(task, train, [key for key, _ in task.fields]),
+        "last_field_only": bag_of_words(task, train, [task.fields[-1][0]]),
+    }
+
+
+def _choice_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
+    return {"options_only": options_only(train)}
+
+
+def _generation_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
+    return {"constant_string": constant_string(task, train), "copied_field": copied_field(task, train)}
+
+
+_FITS = {"label": _label_baselines, "choice": _choice_baselines, "generate": _generation_baselines}
+
+
+def majority(train: Sequence[Example]) -> Judge:
     """Accuracy of the most frequent label of train."""
     [(label, _)] = Counter(example.answer for example in train).most_common(1)
-    return float(np.mean([example.answer == label for example in test]))
+    return lambda test: float(np.mean([example.answer == label for example in test]))
 
 
-def bag_of_words(task: Task, train: Sequence[Example], test: Sequence[Example], fields: Sequence[str]) -> float:
+def bag_of_words(task: Task, train: Sequence[Example], fields: Sequence[str]) -> Judge:
     """Accuracy of multinomial logistic regression on which words stand in which of the fields."""
 
     def alternatives(example: Example) -> list[Features]:
         seen = dict.fromkeys((field, word) for field in fields for word in _words(example.inputs[field]))
         return [(*((label, *feature) for feature in seen), (label,)) for label in task.labels]
 
-    return _accuracy(alternatives, lambda example: task.labels.index(example.answer), train, test)
+    return _choosing(alternatives, lambda example: task.labels.index(example.answer), train)
 
 
-def options_only(train: Sequence[Example], test: Sequence[Example]) -> float:
+def options_only(train: Sequence[Example]) -> Judge:
     """Accuracy of logistic regression among the options of an example on their words and number of words alone."""
 
     def alternatives(example: Example) -> list[Features]:
         return [tuple(dict.fromkeys([*_words(option), len(_words(option))])) for option in example.options]
 
-    return _accuracy(alternatives, lambda example: example.options.index(example.answer), train, test)
+    return _choosing(alternatives, lambda example: example.options.index(example.answer), train)
 
 
-def constant_string(task: Task, train: Sequence[Example], test: Sequence[Example]) -> float:
-    """The task's metric on test when every answer is the one string that does best on train."""
+def constant_string(task: Task, train: Sequence[Example]) -> Judge:
+    """The task's metric when every answer is the one string that does best on train."""
     frequent = [answer for answer, _ in Counter(example.answer for example in train).most_common(_CANDIDATES)]
     best = max(frequent, key=lambda answer: _score(task, train[:_JUDGED], lambda example: answer))
-    return _score(task, test, lambda example: best)
+    return lambda test: _score(task, test, lambda example: best)
 
 
-def copied_field(task: Task, train: Sequence[Example], test: Sequence[Example]) -> float:
-    """The task's metric on test when the answer repeats the field that does best on train."""
+def copied_field(task: Task, train: Sequence[Example]) -> Judge:
+    """The task's metric when the answer repeats the field that does best on train."""
     fields = [key for key, _ in task.fields]
     best = max(fields, key=lambda field: _score(task, train[:_JUDGED], lambda example: example.inputs[field]))
-    return _score(task, test, lambda example: example.inputs[best])
+    return lambda test: _score(task, test, lambda example: example.inputs[best])
 
 
 def _score(task: Task, examples: Sequence[Example], answer: Callable[[Example], str]) -> float:
@@ -109,13 +120,10 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _accuracy(
-    alternatives: Callable[[Example], list[Features]],
-    gold: Callable[[Example], int],
-    train: Sequence[Example],
-    test: Sequence[Example],
-) -> float:
-    """Fits conditional logistic regression among each example's alternatives; share of test that it answers rightly."""
+def _choosing(
+    alternatives: Callable[[Example], list[Features]], gold: Callable[[Example], int], train: Sequence[Example]
+) -> Judge:
+    """Fits conditional logistic regression among each example's alternatives; judges by the share of right answers."""
     known: dict[Hashable, int] = {}
     for example in train:
         for features in alternatives(example):
@@ -123,9 +131,13 @@ def _accuracy(
                 known.setdefault(feature, len(known))
     design, starts = _design(map(alternatives, train), known)
     weights = _fit(design, starts, starts + np.array([gold(example) for example in train]))
-    design, starts = _design(map(alternatives, test), known)
-    groups = np.split(design @ weights, starts[1:])
-    return float(np.mean([np.argmax(scores) == gold(example) for scores, example in zip(groups, test, strict=True)]))
+
+    def accuracy(test: Sequence[Example]) -> float:
+        design, starts = _design(map(alternatives, test), known)
+        groups = np.split(design @ weights, starts[1:])
+        return float(np.mean([np.argmax(found) == gold(example) for found, example in zip(groups, test, strict=True)]))
+
+    return accuracy
 
 
 def _design(groups: Iterable[list[Features]], known: Mapping[Hashable, int]) -> tuple[csr_matrix, NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -25,7 +26,7 @@ def generate(network: Network, ask: Ask, decode: Decode) -> list[Generation]:
     Raises AmuroError on an empty context or one that leaves no room to answer.
     """
     longest = max((len(ask.prefix) + len(query.context) for query in ask.queries), default=0)
-    if longest >= network.context_length:
+    if longest >= network.context_length and not ask.past_window:
         raise AmuroError(
             f"a prompt of {ask.cell.eval_set} has {longest} tokens, the model reads {network.context_length}",
             "ask with fewer shots",
@@ -69,7 +70,7 @@ def _say_batch(
         chosen = network.logits(last).argmax(-1)
         for index, token in zip(alive, chosen.tolist(), strict=True):
             said[index].append(token)
-        full = (positions >= network.context_length).tolist()
+        full = (positions >= _end(network, ask)).tolist()
         going = [
             row for row, index in enumerate(alive) if not (full[row] or _stopped(network, ask, said[index], decode))
         ]
@@ -102,7 +103,7 @@ def _read_contexts(network: Network, contexts: Sequence[tuple[int, ...]], cache:
 
 def _say_alone(network: Network, ask: Ask, context: tuple[int, ...], decode: Decode) -> list[int]:
     """One row through the model's own cache: for attention that we do not know."""
-    room = network.context_length - len(ask.prefix) - len(context)
+    room = _end(network, ask) - len(ask.prefix) - len(context)
     fed, cache = network.tensor([[*ask.prefix, *context]]), None
     said: list[int] = []
     while len(said) < min(ask.max_new_tokens, room) and not _stopped(network, ask, said, decode):
@@ -111,6 +112,11 @@ def _say_alone(network: Network, ask: Ask, context: tuple[int, ...], decode: Dec
         said.append(int(output.logits[0, -1].argmax()))
         fed = network.tensor([said[-1:]])
     return said
+
+
+def _end(network: Network, ask: Ask) -> int:
+    """The first position at which nothing more is said. Rotary positions have no last one of their own."""
+    return sys.maxsize if ask.past_window else network.context_length
 
 
 def _stopped(network: Network, ask: Ask, said: list[int], decode: Decode) -> bool:

@@ -68,7 +68,7 @@ def _check(ask: Ask, longest: int, limit: int) -> None:
                 f"query {query.example_id} of {ask.cell.eval_set} has an empty context or option",
                 "give it a beginning-of-text token or words",
             )
-    if longest > limit:
+    if longest > limit and not ask.past_window:
         raise AmuroError(
             f"a prompt of {ask.cell.eval_set} has {longest} tokens, the model reads {limit}", "ask with fewer shots"
         )
