@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amuro.errors import INTERRUPTED, AmuroError, StudyError, nearest
+from amuro.errors import INTERRUPTED, AmuroError, DataError, StudyError, nearest
 
 if TYPE_CHECKING:
     from amuro.plan import Plan
@@ -29,6 +29,9 @@ app = typer.Typer(
 )
 
 STUDIES = Path(__file__).parents[2] / "studies"
+
+audit_app = typer.Typer(no_args_is_help=True, help="Checks what a study stands on, before a GPU hour is spent.")
+app.add_typer(audit_app, name="audit")
 
 StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default=False)]
 StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
@@ -172,6 +175,26 @@ def work(
     perform(payload, lambda event: failures.append(str(event["error"])) if event["event"] == "failed" else None)
     typer.echo(f"{len(missing) - len(failures)} cells filled, {len(failures)} failed")
     _leave(failures)
+
+
+@audit_app.command("tasks")
+def audit_tasks(study: StudyFile, as_json: AsJson = False) -> None:
+    """Labels, chance, doubles, overlap with train, provenance and length of every set that a study asks.
+
+    Exit code 3 where a set would be refused (every gold the same, rows that do not fit the task, no access).
+
+    Example: `amuro audit tasks studies/demo.toml`
+    """
+    from amuro import terminal
+    from amuro.run import audit_sets
+
+    audits, refusals = audit_sets(_plan(study, None, None, None, None))
+    if as_json:
+        typer.echo(json.dumps({"sets": [found.facts() for found in audits], "refused": refusals}))
+    else:
+        terminal.show_task_audits(audits, refusals)
+    if refusals:
+        sys.exit(DataError.exit_code)
 
 
 @app.command()

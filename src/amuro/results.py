@@ -12,6 +12,7 @@ import polars as pl
 from amuro import catalog, flags, scores
 from amuro.analysis import Analysis, Evidence
 from amuro.errors import DataError
+from amuro.identity import digest
 from amuro.plan import Plan
 from amuro.report.book import Book
 from amuro.report.examples import pair_examples
@@ -41,13 +42,30 @@ def results(plan: Plan, store: Store) -> Results:
     items, totals = scores.tables(store, done, plan.roles, plan.tasks)
     evidence = Evidence(items, totals, plan.tasks, plan.study.name, _planned(found))
     members: tuple[Analysis, ...] = tuple(catalog.analysis(name) for name in catalog.names("analyses"))
-    findings = [f for i, member in enumerate(members) for f in member.run(evidence, _rng(plan.study, i))]
-    return Results(evidence, members, tuple(findings), tuple(flags.flags(totals, items)), done)
+    findings = [f for member in members for f in member.run(evidence, _rng(plan.study, member.name))]
+    signs = (*flags.flags(totals, items), *_of_sets(plan, store))
+    return Results(evidence, members, tuple(findings), signs, done)
 
 
-def _rng(study: Study, index: int) -> np.random.Generator:
-    """One stream an analysis, so that adding one changes no other's draws."""
-    return np.random.default_rng([study.bootstrap_seed, index])
+def _rng(study: Study, analysis: str) -> np.random.Generator:
+    """A stream for each analysis, by its name: adding one changes no other's draws."""
+    return np.random.default_rng([study.bootstrap_seed, int(digest(analysis)[:8], 16)])
+
+
+def _of_sets(plan: Plan, store: Store) -> list[flags.Flag]:
+    """What the audit of each set has to say, as flags beside those of the scores."""
+    audits = [m for m in store.manifests("audits") if m["audit"] == "tasks" and _is_of(plan, m)]
+    return [
+        flags.Flag(name, f"{m['task']}/{m['split']}", detail) for m in audits for name, detail, _refused in m["notes"]
+    ]
+
+
+def _is_of(plan: Plan, manifest: Manifest) -> bool:
+    """Whether an audit is of the rows that this study asks."""
+    task = manifest["task"]
+    return (
+        task in plan.tasks and manifest["source"] == plan.source(task) and manifest["revision"] == plan.revision(task)
+    )
 
 
 def _planned(found: Sequence[State]) -> pl.DataFrame:
@@ -148,9 +166,6 @@ def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
     return [
         {"task": m["task"], "split": m["split"], "name": name, "value": value}
         for m in store.manifests("audits")
-        if m["audit"] == "baselines"
-        and m["task"] in plan.tasks
-        and m["source"] == plan.source(m["task"])
-        and m["revision"] == plan.revision(m["task"])
+        if m["audit"] == "baselines" and _is_of(plan, m)
         for name, value in m["baselines"].items()
     ]

@@ -12,8 +12,10 @@ from typing import Any
 
 from amuro import catalog, data
 from amuro import plan as planning
+from amuro.audits.tasks import TaskAudit
+from amuro.audits.tasks import audit as audit_task
 from amuro.engine.protocol import Engine
-from amuro.errors import StudyError, nearest
+from amuro.errors import AmuroError, StudyError, nearest
 from amuro.executors import inline, processes
 from amuro.executors.job import Job, OnEvent
 from amuro.identity import digest
@@ -22,10 +24,12 @@ from amuro.series_kind import equal_weights
 from amuro.status import State, states
 from amuro.store import Store
 from amuro.study import Study, eval_set
-from amuro.types import Cell, Checkpoint, Model
+from amuro.types import Cell, Checkpoint, EvalSet, Example, Model
 from amuro.visit import Visitor, folder_of, twin_error
 
 ENTRY_POINT = "amuro.run:perform"
+DEFAULT_CONTEXT = 2048
+"""Tokens that a prompt should fit where no recipe states a length (the paper's)."""
 
 
 @dataclass
@@ -107,14 +111,11 @@ def _audits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
         return task, split, plan.source(task), plan.revision(task)
 
     known = {
-        (m["task"], m["split"], m["source"], m["revision"])
-        for m in store.manifests("audits")
-        if m["audit"] == "baselines"
+        (m["task"], m["split"], m["source"], m["revision"]) for m in store.manifests("audits") if m["audit"] == "tasks"
     }
-    asked = dict.fromkeys(c.eval_set for c in missing if "train" in plan.tasks[c.eval_set.task].splits)
-    tests = [chosen for chosen in asked if chosen.split not in ("train", "dev")]
+    tests = [c for c in dict.fromkeys(cell.eval_set for cell in missing) if c.split not in ("train", "dev")]
     wanted = [str(chosen) for chosen in tests if origin(chosen.task, chosen.split) not in known]
-    return [Job("baselines", _payload(plan, store, {"audit": wanted}), lambda: True)] if wanted else []
+    return [Job("audits", _payload(plan, store, {"audit": wanted}), lambda: True)] if wanted else []
 
 
 def _visits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
@@ -169,18 +170,44 @@ def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
 
 
 def audit(plan: Plan, store: Store, eval_sets: Sequence[str]) -> None:
-    """Scores of models without weights (majority, bag of words, last field only, constant string), stored."""
+    """Stores what each set is (`audits.tasks`) and what models without weights score on it (`audits.baselines`)."""
     from amuro.audits.baselines import baselines
 
     for name, group in groupby(sorted(map(eval_set, eval_sets), key=str), key=lambda chosen: chosen.task):
         task, revision = plan.task_with_source(name), plan.revision(name)
+        train = data.examples(task, "train", revision) if "train" in task.splits else []
         tests = {chosen.split: data.examples(task, chosen.split, revision) for chosen in group}
-        for split, found in baselines(task, data.examples(task, "train", revision), tests).items():
-            facts = {
-                "audit": "baselines", "task": name, "split": split, "source": task.source, "revision": revision,
-                "baselines": {baseline.name: baseline.value for baseline in found},
-            }  # fmt: skip
-            store.commit("audits", digest(facts), facts, {})
+        fitted = baselines(task, train, tests) if train else {}
+        for split, examples in tests.items():
+            origin = {"task": name, "split": split, "source": task.source, "revision": revision}
+            told = audit_set(plan, name, split, examples, train).facts() | origin
+            store.commit("audits", digest(told), told, {})
+            if split in fitted:
+                scores = {baseline.name: baseline.value for baseline in fitted[split]}
+                facts = {"audit": "baselines", **origin, "baselines": scores}
+                store.commit("audits", digest(facts), facts, {})
+
+
+def audit_sets(plan: Plan) -> tuple[list[TaskAudit], dict[str, str]]:
+    """(audits, set → why it is refused) of everything that a study asks, dev splits apart. Loads rows, no weights."""
+    found, refused = [], {}
+    for chosen in dict.fromkeys(cell.eval_set for cell in plan.cells if cell.eval_set.split != "dev"):
+        task, revision = plan.task_with_source(chosen.task), plan.revision(chosen.task)
+        try:
+            examples = data.examples(task, chosen.split, revision)
+            train = data.examples(task, "train", revision) if "train" in task.splits else []
+        except AmuroError as error:
+            refused[str(chosen)] = str(error)
+        else:
+            found.append(audit_set(plan, chosen.task, chosen.split, examples, train))
+    return found, refused
+
+
+def audit_set(plan: Plan, task: str, split: str, examples: Sequence[Example], train: Sequence[Example]) -> TaskAudit:
+    """One set as this study asks it: with its most shots, and the context that its recipes and models are cut to."""
+    shots = [cell.shots for cell in plan.cells if cell.eval_set == EvalSet(task, split)]
+    context = min((tune.max_length for tune in plan.study.tune), default=DEFAULT_CONTEXT)
+    return audit_task(plan.task_with_source(task), split, examples, train, max(shots, default=0), context)
 
 
 def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:

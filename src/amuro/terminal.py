@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -21,6 +22,7 @@ from amuro.store import Store
 from amuro.types import Finding
 
 if TYPE_CHECKING:
+    from amuro.audits.tasks import TaskAudit
     from amuro.flags import Flag
 
 console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -143,6 +145,27 @@ def show_findings(findings: Sequence[Finding], flags: Sequence[Flag]) -> None:
     counts = Counter(flag.name for flag in flags)
     if counts:
         console.print("\n[bold]flags[/]  " + " · ".join(f"{name}: {n}" for name, n in counts.most_common()))
+
+
+def show_task_audits(audits: Sequence[TaskAudit], refused: Mapping[str, str]) -> None:
+    """One line a set with its figures, its notes beneath it, and what is refused."""
+    heads = ("rows", "clusters", "chance", "majority", "in train", "words")
+    table = Table("set", *heads, "labels", box=None, padding=(0, 1))
+    table.columns[0].no_wrap = True
+    for found in audits:
+        labels = {name: share for name, share in found.histogram.items() if not name.startswith("option ")}
+        table.add_row(
+            f"{found.task}/{found.split}", f"{found.rows:,}", f"{found.clusters:,}",
+            "–" if found.chance is None else f"{found.chance:.2f}",
+            "–" if found.majority is None else f"{found.majority:.2f}",
+            f"{found.overlap:.1%}", f"{found.mean_words:.0f}", "\n".join(f"{n} {s:.0%}" for n, s in labels.items()),
+        )  # fmt: skip
+    console.print(table)
+    for found in audits:
+        for note in found.notes:
+            console.print(f"{found.task}/{found.split}: [bold]{note.name}[/]: {escape(note.detail)}")
+    for name, why in refused.items():
+        console.print(f"[red]refused[/] {name}: {escape(why)}")
 
 
 def show_shelf(shelf: str, names: Sequence[str]) -> None:

@@ -1,0 +1,176 @@
+"""What is known of an evaluation set before anything is asked: its labels, its doubles, and what it shares with train.
+
+| note | is raised where |
+|---|---|
+| constant gold | every answer is the same: a hidden test split looks like that. Refused |
+| one-sided gold | one answer is right in at least 90 % of the rows |
+| gold by position | the right option stands at one place in more rows than chance and its noise allow |
+| few clusters | fewer than 50 clusters: too few for a claim to rest on |
+| duplicates | at least 1 % of the rows repeat an earlier row |
+| contradictions | the same question has two different answers |
+| seen in training | at least 1 % of the questions stand in train word for word |
+| scored on train | the split is the source's own train split |
+| longer than the context | the expected length of some prompts with their shots is beyond the context |
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from amuro import prompts
+from amuro.types import Example, Task
+
+CONSTANT, ONE_SIDED, POSITION = "constant gold", "one-sided gold", "gold by position"
+FEW, DUPLICATES, CONTRADICTIONS = "few clusters", "duplicates", "contradictions"
+SEEN, ON_TRAIN, LONG = "seen in training", "scored on train", "longer than the context"
+
+LEAST_CLUSTERS = 50
+"""SCIENCE: a set on which a claim rests has at least so many."""
+ONE_SIDED_FROM = 0.9
+NOTABLE_SHARE = 0.01
+TOKENS_A_WORD = 1.4
+"""Of English prose under byte-level BPE with 50,000 entries, about; where no tokenizer is at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing to know before reading this set's scores. A refused set is not asked at all."""
+
+    name: str
+    detail: str
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAudit:
+    """The facts of one evaluation set."""
+
+    task: str
+    split: str
+    origin: str
+    """Source and the source's own name of the split."""
+    rows: int
+    clusters: int
+    histogram: Mapping[str, float]
+    """Share of each label, or of each place of the right option; empty where text is generated."""
+    chance: float | None
+    duplicates: float
+    overlap: float
+    """Share of the rows whose question stands in train word for word."""
+    shared_clusters: float
+    """Share of the clusters that train has as well."""
+    mean_words: float
+    most_words: int
+    """Of prompt and answer in the default format, no shots."""
+    notes: tuple[Note, ...]
+
+    @property
+    def majority(self) -> float | None:
+        """Accuracy of the most frequent label; None where there are no labels."""
+        return max(self.histogram.values(), default=None)
+
+    def facts(self) -> dict[str, Any]:
+        """As plain data, for the store."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("notes", "histogram")}
+        notes = [[note.name, note.detail, note.refused] for note in self.notes]
+        return {"audit": "tasks", **fields, "histogram": dict(self.histogram), "notes": notes}
+
+
+def audit(
+    task: Task, split: str, examples: Sequence[Example], train: Sequence[Example], shots: int = 0, context: int = 2048
+) -> TaskAudit:
+    """Audits one split against train (empty where there is none or it is not read). Raises nothing of its own.
+
+    shots: the most that the study asks with. context: tokens that the model reads at once.
+    """
+    asked = [_question(example) for example in examples]
+    learned, known = {_question(example) for example in train}, {example.cluster for example in train}
+    clusters = {example.cluster for example in examples}
+    words = [_words(task, example) for example in examples] or [0]
+    facts = TaskAudit(
+        task=task.name,
+        split=split,
+        origin=f"{task.source} {task.splits[split]}",
+        rows=len(examples),
+        clusters=len(clusters),
+        histogram=_histogram(task, examples),
+        chance=task.chance,
+        duplicates=1 - len(set(asked)) / max(len(asked), 1),
+        overlap=sum(question in learned for question in asked) / max(len(asked), 1),
+        shared_clusters=len(clusters & known) / max(len(clusters), 1),
+        mean_words=float(np.mean(words)),
+        most_words=max(words),
+        notes=(),
+    )
+    of_gold, of_rows = _gold_notes(task, examples, facts), _row_notes(examples, facts)
+    return replace(facts, notes=(*of_gold, *of_rows, *_length_notes(task, words, shots, context)))
+
+
+def _question(example: Example) -> tuple[tuple[str, str], ...]:
+    """What is asked, apart from case, spaces and the order of the options."""
+    parts = [*sorted(example.inputs.items()), *(("option", text) for text in sorted(example.options))]
+    return tuple((key, " ".join(text.lower().split())) for key, text in parts)
+
+
+def _words(task: Task, example: Example) -> int:
+    if task.kind == "document":
+        return len(example.answer.split())
+    return len(f"{prompts.prompt(task, 'default', example)} {example.answer}".split())
+
+
+def _histogram(task: Task, examples: Sequence[Example]) -> dict[str, float]:
+    if task.kind == "label":
+        named = [example.answer for example in examples]
+    elif task.kind == "choice":
+        named = [f"option {example.options.index(example.answer) + 1}" for example in examples]
+    else:
+        return {}
+    return {name: count / len(named) for name, count in sorted(Counter(named).items())}
+
+
+def _gold_notes(task: Task, examples: Sequence[Example], found: TaskAudit) -> Iterator[Note]:
+    if task.kind == "document":
+        return
+    answers = Counter(example.answer for example in examples)
+    [(answer, count)] = answers.most_common(1)
+    if len(answers) == 1:
+        yield Note(CONSTANT, f"all {found.rows} answers are {answer!r}", refused=not task.hidden_gold)
+    elif task.kind == "label" and count / found.rows >= ONE_SIDED_FROM:
+        yield Note(ONE_SIDED, f"{answer!r} is right in {count / found.rows:.0%} of the rows")
+    if task.kind == "choice" and len(answers) > 1:
+        likely = float(np.mean([1 / len(example.options) for example in examples]))
+        place, share = max(found.histogram.items(), key=lambda item: item[1])
+        if share > likely + 4 * math.sqrt(likely * (1 - likely) / found.rows):
+            yield Note(POSITION, f"{place} is right in {share:.0%} of the rows; a guess would be {likely:.0%}")
+
+
+def _row_notes(examples: Sequence[Example], found: TaskAudit) -> Iterator[Note]:
+    if found.clusters < LEAST_CLUSTERS:
+        yield Note(FEW, f"{found.clusters} clusters; a claim needs {LEAST_CLUSTERS}")
+    if found.duplicates >= NOTABLE_SHARE:
+        yield Note(DUPLICATES, f"{found.duplicates:.1%} of the rows repeat an earlier one")
+    answers: dict[Any, set[str]] = {}
+    for example in examples:
+        answers.setdefault(_question(example), set()).add(example.answer)
+    torn = sum(len(given) > 1 for given in answers.values())
+    if torn and found.histogram:
+        yield Note(CONTRADICTIONS, f"{torn} questions stand there with different answers")
+    if found.overlap >= NOTABLE_SHARE:
+        yield Note(SEEN, f"{found.overlap:.1%} of the questions stand in train word for word")
+    if found.split not in ("train", "dev") and found.origin.split()[-1].startswith("train"):
+        yield Note(ON_TRAIN, f"the rows are {found.origin}: whoever tunes or pre-trains on that set has seen them")
+
+
+def _length_notes(task: Task, words: Sequence[int], shots: int, context: int) -> Iterator[Note]:
+    answer = task.max_new_tokens if task.kind == "generate" else 0
+    room = (context - answer) / TOKENS_A_WORD
+    mean = float(np.mean(words))
+    over = float(np.mean([own + shots * mean > room for own in words]))
+    if over:
+        yield Note(LONG, f"about {over:.0%} of the prompts with {shots} shots are longer than {context} tokens")
