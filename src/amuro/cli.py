@@ -141,13 +141,18 @@ def report(
 
 
 @app.command("list")
-def list_verb(shelf: Annotated[str, typer.Argument(help="tasks, formats, metrics, analyses or series.")]) -> None:
+def list_verb(
+    shelf: Annotated[str, typer.Argument(help="tasks, formats, metrics, analyses, series or recipes.")],
+) -> None:
     """Lists what is on a shelf.
 
     Example: `amuro list tasks`
     """
-    from amuro import catalog, terminal
+    from amuro import catalog, study, terminal
 
+    if shelf == "recipes":
+        terminal.show_recipes(study.recipes())
+        return
     terminal.show_shelf(shelf, catalog.names(shelf))
 
 

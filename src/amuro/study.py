@@ -193,10 +193,28 @@ def _with_lock(study: Study, path: Path) -> Study:
 def parse(table: dict[str, Any], where: str = "study") -> Study:
     """A typed study from plain tables. Raises `StudyError`."""
     table = {**table, "sources": {k: os.path.expandvars(v) for k, v in table.get("sources", {}).items()}}
+    if isinstance(table.get("tune"), list):
+        table["tune"] = [_with_recipe(tune, f"tune[{i}]") for i, tune in enumerate(table["tune"])]
     try:
         return Study.model_validate(table)
     except ValidationError as error:
         raise _teach(error, where) from error
+
+
+def recipes() -> dict[str, Path]:
+    """The shipped recipes by name: files of keys that a [[tune]] table may begin with."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "recipes").glob("*.toml"))}
+
+
+def _with_recipe(tune: Any, place: str) -> Any:
+    """The table with the keys of the recipe that it names; what the table says itself holds."""
+    if not isinstance(tune, dict) or "recipe" not in tune:
+        return tune
+    known = recipes()
+    if tune["recipe"] not in known:
+        raise StudyError(f"unknown recipe {tune['recipe']!r} at {place}", cure=nearest(str(tune["recipe"]), known))
+    own = {key: value for key, value in tune.items() if key != "recipe"}
+    return {**tomllib.loads(known[tune["recipe"]].read_text()), **own}
 
 
 def changed(study: Study, limit: int | None = None, seeds: int | None = None) -> Study:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,12 @@ def show_task_audits(audits: Sequence[TaskAudit], refused: Mapping[str, str]) ->
             console.print(f"{found.task}/{found.split}: [bold]{note.name}[/]: {escape(note.detail)}")
     for name, why in refused.items():
         console.print(f"[red]refused[/] {name}: {escape(why)}")
+
+
+def show_recipes(recipes: Mapping[str, Path]) -> None:
+    """Each recipe with the first line of its file, which says what it is."""
+    for name, path in recipes.items():
+        console.print(f"{name:<24} {path.read_text().partition(chr(10))[0].lstrip('# ')}", markup=False)
 
 
 def show_shelf(shelf: str, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from amuro import asks, catalog, data, paper_asks, prompts
@@ -241,9 +242,16 @@ class Visitor:
                     f"recipe {recipe.name} asks for {wanted} training rows of {name}, which has {len(pool)}",
                     cure=f"set rows = {int(len(pool) * total / weight)} or fewer",
                 )
-            parts.append((self.plan.tasks[name], Random(recipe.row_seed).sample(pool, wanted)))
+            parts.append((self.plan.tasks[name], _drawn(pool, wanted, recipe)))
         sequences = asks.training_sequences(parts, recipe, self._encoder(self._folder))
         return sequences, asks.sequences_digest(sequences)
+
+
+def _drawn(pool: Sequence[Example], wanted: int, recipe: Recipe) -> list[Example]:
+    """The training rows of a recipe. The paper's are the first of `datasets`' shuffle, which numpy repeats exactly."""
+    if recipe.protocol == "paper":
+        return [pool[i] for i in np.random.default_rng(recipe.row_seed).permutation(len(pool))[:wanted]]
+    return Random(recipe.row_seed).sample(pool, wanted)
 
 
 def twin_error(address: str, other: str) -> SeriesError:
