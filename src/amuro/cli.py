@@ -40,6 +40,7 @@ Only = Annotated[list[str] | None, typer.Option("--only", help="COORDINATE=VALUE
 Limit = Annotated[int | None, typer.Option("--limit", "-L", help="At most so many rows a set.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0 …")]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16.")]
+Gpu = Annotated[str, typer.Option("--gpu", help="Whose hours are estimated: A100-80GB, H100-80GB …")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="One number for world, pre-training and first tuning seed.")]
@@ -75,25 +76,30 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
 @app.command("plan")
 def plan_verb(
     study: StudyFile, store: StoreDir = DEFAULT_STORE, only: Only = None, limit: Limit = None, device: Device = None,
-    dtype: Dtype = None, seeds: Seeds = None, as_json: AsJson = False,
+    dtype: Dtype = None, seeds: Seeds = None, gpu: Gpu = "A100-80GB", as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Shows models and cells, which are done, which would run and why, and what that costs. Loads no torch.
 
-    Example: `amuro plan studies/demo.toml`
+    Example: `amuro plan studies/amuro_olmo1b.toml --gpu H100-80GB`
     """
     from amuro import terminal
+    from amuro.costs import GPUS, costs
     from amuro.status import estimate
 
+    if gpu not in GPUS:
+        raise StudyError(f"--gpu {gpu} is not known", cure=nearest(gpu, GPUS))
     plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
     found = _states(plan, opened, only)
-    cost = estimate(found, opened)
+    cost, arithmetic = estimate(found, opened), costs(plan, [s.cell for s in found if not s.done])
     if as_json:
         cells = [
             {"cell": s.cell.address, "role": plan.roles[s.cell.address], "done": s.done, "why": s.reason} for s in found
         ]
-        typer.echo(json.dumps({"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}))
+        typer.echo(json.dumps({"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost),
+                               "arithmetic": dataclasses.asdict(arithmetic)}))  # fmt: skip
         return
     terminal.show_plan(plan, found, cost)
+    terminal.show_costs(arithmetic, gpu)
 
 
 @app.command()
@@ -124,7 +130,7 @@ def run(
     """
     plan, opened = _plan(study, limit, device, dtype, seeds, resolve=True), _store(store)
     found = _states(plan, opened, only)
-    _ask_before_a_long_run(found, opened, yes)
+    _ask_before_a_long_run(plan, found, opened, yes)
     _leave(_run(plan, opened, found))
 
 
@@ -274,12 +280,25 @@ def _states(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
 LONG_RUN_SECONDS = 6 * 3600
 
 
-def _ask_before_a_long_run(found: list[State], store: Store, yes: bool) -> None:
+def _ask_before_a_long_run(plan: Plan, found: list[State], store: Store, yes: bool) -> None:
+    """A run of many hours is announced before it starts; --yes answers beforehand."""
+    from amuro.costs import costs
     from amuro.status import estimate
 
-    seconds = estimate(found, store).seconds
+    known = estimate(found, store)
+    seconds = known.seconds
+    if not known.measured and plan.study.device == "cpu":
+        seconds = max(seconds, costs(plan, [s.cell for s in found if not s.done]).core_seconds)
     if seconds > LONG_RUN_SECONDS and not yes:
-        typer.confirm(f"This would take about {seconds / 3600:.0f} core hours on this machine. Go on?", abort=True)
+        told = f"This would take about {_long(seconds)} of core time on this machine."
+        if not sys.stdin.isatty():
+            raise StudyError(told, cure="say --yes if that is meant, or try --limit and --only first")
+        typer.confirm(f"{told} Go on?", abort=True)
+
+
+def _long(seconds: float) -> str:
+    days = seconds / 86400
+    return f"{seconds / 3600:.0f} hours" if days < 2 else f"{days:.0f} days" if days < 14 else f"{days / 7:.0f} weeks"
 
 
 def _run(plan: Plan, store: Store, found: list[State] | None) -> list[str]:

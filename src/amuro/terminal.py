@@ -24,6 +24,7 @@ from amuro.types import Finding
 
 if TYPE_CHECKING:
     from amuro.audits.tasks import TaskAudit
+    from amuro.costs import Costs
     from amuro.flags import Flag
 
 console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -114,6 +115,19 @@ def show_plan(plan: Plan, found: Sequence[State], cost: Estimate) -> None:
         f"estimate{source}: {mark}{cost.seconds / 60:.0f} core minutes "
         f"without pre-training, {mark}{cost.flops:.1e} FLOPs, {mark}{cost.disk_mb:.0f} MB"
     )
+
+
+def show_costs(costs: Costs, gpu: str) -> None:
+    """What the missing cells take by their sizes, where tasks and series tell them."""
+    if costs.flops:
+        console.print(
+            f"by size: ~{costs.read_tokens / 1e6:,.0f} M tokens read, at most ~{costs.written_tokens / 1e6:,.0f} M "
+            f"written, ~{costs.learned_tokens / 1e6:,.0f} M learned from; ~{costs.flops:.1e} FLOPs, "
+            f"~{costs.gpu_hours(gpu):,.1f} hours on one {gpu}; ~{costs.disk_mb / 1e3:,.1f} GB of predictions, "
+            f"~{costs.download_mb / 1e3:,.1f} GB to download"
+        )
+        if costs.unknown:
+            console.print(f"not counted, since their size is not known: {', '.join(costs.unknown)}")
 
 
 def show_status(plan: Plan, found: Sequence[State], store: Store) -> None:
