@@ -331,13 +331,16 @@ def reference_losses(model: Any, pairs: list[Any], described: Model, learning_ra
 
 
 def _padded_loss(model: Any, batch: list[Any], weighting: str) -> torch.Tensor:
-    longest = max(len(p) + len(a) for p, a in batch)
+    longest = max(sum(map(len, dialogue)) for dialogue in batch)
     ids, mask, labels = (torch.full((len(batch), longest), fill) for fill in (0, 0, -100))
-    for row, (prompt, answer) in enumerate(batch):
-        length = len(prompt) + len(answer)
-        ids[row, :length] = torch.tensor([*prompt, *answer])
-        mask[row, :length] = 1
-        labels[row, len(prompt) : length] = torch.tensor(answer)
+    for row, dialogue in enumerate(batch):
+        at = 0
+        for turn, part in enumerate(dialogue):
+            ids[row, at : at + len(part)] = torch.tensor(part)
+            if turn % 2:
+                labels[row, at : at + len(part)] = torch.tensor(part)
+            at += len(part)
+        mask[row, :at] = 1
     logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1]
     nats = cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none")
     if weighting == "token":
@@ -357,6 +360,27 @@ def test_loss_curve_equals_a_plain_loop(
     wanted = reference_losses(plain(folders[name]), training_pairs(), described, 3e-3)
     assert training.losses == pytest.approx(wanted, abs=1e-5)
     assert (training.steps, training.diverged_at) == (10, None)
+
+
+@pytest.mark.parametrize("weighting", ["token", "example"])
+def test_every_answer_of_a_dialogue_is_learned(
+    weighting: Any, folders: dict[str, Path], engine_of: Callable[[str], TorchEngine]
+) -> None:
+    """Dialogues of several turns among single questions give the loss curve of labels on every answer."""
+    rng, pairs = np.random.default_rng(12), training_pairs()
+    dialogues = [(*pair, words(rng, 2, 6), (*words(rng, 1, 4), EOS)) if i % 3 else pair for i, pair in enumerate(pairs)]
+    training = engine_of("olmo2").tune(dialogues, tuned(weighting=weighting), 3e-3, lambda *_: None)
+    wanted = reference_losses(plain(folders["olmo2"]), dialogues, tuned(weighting=weighting), 3e-3)
+    assert training.losses == pytest.approx(wanted, abs=1e-5)
+    assert training.answer_tokens == 2 * sum(len(answer) for dialogue in dialogues for answer in dialogue[1::2])
+
+
+def test_a_dialogue_too_long_loses_its_first_turns() -> None:
+    """Whole turns go from the front before the last prompt is cut from the left."""
+    turns = ((2, 3), (4, 1), (5, 6, 7), (8, 1))
+    assert finetuning.fit([turns], 6) == [((5, 6, 7), (8, 1))]
+    assert finetuning.fit([turns], 4) == [((6, 7), (8, 1))]
+    assert finetuning.fit([turns], 9) == [turns]
 
 
 def test_weightings_differ(engine: TorchEngine) -> None:

@@ -42,7 +42,7 @@ class Plan:
         """Every task that is asked or tuned on, by name."""
         names = {cell.eval_set.task for cell in self.cells}
         names |= {task for tune in self.study.tune for task in tune.tasks}
-        return {name: catalog.task(name, self.study.protocol) for name in sorted(names)}
+        return {name: self.study.task(name) for name in sorted(names)}
 
     def source(self, task: str) -> str:
         return self.study.sources.get(task, self.tasks[task].source)
@@ -166,7 +166,7 @@ def _cells(study: Study, bases: list[Model], tuned: list[Model]) -> Iterator[tup
             for chosen in _sets(block, tune):
                 for name in block.formats:
                     for shots in block.shots:
-                        yield from _with_dev(study, model, chosen, name, shots, block.limit, _role(chosen, tune))
+                        yield from _with_dev(study, model, chosen, name, shots, block.limit, _role(study, chosen, tune))
     for model in tuned:
         if model.learning_rate is None:
             yield from _choice_cells(study, model)
@@ -179,7 +179,7 @@ def _with_dev(
 
     Calibration and the choice of the best readout may not look at the rows that are judged.
     """
-    task = catalog.task(chosen.task, study.protocol)
+    task = study.task(chosen.task)
     decoding = "greedy" if task.kind == "generate" else "likelihood"
 
     def cell(eval_set: EvalSet, rows: int) -> Cell:
@@ -207,7 +207,7 @@ def _choice_cells(study: Study, model: Model) -> Iterator[tuple[Cell, str]]:
     assert model.recipe is not None
     for member in candidates(model):
         for task, _ in model.recipe.mixture:
-            if "dev" in catalog.task(task, study.protocol).splits:
+            if "dev" in study.task(task).splits:
                 for cell, _role_name in _with_dev(
                     study, member, EvalSet(task, "dev"), model.recipe.format, 0, study.dev_limit, "dev"
                 ):
@@ -232,8 +232,8 @@ def _sets(block: Evaluate, tune: Tune | None) -> list[EvalSet]:
     return [eval_set(text) for text in texts]
 
 
-def _role(chosen: EvalSet, tune: Tune | None) -> str:
-    task = catalog.task(chosen.task)
+def _role(study: Study, chosen: EvalSet, tune: Tune | None) -> str:
+    task = study.task(chosen.task)
     if task.family in (FACTS_FAMILY, CORPUS_FAMILY):
         return task.family
     if chosen.split == "dev":

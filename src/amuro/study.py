@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from amuro import catalog
 from amuro.errors import StudyError, nearest
-from amuro.types import EvalSet
+from amuro.own_task import OwnTask
+from amuro.types import EvalSet, Task
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -119,19 +120,26 @@ class Study(_Table):
     series: dict[Name, Series]
     tune: tuple[Tune, ...] = ()
     evaluate: tuple[Evaluate, ...]
+    tasks: dict[Name, OwnTask] = {}
+    """Tasks over data of one's own (`own_task.py` shows the keys)."""
     sources: dict[str, str] = {}
     """Task → source, where the task's own source is not to be used (a local copy)."""
     toy: dict[str, float] = {}
     """Dials of the toy engine."""
 
+    def task(self, name: str) -> Task:
+        """A task by name, as this study's protocol puts it: of its own, or of the shelf. Errors as `catalog.task`."""
+        return self.tasks[name].task(name) if name in self.tasks else catalog.task(name, self.protocol)
+
     @model_validator(mode="after")
     def _references(self) -> Study:
+        known = (*catalog.names("tasks"), *self.tasks)
         for i, tune in enumerate(self.tune):
             for task in tune.tasks:
-                _known("task", task, catalog.names("tasks"), f"tune[{i}].tasks")
+                _known("task", task, known, f"tune[{i}].tasks")
             _known("format", tune.format, catalog.names("formats"), f"tune[{i}].format")
             for eval_set in (*tune.in_domain, *tune.out_of_domain):
-                _eval_set(eval_set, f"tune[{i}] ({tune.name})", self.protocol)
+                self._refuse_unknown(eval_set, f"tune[{i}] ({tune.name})")
         names = [tune.name for tune in self.tune]
         if len(set(names)) < len(names):
             raise StudyError(f"two [[tune]] tables have the same name: {names}", cure="give each its own name")
@@ -142,10 +150,20 @@ class Study(_Table):
                 _known("format", name, catalog.names("formats"), f"evaluate[{i}].formats")
             for eval_set in block.sets:
                 if eval_set not in ROLES:
-                    _eval_set(eval_set, f"evaluate[{i}].sets", self.protocol)
+                    self._refuse_unknown(eval_set, f"evaluate[{i}].sets")
         for name, series in self.series.items():
             _known("series kind", series.kind, catalog.names("series"), f"series.{name}.kind")
         return self
+
+    def _refuse_unknown(self, text: str, place: str) -> None:
+        parsed = eval_set(text)
+        _known("task", parsed.task, (*catalog.names("tasks"), *self.tasks), place)
+        splits = tuple(self.task(parsed.task).splits)
+        if parsed.split not in splits:
+            raise StudyError(
+                f"unknown split {parsed.split!r} of task {parsed.task} at {place}",
+                cure=f"write TASK/SPLIT with one of: {', '.join(splits)}",
+            )
 
 
 def eval_set(text: str) -> EvalSet:
@@ -251,18 +269,7 @@ def _known(what: str, value: str, known: tuple[str, ...] | list[str], place: str
         raise StudyError(f"unknown {what} {value!r} at {place}", cure=nearest(value, known))
 
 
-def _eval_set(text: str, place: str, protocol: str) -> None:
-    parsed = eval_set(text)
-    _known("task", parsed.task, catalog.names("tasks"), place)
-    splits = tuple(catalog.task(parsed.task, protocol).splits)
-    if parsed.split not in splits:
-        raise StudyError(
-            f"unknown split {parsed.split!r} of task {parsed.task} at {place}",
-            cure=f"write TASK/SPLIT with one of: {', '.join(splits)}",
-        )
-
-
-_MODELS: dict[str, type[BaseModel]] = {"tune": Tune, "evaluate": Evaluate}
+_MODELS: dict[str, type[BaseModel]] = {"tune": Tune, "evaluate": Evaluate, "tasks": OwnTask}
 
 
 def _teach(error: ValidationError, where: str) -> StudyError:
