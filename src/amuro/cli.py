@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amuro.audit_verbs import audit
 from amuro.errors import INTERRUPTED, AmuroError, StudyError, nearest
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
     "A study is a grid of models and questions; `amuro run` fills its cells, `amuro report` says what they show. "
     "Exit codes: 0 done · 1 some cells failed · 2 study · 3 data · 4 weights · 5 store · 6 hub · 130 interrupted.",
 )
+app.add_typer(audit, name="audit")
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -79,18 +81,21 @@ def plan_verb(
     Example: `amuro plan studies/demo.toml`
     """
     from amuro import terminal
+    from amuro.audits.series import faults_of
     from amuro.status import estimate
 
     plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
     found = _states(plan, opened, only)
-    cost = estimate(found, opened)
+    cost, faults = estimate(found, opened), faults_of(plan, opened)
     if as_json:
         cells = [
             {"cell": s.cell.address, "role": plan.roles[s.cell.address], "done": s.done, "why": s.reason} for s in found
         ]
-        typer.echo(json.dumps({"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}))
+        told = {"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}
+        typer.echo(json.dumps({**told, "series": [dataclasses.asdict(fault) for fault in faults]}))
         return
     terminal.show_plan(plan, found, cost)
+    terminal.show_faults(faults)
 
 
 @app.command()

@@ -87,6 +87,10 @@ class Checkpoint:
     revision: str | None = None
     identity: str = ""
     """Digest of what declares the weights before they exist or are read (configuration, seeds, source, revision)."""
+    parameters: int | None = None
+    """Numbers in its weights, embeddings included."""
+    bytes: int | None = None
+    """Size of its weights files."""
 
     @property
     def address(self) -> str:
