@@ -10,9 +10,11 @@ from statistics import median
 from amuro.audits.fault import Fault, Level
 from amuro.series_kind import Grid
 
-WIDE = 10
-"""A distance is a hole where it is more than so many times the median distance, both in steps and in log(step + 1):
-evenly spaced, log-spaced and mixed grids (Pythia's) have none, a stretch of lost checkpoints is one."""
+WIDE, FAR = 10, 3
+"""Neighbours have a hole between them where they are more than WIDE times as far apart as the median, and in
+log(step + 1) more than FAR times: evenly spaced, log-spaced and mixed grids (Pythia's) have none, a stretch of lost
+checkpoints is one.
+"""
 _LEAST = 4
 _SHOWN = 5
 
@@ -24,7 +26,7 @@ def holes(steps: Sequence[int]) -> list[tuple[int, int]]:
         return []
     apart = [later - earlier for earlier, later in pairs]
     ratios = [math.log1p(later) - math.log1p(earlier) for earlier, later in pairs]
-    wide, far = WIDE * median(apart), WIDE * median(ratios)
+    wide, far = WIDE * median(apart), FAR * median(ratios)
     return [pair for pair, a, r in zip(pairs, apart, ratios, strict=True) if a > wide and r > far]
 
 

@@ -221,7 +221,10 @@ def _along(checkpoints: Sequence[Checkpoint], path: Trajectory) -> Iterator[Faul
             detail = f"the weights of {place(checkpoint)} hold NaN or infinity"
             yield Fault("not finite", "refused", detail, "fetch or save them again", checkpoint.address)
         if others:
-            detail = f"{place(checkpoint)} has {len(others)} tensors that not all have in this shape: {others[0]} …"
+            detail = (
+                f"{place(checkpoint)} differs from most in the shape or presence of {len(others)} tensors, first of "
+            )
+            detail += others[0]
             yield Fault("other tensors", "doubtful", detail, "compare their configurations", checkpoint.address)
     kept = [i for i, sound in enumerate(finite) if sound and checkpoints[i].step != UNKNOWN_STEP]
     steps, norms = [checkpoints[i].step for i in kept], path.norms[kept]

@@ -16,6 +16,7 @@ calibrated them yet. An outlier is a sign to look at, so it blocks nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -42,14 +43,14 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Checkpoints by rising step, what their weights are to each other, and which tensors not all of them have."""
+    """What the weights of checkpoints are to each other, in the order in which they were given."""
 
     gram: Matrix
     """(checkpoints, checkpoints); a row that is not finite belongs to weights that are not."""
     tensors: int
     """How many tensors were compared."""
     others: tuple[tuple[str, ...], ...]
-    """For each checkpoint the tensors that not all have in this shape."""
+    """For each checkpoint the tensors that it lacks, or has in another shape than most."""
 
     @property
     def norms(self) -> Matrix:
@@ -67,7 +68,8 @@ def trajectory(folders: Sequence[Path]) -> Trajectory:
     tensors = [dict(_tensors(folder)) for folder in folders]
     shapes = [{name: entry.shape for name, (_, entry) in found.items()} for found in tensors]
     shared = {name for name, shape in shapes[0].items() if all(other.get(name) == shape for other in shapes)}
-    others = tuple(tuple(name for name in found if name not in shared) for found in shapes)
+    usual = {name: Counter(other.get(name) for other in shapes).most_common(1)[0][0] for name in set().union(*shapes)}
+    others = tuple(tuple(sorted(n for n, shape in usual.items() if own.get(n) != shape)) for own in shapes)
     gram = np.zeros((len(folders), len(folders)))
     for name in sorted(shared):
         for rows in _rows([found[name] for found in tensors]):
