@@ -38,7 +38,8 @@ def ask(options, call):
         if call == "list":
             return [[c.step, c.tokens, c.revision, c.address] for c in found]
         if call == "equal":
-            return [[c.step for c in group] for group in equal_weights(hub, found, Path())]
+            seen = {c: inspection for c in found if (inspection := hub.inspect(c, Path()))}
+            return [[c.step for c in group] for group in equal_weights(seen)]
         return [str(hub.locate(c, Path())) for c in found]
     except AmuroError as error:
         return [type(error).__name__, str(error)]

@@ -128,7 +128,8 @@ def test_equal_weights_are_found_before_they_are_loaded(tmp_path: Path) -> None:
     """Proves that two checkpoints with the same tensors are named as a group, and no others."""
     for step, fill in ((0, 0), (1, 0), (2, 1)):
         model_folder(tmp_path / f"step{step}", fill=fill)
-    groups = equal_weights(catalog.series("folder"), folder_series(tmp_path), tmp_path / "cache")
+    inspect = catalog.series("folder").inspect
+    groups = equal_weights({c: inspect(c, tmp_path / "cache") for c in folder_series(tmp_path)})
     assert [[c.step for c in group] for group in groups] == [[0, 1]]
 
 

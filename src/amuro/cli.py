@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amuro.errors import INTERRUPTED, AmuroError, DataError, StudyError, nearest
+from amuro.audit_verbs import audit
+from amuro.errors import INTERRUPTED, AmuroError, StudyError, nearest
 
 if TYPE_CHECKING:
     from amuro.plan import Plan
@@ -27,11 +28,10 @@ app = typer.Typer(
     "A study is a grid of models and questions; `amuro run` fills its cells, `amuro report` says what they show. "
     "Exit codes: 0 done · 1 some cells failed · 2 study · 3 data · 4 weights · 5 store · 6 hub · 130 interrupted.",
 )
+app.add_typer(audit, name="audit")
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
-audit_app = typer.Typer(no_args_is_help=True, help="Checks what a study stands on, before a GPU hour is spent.")
-app.add_typer(audit_app, name="audit")
 
 StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default=False)]
 StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
@@ -83,6 +83,7 @@ def plan_verb(
     Example: `amuro plan studies/amuro_olmo1b.toml --gpu H100-80GB`
     """
     from amuro import terminal
+    from amuro.audits.series import faults_of
     from amuro.costs import GPUS, costs
     from amuro.status import estimate
 
@@ -90,16 +91,19 @@ def plan_verb(
         raise StudyError(f"--gpu {gpu} is not known", cure=nearest(gpu, GPUS))
     plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
     found = _states(plan, opened, only)
-    cost, arithmetic = estimate(found, opened), costs(plan, [s.cell for s in found if not s.done])
+    cost, faults = estimate(found, opened), faults_of(plan, opened)
+    arithmetic = costs(plan, [s.cell for s in found if not s.done])
     if as_json:
         cells = [
             {"cell": s.cell.address, "role": plan.roles[s.cell.address], "done": s.done, "why": s.reason} for s in found
         ]
-        typer.echo(json.dumps({"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost),
-                               "arithmetic": dataclasses.asdict(arithmetic)}))  # fmt: skip
+        told = {"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}
+        told |= {"arithmetic": dataclasses.asdict(arithmetic), "series": [dataclasses.asdict(f) for f in faults]}
+        typer.echo(json.dumps(told))
         return
     terminal.show_plan(plan, found, cost)
     terminal.show_costs(arithmetic, gpu)
+    terminal.show_faults(faults)
 
 
 @app.command()
@@ -186,26 +190,6 @@ def work(
     perform(payload, lambda event: failures.append(str(event["error"])) if event["event"] == "failed" else None)
     typer.echo(f"{len(missing) - len(failures)} cells filled, {len(failures)} failed")
     _leave(failures)
-
-
-@audit_app.command("tasks")
-def audit_tasks(study: StudyFile, as_json: AsJson = False) -> None:
-    """Labels, chance, doubles, overlap with train, provenance and length of every set that a study asks.
-
-    Exit code 3 where a set would be refused (every gold the same, rows that do not fit the task, no access).
-
-    Example: `amuro audit tasks studies/demo.toml`
-    """
-    from amuro import terminal
-    from amuro.run import audit_sets
-
-    audits, refusals = audit_sets(_plan(study, None, None, None, None))
-    if as_json:
-        typer.echo(json.dumps({"sets": [found.facts() for found in audits], "refused": refusals}))
-    else:
-        terminal.show_task_audits(audits, refusals)
-    if refusals:
-        sys.exit(DataError.exit_code)
 
 
 @app.command()

@@ -30,6 +30,9 @@ FILES = (
 )
 """What is fetched of a repository: weights without code, configuration, tokenizer."""
 
+DOCUMENTS = ("config.json", "tokenizer.json")
+"""Small files that the weights are of no use without."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _log = logging.getLogger("amuro")
@@ -41,12 +44,15 @@ class UnreachableError(HubError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A revision as the hub knows it: `repository` is its name today, `files` maps each file to its sha256 if known."""
+    """A revision as the hub knows it. `repository` is its name today."""
 
     repository: str
     revision: str
     commit: str
     files: dict[str, str | None]
+    """File → sha256, which the hub records of large ones."""
+    blobs: dict[str, str]
+    """File → id of its content."""
 
 
 def revisions(repository: str) -> dict[str, str]:
@@ -78,7 +84,8 @@ def find(repository: str, revision: str) -> Found:
     if info.id != repository:
         _log.warning("%s has moved: the hub serves it as %s", repository, info.id)
     files = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or ()}
-    return Found(info.id, revision, str(info.sha), files)
+    blobs = {file.rfilename: file.blob_id for file in info.siblings or () if file.blob_id}
+    return Found(info.id, revision, str(info.sha), files, blobs)
 
 
 def fetch(repository: str, revision: str, commit: str | None = None) -> Path:
@@ -114,20 +121,36 @@ def cached(repository: str, revision: str) -> Path | None:
     return Path(found)
 
 
-def weights_sha256(repository: str, revision: str, commit: str | None = None) -> tuple[str, ...] | None:
-    """The sha256 of each weights file, from the hub's records or else from the names in the cache; None if unknown.
+def weights_sha256(repository: str, revision: str, commit: str | None = None) -> dict[str, str] | None:
+    """Weights file → sha256, from the hub's records or else from the names in the cache; None if any is unknown.
 
     Raises HubError as `find` does, except that an unreachable hub is no error.
     """
     try:
         files = find(repository, commit or revision).files
-        known = [sha for name, sha in files.items() if _is_weights(name)]
+        known = {name: sha or "" for name, sha in files.items() if _is_weights(name)}
     except UnreachableError:
         name = commit or _cached_name(repository, revision)
         folder = cached(repository, name) if name else None
-        known = [path.resolve().name for path in weight_files(folder)] if folder else []
-    whole = [sha for sha in known if sha and _SHA256.fullmatch(sha)]
-    return tuple(sorted(whole)) if whole and len(whole) == len(known) else None
+        known = {path.name: path.resolve().name for path in weight_files(folder)} if folder else {}
+    return known if known and all(map(_SHA256.fullmatch, known.values())) else None
+
+
+def documents(repository: str, revision: str, commit: str | None = None) -> dict[str, str]:
+    """Small file (DOCUMENTS) → id of its content, as the hub records it; empty where the hub does not answer."""
+    try:
+        blobs = find(repository, commit or revision).blobs
+    except UnreachableError:
+        return {}
+    return {name: blobs[name] for name in DOCUMENTS if name in blobs}
+
+
+def document(repository: str, revision: str, commit: str | None, name: str) -> Path:
+    """One small file of a revision, fetched if need be. Raises HubError."""
+    from huggingface_hub import hf_hub_download
+
+    with _in_one_sentence(repository, revision):
+        return Path(hf_hub_download(repository, name, revision=commit or revision))
 
 
 def _download(repository: str, revision: str) -> Path:

@@ -44,13 +44,7 @@ def tensor_digests(folder: Path) -> dict[str, str]:
 
     Raises WeightsError where the folder has no weights, a file is unsound, or a name stands in two files.
     """
-    digests: dict[str, str] = {}
-    for path in weight_files(folder):
-        for entry in read_header(path):
-            if entry.name in digests:
-                raise WeightsError(f"{folder} holds tensor '{entry.name}' in two files", "save the checkpoint again")
-            digests[entry.name] = digest([entry.dtype, entry.shape, _sha256(path, entry)])
-    return digests
+    return {name: found for tensors in _digests_by_file(folder).values() for name, found in tensors.items()}
 
 
 def tensor_digest(folder: Path, memo: Path | None = None) -> str:
@@ -58,16 +52,24 @@ def tensor_digest(folder: Path, memo: Path | None = None) -> str:
 
     `memo` names a JSON file that remembers digests by size, mtime_ns and inode of the files; it only saves time.
     """
+    return weights_digests(folder, memo)[0]
+
+
+def weights_digests(folder: Path, memo: Path | None = None) -> tuple[str, dict[str, str]]:
+    """`tensor_digest`, and weights file → digest of its tensors. `memo` as there."""
     known = _read_memo(memo)
     stamp = _stamp(folder)
-    remembered = known.get(str(folder.resolve()))
-    if remembered and remembered.get("stamp") == stamp:
-        return str(remembered["digest"])
-    found = digest(tensor_digests(folder))
+    remembered = known.get(str(folder.resolve()), {})
+    if remembered.get("stamp") == stamp and "shards" in remembered:
+        return remembered["digest"], remembered["shards"]
+    by_file = _digests_by_file(folder)
+    whole = digest({name: found for tensors in by_file.values() for name, found in tensors.items()})
+    shards = {name: digest(tensors) for name, tensors in by_file.items()}
     newest = max(mtime for _, mtime, _ in stamp)
     if memo and time.time_ns() - newest > _SETTLED_NS and _stamp(folder) == stamp:
-        _write_memo(memo, {**_read_memo(memo), str(folder.resolve()): {"stamp": stamp, "digest": found}})
-    return found
+        record = {"stamp": stamp, "digest": whole, "shards": shards}
+        _write_memo(memo, {**_read_memo(memo), str(folder.resolve()): record})
+    return whole, shards
 
 
 def sample_digest(folder: Path) -> str:
@@ -96,6 +98,17 @@ def _text(value: Any) -> str:
     if type(value) is not str:
         raise TypeError(f"{value!r} ({type(value).__name__}) is no plain data")
     return unicodedata.normalize("NFC", value)
+
+
+def _digests_by_file(folder: Path) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for path in weight_files(folder):
+        entries = read_header(path)
+        for entry in entries:
+            if any(entry.name in tensors for tensors in found.values()):
+                raise WeightsError(f"{folder} holds tensor '{entry.name}' in two files", "save the checkpoint again")
+        found[path.name] = {entry.name: digest([entry.dtype, entry.shape, _sha256(path, entry)]) for entry in entries}
+    return found
 
 
 def _sha256(path: Path, entry: Entry) -> str:

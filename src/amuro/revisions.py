@@ -146,7 +146,7 @@ def match(wanted: str, names: Iterable[str], where: str) -> str:
     if len(same) > 1:
         raise StudyError(f"'{wanted}' fits several revisions of {where}", f"write one of: {', '.join(sorted(same))}")
     if not same:
-        raise HubError(f"{where} has no revision '{wanted}'", _nearest_revision(_untold(wanted), names))
+        raise HubError(f"{where} has no revision '{wanted}'", nearest_revision(_untold(wanted), names))
     return same[0]
 
 
@@ -192,7 +192,9 @@ def _narrow(revisions: list[Revision], key: str, wanted: str, where: str) -> lis
     return [revision for revision in revisions if not wanted or getattr(revision, key) == wanted]
 
 
-def _nearest_revision(wanted: str, names: list[str]) -> str:
+def nearest_revision(wanted: str, names: Iterable[str]) -> str:
+    """A cure for an unknown revision: the listed ones with the nearest steps, else the likeliest name."""
+    names = list(names)
     target = parse_revision(wanted)
     steps = [revision for name in names if (revision := parse_revision(name))]
     if not target or not steps:

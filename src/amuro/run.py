@@ -10,8 +10,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from amuro import catalog, data
+from amuro import data
 from amuro import plan as planning
+from amuro.audits import series as series_audit
 from amuro.audits.tasks import TaskAudit
 from amuro.audits.tasks import audit as audit_task
 from amuro.engine.protocol import Engine
@@ -20,12 +21,11 @@ from amuro.executors import inline, processes
 from amuro.executors.job import Job, OnEvent
 from amuro.identity import digest
 from amuro.plan import Plan
-from amuro.series_kind import equal_weights
 from amuro.status import State, states
 from amuro.store import Store
 from amuro.study import Study, eval_set
 from amuro.types import Cell, Checkpoint, EvalSet, Example, Model
-from amuro.visit import Visitor, folder_of, twin_error
+from amuro.visit import Visitor, folder_of
 
 ENTRY_POINT = "amuro.run:perform"
 DEFAULT_CONTEXT = 2048
@@ -58,11 +58,11 @@ def run(plan: Plan, store: Store, on_event: OnEvent, only: Sequence[State] | Non
             outcome.failures.append(f"{event.get('cell') or event.get('job')}: {event['error']}")
         on_event(event)
 
-    twins = _twins(plan, store)
-    for checkpoint, why in twins.items():
+    refused = _refused(plan, store, missing)
+    for checkpoint, why in refused.items():
         if any(cell.model.checkpoint == checkpoint for cell in missing):
             record({"event": "lost", "job": checkpoint.address, "error": why})
-    missing = [cell for cell in missing if cell.model.checkpoint not in twins]
+    missing = [cell for cell in missing if cell.model.checkpoint not in refused]
     jobs = [*_pretraining(plan, store, missing), *_audits(plan, store, missing), *_visits(plan, store, missing)]
     toy = plan.study.engine == "toy"
     execute = inline.execute if toy else processes.execute
@@ -85,14 +85,14 @@ def check_rows(plan: Plan, cells: Sequence[Cell]) -> None:
         data.examples(plan.task_with_source(task), split, plan.revision(task))
 
 
-def _twins(plan: Plan, store: Store) -> dict[Checkpoint, str]:
-    """Checkpoints whose weights are known, before any is loaded, to equal those of an earlier one → why not."""
-    blocked: dict[Checkpoint, str] = {}
-    for name, series in plan.study.series.items():
-        own = [c for c in plan.checkpoints if c.series == name and not series.allow_duplicates]
-        for first, *others in equal_weights(catalog.series(series.kind), own, store.root / "series"):
-            blocked |= {other: str(twin_error(other.address, first.address)) for other in others}
-    return blocked
+def _refused(plan: Plan, store: Store, missing: Sequence[Cell]) -> dict[Checkpoint, str]:
+    """Checkpoints that the audit of their series refuses before any weights are loaded → why not. Audits are kept."""
+    refused: dict[Checkpoint, str] = {}
+    for name in dict.fromkeys(cell.model.checkpoint.series for cell in missing):
+        found = series_audit.audit(series_audit.of_study(plan, name, store.root / "series"), weights=False)
+        series_audit.keep(found, store)
+        refused |= found.refused()
+    return refused
 
 
 def _pretraining(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:

@@ -17,7 +17,41 @@ UNKNOWN_STEP = -1
 SCHEDULES = ("initial", "warmup", "constant", "decay", "annealed", "unknown")
 
 
-def _unknown(checkpoint: Checkpoint, cache: Path) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is known of a checkpoint without loading its weights."""
+
+    weights: str
+    """Equal only for equal weights."""
+    shards: Mapping[str, str]
+    """Weights file → digest of its content."""
+    documents: Mapping[str, str]
+    """Small file → digest of its bytes; empty where unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The steps at which a source publishes checkpoints, rising."""
+
+    listed: tuple[int, ...]
+    """As it lists them today."""
+    documented: tuple[int, ...] = ()
+    """As its makers wrote down; empty where they did not."""
+
+
+def _no_inspection(checkpoint: Checkpoint, cache: Path) -> Inspection | None:
+    return None
+
+
+def _no_folder(checkpoint: Checkpoint, cache: Path) -> Path | None:
+    return None
+
+
+def _no_document(checkpoint: Checkpoint, name: str) -> Path | None:
+    return None
+
+
+def _no_grid(name: str, options: Mapping[str, Any], found: tuple[Checkpoint, ...]) -> Grid | None:
     return None
 
 
@@ -27,7 +61,10 @@ def _nothing(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class SeriesKind:
-    """A source of checkpoints. Each file of the shelf `series/` holds one as its constant `SERIES`."""
+    """A source of checkpoints. Each file of the shelf `series/` holds one as its constant `SERIES`.
+
+    The first four fields make a series; the others let `amuro audit series` look closer.
+    """
 
     name: str
     description: str
@@ -36,25 +73,43 @@ class SeriesKind:
     no network where the table names the steps or holds the resolved revisions."""
     locate: Callable[[Checkpoint, Path], Path | None]
     """(checkpoint, cache folder) → folder of its weights, fetched if need be; None where there are no weights."""
-    fingerprint: Callable[[Checkpoint, Path], str | None] = _unknown
-    """(checkpoint, cache folder) → what is equal only for equal weights, known without loading them; else None."""
     lock: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] = _nothing
     """(name, table) → what the source resolves to today, as plain data; empty where nothing needs resolving. Given
     back as the option `lock`, it makes `checkpoints` and `locate` mean the same weights for ever."""
+    inspect: Callable[[Checkpoint, Path], Inspection | None] = _no_inspection
+    """(checkpoint, cache folder) → what is known without loading its weights; None where nothing is."""
+    document: Callable[[Checkpoint, str], Path | None] = _no_document
+    """(checkpoint, name) → a small file beside the weights, fetched if need be; None where there is none."""
+    at_hand: Callable[[Checkpoint, Path], Path | None] = _no_folder
+    """(checkpoint, cache folder) → folder of its weights if they lie on this machine; nothing is fetched."""
+    grid: Callable[[str, Mapping[str, Any], tuple[Checkpoint, ...]], Grid | None] = _no_grid
+    """(name, table, its checkpoints) → all steps that the source publishes; None where it lists nothing."""
 
 
-def equal_weights(
-    kind: SeriesKind, checkpoints: Iterable[Checkpoint], cache: Path
-) -> tuple[tuple[Checkpoint, ...], ...]:
+def equal_weights(inspections: Mapping[Checkpoint, Inspection]) -> tuple[tuple[Checkpoint, ...], ...]:
     """Groups of two and more checkpoints whose weights are known to be equal, each by rising step.
 
     Weights that are equal but published in files of other bytes are found as they are loaded, by their digests.
     """
     groups: dict[str, list[Checkpoint]] = {}
-    for checkpoint in checkpoints:
-        if fingerprint := kind.fingerprint(checkpoint, cache):
-            groups.setdefault(fingerprint, []).append(checkpoint)
+    for checkpoint, inspection in inspections.items():
+        groups.setdefault(inspection.weights, []).append(checkpoint)
     return tuple(tuple(sorted(g, key=lambda c: c.step)) for g in groups.values() if len(g) > 1)
+
+
+def twin_error(address: str, other: str) -> SeriesError:
+    """Why a checkpoint with the weights of another one is not studied."""
+    cure = "take one of them out of the series, or set allow_duplicates = true"
+    return SeriesError(f"{address} has the same weights as {other}", cure)
+
+
+def training_flops(checkpoint: Checkpoint) -> int | None:
+    """Floating-point operations of its pre-training, about 6·N·D for N parameters and D tokens (arXiv 2001.08361,
+    section 2.1, where N leaves out embeddings; here it holds them); None where either is unknown.
+    """
+    if checkpoint.parameters is None or checkpoint.tokens is None:
+        return None
+    return 6 * checkpoint.parameters * checkpoint.tokens
 
 
 @dataclass(frozen=True, slots=True)

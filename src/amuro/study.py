@@ -30,9 +30,11 @@ class Series(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: str
-    """A file name of `series/`: world, folder, hub, toy."""
+    """A file name of `series/`: world, folder, hub, pythia, olmo_1b …"""
     allow_duplicates: bool = False
     """Accept two checkpoints with equal weights (Pythia's step 0 equals its step 1)."""
+    allow_known_bad: bool = False
+    """Accept checkpoints that the table of known-bad revisions or the series audit refuses (docs/series.md)."""
 
     @property
     def options(self) -> dict[str, Any]:

@@ -23,12 +23,15 @@ from amuro.store import Store
 from amuro.types import Finding
 
 if TYPE_CHECKING:
+    from amuro.audits.fault import Fault
+    from amuro.audits.series import Audit
     from amuro.audits.tasks import TaskAudit
     from amuro.costs import Costs
     from amuro.flags import Flag
 
 console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 VERDICT_STYLE = {"supported": "bold green", "refuted": "bold red", "open": "bold yellow"}
+LEVEL_STYLE = {"refused": "bold red", "doubtful": "bold yellow", "note": "dim"}
 REASONS_SHOWN = 8
 
 
@@ -128,6 +131,32 @@ def show_costs(costs: Costs, gpu: str) -> None:
         )
         if costs.unknown:
             console.print(f"not counted, since their size is not known: {', '.join(costs.unknown)}")
+
+
+def show_faults(faults: Sequence[Fault]) -> None:
+    """What the audits of series say of the checkpoints: refused, doubtful, or a note."""
+    for fault in faults:
+        console.print(Text.assemble((fault.level, LEVEL_STYLE[fault.level]), f"  {fault.name}: {fault}"))
+
+
+def show_audit(audit: Audit) -> None:
+    """One audited series: what was looked at, the way of its weights, what was found."""
+    subject = audit.subject
+    console.print(f"[bold]{subject.name}[/]: {len(subject.checkpoints)} checkpoints ({subject.kind.name})")
+    if audit.weights:
+        table = Table("checkpoint", "norm", "cosine to the one before", box=None, padding=(0, 2))
+        for row in audit.weights:
+            table.add_row(row["checkpoint"], *(_number(row[key]) for key in ("norm", "cosine_to_previous")))
+        console.print(table)
+    show_faults(audit.faults)
+    for reason in audit.unchecked:
+        console.print(f"not checked  {reason}", markup=False)
+    if not audit.faults:
+        console.print("nothing found")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def show_status(plan: Plan, found: Sequence[State], store: Store) -> None:

@@ -17,11 +17,12 @@ import polars as pl
 
 from amuro import asks, catalog, data, paper_asks, prompts
 from amuro.engine.protocol import Engine
-from amuro.errors import AmuroError, DataError, SeriesError, WeightsError
+from amuro.errors import AmuroError, DataError, WeightsError
 from amuro.identity import digest, tensor_digest
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
 from amuro.records import coordinates, predictions, provenance
 from amuro.scores import cell_value
+from amuro.series_kind import twin_error
 from amuro.store import Store
 from amuro.tokens import Encoder
 from amuro.types import Cell, Checkpoint, Example, Generation, Model, Recipe, Task, Training
@@ -252,14 +253,6 @@ def _drawn(pool: Sequence[Example], wanted: int, recipe: Recipe) -> list[Example
     if recipe.protocol == "paper":
         return [pool[i] for i in np.random.default_rng(recipe.row_seed).permutation(len(pool))[:wanted]]
     return Random(recipe.row_seed).sample(pool, wanted)
-
-
-def twin_error(address: str, other: str) -> SeriesError:
-    """Why a checkpoint with the weights of another one is not studied."""
-    return SeriesError(
-        f"{address} has the same weights as {other}",
-        cure="take one of them out of the series, or set allow_duplicates = true",
-    )
 
 
 def folder_of(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path | None:

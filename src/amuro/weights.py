@@ -14,6 +14,9 @@ INDEX = "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".pt2", ".gguf", ".msgpack", ".h5")
 """Endings of weights that are refused: to read most of them is to run what they hold."""
 TOKENIZER = "tokenizer.json"
+VOCABULARY_CURE = "put the tokenizer.json there that these weights were trained with"
+_EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "word_embeddings.weight")
+"""What the architectures of transformers call their input embedding."""
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
@@ -50,6 +53,31 @@ def check_folder(folder: Path) -> Path:
         if (folder / name).is_file():
             _refuse_code(folder / name, read_json(folder / name))
     return folder
+
+
+def check_vocabulary(folder: Path) -> Path:
+    """The folder itself, if the embedding has a row for each id of the tokenizer. Raises WeightsError where not."""
+    rows, ids = embedding_rows(folder), vocabulary_size(read_json(folder / TOKENIZER))
+    if rows is not None and ids > rows:
+        raise WeightsError(f"the tokenizer of {folder} has {ids:,} ids, the embedding {rows:,} rows", VOCABULARY_CURE)
+    return folder
+
+
+def embedding_rows(folder: Path) -> int | None:
+    """Rows of the input embedding: its shape in the weights, else `vocab_size` of the config; None if neither says."""
+    entries = (entry for path in weight_files(folder) for entry in read_header(path))
+    shapes = [entry.shape for entry in entries if entry.name.endswith(_EMBEDDINGS)]
+    return shapes[0][0] if shapes else read_json(folder / "config.json").get("vocab_size")
+
+
+def vocabulary_size(tokenizer: Any) -> int:
+    """One more than the highest id of a `tokenizer.json`, added tokens included; 0 where it lists none.
+
+    Its model maps tokens to ids, or lists tokens with scores in the order of their ids (Unigram).
+    """
+    words = (tokenizer.get("model") or {}).get("vocab") or {}
+    ids = list(words.values()) if isinstance(words, dict) else range(len(words))
+    return 1 + max([*ids, *(token["id"] for token in tokenizer.get("added_tokens") or ())], default=-1)
 
 
 def read_json(path: Path) -> Any:

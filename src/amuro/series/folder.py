@@ -19,18 +19,31 @@ above as well, which the study's own overrule; only what it lists is part of the
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from amuro.errors import SeriesError, StudyError
-from amuro.identity import sample_digest, tensor_digest
+from amuro.identity import sample_digest, weights_digests
 from amuro.revisions import parse_revision
-from amuro.series_kind import COURSE_OPTIONS, UNKNOWN_STEP, Course, SeriesKind, course, in_order, known_options, whole
+from amuro.safetensors_header import read_header
+from amuro.series_kind import (
+    COURSE_OPTIONS,
+    UNKNOWN_STEP,
+    Course,
+    Inspection,
+    SeriesKind,
+    course,
+    in_order,
+    known_options,
+    whole,
+)
 from amuro.types import Checkpoint
-from amuro.weights import check_folder, read_json, weight_files
+from amuro.weights import TOKENIZER, check_folder, check_vocabulary, read_json, weight_files
 
 _ENTRY = ("folder", "step", "tokens", "unique_tokens", "schedule")
 
@@ -55,13 +68,29 @@ def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]
 
 
 def locate(checkpoint: Checkpoint, cache: Path) -> Path | None:
-    """The folder itself, checked once more. Raises WeightsError where it has changed for the worse."""
-    return check_folder(_folder(checkpoint))
+    """The folder itself, checked once more. Raises WeightsError where it has changed for the worse, or where the
+    tokenizer does not fit the weights.
+    """
+    return check_vocabulary(check_folder(_folder(checkpoint)))
 
 
-def fingerprint(checkpoint: Checkpoint, cache: Path) -> str | None:
-    """The tensor digest, remembered in the cache folder."""
-    return tensor_digest(_folder(checkpoint), memo=cache / "digests.json")
+def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
+    """The folder itself."""
+    return _folder(checkpoint)
+
+
+def inspect(checkpoint: Checkpoint, cache: Path) -> Inspection | None:
+    """Digests of its tensors, remembered in the cache folder, and of its small files."""
+    folder = _folder(checkpoint)
+    weights, shards = weights_digests(folder, memo=cache / "digests.json")
+    small = {name: document(checkpoint, name) for name in ("config.json", TOKENIZER)}
+    return Inspection(weights, shards, {name: _sha256(path) for name, path in small.items() if path})
+
+
+def document(checkpoint: Checkpoint, name: str) -> Path | None:
+    """A file of the folder; None where it has none."""
+    path = _folder(checkpoint) / name
+    return path if path.is_file() else None
 
 
 def _root(name: str, options: Mapping[str, Any]) -> Path:
@@ -142,6 +171,8 @@ def _checkpoint(name: str, root: Path, entry: Mapping[str, Any], way: Course) ->
         schedule=own.schedule if "schedule" in entry else way.state(step),
         source=f"folder:{folder}",
         identity=sample_digest(folder),
+        parameters=sum(prod(tensor.shape) for path in weight_files(folder) for tensor in read_header(path)),
+        bytes=sum(path.stat().st_size for path in weight_files(folder)),
     )
 
 
@@ -150,8 +181,20 @@ def _count(name: str, key: str, entry: Mapping[str, Any]) -> int | None:
     return None if value is None else whole(name, key, value)
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _folder(checkpoint: Checkpoint) -> Path:
     return Path(checkpoint.source.removeprefix("folder:"))
 
 
-SERIES = SeriesKind("folder", "a local folder of checkpoints, or one model", checkpoints, locate, fingerprint)
+SERIES = SeriesKind(
+    "folder",
+    "a local folder of checkpoints, or one model",
+    checkpoints,
+    locate,
+    inspect=inspect,
+    document=document,
+    at_hand=at_hand,
+)
