@@ -37,7 +37,7 @@ def sheet(
     read = [(*encoder.bos, *ids) for ids in encoder.prompts([h + b for h, b in zip(heads, bodies, strict=True)])]
     candidates, owners = _candidates(task, examples, encoder)
     truncated = [False] * len(read)
-    if task.kind == "choice":
+    if task.shots_from == "train_by_row":  # of the paper's two evaluations, only this one cuts to the context
         rooms = [context_length - max(map(len, options)) for options in candidates]
         truncated = [len(ids) > room for ids, room in zip(read, rooms, strict=True)]
         read = [ids[-room:] for ids, room in zip(read, rooms, strict=True)]
@@ -76,7 +76,7 @@ def _candidates(
     task: Task, examples: Sequence[Example], encoder: Encoder
 ) -> tuple[list[tuple[Ids, ...]], tuple[int, ...]]:
     """Candidate ids of each row, and the label that owns each of them where labels are scored by sub-tokens."""
-    if task.kind == "label":
+    if task.label_scoring == "sub_tokens":
         texts = [*task.labels, *(f" {label}" for label in task.labels)]
         pairs = [
             (token, place % len(task.labels))
