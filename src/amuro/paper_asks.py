@@ -62,9 +62,14 @@ def sheet(
 
 
 def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:
-    """The few-shot prefix: prompt, answer and separator of each shot. A prompt that keeps its space needs no other."""
-    gap = "" if task.encoding == "joint" else " "
-    return "".join(f"{prompts.prompt(task, format_name, s)}{gap}{s.answer}{task.separator}" for s in shots)
+    """The few-shot prefix: prompt, answer and separator of each shot.
+
+    The tuned tasks join them as they are, the prompt's own space between; multiple choice strips both.
+    """
+    pairs = [(prompts.prompt(task, format_name, shot), shot.answer) for shot in shots]
+    if task.encoding == "joint":
+        return "".join(f"{prompt}{answer}{task.separator}" for prompt, answer in pairs)
+    return "".join(f"{prompt.strip()} {answer.strip()}{task.separator}" for prompt, answer in pairs)
 
 
 def row_shots(train: Sequence[Example], shots: int, row: int) -> list[Example]:

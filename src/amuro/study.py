@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from amuro import catalog, data, hub_client
+from amuro import catalog, hub_client
 from amuro.errors import StudyError, nearest
 from amuro.types import EvalSet
 
@@ -224,7 +224,7 @@ def _unpinned(study: Study) -> dict[str, dict[str, str]]:
         source = study.sources.get(name, task.source)
         branch = task.revision if source == task.source else None
         if source.startswith("hub:") and not _COMMIT.fullmatch(branch or ""):
-            repository, _, _ = data.hub_parts(source.removeprefix("hub:"))
+            repository, _, _ = hub_client.parts(source.removeprefix("hub:"))
             found[name] = {"repository": repository, "revision": branch or "main"}
     return found
 

@@ -6,10 +6,11 @@ protocol repairs it, stands in docs/protocol.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.types import Task
+from amuro.types import Size, Task
 
 SUMMARY = {
     "default": "### Input: {text}\n ### Summary: ",
@@ -34,7 +35,7 @@ def only(wording: dict[str, str], *formats: str) -> dict[str, str]:
     return {name: wording[name] for name in formats}
 
 
-def tuned(sound: Task, **changes: Any) -> Task:
+def tuned(sound: Task, rows: Mapping[str, int] | None = None, **changes: Any) -> Task:
     """A task of the paper's supervised side: shots from the evaluated rows (P3), text encoded whole (P5), labels scored
     by their sub-tokens (P6), free text up to 60 tokens with nothing but end-of-text to stop it (P13).
     """
@@ -45,11 +46,12 @@ def tuned(sound: Task, **changes: Any) -> Task:
         "separator": "\n",
         "stop": (),
         "max_new_tokens": 60,
+        "size": _size(sound, rows),
     }
     return replace(sound, **{**fixed, **changes})
 
 
-def chosen(sound: Task, wording: str, **changes: Any) -> Task:
+def chosen(sound: Task, wording: str, rows: Mapping[str, int] | None = None, **changes: Any) -> Task:
     """A task of the paper's multiple-choice side, which the evaluation of OLMo asked through ai2-catwalk: one wording,
     the whole training split as the pool of shots, the validation split as the test.
     """
@@ -58,5 +60,11 @@ def chosen(sound: Task, wording: str, **changes: Any) -> Task:
         "separator": "\n\n",
         "wording": {"default": wording},
         "splits": {"train": "train", "test": "validation"},
+        "size": _size(sound, rows),
     }
     return replace(sound, **{**fixed, **changes})
+
+
+def _size(sound: Task, rows: Mapping[str, int] | None) -> Size | None:
+    """The size of the sound task with the rows of the paper's splits."""
+    return replace(sound.size, rows=rows) if sound.size and rows else None

@@ -36,6 +36,10 @@ _SOUND = Task(
 TASK = replace(
     _SOUND,
     paper=_paper.chosen(
-        _SOUND, "Question: {question}\nAnswer:", example=paper_example, metric="accuracy_unconditional"
+        _SOUND,
+        "Question: {question}\nAnswer:",
+        rows={"train": 1_119, "test": 299},
+        example=paper_example,
+        metric="accuracy_unconditional",
     ),
 )

@@ -55,6 +55,10 @@ _SOUND = Task(
 TASK = replace(
     _SOUND,
     paper=_paper.chosen(
-        _SOUND, "Question: {question}\nAnswer:", example=paper_example, metric="accuracy_unconditional"
+        _SOUND,
+        "Question: {question}\nAnswer:",
+        rows={"train": 2_251, "test": 570},
+        example=paper_example,
+        metric="accuracy_unconditional",
     ),
 )

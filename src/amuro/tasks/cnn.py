@@ -54,6 +54,7 @@ TASK = replace(
     _SOUND,
     paper=_paper.tuned(
         _SOUND,
+        rows={"test": 11_490},
         example=_paper_example,
         splits={"test": "test"},
         wording=_paper.only(_paper.SUMMARY, "default", "instruct"),

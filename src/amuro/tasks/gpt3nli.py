@@ -66,6 +66,7 @@ TASK = replace(
     _SOUND,
     paper=_paper.tuned(
         _SOUND,
+        rows={"test": 30_000},
         example=_paper_example,
         splits={"test": "train"},
         wording=_paper.only(_paper.INFERENCE, "default", "instruct"),

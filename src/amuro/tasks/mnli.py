@@ -74,6 +74,7 @@ TASK = replace(
     _SOUND,
     paper=_paper.tuned(
         _SOUND,
+        rows={"train": 392_702, "test_matched": 9_815, "test_mismatched": 9_832},
         example=_paper_example,
         splits={
             "train": "train",

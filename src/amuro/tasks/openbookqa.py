@@ -53,5 +53,11 @@ _SOUND = Task(
 
 TASK = replace(
     _SOUND,
-    paper=_paper.chosen(_SOUND, "{question}", example=_paper_example, metric="accuracy_unconditional"),
+    paper=_paper.chosen(
+        _SOUND,
+        "{question}",
+        rows={"train": 4_957, "test": 500},
+        example=_paper_example,
+        metric="accuracy_unconditional",
+    ),
 )

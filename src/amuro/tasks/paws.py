@@ -63,6 +63,7 @@ TASK = replace(
     _SOUND,
     paper=_paper.tuned(
         _SOUND,
+        rows={"train": 49_401, "test": 8_000},
         example=_paper_example,
         splits={"train": "train", "test": "test"},
         wording=_paper.PARAPHRASE,

@@ -68,6 +68,7 @@ TASK = replace(
     _SOUND,
     paper=_paper.tuned(
         _SOUND,
+        rows={"test": 2_490},
         example=_paper_example,
         splits={"test": "train"},
         labels=("entailment", "neutral", "contradiction"),

@@ -64,4 +64,9 @@ _SOUND = Task(
     ),
 )
 
-TASK = replace(_SOUND, paper=_paper.chosen(_SOUND, "{asked}", example=_paper_example, fields=(("asked", ""),)))
+TASK = replace(
+    _SOUND,
+    paper=_paper.chosen(
+        _SOUND, "{asked}", rows={"train": 11_679, "test": 1_000}, example=_paper_example, fields=(("asked", ""),)
+    ),
+)

@@ -61,6 +61,7 @@ TASK = replace(
     _SOUND,
     paper=_paper.tuned(
         _SOUND,
+        rows={"test": 1_000},
         example=_paper_example,
         fields=tuple((key, "") for key in ("support", "correct_answer", "distractor1", "distractor2", "distractor3")),
         splits={"test": "test"},

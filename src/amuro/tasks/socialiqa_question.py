@@ -65,6 +65,7 @@ TASK = replace(
     _SOUND,
     paper=_paper.tuned(
         _SOUND,
+        rows={"train": 33_410, "test": 1_954},
         example=_paper_example,
         fields=(("context", ""), ("answerA", ""), ("answerB", ""), ("answerC", "")),
         splits={"train": "train", "test": "validation"},

@@ -71,6 +71,7 @@ TASK = replace(
     _SOUND,
     paper=_paper.tuned(
         _SOUND,
+        rows={"train": 326_154},
         splits={"train": "train"},
         wording={"default": "{messages}\n<|assistant|>\n"},
     ),

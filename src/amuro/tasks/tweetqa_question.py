@@ -64,6 +64,7 @@ TASK = replace(
     _SOUND,
     paper=_paper.tuned(
         _SOUND,
+        rows={"test": 10_692},
         example=_paper_example,
         splits={"test": "train"},
         wording={

@@ -51,6 +51,10 @@ _SOUND = Task(
 TASK = replace(
     _SOUND,
     paper=_paper.tuned(
-        _SOUND, example=_paper_example, splits={"train": "train", "test": "test"}, wording=_paper.SUMMARY
+        _SOUND,
+        rows={"train": 204_045, "test": 11_334},
+        example=_paper_example,
+        splits={"train": "train", "test": "test"},
+        wording=_paper.SUMMARY,
     ),
 )
