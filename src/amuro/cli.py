@@ -101,8 +101,8 @@ def plan_verb(
         told |= {"arithmetic": dataclasses.asdict(arithmetic), "series": [dataclasses.asdict(f) for f in faults]}
         typer.echo(json.dumps(told))
         return
-    terminal.show_plan(plan, found, cost)
-    terminal.show_costs(arithmetic, gpu)
+    terminal.show_plan(plan, found)
+    terminal.show_estimate(cost, arithmetic, gpu)
     terminal.show_faults(faults)
 
 

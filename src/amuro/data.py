@@ -1,7 +1,8 @@
 """The one door to rows: (source, split, revision) → rows, and (task, split) → examples.
 
-Sources are `world:NAME` (the embedded world), `hub:NAMESPACE/NAME[:CONFIG]` (the real `datasets` client) and
-`file:PATH` (JSONL, CSV, Parquet, or a folder of them named by split). A split may be cut: `train[:500]`, `train[500:]`.
+Sources are `world:NAME` (the embedded world), `hub:NAMESPACE/NAME[/FOLDER][:CONFIG]` (the real `datasets` client; a
+folder where the files of a repository are not sorted into configurations) and `file:PATH` (JSONL, CSV, Parquet, or a
+folder of them named by split). A split may be cut: `train[:500]`, `train[500:]`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from amuro import files
+from amuro import files, hub_client
 from amuro.errors import AmuroError, DataError, HubError, nearest
 from amuro.types import Example, Task
 
@@ -26,9 +27,9 @@ _ANSWER_NEEDS_TWO_KINDS = ("label", "choice", "generate")
 def rows(source: str, split: str, revision: str | None = None, cache: Path | None = None) -> list[dict[str, Any]]:
     """The rows of one split in the source's own order and with its own fields.
 
-    `split` is the source's name for it. `revision` is the commit of a hub data set, or the seed of a world. A row
-    without an `id` gets one from its place in the whole split (`train-17`). Raises DataError (HubError where
-    the network or the hub refuses) with the place and the cure.
+    `split` is the source's name for it. `revision` is a commit or branch of a hub data set, or the seed of a world.
+    Where rows have no `id`, or ids repeat, each is named by its place in the whole split (`train-17`). Raises
+    DataError (HubError where the network or the hub refuses) with the place and the cure.
     """
     kind, _, rest = source.partition(":")
     name, start, stop = _parse_split(source, split)
@@ -40,11 +41,12 @@ def rows(source: str, split: str, revision: str | None = None, cache: Path | Non
         whole = files.read(rest, name)
     else:
         raise DataError(
-            f"source '{source}' is none of world:NAME, hub:NAMESPACE/NAME[:CONFIG], file:PATH",
+            f"source '{source}' is none of world:NAME, hub:NAMESPACE/NAME[/FOLDER][:CONFIG], file:PATH",
             f"write hub:{source} for a data set of the hub" if "/" in source else "",
         )
-    numbered = [row if "id" in row else {**row, "id": f"{name}-{place}"} for place, row in enumerate(whole)]
-    return numbered[start:stop]
+    if len({str(row["id"]) for row in whole if "id" in row}) < len(whole):
+        whole = [{**row, "id": f"{name}-{place}"} for place, row in enumerate(whole)]
+    return whole[start:stop]
 
 
 def examples(
@@ -100,9 +102,7 @@ def _world(name: str, split: str, revision: str | None) -> list[dict[str, Any]]:
 
 def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> list[dict[str, Any]]:
     """Loads through `datasets`, which respects HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT. No loading script is run."""
-    repository, _, config = name.partition(":")
-    if repository.count("/") != 1:
-        raise DataError(f"hub:{name} has no namespace", "write hub:NAMESPACE/NAME, e.g. hub:google/boolq")
+    repository, folder, config = hub_client.parts(name)
     if Path(repository).exists():
         raise DataError(
             f"hub:{name} would be read from the folder {Path(repository).absolute()} instead of the hub",
@@ -112,7 +112,12 @@ def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> lis
 
     try:
         loaded = datasets.load_dataset(
-            repository, config or None, split=split, revision=revision, cache_dir=str(cache) if cache else None
+            repository,
+            config,
+            data_dir=folder,
+            split=split,
+            revision=revision,
+            cache_dir=str(cache) if cache else None,
         )
     except Exception as failure:  # the client raises a dozen unrelated classes, some of them built-in
         raise _hub_error(name, split, revision, failure) from failure
@@ -172,7 +177,7 @@ def _check_one(task: Task, example: Example, place: str) -> None:
         if key not in example.inputs:
             raise DataError(f"{at} has no input '{key}'", f"its inputs: {', '.join(example.inputs)}")
     _check_answer(task, example, at)
-    if task.encoding == "joint":
+    if task.shots_from != "train":
         return  # the paper's texts are kept to the character
     for text in (*example.inputs.values(), example.answer, *example.options):
         if not isinstance(text, str) or text != text.strip():

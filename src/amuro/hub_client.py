@@ -1,6 +1,7 @@
-"""The door to model repositories on the hub, through the hub's own client. Every failure is one sentence with a cure.
+"""The door to repositories on the hub, through the hub's own client. Every failure is one sentence with a cure.
 
 The client reads HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE. Files lie in its cache, which other tools share.
+Rows of data sets come in at `data`; only their commits are asked for here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from amuro.errors import HubError, WeightsError
+from amuro.errors import DataError, HubError, WeightsError
 from amuro.revisions import label, match
 from amuro.weights import PICKLED, weight_files
 
@@ -86,6 +87,34 @@ def find(repository: str, revision: str) -> Found:
     files = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or ()}
     blobs = {file.rfilename: file.blob_id for file in info.siblings or () if file.blob_id}
     return Found(info.id, revision, str(info.sha), files, blobs)
+
+
+def parts(name: str) -> tuple[str, str | None, str | None]:
+    """`NAMESPACE/NAME[/FOLDER][:CONFIG]` → repository, folder, configuration. Raises DataError without a namespace."""
+    path, _, config = name.partition(":")
+    namespace, _, rest = path.partition("/")
+    short, _, folder = rest.partition("/")
+    if not (namespace and short):
+        raise DataError(f"hub:{name} has no namespace", "write hub:NAMESPACE/NAME, e.g. hub:google/boolq")
+    return f"{namespace}/{short}", folder or None, config or None
+
+
+def data_commit(repository: str, revision: str) -> str:
+    """The commit of a data set's branch: as the hub has it now, else as the cache knows it.
+
+    Raises HubError.
+    """
+    from huggingface_hub import HfApi, constants
+
+    try:
+        with _in_one_sentence(repository, revision, kind="dataset"):
+            return str(HfApi().dataset_info(repository, revision=revision).sha)
+    except UnreachableError:
+        folder = Path(constants.HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}"
+        known = folder / "refs" / revision
+        if not known.is_file():
+            raise
+        return known.read_text().strip()
 
 
 def fetch(repository: str, revision: str, commit: str | None = None) -> Path:
@@ -188,7 +217,7 @@ def _cached_name(repository: str, revision: str) -> str | None:
 
 
 @contextmanager
-def _in_one_sentence(repository: str, revision: str = "") -> Iterator[None]:
+def _in_one_sentence(repository: str, revision: str = "", kind: str = "model") -> Iterator[None]:
     """Turns what the client raises into HubError."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -197,10 +226,10 @@ def _in_one_sentence(repository: str, revision: str = "") -> Iterator[None]:
     try:
         yield
     except (OSError, transport) as error:
-        raise _as_ours(error, repository, revision) from error
+        raise _as_ours(error, repository, revision, kind) from error
 
 
-def _as_ours(error: Exception, repository: str, revision: str) -> HubError:
+def _as_ours(error: Exception, repository: str, revision: str, kind: str) -> HubError:
     from huggingface_hub import constants, errors
 
     what = f"{repository}@{revision}" if revision else repository
@@ -209,16 +238,16 @@ def _as_ours(error: Exception, repository: str, revision: str) -> HubError:
         return HubError(f"{repository} is gated, and the hub did not let this account in", cure)
     if isinstance(error, errors.RepositoryNotFoundError):
         cure = "check the spelling ORG/NAME; if it is private, call `hf auth login` or set HF_TOKEN"
-        return HubError(f"{constants.ENDPOINT} shows no model {repository}", cure)
+        return HubError(f"{constants.ENDPOINT} shows no {kind} {repository}", cure)
     if isinstance(error, errors.HfHubHTTPError):
         return _answered(error.response.status_code, what, repository)
     full_disk_or_the_like = isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError)
     if full_disk_or_the_like and not isinstance(error, errors.LocalEntryNotFoundError):
-        return HubError(f"{what} could not be fetched: {_first_line(error)}", _again(repository, revision))
+        return HubError(f"{what} could not be fetched: {_first_line(error)}", _again(repository, revision, kind))
     broken = f"the connection to {constants.ENDPOINT} failed ({type(error).__name__})"
     state = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else broken
     missing = f"{state}, and {what} is not whole in {constants.HF_HUB_CACHE}"
-    return UnreachableError(missing, _again(repository, revision))
+    return UnreachableError(missing, _again(repository, revision, kind))
 
 
 def _answered(status: int, what: str, repository: str) -> HubError:
@@ -233,8 +262,8 @@ def _answered(status: int, what: str, repository: str) -> HubError:
     )
 
 
-def _again(repository: str, revision: str) -> str:
-    at = f" --revision {revision}" if revision else ""
+def _again(repository: str, revision: str, kind: str) -> str:
+    at = (" --repo-type dataset" if kind == "dataset" else "") + (f" --revision {revision}" if revision else "")
     return f"fetch it where there is a network: hf download {repository}{at} (HF_HOME says where its cache lies)"
 
 

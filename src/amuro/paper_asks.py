@@ -37,7 +37,7 @@ def sheet(
     read = [(*encoder.bos, *ids) for ids in encoder.prompts([h + b for h, b in zip(heads, bodies, strict=True)])]
     candidates, owners = _candidates(task, examples, encoder)
     truncated = [False] * len(read)
-    if task.kind == "choice":
+    if task.shots_from == "train_by_row":  # of the paper's two evaluations, only this one cuts to the context
         rooms = [context_length - max(map(len, options)) for options in candidates]
         truncated = [len(ids) > room for ids, room in zip(read, rooms, strict=True)]
         read = [ids[-room:] for ids, room in zip(read, rooms, strict=True)]
@@ -62,9 +62,14 @@ def sheet(
 
 
 def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:
-    """The few-shot prefix: prompt, answer and separator of each shot. A prompt that keeps its space needs no other."""
-    gap = "" if task.encoding == "joint" else " "
-    return "".join(f"{prompts.prompt(task, format_name, s)}{gap}{s.answer}{task.separator}" for s in shots)
+    """The few-shot prefix: prompt, answer and separator of each shot.
+
+    The tuned tasks join them as they are, the prompt's own space between; multiple choice strips both.
+    """
+    pairs = [(prompts.prompt(task, format_name, shot), shot.answer) for shot in shots]
+    if task.encoding == "joint":
+        return "".join(f"{prompt}{answer}{task.separator}" for prompt, answer in pairs)
+    return "".join(f"{prompt.strip()} {answer.strip()}{task.separator}" for prompt, answer in pairs)
 
 
 def row_shots(train: Sequence[Example], shots: int, row: int) -> list[Example]:
@@ -76,7 +81,7 @@ def _candidates(
     task: Task, examples: Sequence[Example], encoder: Encoder
 ) -> tuple[list[tuple[Ids, ...]], tuple[int, ...]]:
     """Candidate ids of each row, and the label that owns each of them where labels are scored by sub-tokens."""
-    if task.kind == "label":
+    if task.label_scoring == "sub_tokens":
         texts = [*task.labels, *(f" {label}" for label in task.labels)]
         pairs = [
             (token, place % len(task.labels))

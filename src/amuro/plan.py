@@ -48,8 +48,11 @@ class Plan:
         return self.study.sources.get(task, self.tasks[task].source)
 
     def revision(self, task: str) -> str | None:
-        """What pins the rows: the world's seed for `world:` sources."""
-        return str(self.study.world_seed) if self.source(task).startswith("world:") else None
+        """What pins the rows: the world's seed for `world:` sources, the commit of a data set of the hub."""
+        if self.source(task).startswith("world:"):
+            return str(self.study.world_seed)
+        own = self.tasks[task].revision if self.source(task) == self.tasks[task].source else None
+        return self.study.revisions.get(task, own)
 
     def task_with_source(self, task: str) -> Task:
         """The task as this study loads it."""

@@ -28,7 +28,7 @@ class State:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the missing cells would cost, from the ledgers of this store, or from `DEFAULTS` where it has none."""
+    """What the missing cells would cost, from this study's own ledgers, or from `DEFAULTS` where it has none yet."""
 
     seconds: float
     """Of one core, without pre-training."""
@@ -76,7 +76,8 @@ def estimate(found: list[State], store: Store) -> Estimate:
     """Cost of what is missing; seconds and FLOPs a cell are the ledgers' means."""
     missing = [state.cell for state in found if not state.done]
     tunings = len({cell.model for cell in missing if cell.model.recipe})
-    ledger = store.notes("ledger")
+    ours = {state.cell.model.checkpoint.address for state in found}
+    ledger = [note for note in store.notes("ledger") if note["model"].partition("+")[0] in ours]
     cells = sum(note["cells"] for note in ledger)
     costs = dict(DEFAULTS)
     if cells:

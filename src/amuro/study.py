@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from amuro import catalog
+from amuro import catalog, hub_client
 from amuro.errors import StudyError, nearest
 from amuro.own_task import OwnTask
 from amuro.types import EvalSet, Task
@@ -126,12 +127,21 @@ class Study(_Table):
     """Tasks over data of one's own (`own_task.py` shows the keys)."""
     sources: dict[str, str] = {}
     """Task → source, where the task's own source is not to be used (a local copy)."""
+    revisions: dict[str, str] = {}
+    """Task → commit of its data set on the hub. What is not stated here or by the task stands in the lock file."""
     toy: dict[str, float] = {}
     """Dials of the toy engine."""
 
     def task(self, name: str) -> Task:
         """A task by name, as this study's protocol puts it: of its own, or of the shelf. Errors as `catalog.task`."""
         return self.tasks[name].task(name) if name in self.tasks else catalog.task(name, self.protocol)
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Every task that is tuned on or asked."""
+        sets = [text for t in self.tune for text in (*t.in_domain, *t.out_of_domain)]
+        sets += [text for block in self.evaluate for text in block.sets if text not in ROLES]
+        return tuple(sorted({eval_set(text).task for text in sets} | {name for t in self.tune for name in t.tasks}))
 
     @model_validator(mode="after")
     def _references(self) -> Study:
@@ -168,6 +178,11 @@ class Study(_Table):
             )
 
 
+_DATA = "data sets"
+"""Key of the lock file that no series can have: a name holds no space."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
 def eval_set(text: str) -> EvalSet:
     task, _, split = text.partition("/")
     return EvalSet(task, split)
@@ -191,9 +206,14 @@ def lock_path(path: Path) -> Path:
 
 
 def lock(study: Study, path: Path) -> Study:
-    """Resolves what a series leaves to its source (hub revisions → commits) and remembers it in the lock file."""
+    """Resolves what series and tasks leave to the hub (revisions → commits) and remembers it in the lock file."""
     found = {name: catalog.series(s.kind).lock(name, s.options) for name, s in study.series.items()}
-    locks = {name: dict(pins) for name, pins in found.items() if pins}
+    locks: dict[str, Any] = {name: dict(pins) for name, pins in found.items() if pins}
+    if unpinned := _unpinned(study):
+        locks[_DATA] = {
+            task: {**at, "commit": study.revisions.get(task) or hub_client.data_commit(**at)}
+            for task, at in unpinned.items()
+        }
     if locks:
         lock_path(path).write_text(json.dumps(locks, indent=1, sort_keys=True) + "\n")
     return _with_lock(study, lock_path(path))
@@ -207,7 +227,26 @@ def _with_lock(study: Study, path: Path) -> Study:
     except ValueError as error:
         raise StudyError(f"{path} is not valid JSON: {error}", cure="delete it, and it is written anew") from error
     series = {n: Series(**{**s.model_dump(), "lock": locks[n]}) if n in locks else s for n, s in study.series.items()}
-    return study.model_copy(update={"series": series})
+    known = locks.get(_DATA, {})
+    locked = {
+        task: known[task]["commit"]
+        for task, at in _unpinned(study).items()
+        if at.items() <= known.get(task, {}).items()
+    }
+    return study.model_copy(update={"series": series, "revisions": {**locked, **study.revisions}})
+
+
+def _unpinned(study: Study) -> dict[str, dict[str, str]]:
+    """Task of the study whose data set the hub may change → its repository and the branch that is read."""
+    found = {}
+    for name in study.task_names:
+        task = study.task(name)
+        source = study.sources.get(name, task.source)
+        branch = task.revision if source == task.source else None
+        if source.startswith("hub:") and not _COMMIT.fullmatch(branch or ""):
+            repository, _, _ = hub_client.parts(source.removeprefix("hub:"))
+            found[name] = {"repository": repository, "revision": branch or "main"}
+    return found
 
 
 def parse(table: dict[str, Any], where: str = "study") -> Study:

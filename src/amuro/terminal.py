@@ -95,8 +95,8 @@ class Progress:
         console.file.flush()  # a file or a pipe would hold the lines back for minutes
 
 
-def show_plan(plan: Plan, found: Sequence[State], cost: Estimate) -> None:
-    """Models, cells by role, what would run and why, and what it costs."""
+def show_plan(plan: Plan, found: Sequence[State]) -> None:
+    """Models, cells by role, what would run and why."""
     missing = [s for s in found if not s.done]
     tuned = sum(m.recipe is not None for m in plan.models)
     console.print(f"[bold]{plan.study.name}[/]: {plan.study.question}")
@@ -113,24 +113,33 @@ def show_plan(plan: Plan, found: Sequence[State], cost: Estimate) -> None:
     waiting = sum(m.learning_rate is None and m.recipe is not None for m in plan.models)
     if waiting:
         console.print(f"{waiting} models wait for the choice of their learning rate on the dev split")
-    mark, source = ("", " (from this store’s ledgers)") if cost.measured else ("~", "")
-    console.print(
-        f"estimate{source}: {mark}{cost.seconds / 60:.0f} core minutes "
-        f"without pre-training, {mark}{cost.flops:.1e} FLOPs, {mark}{cost.disk_mb:.0f} MB"
-    )
 
 
-def show_costs(costs: Costs, gpu: str) -> None:
-    """What the missing cells take by their sizes, where tasks and series tell them."""
-    if costs.flops:
+def show_estimate(cost: Estimate, by_size: Costs, gpu: str) -> None:
+    """What the missing cells take: by this study's own ledgers, and by the sizes that tasks and series tell."""
+    if cost.measured or not by_size.flops:
+        mark, source = ("", " from this study’s ledgers") if cost.measured else ("~", "")
         console.print(
-            f"by size: ~{costs.read_tokens / 1e6:,.0f} M tokens read, at most ~{costs.written_tokens / 1e6:,.0f} M "
-            f"written, ~{costs.learned_tokens / 1e6:,.0f} M learned from; ~{costs.flops:.1e} FLOPs, "
-            f"~{costs.gpu_hours(gpu):,.1f} hours on one {gpu}; ~{costs.disk_mb / 1e3:,.1f} GB of predictions, "
-            f"~{costs.download_mb / 1e3:,.1f} GB to download"
+            f"estimate{source}: {mark}{cost.seconds / 60:.0f} core minutes without pre-training, "
+            f"{mark}{cost.flops:.1e} FLOPs, {mark}{cost.disk_mb:.0f} MB"
         )
-        if costs.unknown:
-            console.print(f"not counted, since their size is not known: {', '.join(costs.unknown)}")
+    if by_size.flops:
+        console.print(
+            f"estimate by size: ~{_millions(by_size.read_tokens)} tokens read, at most "
+            f"~{_millions(by_size.written_tokens)} written, ~{_millions(by_size.learned_tokens)} learned from; "
+            f"~{by_size.flops:.1e} FLOPs, ~{by_size.gpu_hours(gpu):,.2g} hours on one {gpu}; "
+            f"~{_gigabytes(by_size.disk_mb)} of predictions, ~{_gigabytes(by_size.download_mb)} to download"
+        )
+        if by_size.unknown:
+            console.print(f"not counted, since their size is not known: {', '.join(by_size.unknown)}")
+
+
+def _millions(tokens: float) -> str:
+    return f"{tokens / 1e6:,.0f} M" if tokens >= 1e7 else f"{tokens / 1e6:.1f} M"
+
+
+def _gigabytes(megabytes: float) -> str:
+    return f"{megabytes / 1e3:,.1f} GB" if megabytes >= 1e3 else f"{megabytes:.0f} MB"
 
 
 def show_faults(faults: Sequence[Fault]) -> None:

@@ -48,7 +48,7 @@ class Task:
 
     name: str
     source: str
-    """`world:NAME`, `hub:NAMESPACE/NAME[:CONFIG]` or `file:PATH`."""
+    """`world:NAME`, `hub:NAMESPACE/NAME[/FOLDER][:CONFIG]` or `file:PATH`."""
     family: str
     kind: Kind
     metric: str
@@ -80,7 +80,8 @@ class Task:
     page: str = ""
     """Where the schema is stated."""
     revision: str | None = None
-    """Commit of the hub data set that a public source states; None is resolved on first use into the lock."""
+    """Commit of the hub data set that a public source states. A branch, or None for main, is resolved on first use
+    into the lock."""
     unconditional: str = ""
     """A context that asks nothing, in which the options of a *choice* task are scored as well (PMI normalisation)."""
     size: Size | None = None

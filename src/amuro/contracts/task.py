@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from amuro import catalog, data, prompts
 from amuro.errors import AmuroError, StudyError
@@ -14,7 +14,10 @@ MIN_CLUSTERS = 50
 def check(task: Task) -> Iterator[str]:
     """Facts that fit each other, words that render in every format, rows that load where they can be had here."""
     yield from _facts(task)
-    yield from _words(task)
+    yield from _words(task, catalog.names("formats"))
+    if task.paper is not None:
+        yield from (f"as the paper put it, {line}" for line in _facts(task.paper))
+        yield from (f"as the paper put it, {line}" for line in _words(task.paper, tuple(task.paper.wording)))
     for split in task.splits:
         yield _rows(task, split)
 
@@ -31,11 +34,15 @@ def _facts(task: Task) -> Iterator[str]:
             raise StudyError(f"task {task.name} has the labels {task.labels}", cure="a label task has two or more")
         if task.chance is None or abs(task.chance - 1 / len(task.labels)) > 1e-9:
             raise StudyError(f"task {task.name} states chance {task.chance}", cure=f"1/{len(task.labels)}")
+    unknown = set(task.size.rows) - set(task.splits) if task.size else set()
+    if unknown:
+        raise StudyError(f"the size of task {task.name} counts {', '.join(sorted(unknown))}, which it has not",
+                         cure=f"its splits: {', '.join(task.splits)}")  # fmt: skip
     yield f"kind {task.kind}, metric {task.metric}, chance {task.chance}"
 
 
-def _words(task: Task) -> Iterator[str]:
-    for name in catalog.names("formats"):
+def _words(task: Task, formats: Sequence[str]) -> Iterator[str]:
+    for name in formats:
         text = prompts.template(task, name)
         for key, _ in task.fields:
             if f"<{key}>" not in text:

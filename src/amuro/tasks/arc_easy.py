@@ -1,23 +1,34 @@
 """ARC-Easy (Clark et al. 2018): science questions of school exams with three to five options."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from amuro.types import Example, Task
+from amuro.tasks import _paper
+from amuro.tasks._choices import keyed
+from amuro.types import Example, Size, Task
 from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `allenai/ai2_arc`: id, question, choices {text, label}, answerKey (A–E in most rows, 1–4 in some)."""
     options = tuple(single_spaced(text) for text in row["choices"]["text"])
-    right = row["choices"]["label"].index(row["answerKey"])
+    right = keyed(row["choices"], row["answerKey"])
     inputs = {"question": single_spaced(row["question"])}
     return Example(str(row["id"]), str(row["id"]), inputs, options[right], options)
 
 
-TASK = Task(
+def paper_example(row: Mapping[str, Any]) -> Example:
+    """The same to the character."""
+    options = tuple(row["choices"]["text"])
+    right = keyed(row["choices"], row["answerKey"])
+    return Example(str(row["id"]), str(row["id"]), {"question": row["question"]}, options[right], options)
+
+
+_SOUND = Task(
     name="arc_easy",
     source="hub:allenai/ai2_arc:ARC-Easy",
+    revision="210d026faf9955653af8916fad021475a3f00453",
     family="science questions",
     kind="choice",
     metric="accuracy",
@@ -31,4 +42,23 @@ TASK = Task(
     chance=0.25,
     licence="CC-BY-SA-4.0",
     page="https://huggingface.co/datasets/allenai/ai2_arc",
+    unconditional="Answer:",
+    size=Size(
+        rows={"train": 1_751, "dev": 500, "test": 570},
+        prompt_tokens=28,
+        answer_tokens=4,
+        megabytes=0.8,
+        source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
+    ),
+)
+
+TASK = replace(
+    _SOUND,
+    paper=_paper.chosen(
+        _SOUND,
+        "Question: {question}\nAnswer:",
+        rows={"train": 2_251, "test": 570},
+        example=paper_example,
+        metric="accuracy_unconditional",
+    ),
 )

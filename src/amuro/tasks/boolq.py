@@ -1,11 +1,13 @@
 """BoolQ (Clark et al. 2019): a passage and a yes/no question about it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from amuro.errors import DataError
 from amuro.identity import digest
-from amuro.types import Example, Task
+from amuro.tasks import _paper
+from amuro.types import Example, Size, Task
 from amuro.wording import single_spaced
 
 
@@ -18,9 +20,19 @@ def example(row: Mapping[str, Any]) -> Example:
     return Example(str(row["id"]), digest(passage)[:12], inputs, "yes" if row["answer"] else "no")
 
 
-TASK = Task(
+def _paper_example(row: Mapping[str, Any]) -> Example:
+    """Row of `aps/super_glue`, config boolq: question, passage (its title before it), idx, label (1 yes, 0 no)."""
+    if row["label"] not in (0, 1):
+        raise DataError(f"label {row['label']!r} is neither 0 nor 1", "SuperGLUE hides its test labels")
+    inputs = {"passage": row["passage"], "question": row["question"]}
+    cluster = digest(single_spaced(row["passage"]))[:12]
+    return Example(str(row["id"]), cluster, inputs, ("no", "yes")[row["label"]])
+
+
+_SOUND = Task(
     name="boolq",
     source="hub:google/boolq",
+    revision="35b264d03638db9f4ce671b711558bf7ff0f80d5",
     family="reading comprehension",
     kind="label",
     metric="accuracy",
@@ -35,4 +47,24 @@ TASK = Task(
     chance=0.5,
     licence="CC-BY-SA-3.0",
     page="https://huggingface.co/datasets/google/boolq",
+    size=Size(
+        rows={"train": 8_927, "dev": 500, "test": 3_270},
+        prompt_tokens=141,
+        answer_tokens=1,
+        megabytes=4.9,
+        source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
+    ),
+)
+
+TASK = replace(
+    _SOUND,
+    paper=_paper.chosen(
+        _SOUND,
+        "{passage}\nQuestion: {question}?\nAnswer:",
+        rows={"train": 9_427, "test": 3_270},
+        source="hub:aps/super_glue:boolq",
+        revision="3de24cf8022e94f4ee4b9d55a6f539891524d646",
+        example=_paper_example,
+        page="https://huggingface.co/datasets/aps/super_glue",
+    ),
 )

@@ -1,23 +1,33 @@
 """OpenBookQA (Mihaylov et al. 2018): elementary science, often a sentence to be completed, with four options."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from amuro.types import Example, Task
+from amuro.tasks import _paper
+from amuro.tasks._choices import keyed
+from amuro.types import Example, Size, Task
 from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `allenai/openbookqa`, config main: id, question_stem, choices {text, label}, answerKey (A–D)."""
     options = tuple(single_spaced(text) for text in row["choices"]["text"])
-    right = row["choices"]["label"].index(row["answerKey"].strip())
+    right = keyed(row["choices"], row["answerKey"])
     inputs = {"question": single_spaced(row["question_stem"])}
     return Example(str(row["id"]), str(row["id"]), inputs, options[right], options)
 
 
-TASK = Task(
+def _paper_example(row: Mapping[str, Any]) -> Example:
+    options = tuple(row["choices"]["text"])
+    right = keyed(row["choices"], row["answerKey"])
+    return Example(str(row["id"]), str(row["id"]), {"question": row["question_stem"]}, options[right], options)
+
+
+_SOUND = Task(
     name="openbookqa",
     source="hub:allenai/openbookqa:main",
+    revision="388097ea7776314e93a529163e0fea805b8a6454",
     family="science questions",
     kind="choice",
     metric="accuracy",
@@ -31,4 +41,23 @@ TASK = Task(
     chance=0.25,
     licence="Apache-2.0",
     page="https://huggingface.co/datasets/allenai/openbookqa",
+    unconditional="Answer:",
+    size=Size(
+        rows={"train": 4_457, "dev": 500, "test": 500},
+        prompt_tokens=17,
+        answer_tokens=4,
+        megabytes=0.6,
+        source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
+    ),
+)
+
+TASK = replace(
+    _SOUND,
+    paper=_paper.chosen(
+        _SOUND,
+        "{question}",
+        rows={"train": 4_957, "test": 500},
+        example=_paper_example,
+        metric="accuracy_unconditional",
+    ),
 )

@@ -1,14 +1,16 @@
 """Question generation from SciQ (Welbl et al. 2017): supporting text and right answer in, the question out.
 
-The out-of-domain set of SocialIQA question generation. SciQ as multiple choice would be another task, hence another
-file.
+Out of the domain of SocialIQA question generation. SciQ as multiple choice is another task, hence another file:
+`sciq_choice`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from amuro.identity import digest
-from amuro.types import Example, Task
+from amuro.tasks import _paper
+from amuro.types import Example, Size, Task
 from amuro.wording import single_spaced
 
 
@@ -20,9 +22,17 @@ def example(row: Mapping[str, Any]) -> Example:
     return Example(str(row["id"]), cluster, inputs, single_spaced(row["question"]))
 
 
-TASK = Task(
+def _paper_example(row: Mapping[str, Any]) -> Example:
+    """All four candidate answers, the right one always as answer A."""
+    inputs = {key: row[key] for key in ("support", "correct_answer", "distractor1", "distractor2", "distractor3")}
+    cluster = digest(single_spaced(row["support"]))[:12] if row["support"].strip() else str(row["id"])
+    return Example(str(row["id"]), cluster, inputs, row["question"])
+
+
+_SOUND = Task(
     name="sciq_question",
     source="hub:allenai/sciq",
+    revision="2c94ad3e1aafab77146f384e23536f97a4849815",
     family="question generation",
     kind="generate",
     metric="rouge_l",
@@ -38,4 +48,28 @@ TASK = Task(
     },
     licence="CC-BY-NC-3.0",
     page="https://huggingface.co/datasets/allenai/sciq",
+    size=Size(
+        rows={"train": 150, "dev": 150, "test": 700},
+        prompt_tokens=92,
+        answer_tokens=16,
+        megabytes=4.7,
+        source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
+    ),
+)
+
+TASK = replace(
+    _SOUND,
+    paper=_paper.tuned(
+        _SOUND,
+        rows={"test": 1_000},
+        example=_paper_example,
+        fields=tuple((key, "") for key in ("support", "correct_answer", "distractor1", "distractor2", "distractor3")),
+        splits={"test": "test"},
+        wording={
+            "default": "### Input: {support}\n ### Answer: Answer A: {correct_answer} Answer B: {distractor1} "
+            "Answer C: {distractor2}Answer D: {distractor3}\n ### Question: ",
+            "instruct": "Given the context: {support} And the answer: Answer A: {correct_answer} "
+            "Answer B: {distractor1}Answer C: {distractor2}Answer D: {distractor3}Generate a suitable question: ",
+        },
+    ),
 )

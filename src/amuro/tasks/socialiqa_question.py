@@ -5,11 +5,13 @@ not which one is right; here only the right one is shown, so that the question c
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from amuro.errors import DataError
 from amuro.identity import digest
-from amuro.types import Example, Task
+from amuro.tasks import _paper
+from amuro.types import Example, Size, Task
 from amuro.wording import single_spaced
 
 _RIGHT = {"1": "answerA", "2": "answerB", "3": "answerC"}
@@ -25,9 +27,16 @@ def example(row: Mapping[str, Any]) -> Example:
     return Example(str(row["id"]), digest(context)[:12], inputs, single_spaced(row["question"]))
 
 
-TASK = Task(
+def _paper_example(row: Mapping[str, Any]) -> Example:
+    """All three candidate answers and no word about which of them is right."""
+    inputs = {key: row[key] for key in ("context", "answerA", "answerB", "answerC")}
+    return Example(str(row["id"]), digest(single_spaced(row["context"]))[:12], inputs, row["question"])
+
+
+_SOUND = Task(
     name="socialiqa_question",
-    source="hub:lighteval/siqa",
+    source="hub:lighteval/siqa",  # allenai/social_i_qa in Parquet; the original holds a loading script
+    revision="54c6a1f8cb6daf4f5abf24a601852612fb35eb25",
     family="question generation",
     kind="generate",
     metric="rouge_l",
@@ -43,4 +52,29 @@ TASK = Task(
     },
     licence="CC-BY-4.0",
     page="https://huggingface.co/datasets/lighteval/siqa",
+    size=Size(
+        rows={"train": 32_910, "dev": 500, "test": 1_954},
+        prompt_tokens=28,
+        answer_tokens=7,
+        megabytes=3.7,
+        source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
+    ),
+)
+
+TASK = replace(
+    _SOUND,
+    paper=_paper.tuned(
+        _SOUND,
+        rows={"train": 33_410, "test": 1_954},
+        example=_paper_example,
+        fields=(("context", ""), ("answerA", ""), ("answerB", ""), ("answerC", "")),
+        splits={"train": "train", "test": "validation"},
+        wording={
+            "default": "### Input: {context}\n ### Answer: Answer A: {answerA} Answer B: {answerB}Answer C: {answerC}\n"
+            " ### Question: ",
+            "instruct": "Given the context: {context} And the answer: Answer A: {answerA} Answer B: {answerB}"
+            "Answer C: {answerC}Generate a suitable question: ",
+            "input_output": "{context}{answerA}{answerB}{answerC}",
+        },
+    ),
 )

@@ -1,0 +1,15 @@
+"""Options that a key names by letter or number. No member of the shelf."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from amuro.errors import DataError
+
+
+def keyed(choices: Mapping[str, Sequence[str]], key: str) -> int:
+    """The place of the option that `key` names. Raises DataError where it names none, as in a hidden test split."""
+    labels = list(choices["label"])
+    if key.strip() not in labels:
+        raise DataError(f"the answer key {key!r} names no option", f"the options are {', '.join(labels)}")
+    return labels.index(key.strip())

@@ -1,0 +1,45 @@
+"""ARC-Challenge (Clark et al. 2018): science questions that neither retrieval nor word statistics answer."""
+
+from dataclasses import replace
+
+from amuro.tasks import _paper
+from amuro.tasks.arc_easy import example, paper_example
+from amuro.types import Size, Task
+
+_SOUND = Task(
+    name="arc_challenge",
+    source="hub:allenai/ai2_arc:ARC-Challenge",
+    revision="210d026faf9955653af8916fad021475a3f00453",
+    family="science questions",
+    kind="choice",
+    metric="accuracy",
+    example=example,
+    fields=(("question", "Question"),),
+    cue="Answer:",
+    instruction="Answer the science question.",
+    cluster="question",
+    # The paper evaluates on the validation split; the hub's test split stays unseen.
+    splits={"train": "train[300:]", "dev": "train[:300]", "test": "validation"},
+    chance=0.25,
+    licence="CC-BY-SA-4.0",
+    page="https://huggingface.co/datasets/allenai/ai2_arc",
+    unconditional="Answer:",
+    size=Size(
+        rows={"train": 819, "dev": 300, "test": 299},
+        prompt_tokens=32,
+        answer_tokens=6,
+        megabytes=0.4,
+        source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
+    ),
+)
+
+TASK = replace(
+    _SOUND,
+    paper=_paper.chosen(
+        _SOUND,
+        "Question: {question}\nAnswer:",
+        rows={"train": 1_119, "test": 299},
+        example=paper_example,
+        metric="accuracy_unconditional",
+    ),
+)

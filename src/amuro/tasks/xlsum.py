@@ -1,0 +1,57 @@
+"""XL-Sum, its English part (Hasan et al. 2021): a BBC article in, its summary out.
+
+In the domain of XSum: the same publisher, other articles and longer summaries.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from amuro.tasks import _paper
+from amuro.types import Example, Size, Task
+from amuro.wording import single_spaced
+
+
+def example(row: Mapping[str, Any]) -> Example:
+    """Row of `csebuetnlp/xlsum`, folder english: id, url, title, summary, text."""
+    name = str(row["id"])
+    return Example(name, name, {"text": single_spaced(row["text"])}, single_spaced(row["summary"]))
+
+
+def _paper_example(row: Mapping[str, Any]) -> Example:
+    name = str(row["id"])
+    return Example(name, name, {"text": row["text"]}, row["summary"])
+
+
+_SOUND = Task(
+    name="xlsum",
+    # The Parquet export holds a folder a language; main holds a loading script.
+    source="hub:csebuetnlp/xlsum/english",
+    revision="refs/convert/parquet",
+    family="summary",
+    kind="generate",
+    metric="rouge_l",
+    example=example,
+    fields=(("text", "Text"),),
+    cue="Summary:",
+    instruction="Summarise the text in one or two sentences.",
+    cluster="article",
+    splits={"train": "train", "dev": "validation", "test": "test"},
+    wording={"instruct": "Please read the following text: {text}\nProvide a summary:"},
+    licence="CC-BY-NC-SA-4.0",
+    page="https://huggingface.co/datasets/csebuetnlp/xlsum",
+    size=Size(
+        rows={"train": 306_522, "dev": 11_535, "test": 11_535},
+        prompt_tokens=640,
+        answer_tokens=30,
+        megabytes=621,
+        source="data set card (rows); Parquet export of the folder, 315 + 264 + 21 + 21 MB; lengths assumed",
+    ),
+)
+
+TASK = replace(
+    _SOUND,
+    paper=_paper.tuned(
+        _SOUND, rows={"test": 11_535}, example=_paper_example, splits={"test": "test"}, wording=_paper.SUMMARY
+    ),
+)

@@ -1,0 +1,60 @@
+"""XSum (Narayan et al. 2018): a BBC article in, one sentence that says what it is about out.
+
+One of the four tasks that the paper tunes on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from amuro.tasks import _paper
+from amuro.types import Example, Size, Task
+from amuro.wording import single_spaced
+
+
+def example(row: Mapping[str, Any]) -> Example:
+    """Row of `EdinburghNLP/xsum`: document, summary, id (of the BBC)."""
+    name = str(row["id"])
+    return Example(name, name, {"text": single_spaced(row["document"])}, single_spaced(row["summary"]))
+
+
+def _paper_example(row: Mapping[str, Any]) -> Example:
+    name = str(row["id"])
+    return Example(name, name, {"text": row["document"]}, row["summary"])
+
+
+_SOUND = Task(
+    name="xsum",
+    source="hub:EdinburghNLP/xsum",
+    revision="refs/convert/parquet",  # main holds a loading script
+    family="summary",
+    kind="generate",
+    metric="rouge_l",
+    example=example,
+    fields=(("text", "Text"),),
+    cue="Summary:",
+    instruction="Summarise the text in one sentence.",
+    cluster="article",
+    splits={"train": "train", "dev": "validation", "test": "test"},
+    wording={"instruct": "Please read the following text: {text}\nProvide a summary:"},
+    licence="MIT",
+    page="https://huggingface.co/datasets/EdinburghNLP/xsum",
+    size=Size(
+        rows={"train": 204_045, "dev": 11_332, "test": 11_334},
+        prompt_tokens=490,
+        answer_tokens=27,
+        megabytes=338,
+        source="data set card (532 MB of text in 226,711 rows, about 4.5 bytes a token); Parquet export, 338 MB",
+    ),
+)
+
+TASK = replace(
+    _SOUND,
+    paper=_paper.tuned(
+        _SOUND,
+        rows={"train": 204_045, "test": 11_334},
+        example=_paper_example,
+        splits={"train": "train", "test": "test"},
+        wording=_paper.SUMMARY,
+    ),
+)

@@ -1,0 +1,72 @@
+"""What a study would cost is arithmetic on stated sizes: doubled sizes double it, and what is unknown is named."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from amuro import costs, study
+from amuro import plan as planning
+from amuro.plan import Plan
+from amuro.types import Cell
+
+STUDIES = Path(__file__).parents[1] / "studies"
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return planning.make(study.load(STUDIES / "first_formats.toml"))
+
+
+def test_one_cell_by_hand(plan: Plan) -> None:
+    """Rows × (prompt + all labels), shots once: the sum of one label cell, computed here."""
+    cell = next(c for c in plan.cells if c.eval_set.split == "test" and c.model.recipe is None)
+    size = plan.tasks["paws"].size
+    assert size is not None
+    read, written = costs.cell_tokens(plan.tasks["paws"], dataclasses.replace(cell, shots=2, limit=100))
+    assert written == 0
+    assert read == 2 * (size.prompt_tokens + size.answer_tokens) + 100 * (size.prompt_tokens + 2 * size.answer_tokens)
+
+
+def test_tuning_counts_every_epoch_and_every_rate(plan: Plan) -> None:
+    """6,000 rows, three epochs; a rule over three rates is three tunings."""
+    model = next(m for m in plan.models if m.recipe)
+    once = costs.tuning_tokens(plan, model)
+    size = plan.tasks["paws"].size
+    assert size is not None
+    assert once == 3 * 6000 * (size.prompt_tokens + size.answer_tokens)
+    assert model.recipe is not None
+    rule = dataclasses.replace(model, learning_rate=None, recipe=dataclasses.replace(
+        model.recipe, learning_rates=(1e-6, 1e-5, 1e-4)))  # fmt: skip
+    assert costs.tuning_tokens(plan, rule) == 3 * once
+
+
+def test_flops_follow_parameters(plan: Plan) -> None:
+    """Twice the parameters cost twice the arithmetic and twice the hours, and no more tokens."""
+    missing = list(plan.cells)
+    one, two = (costs.costs(plan, [_scaled(c, by) for c in missing]) for by in (1, 2))
+    assert two.flops == pytest.approx(2 * one.flops)
+    assert two.read_tokens == one.read_tokens
+    assert two.gpu_hours("A100-80GB") == pytest.approx(2 * one.gpu_hours("A100-80GB"))
+
+
+def test_nothing_missing_costs_nothing(plan: Plan) -> None:
+    """A finished study has no cost, and downloads nothing."""
+    nothing = costs.costs(plan, [])
+    assert (nothing.flops, nothing.disk_mb, nothing.download_mb, nothing.unknown) == (0, 0, 0, ())
+
+
+def test_an_unknown_size_is_named_and_not_guessed(plan: Plan) -> None:
+    """Checkpoints without a parameter count are left out of the sums and named."""
+    blind = [_scaled(c, 0) for c in plan.cells]
+    found = costs.costs(plan, blind)
+    assert found.flops == 0
+    assert found.unknown == (plan.checkpoints[0].series,)
+
+
+def _scaled(cell: Cell, by: int) -> Cell:
+    own = cell.model.checkpoint
+    parameters = (own.parameters or 0) * by or None
+    return dataclasses.replace(
+        cell, model=dataclasses.replace(cell.model, checkpoint=dataclasses.replace(own, parameters=parameters))
+    )
