@@ -76,6 +76,8 @@ def test_one_visit_in_a_process_of_its_own(tmp_path: Path) -> None:
         (("work", "studies/smoke.toml", "--model", "x"), 2, "has no model x"),
         (("report", "studies/smoke.toml", "--store", "{empty}"), 3, "no cell of study smoke is finished"),
         (("run", "studies/smoke.toml", "--store", "{file}"), 5, "--store DIR"),
+        (("run", "studies/amuro_olmo1b.toml", "--device", "cpu", "--store", "{empty}"), 2, "weeks of core time"),
+        (("plan", "studies/demo.toml", "--gpu", "A100"), 2, "A100-80GB"),
     ],
 )
 def test_an_error_is_one_sentence_and_a_code(words: tuple[str, ...], code: int, said: str, tmp_path: Path) -> None:
@@ -87,6 +89,20 @@ def test_an_error_is_one_sentence_and_a_code(words: tuple[str, ...], code: int, 
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+PAPERS = ("amuro_olmo1b", "amuro_olmo1b_paper", "amuro_llama3_8b", "pythia_410m",
+          "first_domains", "first_checkpoints", "first_formats")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_studies_are_planned_without_a_network(name: str, tmp_path: Path) -> None:
+    """Models, cells, tokens, FLOPs, GPU hours, disk and downloads of every shipped study, offline; none is refused."""
+    planned = amuro("plan", f"studies/{name}.toml", "--gpu", "H100-80GB", "--store", str(tmp_path))
+    assert planned.returncode == 0, planned.stderr
+    for word in ("tuned models", "cells", "tokens read", "FLOPs", "hours on one H100-80GB", "predictions", "download"):
+        assert word in planned.stdout
+    assert "refused" not in planned.stdout
 
 
 def test_init_writes_a_study_that_can_be_planned(tmp_path: Path) -> None:

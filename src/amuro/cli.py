@@ -45,6 +45,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="One number for world, pre-training and first tuning seed.")]
 DEFAULT_STORE = Path("amuro-store")
+ASSUMED_GPU = "A100-80GB"
+LONG_RUN_SECONDS = 6 * 3600
+"""From which on a run is announced before it starts."""
 
 
 @app.command()
@@ -76,7 +79,7 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
 @app.command("plan")
 def plan_verb(
     study: StudyFile, store: StoreDir = DEFAULT_STORE, only: Only = None, limit: Limit = None, device: Device = None,
-    dtype: Dtype = None, seeds: Seeds = None, gpu: Gpu = "A100-80GB", as_json: AsJson = False,
+    dtype: Dtype = None, seeds: Seeds = None, gpu: Gpu = ASSUMED_GPU, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Shows models and cells, which are done, which would run and why, and what that costs. Loads no torch.
 
@@ -132,10 +135,10 @@ def run(
 
     Example: `amuro run studies/demo.toml --only task=world_inference`
     """
-    plan, opened = _plan(study, limit, device, dtype, seeds, resolve=True), _store(store)
-    found = _states(plan, opened, only)
-    _ask_before_a_long_run(plan, found, opened, yes)
-    _leave(_run(plan, opened, found))
+    opened, declared = _store(store), _plan(study, limit, device, dtype, seeds)
+    _ask_before_a_long_run(declared, _states(declared, opened, only), opened, yes)
+    plan = _plan(study, limit, device, dtype, seeds, resolve=True)
+    _leave(_run(plan, opened, _states(plan, opened, only)))
 
 
 @app.command()
@@ -261,23 +264,21 @@ def _states(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
     return kept
 
 
-LONG_RUN_SECONDS = 6 * 3600
-
-
 def _ask_before_a_long_run(plan: Plan, found: list[State], store: Store, yes: bool) -> None:
     """A run of many hours is announced before it starts; --yes answers beforehand."""
     from amuro.costs import costs
     from amuro.status import estimate
 
     known = estimate(found, store)
-    seconds = known.seconds
-    if not known.measured and plan.study.device == "cpu":
-        seconds = max(seconds, costs(plan, [s.cell for s in found if not s.done]).core_seconds)
+    seconds, by_size = known.seconds, costs(plan, [s.cell for s in found if not s.done])
+    if not known.measured:
+        on_gpu = by_size.gpu_hours(ASSUMED_GPU) * 3600
+        seconds = max(seconds, by_size.core_seconds if plan.study.device == "cpu" else on_gpu)
     if seconds > LONG_RUN_SECONDS and not yes:
-        told = f"This would take about {_long(seconds)} of core time on this machine."
+        told = f"This would take about {_long(seconds)} of {'core' if plan.study.device == 'cpu' else 'GPU'} time"
         if not sys.stdin.isatty():
             raise StudyError(told, cure="say --yes if that is meant, or try --limit and --only first")
-        typer.confirm(f"{told} Go on?", abort=True)
+        typer.confirm(f"{told}. Go on?", abort=True)
 
 
 def _long(seconds: float) -> str:
