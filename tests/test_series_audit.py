@@ -350,7 +350,10 @@ from amuro.audits.series import Subject, audit
 time.sleep = lambda seconds: None
 hub, said = catalog.series("hub"), []
 for model in json.loads(sys.argv[1]):
-    found = audit(Subject("s", hub, {"model": model}, hub.checkpoints("s", {"model": model}), Path(sys.argv[2])))
+    checkpoints = hub.checkpoints("s", {"model": model})
+    for checkpoint in checkpoints if "fetched" in model else ():
+        hub.locate(checkpoint, Path())
+    found = audit(Subject("s", hub, {"model": model}, checkpoints, Path(sys.argv[2])))
     said.append(found.facts())
 print(json.dumps(said))
 """
@@ -442,6 +445,20 @@ def test_what_a_hub_lacks_is_named(hub: StubHub, tmp_path: Path) -> None:
     ]
 
 
+def test_cached_weights_are_looked_along(hub: StubHub, tmp_path: Path) -> None:
+    """Proves that weights that the hub client's cache holds are read, whose token counts the study left out, and that
+    equal weights in files of other bytes are found among them."""
+    weights = course()
+    content = {f"step{step}-tokens1B": files(tensors) for step, tensors in weights.items()}
+    content["step1000-tokens1B"] = files(stretched(weights[1000], 1.5))
+    content["step10-tokens1B"] = files(weights[1], shards=2)
+    hub.repositories["o/fetched"] = Repository(content)
+    (facts,) = on_hub(hub, tmp_path, f"o/fetched@step[{','.join(map(str, STEPS))}]")
+    faults = [(f["name"], f["checkpoint"].rpartition("@")[2]) for f in facts["faults"]]
+    assert faults == [("norm outlier", "1000"), ("equal weights", "10")]
+    assert [row["step"] for row in facts["weights"]] == list(STEPS)
+
+
 # -- the verb
 
 
@@ -464,6 +481,7 @@ def test_the_verb_ends_with_a_code_for_ci(tmp_path: Path) -> None:
     assert done.returncode == 4, done.stderr
     (told,) = json.loads(done.stdout)
     assert [fault["name"] for fault in told["faults"]] == ["equal weights"]
+    assert told["checkpoints"][0]["parameters"] == 768
     audits = [m["series"] for m in Store(tmp_path / "store").manifests("audits")]
     assert sorted(audits) == ["faulty", "sound"]
 
@@ -478,8 +496,15 @@ def test_the_verb_reads_studies_and_plan_names_known_bad_ones(hub: StubHub, tmp_
     hub.repositories["EleutherAI/pythia-12b"] = Repository({"step50000": files(course()[1])})
     env, store = environment(hub, tmp_path / "home"), str(tmp_path / "store")
     planned = amuro("plan", str(study), "--store", store, "--json", env=env)
-    assert [fault["name"] for fault in json.loads(planned.stdout)["series"]] == ["known bad"], planned.stderr
+    assert [fault["name"] for fault in json.loads(planned.stdout)["faults"]] == ["known bad"], planned.stderr
     assert not hub.requests
     done = amuro("audit", "series", str(study), "--store", store, env=env)
     assert done.returncode == 4, done.stderr
     assert "refused  known bad: EleutherAI/pythia-12b@step50000" in done.stdout
+
+
+def test_the_verb_says_how_to_use_it() -> None:
+    """Proves that the help of `amuro audit series` has an example and its exit codes."""
+    told = " ".join(amuro("audit", "series", "--help").stdout.split())
+    assert "amuro audit series EleutherAI/pythia-410m" in told
+    assert "4 something found" in told
