@@ -159,10 +159,12 @@ def records(repository: str, revision: str, commit: str | None = None) -> tuple[
     """What the hub records of a revision: weights file → sha256, and small file (DOCUMENTS) → id of its content.
 
     Where it does not answer, the former from the names in the cache, and nothing of the latter. None where the sha256
-    of any weights file is unknown. Raises HubError as `find` does, except that an unreachable hub is no error.
+    of any weights file is unknown. Raises HubError as `find` does, except that an unreachable hub is no error, and
+    WeightsError where the revision holds no safetensors.
     """
     try:
         found = find(repository, commit or revision)
+        _refuse_pickled(found)
         weights = {name: sha or "" for name, sha in found.files.items() if _is_weights(name)}
         documents = {name: found.blobs[name] for name in DOCUMENTS if name in found.blobs}
     except UnreachableError:

@@ -63,7 +63,7 @@ def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
 def inspect(checkpoint: Checkpoint, cache: Path) -> Inspection | None:
     """The sha256 of its weights files and the ids of its small files, which the hub records: nothing is downloaded.
 
-    Raises HubError as `hub_client.find` does, except that an unreachable hub is no error.
+    Raises HubError and WeightsError as `hub_client.records` does.
     """
     known = hub_client.records(*address(checkpoint))
     return Inspection(digest(sorted(known[0].values())), *known) if known else None
