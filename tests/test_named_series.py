@@ -203,3 +203,14 @@ def test_a_locked_named_series_keeps_its_pins(monkeypatch: pytest.MonkeyPatch, t
     assert [c.revision for c in again] == [f"{name}@{commit}" for name, commit in listed.items()]
     assert [c.address for c in again] == [c.address for c in series("olmo_1b", steps=[1000, 18_000])]
     assert kind.lock("s", {"steps": [1000, 18_000], "lock": locked}) == locked
+
+
+def test_the_series_of_the_page_is_one_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Proves that the file shown in docs/series.md, kept outside the package, is a kind by its dotted name."""
+    page = (Path(__file__).parents[1] / "docs" / "series.md").read_text(encoding="utf-8")
+    code = page.split("```python my_lab/series/acme_3b.py\n")[1].split("```")[0]
+    (tmp_path / "my_lab" / "series").mkdir(parents=True)
+    (tmp_path / "my_lab" / "series" / "acme_3b.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = series("my_lab.series.acme_3b")
+    assert (len(found), found[-1].step, found[-1].tokens) == (8, 40_000, 40_000 * 1_048_576)

@@ -27,7 +27,7 @@ from amuro.audits.known_bad import entries, known_bad, known_gaps
 from amuro.audits.series import Audit, Subject, audit, faults_of, keep, of_study
 from amuro.audits.trajectory import direction_outliers, norm_outliers, trajectory
 from amuro.errors import WeightsError
-from amuro.run import run
+from amuro.run import audited, run
 from amuro.series.olmo_1b import RUN as OLMO_1B
 from amuro.series.pythia import STEPS as PYTHIA
 from amuro.store import Store
@@ -39,7 +39,7 @@ def clean(shards: int = 1) -> Content:
     return {step: files(tensors, shards=shards) for step, tensors in course().items()}
 
 
-def audited(root: Path, content: Mapping[int, Mapping[str, bytes]], **allow: bool) -> Audit:
+def audit_of(root: Path, content: Mapping[int, Mapping[str, bytes]], **allow: bool) -> Audit:
     """The audit of a local series that holds this content."""
     for step, files_of_step in content.items():
         write(root / f"step{step}", files_of_step)
@@ -57,7 +57,7 @@ def named(faults: list[Fault]) -> list[tuple[str, str, int]]:
 
 def test_a_sound_series_has_no_fault(tmp_path: Path) -> None:
     """Proves that nothing is found in log-spaced checkpoints on a smooth way, and that all of it was looked at."""
-    done = audited(tmp_path, clean())
+    done = audit_of(tmp_path, clean())
     assert (done.faults, done.inspected, done.unchecked) == ([], len(STEPS), [])
     norms = [row["norm"] for row in done.weights]
     assert norms == sorted(norms)
@@ -107,7 +107,7 @@ def test_each_planted_defect_is_named_and_nothing_else(
     content, changed = plant(defect)
     for step in changed:
         del content[step]
-    done = audited(tmp_path, content | changed)
+    done = audit_of(tmp_path, content | changed)
     assert named(done.faults) == faults
     assert found(done.faults)
     assert all(fault.cure and "\n" not in str(fault) for fault in done.faults)
@@ -116,7 +116,7 @@ def test_each_planted_defect_is_named_and_nothing_else(
 def test_a_gap_in_a_local_series_is_named(tmp_path: Path) -> None:
     """Proves that a lost stretch among evenly spaced checkpoints is a fault of the whole series."""
     steps = [*range(1000, 8000, 1000), 150_000, 151_000]
-    done = audited(tmp_path, {step: files(tensors) for step, tensors in course(steps).items()})
+    done = audit_of(tmp_path, {step: files(tensors) for step, tensors in course(steps).items()})
     (gap,) = [fault for fault in done.faults if fault.name == "gap"]
     assert (gap.level, gap.detail) == ("doubtful", "the series has nothing between steps 7,000 and 150,000")
 
@@ -126,7 +126,7 @@ def test_a_transplanted_shard_of_a_local_series(tmp_path: Path, allowed: bool) -
     """Proves that one shard of the last checkpoint in an earlier one is found, refused, and accepted on demand."""
     content = clean(shards=2)
     content[1000][SHARDS[0]] = content[STEPS[-1]][SHARDS[0]]
-    done = audited(tmp_path, content, allow_known_bad=allowed)
+    done = audit_of(tmp_path, content, allow_known_bad=allowed)
     (fault,) = [fault for fault in done.faults if fault.name == "transplanted shard"]
     assert fault.level == ("doubtful" if allowed else "refused")
     assert f"{SHARDS[0]} of {tmp_path}/step1000 is also that of {tmp_path}/step{STEPS[-1]}" in fault.detail
@@ -137,7 +137,7 @@ def test_equal_weights_may_be_allowed(tmp_path: Path) -> None:
     """Proves that a series whose study accepts duplicates has no fault because of them."""
     content = clean()
     content[1000] = content[100]
-    assert not [f for f in audited(tmp_path, content, allow_duplicates=True).faults if f.name == "equal weights"]
+    assert not [f for f in audit_of(tmp_path, content, allow_duplicates=True).faults if f.name == "equal weights"]
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused_before_loading(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_a_documented_gap_is_a_note() -> None:
 
 
 def bad_study(**series: Any) -> studies.Study:
-    table = {"kind": "pythia", "size": "12b", "steps": [50000], **series}
+    table = series if "path" in series else {"kind": "pythia", "size": "12b", "steps": [50000], **series}
     block = {"models": ["base"], "sets": ["world_inference/test"], "limit": 5}
     return studies.parse(toy_table(engine="torch", series={"big": table}, tune=[], evaluate=[block]))
 
@@ -339,6 +339,23 @@ def test_a_study_may_accept_what_is_known(store: Store, no_hub: None) -> None:
     assert [fault.level for fault in faults_of(refusing, store)] == ["refused"]
 
 
+def test_a_run_tells_of_doubtful_and_refused_checkpoints(tmp_path: Path, store: Store) -> None:
+    """Proves that a local series is audited before compute: drift is told and studied, equal weights are left out."""
+    content = clean()
+    content[10] = content[1]
+    content[1000] = files(course()[1000], config={**CONFIG, "rope_theta": 5e5})
+    for step, files_of_step in content.items():
+        write(tmp_path / "mine" / f"step{step}", files_of_step)
+    plan = planning.make(bad_study(kind="folder", path=str(tmp_path / "mine")))
+    events: list[Mapping[str, Any]] = []
+    refused = audited(plan, store, plan.cells, events.append)
+    assert {checkpoint.step for checkpoint in refused} == {10}
+    assert [(event["event"], event["job"].rpartition("@")[2]) for event in events] == [
+        ("doubt", "1000"),
+        ("lost", "10"),
+    ]
+
+
 # -- a hub on loopback
 
 DRIVER = """
@@ -350,7 +367,10 @@ from amuro.audits.series import Subject, audit
 time.sleep = lambda seconds: None
 hub, said = catalog.series("hub"), []
 for model in json.loads(sys.argv[1]):
-    found = audit(Subject("s", hub, {"model": model}, hub.checkpoints("s", {"model": model}), Path(sys.argv[2])))
+    checkpoints = hub.checkpoints("s", {"model": model})
+    for checkpoint in checkpoints if "fetched" in model else ():
+        hub.locate(checkpoint, Path())
+    found = audit(Subject("s", hub, {"model": model}, checkpoints, Path(sys.argv[2])))
     said.append(found.facts())
 print(json.dumps(said))
 """
@@ -424,10 +444,11 @@ def test_what_a_hub_lacks_is_named(hub: StubHub, tmp_path: Path) -> None:
     hub.repositories |= {
         "o/holes": repository(content),
         "o/gated": Repository({"step1": files(course()[1])}, gated=True),
+        "o/pickled": Repository({"step1": {"pytorch_model.bin": b"\x80", "config.json": b"{}"}}),
         "EleutherAI/pythia-14m": repository(dict.fromkeys((1000, 2000), content[1000])),
     }
-    models = ("o/holes@step[1000,1500]", "o/gated@step1", "EleutherAI/pythia-14m@step1000")
-    holes_, gated, lost = (facts["faults"] for facts in on_hub(hub, tmp_path, *models))
+    models = ("o/holes@step[1000,1500]", "o/gated@step1", "o/pickled@step1", "EleutherAI/pythia-14m@step1000")
+    holes_, gated, pickled, lost = (facts["faults"] for facts in on_hub(hub, tmp_path, *models))
     missing, gap = holes_
     assert (missing["name"], missing["level"]) == ("unreadable", "refused")
     assert missing["detail"] == "o/holes has no revision 'step1500'"
@@ -437,9 +458,24 @@ def test_what_a_hub_lacks_is_named(hub: StubHub, tmp_path: Path) -> None:
     assert [(f["name"], f["detail"]) for f in gated] == [
         ("unreadable", "o/gated is gated, and the hub did not let this account in")
     ]
+    assert pickled[0]["detail"].startswith("o/pickled@step1 has no model.safetensors: only pytorch_model.bin")
     assert [(f["name"], f["level"], f["detail"]) for f in lost] == [
         ("missing steps", "note", "the hub lacks 152 of 154 documented steps: 0, 1, 2, 4, 8 …")
     ]
+
+
+def test_cached_weights_are_looked_along(hub: StubHub, tmp_path: Path) -> None:
+    """Proves that weights that the hub client's cache holds are read, whose token counts the study left out, and that
+    equal weights in files of other bytes are found among them."""
+    weights = course()
+    content = {f"step{step}-tokens1B": files(tensors) for step, tensors in weights.items()}
+    content["step1000-tokens1B"] = files(stretched(weights[1000], 1.5))
+    content["step10-tokens1B"] = files(weights[1], shards=2)
+    hub.repositories["o/fetched"] = Repository(content)
+    (facts,) = on_hub(hub, tmp_path, f"o/fetched@step[{','.join(map(str, STEPS))}]")
+    faults = [(f["name"], f["checkpoint"].rpartition("@")[2]) for f in facts["faults"]]
+    assert faults == [("norm outlier", "1000"), ("equal weights", "10")]
+    assert [row["step"] for row in facts["weights"]] == list(STEPS)
 
 
 # -- the verb
@@ -464,12 +500,14 @@ def test_the_verb_ends_with_a_code_for_ci(tmp_path: Path) -> None:
     assert done.returncode == 4, done.stderr
     (told,) = json.loads(done.stdout)
     assert [fault["name"] for fault in told["faults"]] == ["equal weights"]
+    assert told["checkpoints"][0]["parameters"] == 768
     audits = [m["series"] for m in Store(tmp_path / "store").manifests("audits")]
     assert sorted(audits) == ["faulty", "sound"]
 
 
-def test_the_verb_reads_studies_and_plan_names_known_bad_ones(hub: StubHub, tmp_path: Path) -> None:
-    """Proves that every series of a study is audited, and that plan names a known-bad checkpoint without a network."""
+def test_every_verb_of_a_study_names_known_bad_checkpoints(hub: StubHub, tmp_path: Path) -> None:
+    """Proves that plan names a known-bad checkpoint without a network, that work refuses its visit, and that every
+    series of a study is audited."""
     study = tmp_path / "bad.toml"
     study.write_text(
         'name = "bad"\n[series.big]\nkind = "pythia"\nsize = "12b"\nsteps = [50000]\n'
@@ -478,8 +516,18 @@ def test_the_verb_reads_studies_and_plan_names_known_bad_ones(hub: StubHub, tmp_
     hub.repositories["EleutherAI/pythia-12b"] = Repository({"step50000": files(course()[1])})
     env, store = environment(hub, tmp_path / "home"), str(tmp_path / "store")
     planned = amuro("plan", str(study), "--store", store, "--json", env=env)
-    assert [fault["name"] for fault in json.loads(planned.stdout)["series"]] == ["known bad"], planned.stderr
+    assert [fault["name"] for fault in json.loads(planned.stdout)["faults"]] == ["known bad"], planned.stderr
     assert not hub.requests
+    (model,) = {cell["cell"].partition("|")[0] for cell in json.loads(planned.stdout)["cells"]}
+    visit = amuro("work", str(study), "--model", model, "--store", store, env=env)
+    assert (visit.returncode, "allow_known_bad = true" in visit.stderr) == (4, True), visit.stderr
     done = amuro("audit", "series", str(study), "--store", store, env=env)
     assert done.returncode == 4, done.stderr
     assert "refused  known bad: EleutherAI/pythia-12b@step50000" in done.stdout
+
+
+def test_the_verb_says_how_to_use_it() -> None:
+    """Proves that the help of `amuro audit series` has an example and its exit codes."""
+    told = " ".join(amuro("audit", "series", "--help").stdout.split())
+    assert "amuro audit series EleutherAI/pythia-410m" in told
+    assert "4 something found" in told

@@ -22,7 +22,7 @@ audit = typer.Typer(no_args_is_help=True, help="Checks what a study stands on, b
 def series(
     subject: Annotated[str, typer.Argument(help="A study, a folder of checkpoints, or ORG/NAME@REVISION,…")],
     store: Annotated[Path, typer.Option("--store", help="Where results are kept.")] = Path("amuro-store"),
-    metadata_only: Annotated[bool, typer.Option(help="Do not read weights that lie on this machine.")] = False,
+    metadata_only: Annotated[bool, typer.Option("--metadata-only", help="Do not read weights that lie here.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Are checkpoints what their names say? Equal, transplanted or known-bad ones, holes, drift, outliers.

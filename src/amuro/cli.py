@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from amuro.audit_verbs import audit
-from amuro.errors import INTERRUPTED, AmuroError, StudyError, nearest
+from amuro.errors import INTERRUPTED, AmuroError, SeriesError, StudyError, nearest
 
 if TYPE_CHECKING:
     from amuro.plan import Plan
@@ -101,7 +102,7 @@ def plan_verb(
             {"cell": s.cell.address, "role": plan.roles[s.cell.address], "done": s.done, "why": s.reason} for s in found
         ]
         told = {"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}
-        told |= {"arithmetic": dataclasses.asdict(arithmetic), "series": [dataclasses.asdict(f) for f in faults]}
+        told |= {"arithmetic": dataclasses.asdict(arithmetic), "faults": [dataclasses.asdict(f) for f in faults]}
         typer.echo(json.dumps(told))
         return
     terminal.show_plan(plan, found)
@@ -179,7 +180,7 @@ def work(
 
     Example: `amuro work studies/demo.toml --model world-1a2b3c@200`
     """
-    from amuro.run import check_rows, perform
+    from amuro.run import audited, check_rows, perform
 
     plan, opened = _plan(study, None, None, None, seeds), _store(store)
     addresses = [m.address for m in plan.models]
@@ -190,7 +191,15 @@ def work(
     payload = {"study": plan.study.model_dump_json(), "store": str(opened.root), "model": model,
                "cells": [cell.address for cell in missing]}  # fmt: skip
     failures: list[str] = []
-    perform(payload, lambda event: failures.append(str(event["error"])) if event["event"] == "failed" else None)
+
+    def on_event(event: Mapping[str, Any]) -> None:
+        if event["event"] in ("failed", "lost"):
+            failures.append(str(event["error"]))
+
+    audited(plan, opened, missing, on_event)
+    if failures:
+        raise SeriesError(failures[0])
+    perform(payload, on_event)
     typer.echo(f"{len(missing) - len(failures)} cells filled, {len(failures)} failed")
     _leave(failures)
 

@@ -130,11 +130,16 @@ def fetch(repository: str, revision: str, commit: str | None = None) -> Path:
         _refuse_pickled(found)
         return _download(repository, found.revision)
     except UnreachableError:
-        name = _cached_name(repository, revision)
-        if not commit and name and (folder := cached(repository, name)):
-            _log.warning("the hub does not answer: reading %s@%s from the cache", repository, name)
+        if not commit and (folder := at_hand(repository, revision)):
+            _log.warning("the hub does not answer: reading %s@%s from the cache", repository, revision)
             return folder
         raise
+
+
+def at_hand(repository: str, revision: str, commit: str | None = None) -> Path | None:
+    """As `cached`, for a revision whose token count may be left out. Asks no network."""
+    name = commit or _cached_name(repository, revision)
+    return cached(repository, name) if name else None
 
 
 def cached(repository: str, revision: str) -> Path | None:
@@ -150,36 +155,33 @@ def cached(repository: str, revision: str) -> Path | None:
     return Path(found)
 
 
-def weights_sha256(repository: str, revision: str, commit: str | None = None) -> dict[str, str] | None:
-    """Weights file → sha256, from the hub's records or else from the names in the cache; None if any is unknown.
+def records(repository: str, revision: str, commit: str | None = None) -> tuple[dict[str, str], dict[str, str]] | None:
+    """What the hub records of a revision: weights file → sha256, and small file (DOCUMENTS) → id of its content.
 
-    Raises HubError as `find` does, except that an unreachable hub is no error.
+    Where it does not answer, the former from the names in the cache, and nothing of the latter. None where the sha256
+    of any weights file is unknown. Raises HubError as `find` does, except that an unreachable hub is no error, and
+    WeightsError where the revision holds no safetensors.
     """
     try:
-        files = find(repository, commit or revision).files
-        known = {name: sha or "" for name, sha in files.items() if _is_weights(name)}
+        found = find(repository, commit or revision)
+        _refuse_pickled(found)
+        weights = {name: sha or "" for name, sha in found.files.items() if _is_weights(name)}
+        documents = {name: found.blobs[name] for name in DOCUMENTS if name in found.blobs}
     except UnreachableError:
-        name = commit or _cached_name(repository, revision)
-        folder = cached(repository, name) if name else None
-        known = {path.name: path.resolve().name for path in weight_files(folder)} if folder else {}
-    return known if known and all(map(_SHA256.fullmatch, known.values())) else None
-
-
-def documents(repository: str, revision: str, commit: str | None = None) -> dict[str, str]:
-    """Small file (DOCUMENTS) → id of its content, as the hub records it; empty where the hub does not answer."""
-    try:
-        blobs = find(repository, commit or revision).blobs
-    except UnreachableError:
-        return {}
-    return {name: blobs[name] for name in DOCUMENTS if name in blobs}
+        folder = at_hand(repository, revision, commit)
+        weights = {path.name: path.resolve().name for path in weight_files(folder)} if folder else {}
+        documents = {}
+    known = bool(weights) and all(map(_SHA256.fullmatch, weights.values()))
+    return (weights, documents) if known else None
 
 
 def document(repository: str, revision: str, commit: str | None, name: str) -> Path:
-    """One small file of a revision, fetched if need be. Raises HubError."""
+    """One small file of a revision, fetched if need be. Raises HubError as `find` does."""
     from huggingface_hub import hf_hub_download
 
+    found = find(repository, commit or revision)
     with _in_one_sentence(repository, revision):
-        return Path(hf_hub_download(repository, name, revision=commit or revision))
+        return Path(hf_hub_download(repository, name, revision=found.revision))
 
 
 def _download(repository: str, revision: str) -> Path:

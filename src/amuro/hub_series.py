@@ -57,20 +57,16 @@ def locate(checkpoint: Checkpoint, cache: Path) -> Path | None:
 
 def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
     """The folder of its weights where the client's cache holds them whole. Asks no network."""
-    repository, revision, commit = address(checkpoint)
-    return hub_client.cached(repository, commit or revision)
+    return hub_client.at_hand(*address(checkpoint))
 
 
 def inspect(checkpoint: Checkpoint, cache: Path) -> Inspection | None:
     """The sha256 of its weights files and the ids of its small files, which the hub records: nothing is downloaded.
 
-    Raises HubError as `hub_client.find` does, except that an unreachable hub is no error.
+    Raises HubError and WeightsError as `hub_client.records` does.
     """
-    where = address(checkpoint)
-    shards = hub_client.weights_sha256(*where)
-    if shards is None:
-        return None
-    return Inspection(digest(sorted(shards.values())), shards, hub_client.documents(*where))
+    known = hub_client.records(*address(checkpoint))
+    return Inspection(digest(sorted(known[0].values())), *known) if known else None
 
 
 def document(checkpoint: Checkpoint, name: str) -> Path | None:

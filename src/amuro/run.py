@@ -58,10 +58,7 @@ def run(plan: Plan, store: Store, on_event: OnEvent, only: Sequence[State] | Non
             outcome.failures.append(f"{event.get('cell') or event.get('job')}: {event['error']}")
         on_event(event)
 
-    refused = _refused(plan, store, missing)
-    for checkpoint, why in refused.items():
-        if any(cell.model.checkpoint == checkpoint for cell in missing):
-            record({"event": "lost", "job": checkpoint.address, "error": why})
+    refused = audited(plan, store, missing, record)
     missing = [cell for cell in missing if cell.model.checkpoint not in refused]
     jobs = [*_pretraining(plan, store, missing), *_audits(plan, store, missing), *_visits(plan, store, missing)]
     toy = plan.study.engine == "toy"
@@ -85,14 +82,23 @@ def check_rows(plan: Plan, cells: Sequence[Cell]) -> None:
         data.examples(plan.task_with_source(task), split, plan.revision(task))
 
 
-def _refused(plan: Plan, store: Store, missing: Sequence[Cell]) -> dict[Checkpoint, str]:
-    """Checkpoints that the audit of their series refuses before any weights are loaded → why not. Audits are kept."""
+def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent) -> set[Checkpoint]:
+    """Checkpoints that the audit of their series refuses before any weights are loaded. Audits are kept.
+
+    Tells of each refused checkpoint that has missing cells (event *lost*), and of each doubtful one (*doubt*).
+    """
     refused: dict[Checkpoint, str] = {}
     for name in dict.fromkeys(cell.model.checkpoint.series for cell in missing):
         found = series_audit.audit(series_audit.of_study(plan, name, store.root / "series"), weights=False)
         series_audit.keep(found, store)
         refused |= found.refused()
-    return refused
+        for fault in found.faults:
+            if fault.level == "doubtful":
+                on_event({"event": "doubt", "job": fault.checkpoint or name, "error": str(fault)})
+    for checkpoint in dict.fromkeys(cell.model.checkpoint for cell in missing):
+        if checkpoint in refused:
+            on_event({"event": "lost", "job": checkpoint.address, "error": refused[checkpoint]})
+    return set(refused)
 
 
 def _pretraining(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:

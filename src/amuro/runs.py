@@ -45,8 +45,9 @@ class Run:
     @property
     def bytes(self) -> int | None:
         """Size of the weights of one checkpoint as published."""
-        known = self.parameters is not None and self.bytes_per_parameter is not None
-        return self.parameters * self.bytes_per_parameter if known else None  # type: ignore[operator]
+        if self.parameters is None or self.bytes_per_parameter is None:
+            return None
+        return self.parameters * self.bytes_per_parameter
 
     def step(self, revision: Revision) -> int:
         """Steps since the beginning of the whole run."""

@@ -69,6 +69,8 @@ class Progress:
                 self._bar(f"tuning {event['model']} (loss {event['loss']:.2f})", "tune", event)
             case "failed" | "lost":
                 console.print(f"[red]failed[/] {event.get('cell') or event.get('job')}: {event['error']}")
+            case "doubt":
+                console.print(f"[yellow]doubtful[/] {event['job']}: {event['error']}")
 
     def _cell(self, address: str) -> None:
         self._filled += 1
@@ -149,14 +151,17 @@ def show_faults(faults: Sequence[Fault]) -> None:
 
 
 def show_audit(audit: Audit) -> None:
-    """One audited series: what was looked at, the way of its weights, what was found."""
+    """One audited series: its checkpoints (with the cosine to the one before), what was found, what was not seen."""
     subject = audit.subject
     console.print(f"[bold]{subject.name}[/]: {len(subject.checkpoints)} checkpoints ({subject.kind.name})")
-    if audit.weights:
-        table = Table("checkpoint", "norm", "cosine to the one before", box=None, padding=(0, 2))
-        for row in audit.weights:
-            table.add_row(row["checkpoint"], *(_number(row[key]) for key in ("norm", "cosine_to_previous")))
-        console.print(table)
+    weights = {row["checkpoint"]: row for row in audit.weights}
+    table = Table("checkpoint", "tokens", "FLOPs", "MB", "norm", "cosine", box=None, padding=(0, 2))
+    for row in audit.facts()["checkpoints"]:
+        own = weights.get(row["checkpoint"], {})
+        megabytes = None if row["bytes"] is None else row["bytes"] / 1e6
+        numbers = row["tokens"], row["flops"], megabytes, own.get("norm"), own.get("cosine_to_previous")
+        table.add_row(row["checkpoint"], *(_number(value) for value in numbers))
+    console.print(table)
     show_faults(audit.faults)
     for reason in audit.unchecked:
         console.print(f"not checked  {reason}", markup=False)
@@ -165,7 +170,7 @@ def show_audit(audit: Audit) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else f"{value:.4g}"
 
 
 def show_status(plan: Plan, found: Sequence[State], store: Store) -> None:

@@ -7,23 +7,22 @@ From weights that lie on this machine: equal weights in other files, norms and d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from amuro import catalog
 from amuro.audits.drift import drift
-from amuro.audits.fault import Fault, Level, place
+from amuro.audits.fault import Fault, place
 from amuro.audits.grid import gaps
 from amuro.audits.known_bad import known_bad, known_gaps
-from amuro.audits.trajectory import Trajectory, direction_outliers, norm_outliers, trajectory
+from amuro.audits.shards import transplants, twins
+from amuro.audits.way import along
 from amuro.errors import AmuroError, HubError
-from amuro.identity import digest, weights_digests
+from amuro.identity import digest
 from amuro.plan import Plan
-from amuro.series_kind import UNKNOWN_STEP, Inspection, SeriesKind, equal_weights, training_flops, twin_error
+from amuro.series_kind import UNKNOWN_STEP, Inspection, SeriesKind, training_flops
 from amuro.store import Store
 from amuro.types import Checkpoint
 
@@ -82,14 +81,18 @@ def audit(subject: Subject, weights: bool = True) -> Audit:
     found.faults += _known(subject)
     inspections = dict(_inspected(found))
     found.inspected = len(inspections)
-    found.faults += _grid(found)
+    if found.inspected:
+        found.faults += _grid(found)
+    unknown = len(subject.checkpoints) - len(inspections)
+    if unknown:
+        found.unchecked.append(f"the files of {unknown} checkpoints: nothing is recorded of them, or the hub is silent")
     found.faults += transplants(inspections, subject.allow_known_bad)
     found.faults += _drift(found, inspections)
-    twins = list(_twins(inspections))
+    equal = list(twins(inspections))
     if weights:
-        twins += _weigh(found)
+        equal += _along(found)
     if not subject.allow_duplicates:
-        found.faults += {twin.checkpoint: twin for twin in twins}.values()
+        found.faults += {fault.checkpoint: fault for fault in equal}.values()
     return found
 
 
@@ -109,14 +112,15 @@ def of_study(plan: Plan, name: str, cache: Path) -> Subject:
 
 def keep(found: Audit, store: Store) -> None:
     """Commits an audit to the store; nothing where there was nothing to look at (series without weights)."""
-    if found.inspected or found.faults:
+    if found.inspected or found.faults or found.weights:
         store.commit("audits", digest(found.facts()), found.facts(), {})
 
 
 def faults_of(plan: Plan, store: Store) -> list[Fault]:
-    """What is known without a network of the series of a study: what its last audit found, else the table."""
+    """What is known without a network of the series of a study: from the table, and from their last audits."""
     subjects = [of_study(plan, name, store.root / "series") for name in plan.study.series]
-    return [fault for subject in subjects for fault in _kept(store, subject) or _known(subject)]
+    faults = (fault for subject in subjects for fault in (*_known(subject), *_kept(store, subject)))
+    return list(dict.fromkeys(faults))
 
 
 def _known(subject: Subject) -> list[Fault]:
@@ -132,30 +136,6 @@ def _kept(store: Store, subject: Subject) -> list[Fault]:
     return [Fault(**fault) for fault in last["faults"]] if last else []
 
 
-def transplants(inspections: Mapping[Checkpoint, Inspection], allow: bool = False) -> Iterator[Fault]:
-    """Shards that checkpoints with different weights share. The last checkpoint of a series is taken to be right:
-    it is the one that everybody loads.
-    """
-    owners: dict[tuple[str, str], list[Checkpoint]] = {}
-    for checkpoint, inspection in inspections.items():
-        for shard, content in inspection.shards.items():
-            owners.setdefault((shard, content), []).append(checkpoint)
-    last = max(inspections, key=lambda checkpoint: checkpoint.step, default=None)
-    for (shard, _), sharing in owners.items():
-        if len({inspections[checkpoint].weights for checkpoint in sharing}) > 1:
-            yield from _transplant(shard, sharing, last, allow)
-
-
-def _transplant(shard: str, sharing: Sequence[Checkpoint], last: Checkpoint | None, allow: bool) -> Iterator[Fault]:
-    for checkpoint in sharing:
-        others = ", ".join(place(other) for other in sharing if other != checkpoint)
-        detail = f"{shard} of {place(checkpoint)} is also that of {others}"
-        if checkpoint != last:
-            cure = "" if allow else "leave it out, or set allow_known_bad = true in its [series] table"
-            level: Level = "doubtful" if allow else "refused"
-            yield Fault("transplanted shard", level, detail, cure, checkpoint.address)
-
-
 def _inspected(found: Audit) -> Iterator[tuple[Checkpoint, Inspection]]:
     subject = found.subject
     for checkpoint in subject.checkpoints:
@@ -166,8 +146,6 @@ def _inspected(found: Audit) -> Iterator[tuple[Checkpoint, Inspection]]:
             continue
         if inspection:
             yield checkpoint, inspection
-        else:
-            found.unchecked.append(f"{place(checkpoint)}: its source records nothing of its files")
 
 
 def _grid(found: Audit) -> Iterator[Fault]:
@@ -188,70 +166,19 @@ def _drift(found: Audit, inspections: Mapping[Checkpoint, Inspection]) -> list[F
         return [Fault("unreadable", "doubtful", error.message, error.cure)]
 
 
-def _twins(inspections: Mapping[Checkpoint, Inspection]) -> Iterator[Fault]:
-    for first, *others in equal_weights(inspections):
-        for other in others:
-            error = twin_error(other.address, first.address)
-            yield Fault("equal weights", "refused", error.message, error.cure, other.address)
-
-
-# -- weights at hand
-
-
-def _weigh(found: Audit) -> Iterator[Fault]:
-    """Looks along the weights that lie here; gives equal ones back, though they be in files of other bytes."""
+def _along(found: Audit) -> tuple[Fault, ...]:
+    """Looks along the weights that lie here; gives back which of them are equal."""
     subject = found.subject
-    places = {c: folder for c in subject.checkpoints if (folder := subject.kind.at_hand(c, subject.cache))}
-    missing = len(subject.checkpoints) - len(places)
+    folders = {c: folder for c in subject.checkpoints if (folder := subject.kind.at_hand(c, subject.cache))}
+    missing = len(subject.checkpoints) - len(folders)
     if missing:
         found.unchecked.append(f"norms and directions of {missing} checkpoints: their weights are not on this machine")
-    if not places:
-        return
-    path = trajectory(list(places.values()))
-    found.faults += _along(list(places), path)
-    found.weights += _table(list(places), path)
-    digests = {c: weights_digests(folder, subject.cache / "digests.json") for c, folder in places.items()}
-    yield from _twins({c: Inspection(whole, shards, {}) for c, (whole, shards) in digests.items()})
-
-
-def _along(checkpoints: Sequence[Checkpoint], path: Trajectory) -> Iterator[Fault]:
-    finite = np.isfinite(np.diag(path.gram))
-    for checkpoint, others, sound in zip(checkpoints, path.others, finite, strict=True):
-        if not sound:
-            detail = f"the weights of {place(checkpoint)} hold NaN or infinity"
-            yield Fault("not finite", "refused", detail, "fetch or save them again", checkpoint.address)
-        if others:
-            detail = (
-                f"{place(checkpoint)} differs from most in the shape or presence of {len(others)} tensors, first of "
-            )
-            detail += others[0]
-            yield Fault("other tensors", "doubtful", detail, "compare their configurations", checkpoint.address)
-    kept = [i for i, sound in enumerate(finite) if sound and checkpoints[i].step != UNKNOWN_STEP]
-    steps, norms = [checkpoints[i].step for i in kept], path.norms[kept]
-    for i in norm_outliers(steps, norms):
-        detail = f"the norm of {place(checkpoints[kept[i]])} is {norms[i]:.4g}, of its neighbours "
-        detail += f"{norms[i - 1]:.4g} and {norms[i + 1]:.4g}"
-        yield Fault("norm outlier", "doubtful", detail, _LOOK, checkpoints[kept[i]].address)
-    cosines = path.cosines[np.ix_(kept, kept)]
-    for i in direction_outliers(cosines):
-        detail = f"the weights of {place(checkpoints[kept[i]])} point away from those of its neighbours: cosines "
-        detail += f"{cosines[i - 1, i]:.3f} and {cosines[i, i + 1]:.3f}, while theirs is {cosines[i - 1, i + 1]:.3f}"
-        yield Fault("direction outlier", "doubtful", detail, _LOOK, checkpoints[kept[i]].address)
-
-
-_LOOK = "look at it before you trust its scores"
-
-
-def _table(checkpoints: Sequence[Checkpoint], path: Trajectory) -> Iterator[dict[str, Any]]:
-    for i, checkpoint in enumerate(checkpoints):
-        sound = bool(np.isfinite(path.gram[i, i]))
-        cosine = float(path.cosines[i - 1, i]) if i and sound else float("nan")
-        yield {
-            "checkpoint": checkpoint.address,
-            "step": checkpoint.step,
-            "norm": float(path.norms[i]) if sound else None,
-            "cosine_to_previous": cosine if np.isfinite(cosine) else None,
-        }
+    if not folders:
+        return ()
+    way = along(folders, memo=subject.cache / "digests.json")
+    found.faults += way.faults
+    found.weights += way.rows
+    return way.twins
 
 
 def _allows(subject: Subject) -> dict[str, bool]:

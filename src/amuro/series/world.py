@@ -47,4 +47,10 @@ def locate(checkpoint: Checkpoint, cache: Path) -> Path | None:
     return folder(checkpoint.identity, cache) / f"step-{checkpoint.step:08d}"
 
 
-SERIES = SeriesKind("world", "a small decoder pre-trained on the embedded world", checkpoints, locate)
+def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
+    """The same folder, if pre-training has come that far."""
+    found = locate(checkpoint, cache)
+    return found if found and found.is_dir() else None
+
+
+SERIES = SeriesKind("world", "a small decoder pre-trained on the embedded world", checkpoints, locate, at_hand=at_hand)
