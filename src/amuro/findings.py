@@ -9,6 +9,7 @@ import polars as pl
 
 from amuro.analysis import Analysis, Evidence
 from amuro.panels import MIN_CHECKPOINTS, Ladder
+from amuro.series_kind import checkpoint_words
 from amuro.stats.estimate import Estimate, Quantity
 from amuro.stats.runs import RunNoise
 from amuro.types import EvidenceState, Finding
@@ -124,7 +125,7 @@ def gained(evidence: Evidence, found: Ladder) -> tuple[Estimate, str, EvidenceSt
     last = found.at(-1) * found.sign
     estimate = found.contrast(last, -last)
     sentence = (
-        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.lesson} takes {found.metric} "
+        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.tuning.lesson} takes {found.metric} "
         f"on {found.name} from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f} ({reading(estimate)})."
     )
     standing, reason = state(found)

@@ -39,6 +39,11 @@ class Grid:
     """As its makers wrote down; empty where they did not."""
 
 
+def checkpoint_words(step: int) -> str:
+    """A checkpoint in a sentence; one whose step nobody counted has no number."""
+    return "the checkpoint" if step == UNKNOWN_STEP else f"the checkpoint at step {step}"
+
+
 def _no_inspection(checkpoint: Checkpoint, cache: Path) -> Inspection | None:
     return None
 

@@ -7,6 +7,7 @@ import numpy as np
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import blank, draft, limits, reading, smallest_effect, state
 from amuro.panels import Ladder, Panel, ladders, longest
+from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats, clustered_mean, clustered_means
 from amuro.stats.estimate import Estimate, combine
@@ -139,7 +140,7 @@ def _sentence(found: Ladder, loss: Estimate | None, form: str) -> str:
     what = "lost beyond churn and guessing" if found.metric in BINARY else "lost"
     told = f" ({what}: {reading(loss)}){', in output form' if form else ''}" if loss else ""
     return (
-        f"Tuning the checkpoint at step {found.steps[-1]} on {found.tuning.lesson} takes {found.metric} "
+        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.tuning.lesson} takes {found.metric} "
         f"on {found.name} {change}{told}."
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Points, Standing, blank, counted, draft, limits, point, reading, state, trend_state
 from amuro.panels import MIN_CHECKPOINTS, Ladder, fewest_shots, ladders, longest
+from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats, Ints, Means, clustered_means
 from amuro.stats.estimate import Estimate, combine, satterthwaite
@@ -142,7 +143,7 @@ def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Ask
     told = f": between-format variance {reading(variance)} (squared log odds)" if variance else ""
     easiest, hardest = formats[int(scores.argmax())], formats[int(scores.argmin())]
     sentence = (
-        f"{when.capitalize()} tuning on {found.tuning.tuned_on}, the checkpoint at step {asked.step} scores "
+        f"{when.capitalize()} tuning on {found.tuning.tuned_on}, {checkpoint_words(asked.step)} scores "
         f"{scores.min():.2f} ({hardest}) to {scores.max():.2f} ({easiest}) on {found.name} in {len(formats)} "
         f"formats{told}."
     )

@@ -10,6 +10,7 @@ import numpy as np
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Points, blank, counted, draft, limits, point, reading, state
 from amuro.panels import Ladder, fewest_shots, ladders
+from amuro.series_kind import checkpoint_words
 from amuro.stats.clustered import Floats, clustered_mean, clustered_means
 from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import run_noise
@@ -122,7 +123,7 @@ def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
     ahead = means.contrast(np.eye(len(formats))[best] - np.eye(len(formats))[worst])
     easiest = f"{formats[best]} is the easiest format" if ahead.interval()[0] > 0 else "none is surely easier"
     sentence = (
-        f"Tuned on {found.tuning.tuned_on} in {found.tuning.tune_format}, the checkpoint at step {found.steps[-1]} "
+        f"Tuned on {found.tuning.tuned_on} in {found.tuning.tune_format}, {checkpoint_words(int(found.steps[-1]))} "
         f"scores {named}: {easiest}."
     )
     note = "What tuning in a format brings needs tuning in more than one."

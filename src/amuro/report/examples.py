@@ -10,7 +10,8 @@ import polars as pl
 
 from amuro.report.book import Book
 from amuro.report.svg import shorten
-from amuro.report.words import compact, number, plain, split_words
+from amuro.report.tables import step_name
+from amuro.report.words import number, plain, split_words
 
 PER_TASK = 40
 PROMPT_LIMIT, ANSWER_LIMIT = 4_000, 600
@@ -133,7 +134,7 @@ def _answer(row: Mapping[str, Any], place: tuple[int | None, int | None] | None)
 
 
 def _place_words(tokens: int | None, step: int | None) -> str:
-    return f"{compact(tokens)} tokens" if tokens is not None else f"step {step}"
+    return "checkpoint" if step is None else step_name(tokens, step)
 
 
 def _said(words: str | None, value: float | None) -> str:

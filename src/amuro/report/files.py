@@ -40,6 +40,11 @@ def findings_json(study: str, findings: Sequence[Finding]) -> str:
     return json.dumps({"schema": SCHEMA, "study": study, "findings": records}, indent=1, ensure_ascii=False) + "\n"
 
 
+def environment_json(environment: Mapping[str, Any]) -> str:
+    """Machine and versions that the cells were made with; where cells differ, every value that occurs."""
+    return json.dumps(_finite(environment), indent=1, ensure_ascii=False) + "\n"
+
+
 def _finite(value: Any) -> Any:
     """The same value with null for what JSON cannot say (NaN, infinities)."""
     if isinstance(value, float):

@@ -9,6 +9,7 @@ import polars as pl
 
 from amuro.report.book import Book
 from amuro.report.words import compact
+from amuro.series_kind import UNKNOWN_STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +77,6 @@ def steps_of(rows: pl.DataFrame) -> list[tuple[int | None, int]]:
 
 def step_name(tokens: int | None, step: int) -> str:
     """A checkpoint as the head of a column."""
+    if tokens is None and step == UNKNOWN_STEP:
+        return "checkpoint"
     return f"step {step:,}" if tokens is None else f"{compact(tokens)} tokens"
