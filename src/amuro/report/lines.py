@@ -50,6 +50,8 @@ def _places(values: Sequence[float], start: float, end: float, logarithmic: bool
 
 
 def _place_words(chart: Chart, value: float) -> str:
+    if chart.logarithmic and value < 0:  # a checkpoint whose step nobody counted
+        return "not counted"
     return compact(value) if chart.logarithmic else number(value)
 
 

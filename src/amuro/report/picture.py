@@ -18,7 +18,7 @@ def pretraining_panel(book: Book) -> Markup:
     """Checkpoints over log tokens; at the height of their bits per byte on held-out text, where that was measured."""
     rows = [row for row in book.series if row.get("tokens") is not None]
     if not rows:
-        return Markup("")
+        return _uncounted(book)
     places = log_places([float(row["tokens"]) for row in rows], 34, WIDTH - 24)
     heights = _loss_heights(book)
     spots = sorted(
@@ -35,6 +35,20 @@ def pretraining_panel(book: Book) -> Markup:
         text(caption, 14, 16, "label"), path([(places[t], y) for t, y, _ in spots], "stroke base"), *dots,
         line(14, 190, WIDTH - 8, 190, "axis"), *_ticks(places),
         text("tokens read (log scale)", WIDTH / 2, 224, "label", "middle"),
+    )  # fmt: skip
+
+
+def _uncounted(book: Book) -> Markup:
+    """Checkpoints whose tokens nobody counted: dots side by side, in their order."""
+    gap = (WIDTH - 60) / max(len(book.series), 1)
+    dots = [
+        element("circle", element("title", str(row["checkpoint"])), cx=30 + gap * (i + 0.5), cy=120.0, r=5.5,
+                class_="dot base")
+        for i, row in enumerate(book.series)
+    ]  # fmt: skip
+    return image(
+        "picture-pretraining", "Checkpoints", WIDTH, HEIGHT, *dots, line(14, 190, WIDTH - 8, 190, "axis"),
+        text("tokens read: not known", WIDTH / 2, 224, "label", "middle"),
     )  # fmt: skip
 
 
