@@ -8,6 +8,7 @@ never silently share rows.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -22,13 +23,27 @@ Row = dict[str, Any]
 
 def read(path: str, split: str) -> list[Row]:
     """The rows of a split of `path` (`~` and `$VARIABLE` are filled in). Raises DataError: file, line and reason."""
-    place = Path(os.path.expandvars(path)).expanduser()
-    if not place.exists():
-        raise DataError(f"file:{path} does not exist", f"looked for {place.absolute()}")
-    found = _in_folder(place, split) if place.is_dir() else _single(place, split)
+    found = _found(path, split)
     rows = _reader(found)(found)
     _refuse_double_ids(found, rows)
     return rows
+
+
+def sha256(path: str, split: str) -> str:
+    """Of the bytes of a split's file, or of the names and digests of its files. Raises DataError as `read` does."""
+    found = _found(path, split)
+    if found.is_file():
+        with found.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    members = [[member.name, sha256(str(member), "all")] for member in sorted(found.iterdir()) if member.is_file()]
+    return hashlib.sha256(json.dumps(members).encode()).hexdigest()
+
+
+def _found(path: str, split: str) -> Path:
+    place = Path(os.path.expandvars(path)).expanduser()
+    if not place.exists():
+        raise DataError(f"file:{path} does not exist", f"looked for {place.absolute()}")
+    return _in_folder(place, split) if place.is_dir() else _single(place, split)
 
 
 def _single(path: Path, split: str) -> Path:

@@ -101,8 +101,13 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
     )  # fmt: skip
 
 
-SOURCES = {"world": "pre-trained here on an invented world", "folder": "read from local folders",
-           "hub": "read from the hub", "toy": "made up by the toy engine"}  # fmt: skip
+SOURCES = {
+    "world": "pre-trained here on an invented world",
+    "text": "pre-trained here on text from files",
+    "folder": "read from local folders",
+    "hub": "read from the hub",
+    "toy": "made up by the toy engine",
+}
 
 
 def describe(plan: Plan) -> list[str]:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from amuro import data
+from amuro import catalog, data, pretrained
 from amuro import plan as planning
 from amuro.audits import series as series_audit
 from amuro.audits.tasks import TaskAudit
@@ -103,7 +103,7 @@ def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent
 
 def _pretraining(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
     series = dict.fromkeys(c.model.checkpoint.series for c in missing)
-    made = [name for name in series if plan.study.series[name].kind == "world"]
+    made = [name for name in series if _is_pretrained(plan, name)]
     names = {name: [c for c in plan.checkpoints if c.series == name] for name in made}
     return [
         Job(f"pre-training {name}", _payload(plan, store, {"pretrain": name}), lambda: True)
@@ -141,12 +141,16 @@ def _members(plan: Plan) -> set[Model]:
 
 
 def _ready(plan: Plan, store: Store, model: Model) -> Callable[[], bool]:
-    pretrained = plan.study.series[model.checkpoint.series].kind == "world"
-    return lambda: not pretrained or is_there(plan, store, model.checkpoint)
+    made_here = _is_pretrained(plan, model.checkpoint.series)
+    return lambda: not made_here or is_there(plan, store, model.checkpoint)
+
+
+def _is_pretrained(plan: Plan, name: str) -> bool:
+    return catalog.series(plan.study.series[name].kind).pretraining is not None
 
 
 def is_there(plan: Plan, store: Store, checkpoint: Checkpoint) -> bool:
-    """Whether an embedded checkpoint has been made."""
+    """Whether a checkpoint that is pre-trained here has been made."""
     folder = folder_of(plan, store, checkpoint)
     return folder is not None and folder.is_dir()
 
@@ -217,16 +221,18 @@ def audit_set(plan: Plan, task: str, split: str, examples: Sequence[Example], tr
 
 
 def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:
-    """Pre-trains an embedded series into the store; goes on where an interrupted run stopped."""
+    """Pre-trains a series into the store; goes on where an interrupted run stopped."""
     from amuro.engine.pretrain import pretrain as train
-    from amuro.series import world
 
-    config = world.config(plan.series_options(name))
+    declare = catalog.series(plan.study.series[name].kind).pretraining
+    assert declare is not None  # no other series has such a job
+    declared = declare(plan.series_options(name))
 
     def on_progress(done: int, total: int, loss: float) -> None:
         emit({"event": "pretrain", "series": name, "done": done, "total": total, "loss": loss})
 
-    train(config, world.folder(config.digest(), store.root / "series"), on_progress, threads=threads(plan.study))
+    folder = pretrained.folder(declared.digest(), store.root / "series")
+    train(declared, folder, on_progress, threads=threads(plan.study))
 
 
 def engine(study: Study) -> Engine:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from amuro.errors import SeriesError, StudyError, nearest
+from amuro.pretraining import Pretraining
 from amuro.types import Checkpoint
 
 UNKNOWN_STEP = -1
@@ -89,6 +90,8 @@ class SeriesKind:
     """(checkpoint, cache folder) → folder of its weights if they lie on this machine; nothing is fetched."""
     grid: Callable[[str, Mapping[str, Any], tuple[Checkpoint, ...]], Grid | None] = _no_grid
     """(name, table, its checkpoints) → all steps that the source publishes; None where it lists nothing."""
+    pretraining: Callable[[Mapping[str, Any]], Pretraining] | None = None
+    """table → the run that makes the checkpoints here, before they are read; None where weights exist already."""
 
 
 def equal_weights(inspections: Mapping[Checkpoint, Inspection]) -> tuple[tuple[Checkpoint, ...], ...]:

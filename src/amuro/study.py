@@ -31,7 +31,7 @@ class Series(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: str
-    """A file name of `series/`: world, folder, hub, pythia, olmo_1b …"""
+    """A file name of `series/`: world, text, folder, hub, pythia, olmo_1b …"""
     allow_duplicates: bool = False
     """Accept two checkpoints with equal weights (Pythia's step 0 equals its step 1)."""
     allow_known_bad: bool = False
@@ -295,10 +295,14 @@ def changed(study: Study, limit: int | None = None, seeds: int | None = None) ->
             for b in changes.get("evaluate", study.evaluate)
         )
         changes["series"] = {
-            name: Series(**{**series.model_dump(), "pretrain_seed": seeds}) if series.kind == "world" else series
+            name: Series(**{**series.model_dump(), "pretrain_seed": seeds}) if _made_here(series) else series
             for name, series in study.series.items()
         }
     return study.model_copy(update=changes)
+
+
+def _made_here(series: Series) -> bool:
+    return catalog.series(series.kind).pretraining is not None
 
 
 def _shifted(tune_seeds: tuple[int, ...], by: int) -> tuple[int, ...]:

@@ -1,11 +1,9 @@
-"""Pre-training of the embedded world's checkpoints: an ordinary decoder, ordinary folders, resumed to the same bits."""
+"""Pre-training of a checkpoint series: an ordinary decoder, ordinary folders, resumed to the same bits."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,7 @@ from amuro.engine import snapshots
 from amuro.engine.muon import Muon
 from amuro.engine.packing import Batch, Packer
 from amuro.engine.vocabulary import EOS, PAD, train_tokenizer
-from amuro.world import corpus
-from amuro.world.config import PretrainConfig
+from amuro.pretraining import Corpus, Pretraining
 
 STATE_EVERY = 100
 """Steps between two states that an interrupted run goes on from."""
@@ -30,7 +27,7 @@ Progress = Callable[[int, int, float], None]
 
 
 def pretrain(
-    config: PretrainConfig,
+    config: Pretraining,
     folder: Path,
     on_progress: Progress = lambda step, last, loss: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -52,7 +49,7 @@ def pretrain(
         torch.set_num_threads(before)
 
 
-def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> Olmo2ForCausalLM:
+def new_model(config: Pretraining, tokenizer: Tokenizer) -> Olmo2ForCausalLM:
     """The untrained decoder. Keys start equal to queries: attention first looks for what resembles the word at hand."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.pretrain_seed)
@@ -68,8 +65,9 @@ def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> Olmo2ForCausalLM:
 class _Run:
     """A model in training, and all that its next step depends on."""
 
-    config: PretrainConfig
+    config: Pretraining
     folder: Path
+    corpus: Corpus
     tokenizer: Tokenizer
     model: Olmo2ForCausalLM
     optimizers: tuple[torch.optim.Optimizer, ...]
@@ -77,12 +75,13 @@ class _Run:
     step: int = 0
 
     @classmethod
-    def resume(cls, config: PretrainConfig, folder: Path, before: int) -> _Run:
+    def resume(cls, config: Pretraining, folder: Path, before: int) -> _Run:
         """From the latest state that is not beyond step `before`, else from nothing."""
-        texts = corpus.documents(config.world_seed, config.pretrain_seed)
-        tokenizer = train_tokenizer(itertools.islice(texts, config.vocabulary_documents), config.vocab_size)
+        corpus = config.corpus()
+        tokenizer = train_tokenizer(corpus.sample(), config.vocab_size)
         model = new_model(config, tokenizer)
-        run = cls(config, folder, tokenizer, model, _optimizers(model, config), _packer(config, tokenizer, 0))
+        packer = _packer(config, corpus, tokenizer, 0)
+        run = cls(config, folder, corpus, tokenizer, model, _optimizers(model, config), packer)
         saved = snapshots.latest_state(folder, config.digest(), before)
         if saved:
             run._restore(*saved)
@@ -115,8 +114,8 @@ class _Run:
     def _train_step(self, share: float) -> float:
         """One step at that share of the full rates; returns its loss."""
         config = self.config
-        if self.step == config.copy_steps:
-            self.packer = _packer(config, self.tokenizer, self.step)
+        if self.step in self.corpus.phases:
+            self.packer = _packer(config, self.corpus, self.tokenizer, self.step)
         loss = _loss(self.model, self.packer.batch())
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
@@ -139,7 +138,7 @@ class _Run:
 
     def _restore(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         self.step = facts["step"]
-        self.packer = _packer(self.config, self.tokenizer, self.step)
+        self.packer = _packer(self.config, self.corpus, self.tokenizer, self.step)
         self.packer.restore(facts["waiting"], facts["next"])
         for name, weight, optimizer in self._owned():
             weight.data.copy_(tensors[f"model.{name}"])
@@ -155,7 +154,7 @@ class _Run:
                 yield names[id(weight)], weight, optimizer
 
 
-def _architecture(config: PretrainConfig, tokenizer: Tokenizer) -> Olmo2Config:
+def _architecture(config: Pretraining, tokenizer: Tokenizer) -> Olmo2Config:
     return Olmo2Config(
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
@@ -172,7 +171,7 @@ def _architecture(config: PretrainConfig, tokenizer: Tokenizer) -> Olmo2Config:
     )
 
 
-def _optimizers(model: Olmo2ForCausalLM, config: PretrainConfig) -> tuple[torch.optim.Optimizer, ...]:
+def _optimizers(model: Olmo2ForCausalLM, config: Pretraining) -> tuple[torch.optim.Optimizer, ...]:
     """Muon for the hidden matrices, AdamW for the embedding and the norms."""
     hidden = {name for name, weight in model.named_parameters() if weight.dim() == 2 and "embed" not in name}
     matrices = [weight for name, weight in model.named_parameters() if name in hidden]
@@ -181,13 +180,11 @@ def _optimizers(model: Olmo2ForCausalLM, config: PretrainConfig) -> tuple[torch.
     return Muon(matrices, lr=config.muon_rate), adam
 
 
-def _packer(config: PretrainConfig, tokenizer: Tokenizer, step: int) -> Packer:
+def _packer(config: Pretraining, corpus: Corpus, tokenizer: Tokenizer, step: int) -> Packer:
     """The documents of the phase that `step` lies in, from the first on."""
-    stream: corpus.Stream = "copy" if step < config.copy_steps else "main"
-    text = partial(corpus.document, config.world_seed, config.pretrain_seed, stream)
     eos = tokenizer.token_to_id(EOS)
     assert eos is not None  # the trainer was told of it
-    return Packer(text, tokenizer, eos, config.rows, config.row_length)
+    return Packer(corpus.stream(step, tokenizer), tokenizer, eos, config.rows, config.row_length)
 
 
 def _loss(model: Olmo2ForCausalLM, batch: Batch) -> Tensor:

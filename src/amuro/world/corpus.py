@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from amuro.world import documents as kinds
 from amuro.world.documents import Render
 from amuro.world.facts import world
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Stream = Literal["copy", "main", "held_out"]
 
@@ -54,6 +59,29 @@ def document(world_seed: int, pretrain_seed: int, stream: Stream, number: int) -
 def documents(world_seed: int, pretrain_seed: int, stream: Stream = "main", start: int = 0) -> Iterator[str]:
     """Documents `start`, `start + 1`, … without end."""
     return (document(world_seed, pretrain_seed, stream, number) for number in itertools.count(start))
+
+
+@dataclass(frozen=True, slots=True)
+class WorldCorpus:
+    """What a pre-training run reads: `copy` for so many steps, then `main`. No document is read twice."""
+
+    world_seed: int
+    pretrain_seed: int
+    copy_steps: int
+    vocabulary_documents: int
+
+    @property
+    def phases(self) -> tuple[int, ...]:
+        return (self.copy_steps,)
+
+    def sample(self) -> Iterator[str]:
+        """The first documents of `main`."""
+        return itertools.islice(documents(self.world_seed, self.pretrain_seed), self.vocabulary_documents)
+
+    def stream(self, step: int, tokenizer: Tokenizer) -> Callable[[int], str]:
+        """The documents of the phase that `step` lies in; all are shorter than a row."""
+        phase: Stream = "copy" if step < self.copy_steps else "main"
+        return partial(document, self.world_seed, self.pretrain_seed, phase)
 
 
 def _choose(mixture: Mapping[Render, float], share: float) -> Render:

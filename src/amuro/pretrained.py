@@ -1,0 +1,45 @@
+"""Checkpoints that a declared pre-training makes here: what they count, and where they lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from amuro.pretraining import Pretraining
+from amuro.series_kind import in_order
+from amuro.types import Checkpoint
+
+
+def checkpoints(name: str, declared: Pretraining) -> tuple[Checkpoint, ...]:
+    """One checkpoint for each step of the declared pre-training, whether made already or not."""
+    identity = declared.digest()
+    return in_order(
+        name,
+        (
+            Checkpoint(
+                name,
+                step,
+                declared.tokens_at(step),
+                declared.unique_tokens_at(step),
+                declared.schedule_at(step),
+                source=declared.KIND,
+                identity=identity,
+            )
+            for step in declared.steps
+        ),
+    )
+
+
+def folder(identity: str, cache: Path) -> Path:
+    """Where the pre-training of that identity keeps its checkpoints and its state."""
+    return cache / identity[:16]
+
+
+def locate(checkpoint: Checkpoint, cache: Path) -> Path:
+    """The folder of a checkpoint; it exists once pre-training has come that far."""
+    return folder(checkpoint.identity, cache) / f"step-{checkpoint.step:08d}"
+
+
+def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
+    """The same folder, if pre-training has come that far."""
+    found = locate(checkpoint, cache)
+    return found if found.is_dir() else None

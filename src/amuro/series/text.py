@@ -1,0 +1,46 @@
+"""Checkpoints of a small decoder that is pre-trained here, from nothing, on text of one's own.
+
+The table of a study; what is not stated has the defaults of `text/config.py`, as have size, rates and rows:
+
+    [series.mine]
+    kind = "text"
+    source = "file:corpus"              # holds train.jsonl (or .csv, .parquet) whose rows have a field `text`
+    corpus_split = "train"              # any file name of that folder, or `all` for a single file
+    corpus_sha256 = "9f86d0…"           # refuses a corpus that has changed
+    corpus_tokens = 3_400_000           # of one pass, so that tokens read again are told from new ones
+    pretrain_seed = 1
+    steps = [0, 100, 300, 1000, 3000]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from amuro import pretrained
+from amuro.series_kind import SeriesKind
+from amuro.text.config import TextConfig
+from amuro.types import Checkpoint
+
+
+def pretraining(options: Mapping[str, Any]) -> TextConfig:
+    """The pre-training that a study's table declares, on the corpus as it is now or as the table pins it.
+
+    Raises StudyError on an unknown key or a bad value, DataError where an unpinned corpus cannot be read.
+    """
+    return TextConfig.from_options({key: value for key, value in options.items() if key != "kind"}).pinned()
+
+
+def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
+    """One checkpoint for each step of the declared pre-training, whether made already or not."""
+    return pretrained.checkpoints(name, pretraining(options))
+
+
+SERIES = SeriesKind(
+    "text",
+    "a small decoder pre-trained on text from files",
+    checkpoints,
+    pretrained.locate,
+    at_hand=pretrained.at_hand,
+    pretraining=pretraining,
+)
