@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 AMURO := .venv/bin/amuro
 
-.PHONY: setup demo real test check worlds bench
+.PHONY: setup demo real english test check worlds bench
 
 setup: .venv/ready
 
@@ -20,6 +20,11 @@ real: setup
 	$(PY) scripts/real_material.py
 	$(AMURO) run studies/real_first_experiment.toml --yes
 	$(AMURO) report studies/real_first_experiment.toml
+
+english: setup
+	$(PY) scripts/english_corpus.py
+	$(AMURO) run studies/english_small.toml --yes
+	$(AMURO) report studies/english_small.toml
 
 test: setup
 	$(PY) -m pytest

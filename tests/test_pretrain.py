@@ -22,6 +22,7 @@ from amuro.engine.muon import Muon, orthogonal
 from amuro.engine.packing import IGNORED, Packer
 from amuro.engine.pretrain import document_mask, new_model, pretrain
 from amuro.engine.vocabulary import EOS, train_tokenizer
+from amuro.identity import digest
 from amuro.tokens import Encoder
 from amuro.world import corpus
 from amuro.world.config import PretrainConfig
@@ -88,6 +89,13 @@ def test_an_interrupted_run_ends_in_the_same_bits(finished: Path, tmp_path: Path
     for step in TINY.steps:
         whole, resumed = _weights(finished, step), _weights(tmp_path, step)
         assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_world_is_read_as_it_was() -> None:
+    """The first batch of each phase is pinned: whoever changes what is read raises SEMANTICS."""
+    words = train_tokenizer(itertools.islice(corpus.documents(0, 0), TINY.vocabulary_documents), TINY.vocab_size)
+    batches = [room._packer(TINY, TINY.corpus(), words, step).batch() for step in (0, TINY.copy_steps)]
+    assert [digest(batch.ids.tolist())[:12] for batch in batches] == ["de3f9373cf32", "8c423660d1eb"]
 
 
 def test_a_finished_run_returns_at_once(finished: Path) -> None:

@@ -261,6 +261,12 @@ def test_a_digest_covers_all_that_decides_weights_and_nothing_else() -> None:
     assert len({config.digest(), *(replace(config, **{k: v}).digest() for k, v in changed.items())}) == len(changed) + 1
 
 
+def test_the_digest_of_the_demo_is_what_it_was() -> None:
+    """Checkpoints that were made once keep their name: a renamed field would make every one of them anew."""
+    assert PretrainConfig().digest()[:16] == "627ed4cfefddb98f"
+    assert PretrainConfig(anneal_steps=120).digest()[:16] == "89ca1bab6f00c542"
+
+
 def test_arithmetic_of_a_config() -> None:
     """Tokens are step × rows × length, all of them new; FLOPs exceed 6 a weight and token; states are named."""
     config = PretrainConfig(steps=(0, 10), rows=4, row_length=64, warmup_steps=5)
