@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from amuro import catalog
+from amuro import catalog, files
 from amuro import plan as planning
 from amuro import study as studies
 from amuro.engine.pretrain import pretrain
@@ -183,6 +183,18 @@ def test_a_corpus_is_known_by_its_bytes(config: TextConfig, corpus_folder: Path,
     pinned = replace(config, source=f"file:{moved.parent}")
     with pytest.raises(DataError, match="the study pins"):
         pinned.corpus()
+
+
+def test_a_split_of_several_files_is_known_by_all_of_them(tmp_path: Path) -> None:
+    """A changed file and a changed name change the digest; the folder's own name does not."""
+    digests = []
+    for folder, member, text in (("a", "1", "x"), ("b", "1", "x"), ("c", "1", "y"), ("d", "2", "x")):
+        (tmp_path / folder / "train").mkdir(parents=True)
+        (tmp_path / folder / "train" / member).write_text(text)
+        (tmp_path / folder / "train" / "state.json").write_text("{}")
+        digests.append(files.sha256(str(tmp_path / folder), "train"))
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
 
 
 def test_a_pinned_corpus_need_not_be_there_to_be_planned() -> None:
