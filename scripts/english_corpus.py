@@ -102,7 +102,7 @@ def part(hashed: str) -> str:
 
 def plain(text: str) -> str:
     """Without the marks of WikiHow pages and with single blanks: `[title]` closes a sentence, others mean nothing."""
-    return " ".join(re.sub(r"\[[^\]]*\]", " ", text.replace(" [title]", ".")).split())
+    return " ".join(re.sub(r"\[[^\]]*\]", " ", re.sub(r"\.? \[title\]", ". ", text)).split())
 
 
 def cut(text: str) -> str:
@@ -113,7 +113,9 @@ def cut(text: str) -> str:
 
 
 def hellaswag(doc: Row) -> Row:
-    """Query: `ACTIVITY: CONTEXT`, its marks taken away already. The hub parts the context's last words from it."""
+    """Query: `ACTIVITY: CONTEXT`, its marks taken away already. The hub parts the context's last words from it, and
+    names the video or page, which is not known here: each row is one of its own.
+    """
     activity, _, context = doc["query"].partition(": ")
     return {
         "ind": doc["ind"],
@@ -122,6 +124,7 @@ def hellaswag(doc: Row) -> Row:
         "ctx_b": "",
         "endings": doc["choices"],
         "label": str(doc["gold"]),
+        "source_id": f"unknown~{doc['ind']}",
     }
 
 

@@ -130,7 +130,7 @@ def test_hellaswag_training_rows_have_the_fields_of_the_task() -> None:
     """A rebuilt row becomes an example; the activity ends at the first colon only."""
     doc = {"ind": 4, "query": "Removing ice: Then: the man", "choices": [" a", " b", " c", " d"], "gold": 3}
     example = catalog.task("hellaswag").example({"id": "train-0", **script.hellaswag(doc)})
-    assert example.inputs == {"activity": "Removing ice", "context": "Then: the man"}
+    assert example.inputs == {"context": "Removing ice: Then: the man"}
     assert (example.answer, example.options) == ("d", ("a", "b", "c", "d"))
 
 
