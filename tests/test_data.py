@@ -171,6 +171,13 @@ def test_a_source_that_cannot_be_is_refused(source: str, split: str, message: st
         data.rows(source, split)
 
 
+class Loaded(list[dict[str, Any]]):
+    """Stands for a loaded data set."""
+
+    def to_list(self) -> list[dict[str, Any]]:
+        return list(self)
+
+
 class Hub:
     """Stands for `datasets.load_dataset`: records the call, then gives rows or fails."""
 
@@ -178,11 +185,11 @@ class Hub:
         self.answer = answer
         self.asked: dict[str, Any] = {}
 
-    def __call__(self, path: str, name: str | None, **rest: Any) -> list[dict[str, Any]]:
+    def __call__(self, path: str, name: str | None, **rest: Any) -> Loaded:
         self.asked = {"path": path, "name": name, **rest}
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return Loaded(self.answer)
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> lis
     except Exception as failure:  # the client raises a dozen unrelated classes, some of them built-in
         raise _hub_error(name, split, revision, failure) from failure
     _refuse_other_revision(name, revision, loaded)
-    return list(loaded)
+    return list(loaded.to_list())
 
 
 def _exported(repository: str, folder: str, revision: str | None) -> list[dict[str, Any]]:
