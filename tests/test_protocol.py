@@ -147,6 +147,20 @@ def test_p5_the_line_feed_of_a_dialogue_is_not_learned() -> None:
     assert reply[-1] == last[-1] == IN_BYTES.eos
 
 
+@pytest.mark.parametrize("length", [1, 18, 40, 50, 100, 120, 4096])
+def test_the_paper_cuts_what_it_learns_on_the_right(length: int) -> None:
+    """Of a dialogue that outgrows the recipe's length the first ids are learned; a row left without answer is not."""
+    _, _, paper, examples = both("tulu")
+    recipe = dataclasses.replace(RECIPE, max_length=length)
+    whole = asks.training_sequences([(paper, examples[:1])], RECIPE, IN_BYTES)[0]
+    flat = [token for part in whole for token in part]
+    learned = asks.training_sequences([(paper, examples[:1])], recipe, IN_BYTES)
+    ends = [sum(map(len, whole[:count])) for count in (1, 2, 3)]
+    kept = 0 if length <= ends[0] else min(length, ends[1]) if length <= ends[2] else min(length, len(flat))
+    assert [token for parts in learned for part in parts for token in part] == flat[:kept]
+    assert all(parts and len(parts) % 2 == 0 for parts in learned)
+
+
 def test_p6_labels_are_scored_by_their_likeliest_sub_token_or_whole() -> None:
     """Paper: each byte of " no" and "yes" is a candidate at the next position, and a label scores its best one. Sound:
     one candidate a label, whole.

