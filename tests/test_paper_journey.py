@@ -54,7 +54,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def test_every_set_has_its_primary_metric(totals: pl.DataFrame) -> None:
-    """All 18 tasks that the paper asks (MNLI in two test splits) are scored in the metric that it reports, under its protocol."""
+    """All 18 tasks that the paper asks are scored in the metric that it reports, under its protocol."""
     asked = set(PAPER_ROWS) - {"tulu"}
     assert set(totals["task"]) == asked
     assert set(totals["protocol"]) == {"paper"}
