@@ -26,8 +26,9 @@ english: setup
 	$(AMURO) run studies/english_small.toml --yes
 	$(AMURO) report studies/english_small.toml
 
+# A process a core, one thread each: two threads beside a busy core are slower than one.
 test: setup
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile
 
 check: setup
 	$(PY) -m ruff check src tests scripts benchmarks

@@ -171,6 +171,13 @@ def test_a_source_that_cannot_be_is_refused(source: str, split: str, message: st
         data.rows(source, split)
 
 
+class Loaded(list[dict[str, Any]]):
+    """Stands for a loaded data set."""
+
+    def to_list(self) -> list[dict[str, Any]]:
+        return list(self)
+
+
 class Hub:
     """Stands for `datasets.load_dataset`: records the call, then gives rows or fails."""
 
@@ -178,11 +185,11 @@ class Hub:
         self.answer = answer
         self.asked: dict[str, Any] = {}
 
-    def __call__(self, path: str, name: str | None, **rest: Any) -> list[dict[str, Any]]:
+    def __call__(self, path: str, name: str | None, **rest: Any) -> Loaded:
         self.asked = {"path": path, "name": name, **rest}
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return Loaded(self.answer)
 
 
 @pytest.fixture
@@ -198,6 +205,12 @@ def test_a_hub_set_is_asked_for_by_name_configuration_and_revision(hub: Hub, tmp
     assert rows == ROWS[:3]
     expected = {"path": "allenai/ai2_arc", "name": "ARC-Easy", "split": "test", "revision": "abc123"}
     assert hub.asked == {**expected, "cache_dir": str(tmp_path)}
+
+
+def test_ids_that_repeat_give_way_to_places(hub: Hub) -> None:
+    """Some sets of the hub give many rows one name (Tülu repeats some dialogues); each gets one of its own."""
+    hub.answer = [{"id": "same", "text": "a"}, {"id": "same", "text": "b"}, {"id": "other", "text": "c"}]
+    assert [row["id"] for row in data.rows("hub:a/b", "train[1:]")] == ["train-1", "train-2"]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +241,7 @@ def test_a_folder_never_stands_in_for_a_hub_set(tmp_path: Path, monkeypatch: pyt
 
 @contextmanager
 def hub_process(folder: Path) -> Iterator[str]:
-    """A hub with the files of `folder` as its one data set; its address."""
+    """A hub with the data sets of `folder` (NAMESPACE/NAME); its address."""
     script = str(Path(__file__).with_name("stub_data_hub.py"))
     with subprocess.Popen([sys.executable, script, str(folder)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -257,13 +270,13 @@ def test_the_real_client_loads_then_reads_its_cache_and_never_another_revision(t
     cached is refused, where the client alone would hand out the one it has.
     """
     pytest.importorskip("datasets")
-    repository, home = tmp_path / "repository", tmp_path / "home"
-    (repository / "data").mkdir(parents=True)
-    home.mkdir()
-    pl.DataFrame(ROWS).write_parquet(repository / "data" / "test-00000-of-00001.parquet")
     name, commit = stub_data_hub.NAME, stub_data_hub.COMMIT
+    hub, home = tmp_path / "hub", tmp_path / "home"
+    (hub / name / "data").mkdir(parents=True)
+    home.mkdir()
+    pl.DataFrame(ROWS).write_parquet(hub / name / "data" / "test-00000-of-00001.parquet")
     asked = (f"hub:{name}", "test", commit)
-    with hub_process(repository) as url:
+    with hub_process(hub) as url:
         loaded, *refused = ask(
             url,
             home,
@@ -281,6 +294,35 @@ def test_the_real_client_loads_then_reads_its_cache_and_never_another_revision(t
     assert json.loads(cached) == ROWS
     assert f"{name} was asked for at revision aaaa" in other
     assert commit in other
+
+
+def test_a_parquet_export_is_read_by_folder_and_then_offline(tmp_path: Path) -> None:
+    """The hub's own export has a folder a configuration and no card: one folder is read, at its branch or its commit,
+    and offline again from the cache; what is not there is one sentence.
+    """
+    hub, home = tmp_path / "hub", tmp_path / "home"
+    for language in ("english", "french"):
+        for split in ("train", "test"):
+            path = hub / "acme" / "news" / language / split / "0000.parquet"
+            path.parent.mkdir(parents=True)
+            pl.DataFrame({"id": [f"{language}-{split}"], "text": ["x"]}).write_parquet(path)
+    home.mkdir()
+    export, commit = "refs/convert/parquet", stub_data_hub.COMMIT
+    calls = [("hub:acme/news/english", "test", export), ("hub:acme/news/french", "train", commit)]
+    with hub_process(hub) as url:
+        online = ask(url, home, *calls)
+        refused = ask(url, home, ("hub:acme/news/welsh", "test", export), ("hub:acme/olds/english", "test", export))
+    assert [json.loads(line)[0]["id"] for line in online] == ["english-test", "french-train"]
+    assert ask(url, home, *calls, offline=True) == online
+    refused += ask(url, home, ("hub:acme/news/french", "test", export), ("hub:acme/a/b", "test", None), offline=True)
+    said = (
+        "no Parquet file in welsh/test",
+        "no dataset acme/olds",
+        "acme/news@refs/convert/parquet is not whole",
+        "hf download acme/a --repo",
+    )
+    for line, message in zip(refused, said, strict=True):
+        assert re.search(message, line), line
 
 
 def examples(folder: Path, rows: list[dict[str, Any]], split: str = "train", **changes: Any) -> list[Example]:

@@ -1,76 +1,177 @@
 """The real tasks on invented rows always, and on the real rows and the real tokenizer where `make real` put them."""
 
+import json
 import os
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from real_rows import ROWS
+from real_rows import PAPER_ROWS, ROWS, Rows
 
-from amuro import catalog, data, prompts
+from amuro import asks, catalog, data, paper_asks, prompts
 from amuro.errors import DataError
 from amuro.tokens import Encoder
-from amuro.types import Example
+from amuro.types import Example, Task
 
 CACHE = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser()
 FOLDERS = {
     "socialiqa_question": "socialiqa",
     "sciq_question": "sciq",
+    "sciq_choice": "sciq",
     "boolq": "boolq",
     "arc_easy": "arc_easy",
+    "arc_challenge": "arc_challenge",
     "openbookqa": "openbookqa",
+    "hellaswag": "hellaswag",
+    "rte": "rte",
 }
-real = pytest.mark.skipif(not (CACHE / "MANIFEST.json").is_file(), reason=f"no real material in {CACHE}: make real")
+SIZES = {
+    "socialiqa_question": 1954,
+    "sciq_question": 700,
+    "sciq_choice": 1000,
+    "boolq": 3270,
+    "arc_easy": 570,
+    "arc_challenge": 299,
+    "openbookqa": 500,
+    "hellaswag": 10042,
+    "rte": 277,
+}
+real = pytest.mark.skipif(
+    not all(
+        (CACHE / folder).is_dir() for folder in ("SmolLM2-135M-Instruct", *(f"rows/{f}" for f in FOLDERS.values()))
+    ),
+    reason=f"no real material in {CACHE}: make real",
+)
+BOTH = [("sound", name) for name in sorted(ROWS)] + [("paper", name) for name in sorted(PAPER_ROWS)]
+IN_BYTES = Encoder.of_bytes()
 
 EXPECTED = {
     "socialiqa_question": ("helpful", "How would you describe Mirel?"),
     "sciq_question": ("glass", "Which part of a lantern keeps the wind away from the flame?"),
+    "sciq_choice": ("Which part of a lantern keeps the wind away from the flame?", "glass"),
+    "tweetqa_question": ("a ferry", "what is aground?"),
+    "xsum": ("A ferry ran aground near Vell on Monday. Nobody was hurt.", "A ferry has run aground near Vell."),
+    "xlsum": ("A ferry ran aground near Vell on Monday. Nobody was hurt.", "A ferry has run aground near Vell."),
+    "cnn": (
+        "A ferry ran aground near Vell on Monday. Nobody was hurt.",
+        "A ferry has run aground near Vell. More to follow .",
+    ),
+    "mnli": ("The mill has no roof.", "contradiction"),
+    "rte": ("The mill has no roof.", "neutral"),
+    "gpt3nli": ("The mill has no roof.", "contradiction"),
+    "paws": ("Tavi gave Oda a plum.", "no"),
+    "qqp": ("Tavi gave Oda a plum.", "no"),
+    "stsb": ("Tavi gave Oda a plum.", "no"),
+    "tulu": ("<|user|>\nAnd a tool?", "A tape:\n1 metre long."),
     "boolq": ("is a tarn a kind of lake?", "yes"),
     "arc_easy": ("Which tool is used to measure the length of a room?", "a tape"),
+    "arc_challenge": ("Which tool is used to measure the length of a room?", "a tape"),
     "openbookqa": ("A puddle gets smaller on a hot day because its water", "evaporates"),
+    "hellaswag": ("Sailing: A man unties a boat. He", "pushes off from the pier."),
 }
+
+
+def rows_of(protocol: str, name: str) -> Rows:
+    return (ROWS if protocol == "sound" else PAPER_ROWS)[name]
+
+
+def examples_of(protocol: str, name: str) -> tuple[Task, list[Example]]:
+    task = catalog.task(name, protocol)
+    return task, [task.example(row) for row in rows_of(protocol, name)]
+
+
+def loaded(folder: Path, task: Task, rows: Rows) -> list[Example]:
+    """The rows by the door that real rows come in at."""
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return data.examples(replace(task, source=f"file:{path}", splits={"all": "all"}), "all")
+
+
+def test_every_real_task_has_rows_and_a_side_of_the_paper() -> None:
+    """All 18 data sets are there, SciQ as two tasks, each in both protocols."""
+    own = {name for name in catalog.names("tasks") if catalog.task(name).source.startswith("hub:")}
+    assert own == set(ROWS) == set(PAPER_ROWS) == set(EXPECTED)
+    assert len(own) == 19
+    assert all(catalog.task(name).paper for name in own)
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_a_row_becomes_its_example(name: str) -> None:
     """The right answer is found by the data set's own way of naming it, and white space is single."""
-    example = catalog.task(name).example(ROWS[name])
+    example = catalog.task(name).example(ROWS[name][0])
     last_field = example.inputs[catalog.task(name).fields[-1][0]]
     assert (last_field, example.answer) == EXPECTED[name]
-    assert all(text == " ".join(text.split()) for text in (*example.inputs.values(), *example.options))
+    if name != "tulu":  # a dialogue keeps its lines
+        assert all(text == " ".join(text.split()) for text in (*example.inputs.values(), *example.options))
 
 
-@pytest.mark.parametrize(
-    ("name", "change", "message"),
-    [
-        ("socialiqa_question", {"label": ""}, "label ''"),
-        ("socialiqa_question", {"label": "-1"}, "label '-1'"),
-        ("boolq", {"answer": -1}, "answer -1"),
-        ("boolq", {"answer": None}, "answer None"),
-    ],
-)
-def test_a_hidden_label_is_refused(name: str, change: dict[str, object], message: str) -> None:
+@pytest.mark.parametrize(("protocol", "name"), BOTH)
+def test_rows_of_the_schema_load_in_both_protocols(protocol: str, name: str, tmp_path: Path) -> None:
+    """Rows of exactly the hub's schema become examples with unique ids, in order."""
+    task = catalog.task(name, protocol)
+    assert len({example.id for example in loaded(tmp_path, task, rows_of(protocol, name))}) == 3
+
+
+@pytest.mark.parametrize(("protocol", "name"), BOTH)
+def test_a_renamed_field_is_refused_by_its_name(protocol: str, name: str, tmp_path: Path) -> None:
+    """Every field that a task reads is missed when the hub renames it: never an empty text, never a default."""
+    task, rows = catalog.task(name, protocol), rows_of(protocol, name)
+    missed = set()
+    for field in rows[0]:
+        renamed = [{(key + "_" if key == field else key): value for key, value in row.items()} for row in rows]
+        try:
+            loaded(tmp_path, task, renamed)
+        except DataError as error:
+            missed.add((field, f"has no field '{field}'" in str(error) and task.page in str(error)))
+    assert len(missed) >= len(task.fields)
+    assert all(said for _, said in missed)
+
+
+HIDDEN = [
+    ("sound", "socialiqa_question", {"label": ""}, "label ''"),
+    ("sound", "socialiqa_question", {"label": "-1"}, "label '-1'"),
+    ("sound", "boolq", {"answer": -1}, "answer -1"),
+    ("sound", "boolq", {"answer": None}, "answer None"),
+    ("paper", "boolq", {"label": -1}, "label -1"),
+    ("sound", "mnli", {"label": -1}, "label -1"),
+    ("sound", "mnli", {"label": 3}, "label 3"),
+    ("sound", "rte", {"label": -1}, "label -1"),
+    ("sound", "rte", {"label": 2}, "label 2"),
+    ("sound", "gpt3nli", {"label": -1}, "label -1"),
+    ("sound", "paws", {"label": 2}, "label 2"),
+    ("sound", "qqp", {"label": -1}, "label -1"),
+    ("sound", "stsb", {"label": -1.0}, r"score -1\.0"),
+    ("sound", "stsb", {"label": float("nan")}, "score nan"),
+    ("sound", "hellaswag", {"label": ""}, "label ''"),
+    ("paper", "hellaswag", {"label": "4"}, "label '4'"),
+    ("sound", "tweetqa_question", {"Answer": []}, "no answer"),
+    ("paper", "tweetqa_question", {"Answer": []}, "no answer"),
+    ("sound", "tulu", {"messages": [{"role": "user", "content": "Hm?"}]}, "no message is a reply"),
+    ("sound", "tulu", {"messages": [{"role": "human", "content": "Hm?"}]}, "role 'human'"),
+    ("sound", "arc_easy", {"answerKey": ""}, "answer key '' names no option"),
+    ("paper", "arc_challenge", {"answerKey": "E"}, "answer key 'E' names no option"),
+    ("sound", "openbookqa", {"answerKey": "5"}, "answer key '5' names no option"),
+]
+
+
+@pytest.mark.parametrize(("protocol", "name", "change", "message"), HIDDEN)
+def test_a_hidden_label_is_refused(protocol: str, name: str, change: dict[str, Any], message: str) -> None:
     """Test splits of the hub without labels never become a wrong answer."""
     with pytest.raises(DataError, match=message):
-        catalog.task(name).example({**ROWS[name], **change})
+        catalog.task(name, protocol).example({**rows_of(protocol, name)[0], **change})
 
 
-@pytest.mark.parametrize("name", ["arc_easy", "openbookqa"])
-def test_an_answer_key_that_names_no_option_is_refused(name: str) -> None:
-    """An empty answer key stops with the row."""
-    with pytest.raises(ValueError, match="not in list"):
-        catalog.task(name).example({**ROWS[name], "answerKey": ""})
-
-
-def test_socialiqa_shows_the_right_answer_alone() -> None:
-    """No wrong answer reaches a prompt: the question must be the right answer's."""
-    task = catalog.task("socialiqa_question")
-    for format_name in ("default", "instruct", "input_output"):
-        prompt = prompts.prompt(task, format_name, task.example(ROWS["socialiqa_question"]))
-        assert "helpful" in prompt
-        assert "annoyed" not in prompt
+def test_a_dialogue_is_learned_turn_by_turn() -> None:
+    """Each reply is an answer after all that was said before it; what follows the last reply is left out."""
+    task, (long, _, cut) = examples_of("sound", "tulu")
+    assert prompts.turns(task, "default", long) == [
+        ("<|system|>\nBe brief.\n<|user|>\nName a fruit.\n<|assistant|>", "A plum."),
+        ("\n<|user|>\nAnd a tool?\n<|assistant|>", "A tape:\n1 metre long."),
+    ]
+    assert (cut.answer, cut.earlier) == ("Jorun.", ())
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
@@ -83,12 +184,39 @@ def test_dev_and_train_are_parts_without_a_common_row(name: str) -> None:
         assert all(earlier[1] <= later[0] for earlier, later in pairwise(bounds))
 
 
-def real_examples(name: str, split: str) -> list[Example]:
-    task = catalog.task(name)
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_a_sound_sheet_reads_the_prompt_and_scores_the_answers(name: str) -> None:
+    """Shots, prompt and options arrive as ids of exactly the words, and the gold option is the right answer."""
+    task, (*shots, asked) = examples_of("sound", name)
+    sheet = asks.sheet(task, "default", [asked], shots, IN_BYTES, 4096)
+    ((_, prefix, _),), (query,) = sheet.groups, sheet.queries
+    learned = "".join(f"{text} {answer}" for text, answer in prompts.shots_text(task, "default", shots))
+    expected = learned + task.separator + prompts.prompt(task, "default", asked)
+    assert IN_BYTES.decode((*prefix, *query.context)) == expected
+    assert IN_BYTES.decode(query.options[query.gold]) == " " + asked.answer
+    assert [query.options for query in sheet.unconditional] == ([query.options] if task.unconditional else [])
+
+
+@pytest.mark.parametrize("name", sorted(set(PAPER_ROWS) - {"tulu"}))
+def test_a_paper_sheet_reads_the_prompt_to_the_character(name: str) -> None:
+    """The first rows as shots (multiple choice: rows of train drawn by the row's number), then the whole prompt."""
+    task, examples = examples_of("paper", name)
+    sheet = paper_asks.sheet(task, "default", examples, examples, 2, IN_BYTES, 4096)
+    ((_, prefix, _),) = sheet.groups
+    for row, (example, query) in enumerate(zip(examples, sheet.queries, strict=True)):
+        by_row = task.shots_from == "train_by_row"
+        shots = paper_asks.row_shots(examples, 2, row) if by_row else examples[:2]
+        expected = paper_asks.shots_text(task, "default", shots) + prompts.prompt(task, "default", example)
+        assert IN_BYTES.decode((*prefix, *query.context)) == expected
+        assert prompts.options(task, example)[query.gold] == example.answer
+
+
+# -- on the real rows
+
+
+def real_examples(name: str, split: str, protocol: str = "sound") -> list[Example]:
+    task = catalog.task(name, protocol)
     return data.examples(replace(task, source=f"file:{CACHE}/rows/{FOLDERS[name]}"), split)
-
-
-SIZES = {"socialiqa_question": 1954, "sciq_question": 700, "boolq": 3270, "arc_easy": 570, "openbookqa": 500}
 
 
 @real
@@ -102,8 +230,9 @@ def test_real_rows_all_become_examples(name: str) -> None:
 
 @real
 def test_real_class_shares_are_the_known_ones() -> None:
-    """BoolQ's validation split has 2,033 yes of 3,270 (the .622 that a constant answer scores)."""
+    """BoolQ's validation split has 2,033 yes of 3,270 (the .622 that a constant answer scores), RTE's 146 of 277."""
     assert Counter(example.answer for example in real_examples("boolq", "test")) == {"yes": 2033, "no": 1237}
+    assert Counter(example.answer for example in real_examples("rte", "test")) == {"entailment": 146, "neutral": 131}
 
 
 @real
@@ -112,7 +241,7 @@ def test_rebuilt_training_rows_have_the_form_of_the_validation_rows() -> None:
     boolq = real_examples("boolq", "train")
     assert not any("Question:" in e.inputs["passage"] or e.inputs["question"].endswith("??") for e in boolq)
     assert sum(" -- " in e.inputs["passage"][:60] for e in boolq) < len(boolq) / 100
-    for name in ("arc_easy", "openbookqa"):
+    for name in ("arc_easy", "arc_challenge", "openbookqa"):
         assert not any("Question:" in e.inputs["question"] for e in real_examples(name, "train"))
 
 

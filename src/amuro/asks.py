@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import polars as pl
 
@@ -144,7 +145,8 @@ def _joint(task: Task, examples: Sequence[Example], recipe: Recipe, encoder: Enc
     """As the paper: each turn's text is encoded whole, and the tokens of its prompt are masked.
 
     A space at the end of a prompt is left out of what is masked: encoded whole, it is a part of the answer's first
-    token. The line feed after a role tag of a dialogue is masked.
+    token. The line feed after a role tag of a dialogue is masked. What outgrows the recipe's length is cut on the
+    right, and a row of which no answer is left is not learned.
     """
     sequences = []
     for example in examples:
@@ -152,8 +154,15 @@ def _joint(task: Task, examples: Sequence[Example], recipe: Recipe, encoder: Enc
         wholes = encoder.prompts([prompt + answer for prompt, answer in turns])
         heads = encoder.prompts([prompt.removesuffix(" ") for prompt, _ in turns])
         pairs = [(whole[: len(head)], whole[len(head) :]) for whole, head in zip(wholes, heads, strict=True)]
-        sequences.append(_with_marks(pairs, encoder))
-    return sequences
+        sequences.append(_cut_right(_with_marks(pairs, encoder), recipe.max_length))
+    return [sequence for sequence in sequences if sequence]
+
+
+def _cut_right(parts: tuple[Ids, ...], length: int) -> tuple[Ids, ...]:
+    """The first `length` ids of a row, short of a prompt at the end whose answer is cut off."""
+    ends = [0, *accumulate(map(len, parts))]
+    kept = [part[: length - start] for part, start in zip(parts, ends, strict=False) if start < length]
+    return tuple(kept[: len(kept) // 2 * 2])
 
 
 def _with_marks(pairs: Sequence[tuple[Ids, Ids]], encoder: Encoder) -> tuple[Ids, ...]:

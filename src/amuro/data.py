@@ -1,8 +1,12 @@
 """The one door to rows: (source, split, revision) → rows, and (task, split) → examples.
 
-Sources are `world:NAME` (the embedded world), `hub:NAMESPACE/NAME[/FOLDER][:CONFIG]` (the real `datasets` client; a
-folder where the files of a repository are not sorted into configurations) and `file:PATH` (JSONL, CSV, Parquet, or a
-folder of them named by split). A split may be cut: `train[:500]`, `train[500:]`.
+Sources:
+- `world:NAME`: the embedded world;
+- `hub:NAMESPACE/NAME[:CONFIG]`: a data set of the hub, by the real `datasets` client;
+- `hub:NAMESPACE/NAME/FOLDER`: the Parquet files in FOLDER/SPLIT of one, as the hub exports what would need a script;
+- `file:PATH`: JSONL, CSV, Parquet, or a folder of them named by split.
+
+A split may be cut: `train[:500]`, `train[500:]`.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from amuro import files, hub_client
 from amuro.errors import AmuroError, DataError, HubError, nearest
@@ -41,7 +46,7 @@ def rows(source: str, split: str, revision: str | None = None, cache: Path | Non
         whole = files.read(rest, name)
     else:
         raise DataError(
-            f"source '{source}' is none of world:NAME, hub:NAMESPACE/NAME[/FOLDER][:CONFIG], file:PATH",
+            f"source '{source}' is none of world:NAME, hub:NAMESPACE/NAME[:CONFIG], file:PATH",
             f"write hub:{source} for a data set of the hub" if "/" in source else "",
         )
     if len({str(row["id"]) for row in whole if "id" in row}) < len(whole):
@@ -101,8 +106,10 @@ def _world(name: str, split: str, revision: str | None) -> list[dict[str, Any]]:
 
 
 def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> list[dict[str, Any]]:
-    """Loads through `datasets`, which respects HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT. No loading script is run."""
+    """Loads through the hub's clients, which respect HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT. No script is run."""
     repository, folder, config = hub_client.parts(name)
+    if folder:
+        return _exported(repository, f"{folder}/{split}", revision)
     if Path(repository).exists():
         raise DataError(
             f"hub:{name} would be read from the folder {Path(repository).absolute()} instead of the hub",
@@ -112,17 +119,27 @@ def _hub(name: str, split: str, revision: str | None, cache: Path | None) -> lis
 
     try:
         loaded = datasets.load_dataset(
-            repository,
-            config,
-            data_dir=folder,
-            split=split,
-            revision=revision,
-            cache_dir=str(cache) if cache else None,
+            repository, config, split=split, revision=revision, cache_dir=str(cache) if cache else None
         )
     except Exception as failure:  # the client raises a dozen unrelated classes, some of them built-in
         raise _hub_error(name, split, revision, failure) from failure
     _refuse_other_revision(name, revision, loaded)
-    return list(loaded)
+    return list(loaded.to_list())
+
+
+def _exported(repository: str, folder: str, revision: str | None) -> list[dict[str, Any]]:
+    """Rows of the Parquet files in a folder of a data set, as the hub's own export has them: one folder a split.
+
+    The `datasets` client reads such folders too, but does not find them again offline.
+    """
+    found = hub_client.fetch_rows(repository, f"{folder}/*.parquet", revision or "main")
+    files_there = sorted((found / folder).glob("*.parquet"))
+    if not files_there:
+        raise DataError(
+            f"hub:{repository} has no Parquet file in {folder} at revision {revision or 'main'}",
+            "check the folder and the split's name",
+        )
+    return pl.read_parquet(files_there, glob=False).to_dicts()
 
 
 def _refuse_other_revision(name: str, revision: str | None, loaded: Any) -> None:

@@ -90,13 +90,24 @@ def find(repository: str, revision: str) -> Found:
 
 
 def parts(name: str) -> tuple[str, str | None, str | None]:
-    """`NAMESPACE/NAME[/FOLDER][:CONFIG]` → repository, folder, configuration. Raises DataError without a namespace."""
+    """`NAMESPACE/NAME[/FOLDER]` or `NAMESPACE/NAME[:CONFIG]` of a source → repository, folder, configuration.
+
+    Raises DataError without a namespace.
+    """
     path, _, config = name.partition(":")
     namespace, _, rest = path.partition("/")
     short, _, folder = rest.partition("/")
     if not (namespace and short):
         raise DataError(f"hub:{name} has no namespace", "write hub:NAMESPACE/NAME, e.g. hub:google/boolq")
     return f"{namespace}/{short}", folder or None, config or None
+
+
+def fetch_rows(repository: str, pattern: str, revision: str) -> Path:
+    """The folder of a data set's revision in the client's cache, with the files that fit a pattern. Raises HubError."""
+    from huggingface_hub import snapshot_download
+
+    with _in_one_sentence(repository, revision, kind="dataset"):
+        return Path(snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=[pattern]))
 
 
 def data_commit(repository: str, revision: str) -> str:

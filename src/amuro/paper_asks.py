@@ -74,7 +74,7 @@ def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:
 
 def row_shots(train: Sequence[Example], shots: int, row: int) -> list[Example]:
     """Shots of one row of multiple choice: drawn from train with the row's number as the seed, as catwalk does."""
-    return Random(row).sample(list(train), shots) if shots else []
+    return Random(row).sample(train, shots) if shots else []
 
 
 def _candidates(

@@ -32,7 +32,8 @@ def options(task: Task, example: Example) -> tuple[str, ...]:
 def template(task: Task, format_name: str) -> str:
     """The wording with field names in the place of data: what a plan compares without loading rows."""
     inputs = {key: f"<{key}>" for key, _ in task.fields}
-    return prompt(task, format_name, Example("", "", inputs, "<answer>")) + " " + answer(task, "<answer>")
+    gap = "" if task.encoding == "joint" else " "
+    return prompt(task, format_name, Example("", "", inputs, "<answer>")) + gap + answer(task, "<answer>")
 
 
 def turns(task: Task, format_name: str, example: Example) -> list[tuple[str, str]]:

@@ -48,7 +48,7 @@ class Task:
 
     name: str
     source: str
-    """`world:NAME`, `hub:NAMESPACE/NAME[/FOLDER][:CONFIG]` or `file:PATH`."""
+    """`world:NAME`, `hub:NAMESPACE/NAME[:CONFIG]`, `hub:NAMESPACE/NAME/FOLDER` or `file:PATH`."""
     family: str
     kind: Kind
     metric: str

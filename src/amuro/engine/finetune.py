@@ -36,7 +36,7 @@ def finetune(
     """Tune every parameter of `network` that wants a gradient, in place, without dropout.
 
     budget: tokens a forward pass (the result does not depend on it beyond rounding).
-    Raises AmuroError where there is nothing to learn or an answer alone does not fit.
+    Raises AmuroError where there is nothing to learn.
     """
     recipe = _recipe(model)
     fitted = fit(sequences, min(recipe.max_length, network.context_length))
@@ -81,7 +81,8 @@ def _losses(
 def fit(sequences: Sequences, max_length: int) -> list[Dialogue]:
     """Cut to `max_length` tokens: the first turns of a dialogue go first, then the prompt's left end.
 
-    Raises AmuroError where there is no sequence, an empty part, or an answer that leaves no room for a prompt.
+    An answer that leaves no room for a prompt loses its end, and the prompt keeps half of the room at most.
+    Raises AmuroError where there is no sequence, or an empty part.
     """
     if not sequences:
         raise AmuroError("there are no sequences to tune on", "check the training split")
@@ -93,7 +94,8 @@ def _fit(number: int, dialogue: Dialogue, max_length: int) -> Dialogue:
         raise AmuroError(f"training sequence {number} has an empty prompt or answer", "check its row")
     *earlier, prompt, answer = dialogue
     if len(answer) >= max_length:
-        raise AmuroError(f"the answer of training sequence {number} has {len(answer)} tokens", f"{max_length} fit")
+        prompt = prompt[-(max_length // 2) :]
+        return prompt, answer[: max_length - len(prompt)]
     while earlier and sum(map(len, (*earlier, prompt, answer))) > max_length:
         del earlier[:2]
     return (*earlier, prompt if earlier else prompt[-(max_length - len(answer)) :], answer)

@@ -8,33 +8,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.errors import DataError
+from amuro import messages
 from amuro.tasks import _paper
 from amuro.types import Example, Size, Task
-
-ROLES = ("system", "user", "assistant")
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `allenai/tulu-v2-sft-mixture`: dataset, id, messages ({role, content}; system, user or assistant).
 
-    What is said between two replies is one prompt, each message under the tag of its role. What follows the last
-    reply is left out, and so is an empty reply: there is nothing to learn from either.
+    A turn is a prompt with its reply, as `messages.turns` parts them.
     """
-    turns: list[tuple[dict[str, str], str]] = []
-    said: list[str] = []
-    for message in row["messages"]:
-        role, content = message["role"], message["content"].strip()
-        if role not in ROLES:
-            raise DataError(f"role {role!r} is unknown", f"Tülu knows {', '.join(ROLES)}")
-        if role != "assistant":
-            said.append(f"<|{role}|>\n{content}".rstrip())
-        elif content:
-            turns.append(({"messages": "\n".join(said)}, content))
-            said = []
-    if not turns:
-        raise DataError("no message is a reply of the assistant", "leave such rows out")
-    *earlier, (inputs, answer) = turns
+    *earlier, (inputs, answer) = messages.turns(row["messages"])
     return Example(str(row["id"]), str(row["id"]), inputs, answer, earlier=tuple(earlier))
 
 
@@ -52,9 +36,8 @@ _SOUND = Task(
     cluster="dialogue",
     # The hub has one split.
     splits={"train": "train[1000:]", "dev": "train[:500]", "test": "train[500:1000]"},
-    # A dialogue has one wording: its tags are what a tuned model knows it by.
-    wording=dict.fromkeys(("default", "instruct", "input_output"), "{messages}\n<|assistant|>"),
-    stop=("<|user|>",),
+    wording=dict.fromkeys(("default", "instruct", "input_output"), messages.WORDING),
+    stop=(messages.STOP,),
     max_new_tokens=256,
     licence="ODC-BY",
     page="https://huggingface.co/datasets/allenai/tulu-v2-sft-mixture",

@@ -34,8 +34,9 @@ def _answer(row: Mapping[str, Any]) -> str:
 
 _SOUND = Task(
     name="tweetqa_question",
-    source="hub:ucsbnlp/tweet_qa",
-    revision="refs/convert/parquet",  # main holds a loading script
+    # The Parquet export of the hub; main holds a loading script.
+    source="hub:ucsbnlp/tweet_qa/default",
+    revision="refs/convert/parquet",
     family="question generation",
     kind="generate",
     metric="rouge_l",

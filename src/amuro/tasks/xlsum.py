@@ -25,7 +25,7 @@ def _paper_example(row: Mapping[str, Any]) -> Example:
 
 _SOUND = Task(
     name="xlsum",
-    # The Parquet export holds a folder a language; main holds a loading script.
+    # The Parquet export of the hub, a folder a language; main holds a loading script.
     source="hub:csebuetnlp/xlsum/english",
     revision="refs/convert/parquet",
     family="summary",

@@ -25,8 +25,9 @@ def _paper_example(row: Mapping[str, Any]) -> Example:
 
 _SOUND = Task(
     name="xsum",
-    source="hub:EdinburghNLP/xsum",
-    revision="refs/convert/parquet",  # main holds a loading script
+    # The Parquet export of the hub; main holds a loading script.
+    source="hub:EdinburghNLP/xsum/default",
+    revision="refs/convert/parquet",
     family="summary",
     kind="generate",
     metric="rouge_l",
