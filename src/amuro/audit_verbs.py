@@ -64,9 +64,9 @@ def tasks(
     from amuro import plan as planning
     from amuro import study as studies
     from amuro import terminal
-    from amuro.run import audit_sets
+    from amuro.audits.sets import audit_all
 
-    audits, refusals = audit_sets(planning.make(studies.load(study)))
+    audits, refusals = audit_all(planning.make(studies.load(study)))
     if as_json:
         typer.echo(json.dumps({"sets": [found.facts() for found in audits], "refused": refusals}))
     else:

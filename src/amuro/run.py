@@ -6,30 +6,25 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from amuro import catalog, data, pretrained
 from amuro import plan as planning
 from amuro.audits import series as series_audit
-from amuro.audits.tasks import TaskAudit
-from amuro.audits.tasks import audit as audit_task
+from amuro.audits import sets
 from amuro.engine.protocol import Engine
-from amuro.errors import AmuroError, StudyError, nearest
+from amuro.errors import StudyError, nearest
 from amuro.executors import inline, processes
 from amuro.executors.job import Job, OnEvent
-from amuro.identity import digest
 from amuro.plan import Plan
 from amuro.status import State, states
 from amuro.store import Store
-from amuro.study import Study, eval_set
-from amuro.types import Cell, Checkpoint, EvalSet, Example, Model
+from amuro.study import Study
+from amuro.types import Cell, Checkpoint, Model
 from amuro.visit import Visitor, folder_of
 
 ENTRY_POINT = "amuro.run:perform"
-DEFAULT_CONTEXT = 2048
-"""Tokens that a prompt should fit where no recipe states a length (the paper's)."""
 
 
 @dataclass
@@ -170,54 +165,13 @@ def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
         pretrain(plan, store, payload["pretrain"], emit)
         return
     if "audit" in payload:
-        audit(plan, store, payload["audit"])
+        sets.keep(plan, store, payload["audit"])
         return
     model = next(m for m in plan.models if m.address == payload["model"])
     wanted = set(payload["cells"])
     visitor = _visitor(payload["study"], payload["store"])
     visitor.emit = emit
     visitor.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted])
-
-
-def audit(plan: Plan, store: Store, eval_sets: Sequence[str]) -> None:
-    """Stores what each set is (`audits.tasks`) and what models without weights score on it (`audits.baselines`)."""
-    from amuro.audits.baselines import baselines
-
-    for name, group in groupby(sorted(map(eval_set, eval_sets), key=str), key=lambda chosen: chosen.task):
-        task, revision = plan.task_with_source(name), plan.revision(name)
-        train = data.examples(task, "train", revision) if "train" in task.splits else []
-        tests = {chosen.split: data.examples(task, chosen.split, revision) for chosen in group}
-        fitted = baselines(task, train, tests) if train else {}
-        for split, examples in tests.items():
-            origin = {"task": name, "split": split, "source": task.source, "revision": revision}
-            told = audit_set(plan, name, split, examples, train).facts() | origin
-            store.commit("audits", digest(told), told, {})
-            if split in fitted:
-                scores = {baseline.name: baseline.value for baseline in fitted[split]}
-                facts = {"audit": "baselines", **origin, "baselines": scores}
-                store.commit("audits", digest(facts), facts, {})
-
-
-def audit_sets(plan: Plan) -> tuple[list[TaskAudit], dict[str, str]]:
-    """(audits, set → why it is refused) of everything that a study asks, dev splits apart. Loads rows, no weights."""
-    found, refused = [], {}
-    for chosen in dict.fromkeys(cell.eval_set for cell in plan.cells if cell.eval_set.split != "dev"):
-        task, revision = plan.task_with_source(chosen.task), plan.revision(chosen.task)
-        try:
-            examples = data.examples(task, chosen.split, revision)
-            train = data.examples(task, "train", revision) if "train" in task.splits else []
-        except AmuroError as error:
-            refused[str(chosen)] = str(error)
-        else:
-            found.append(audit_set(plan, chosen.task, chosen.split, examples, train))
-    return found, refused
-
-
-def audit_set(plan: Plan, task: str, split: str, examples: Sequence[Example], train: Sequence[Example]) -> TaskAudit:
-    """One set as this study asks it: with its most shots, and the context that its recipes and models are cut to."""
-    shots = [cell.shots for cell in plan.cells if cell.eval_set == EvalSet(task, split)]
-    context = min((tune.max_length for tune in plan.study.tune), default=DEFAULT_CONTEXT)
-    return audit_task(plan.task_with_source(task), split, examples, train, max(shots, default=0), context)
 
 
 def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:

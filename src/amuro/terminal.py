@@ -207,19 +207,21 @@ def show_findings(findings: Sequence[Finding], flags: Sequence[Flag]) -> None:
 
 def show_task_audits(audits: Sequence[TaskAudit], refused: Mapping[str, str]) -> None:
     """One line a set with its figures, its notes beneath it, and what is refused."""
-    heads = ("rows", "clusters", "chance", "majority", "in train", "words")
-    table = Table("set", *heads, "labels", box=None, padding=(0, 1))
+    heads = ("rows", "clusters", "chance", "majority", "constant", "in train", "words")
+    table = Table("set", *heads, box=None, padding=(0, 1))
     table.columns[0].no_wrap = True
     for found in audits:
-        labels = {name: share for name, share in found.histogram.items() if not name.startswith("option ")}
+        shares = (found.chance, found.majority, found.constant)
         table.add_row(
             f"{found.task}/{found.split}", f"{found.rows:,}", f"{found.clusters:,}",
-            "–" if found.chance is None else f"{found.chance:.2f}",
-            "–" if found.majority is None else f"{found.majority:.2f}",
-            f"{found.overlap:.1%}", f"{found.mean_words:.0f}", "\n".join(f"{n} {s:.0%}" for n, s in labels.items()),
+            *("–" if share is None else f"{share:.2f}" for share in shares),
+            f"{found.overlap:.1%}", f"{found.mean_words:.0f}",
         )  # fmt: skip
     console.print(table)
     for found in audits:
+        labels = [f"{name} {share:.0%}" for name, share in found.histogram.items() if not name.startswith("option ")]
+        if labels:
+            console.print(f"{found.task}/{found.split}: labels {', '.join(labels)}", markup=False)
         for note in found.notes:
             console.print(f"{found.task}/{found.split}: [bold]{note.name}[/]: {escape(note.detail)}")
     for name, why in refused.items():

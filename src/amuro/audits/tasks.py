@@ -68,6 +68,8 @@ class TaskAudit:
     mean_words: float
     most_words: int
     """Of prompt and answer in the default format, no shots."""
+    constant: float | None
+    """Where text is generated: the score of the one string that does best on train, given to every question."""
     notes: tuple[Note, ...]
 
     @property
@@ -83,7 +85,13 @@ class TaskAudit:
 
 
 def audit(
-    task: Task, split: str, examples: Sequence[Example], train: Sequence[Example], shots: int = 0, context: int = 2048
+    task: Task,
+    split: str,
+    examples: Sequence[Example],
+    train: Sequence[Example],
+    shots: int = 0,
+    context: int = 2048,
+    constant: float | None = None,
 ) -> TaskAudit:
     """Audits one split against train (empty where there is none or it is not read). Raises nothing of its own.
 
@@ -106,6 +114,7 @@ def audit(
         shared_clusters=len(clusters & known) / max(len(clusters), 1),
         mean_words=float(np.mean(words)),
         most_words=max(words),
+        constant=constant,
         notes=(),
     )
     of_gold, of_rows = _gold_notes(task, examples, facts), _row_notes(examples, facts)
@@ -173,4 +182,4 @@ def _length_notes(task: Task, words: Sequence[int], shots: int, context: int) ->
     mean = float(np.mean(words))
     over = float(np.mean([own + shots * mean > room for own in words]))
     if over:
-        yield Note(LONG, f"about {over:.0%} of the prompts with {shots} shots are longer than {context} tokens")
+        yield Note(LONG, f"about {over:.1%} of the prompts with {shots} shots are longer than {context} tokens")
