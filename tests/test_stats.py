@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -264,3 +266,10 @@ def test_spread_interval_is_ordered(ratio: float, df: float, noise_df: float) ->
     low, high = one.interval()
     assert 0 <= low <= high
     assert (low > 0) == (one.p_two_sided() < 0.05)
+
+
+def test_a_tail_below_the_smallest_number_is_nought_not_an_error() -> None:
+    """A value a hundred errors away has a p value even where one of its sources of noise has no tail left there."""
+    estimate = Estimate(108 * math.sqrt(1.25e-5), ((1.05e-5, 3.0), (2.0e-6, 1e6)))
+    assert 0 < estimate.p_two_sided() < 1e-4
+    assert Estimate(500.0, ((0.5, 1e6), (0.5, 2e6))).p_two_sided() < 1e-200

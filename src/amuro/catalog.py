@@ -15,7 +15,8 @@ from amuro.errors import StudyError, nearest
 from amuro.series_kind import SeriesKind
 from amuro.types import Format, Task
 
-SHELVES = {"tasks": "TASK", "formats": "FORMAT", "metrics": "METRIC", "analyses": "ANALYSIS", "series": "SERIES"}
+SHELVES = {"tasks": "TASK", "formats": "FORMAT", "metrics": "METRIC", "analyses": "ANALYSIS", "series": "SERIES",
+           "importers": "IMPORTER"}  # fmt: skip
 """Shelf → the constant that each of its files holds."""
 
 _ROOT = Path(__file__).parent

@@ -52,7 +52,9 @@ def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
         lines=tuple(_finding_lines(finding.points, axis, categories)),
         references=tuple(_finding_references(book, finding, is_score)),
         x_label=TOKENS if axis == "tokens" else str(finding.points[0].get("x_label", "")),
-        y_label=metric_words(book.metric(finding.task)) if is_score else "difference",
+        y_label=metric_words(book.metric(finding.task))
+        if is_score
+        else str(finding.points[0].get("y_label", "difference")),
         categories=tuple(plain(category) for category in categories),
         logarithmic=axis == "tokens",
         unit=is_score and book.metric(finding.task) in SHARES,

@@ -52,7 +52,7 @@ def render(book: Book) -> tuple[str, dict[str, Markup]]:
     sheets = _sheets(book)
     style, script = source("figure.css") + source("style.css"), source("script.js")
     cards = examples.pack(book)
-    page = _environment().get_template("page.html.j2").render(
+    page = environment().get_template("page.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script),
         study=book.study, numbers=picture.numbers(book), panels=panels,
         chapters=told, short=chapters.in_short(told), map=chapters.verdict_map(told),
@@ -65,7 +65,7 @@ def render(book: Book) -> tuple[str, dict[str, Markup]]:
     return page, _figures(panels, told, sheets)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Everything is escaped that is not marked as ours."""
     environment = Environment(
         loader=PackageLoader("amuro.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,

@@ -21,6 +21,8 @@ class Quantity(Protocol):
     def p_two_sided(self, null: float = 0.0) -> float: ...
 
 
+TINY = 1e-290
+"""Probabilities below this are nought."""
 Part = tuple[float, float]
 """One source of noise: (variance that it gives the estimate, degrees of freedom of that variance)."""
 
@@ -75,10 +77,13 @@ class Estimate:
     def _tail(self, distance: float) -> float:
         """Probability beyond so many standard errors: the `multiplier` solved for its argument."""
         tails = [float(special.stdtr(df, -distance)) for variance, df in self.parts if variance > 0]
-        if len(tails) == 1 or not 0 < distance < 1000:
+        if len(tails) == 1 or not 0 < distance < 1000 or max(tails) < TINY:
             return max(tails)
-        # The root lies between the tails of the parts; a little beyond, so that rounding cannot hide it.
-        low, high = min(tails) * (1 - 1e-6), min(max(tails) * (1 + 1e-6), 0.5)
+        # The root lies between the tails of the parts; a little beyond, so that rounding cannot hide it. The smaller
+        # tail may be 0 to the machine, where no quantile is finite.
+        low, high = max(min(tails) * (1 - 1e-6), TINY), min(max(tails) * (1 + 1e-6), 0.5)
+        if self.multiplier(low) <= distance:
+            return low
         return float(optimize.brentq(lambda above: self.multiplier(above) - distance, low, high, xtol=1e-300))
 
 
