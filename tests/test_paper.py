@@ -294,6 +294,9 @@ def test_verdicts_do_not_know_names() -> None:
     table = paper.carried()
     names = {old: f"set{k:02d}" for k, old in enumerate(sorted([*table.sets, "mnli"]))}
     found = claims.judged(claims.evidence(renamed(table, names)))
+    warned = {(r.kind, r.where) for r in marks.warnings(evidence().scores)}
+    again = marks.warnings(claims.evidence(renamed(table, names)).scores)
+    assert {(r.kind, r.where) for r in again} == {(kind, names[task]) for kind, task in warned}
     key = [(f.analysis, f.verdict, f.evidence, None if f.effect is None else round(f.effect, 9), f.n) for f in found]
     wanted = [(f.analysis, f.verdict, f.evidence, None if f.effect is None else round(f.effect, 9), f.n)
               for f in judged().values()]  # fmt: skip

@@ -12,6 +12,7 @@ from amuro.importer import Imported
 from amuro.importers import paper as tables
 from amuro.released import claims, marks
 from amuro.released.figures import figures
+from amuro.released.numbers import beyond_errors
 from amuro.released.numbers import tables as numbers
 from amuro.report.released import Released, write_scores
 
@@ -43,9 +44,11 @@ def load(paths: Sequence[Path]) -> Imported:
 def judged(table: Imported) -> Released:
     """A table's claims, warnings, figures and numbers, ready for the page and the terminal."""
     evidence = claims.evidence(table)
+    scores = evidence.scores
+    warnings = [*marks.warnings(scores), beyond_errors(scores)]
     return Released(
-        TITLE, LEAD, claims.judged(evidence), claims.CLAIMS, list(marks.warnings(evidence.scores)), table.remarks,
-        figures(evidence.scores), numbers(evidence.scores), evidence.scores, SOURCES,
+        TITLE, LEAD, claims.judged(evidence), claims.CLAIMS, warnings, table.remarks, figures(scores), numbers(scores),
+        scores, SOURCES,
     )  # fmt: skip
 
 

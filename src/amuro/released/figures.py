@@ -23,6 +23,8 @@ class Panel:
     points: tuple[Point, ...]
     y_label: str
     note: str = ""
+    majority: float | None = None
+    """What the best constant answer scores, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ TO_CLASS = (
 WITHIN = (("paws", "mnli"), ("mnli_matched", "paws"), ("xsum", "socialiqa_question"), ("socialiqa_question", "xsum"))
 TAUGHT = ("hellaswag", "arc_challenge", "arc_easy", "sciq_choice", "openbookqa")
 UNTAUGHT = ("mnli_matched", "xsum", "socialiqa_question", "paws", "boolq")
-CHOICE = "the released multiple-choice table (`amuro paper FILE`)"
+CHOICE = "in the released multiple-choice table (amuro paper FILE)"
 
 
 def figures(scores: pl.DataFrame) -> list[Figure]:
@@ -83,7 +85,7 @@ def figures(scores: pl.DataFrame) -> list[Figure]:
 
 def _lacking(rows: pl.DataFrame, tasks: tuple[str, ...]) -> str:
     missing = [task for task in tasks if task not in set(rows["task"])]
-    return f"{', '.join(task.replace('_', ' ') for task in missing)}: {CHOICE}" if missing else ""
+    return f"{', '.join(map(_plain, missing))}, {CHOICE}" if missing else ""
 
 
 def _lines(
@@ -110,8 +112,9 @@ def _panel(rows: pl.DataFrame, task: str, tuned_on: str, formats: bool) -> Panel
             word = "base" if model == "none" else "tuned"
             points += list(over_tokens(line, f"{form}, {word}" if formats else word))
     return Panel(
-        f"{_plain(task)}, tuned on {_plain(tuned_on)}", tuple(points), METRICS[rows["metric"][0]], _flags(rows)
-    )
+        f"{_plain(task)}, tuned on {_plain(tuned_on)}", tuple(points), METRICS[rows["metric"][0]], _flags(rows),
+        rows["majority"][0],
+    )  # fmt: skip
 
 
 def over_tokens(rows: pl.DataFrame, line: str) -> Iterator[Point]:

@@ -66,7 +66,7 @@ def _claim(study: str, rows: pl.DataFrame, lines: pl.DataFrame, sets: pl.DataFra
     finding = draft(
         ANALYSIS, study, told + effect, state, n=sets.height, cells=cells_of(lines), series=lines["series"][0],
         note=note(reason, left_out(rows), in_words(noise)),
-        points=tuple({"x": f"{r['task']} ({'learned' if r['learned'] else 'not learned'})", "line": r["tuning"],
+        points=tuple({"x": r["task"], "line": f"{'learned' if r['learned'] else 'not learned'}, {r['tuning']}",
                       "value": r["gain"], "y_label": "mean gain from tuning"}
                      for r in sets.sort("learned", "task").iter_rows(named=True)),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
+from amuro.importer import Remark
 from amuro.released.changes import asked, comparable, main_way, pairs, with_places
 from amuro.released.words import mean, plain
 
@@ -155,6 +156,17 @@ def replicates(scores: pl.DataFrame) -> pl.DataFrame:
         (pl.col("difference").abs() / pl.col("error")).alias("times")
     )  # fmt: skip
     return found.drop("both", "runs", "place").sort("role", "tuned_on", "task", "format")
+
+
+def beyond_errors(scores: pl.DataFrame) -> Remark:
+    """How often two near-replicates differ by more than their printed errors allow."""
+    rows = replicates(scores).filter(~pl.col("constant_gold"))
+    if rows.is_empty():
+        return Remark("noise of runs", "no near-replicate", "no two checkpoints are close enough to show it")
+    many, worst = rows.filter(pl.col("times") > 2).height, rows.sort("times").row(-1, named=True)
+    return Remark("noise of runs", "near-replicate checkpoints", f"{many} of {rows.height} changes differ by more than "
+                  f"two printed standard errors, up to {worst['times']:.0f} of them (tuned on {worst['tuned_on']}, "
+                  f"{worst['task']}): the errors hold the sampling of rows alone")  # fmt: skip
 
 
 def replicate_spread(scores: pl.DataFrame) -> pl.DataFrame:

@@ -48,7 +48,7 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     finding = draft(
         ANALYSIS, evidence.study, statement, state, n=last.height, cells=cells_of(last), series=last["series"][0],
         note=note(ONE_FORMAT, reason, in_words(noise)),
-        points=tuple({"x": r["tuned_on"], "line": r["format"], "value": r["value"], "y_label": "score"}
+        points=tuple({"x": r["tuned_on"], "line": r["format"], "value": r["value"], "y_label": "score", "chance": None}
                      for r in means.iter_rows(named=True)),
     )  # fmt: skip
     return settle([Claim(finding, found)])

@@ -15,7 +15,7 @@ TOP, BOTTOM, LEFT = 28.0, 42.0, 36.0
 
 def grid(ticks: Sequence[float], y: Scale, right: float) -> list[Markup]:
     """Horizontal lines with their values."""
-    digits = 2 if any(abs(t * 10 - round(t * 10)) > 1e-6 for t in ticks) else 1 if any(t % 1 for t in ticks) else 0
+    digits = next(d for d in range(4) if d == 3 or all(abs(t * 10**d - round(t * 10**d)) < 1e-6 for t in ticks))
     return [
         stroke
         for tick in ticks

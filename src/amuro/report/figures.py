@@ -52,13 +52,15 @@ def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
         lines=tuple(_finding_lines(finding.points, axis, categories)),
         references=tuple(_finding_references(book, finding, is_score)),
         x_label=TOKENS if axis == "tokens" else str(finding.points[0].get("x_label", "")),
-        y_label=metric_words(book.metric(finding.task))
-        if is_score
-        else str(finding.points[0].get("y_label", "difference")),
+        y_label=str(finding.points[0].get("y_label") or _y_label(book, finding, is_score)),
         categories=tuple(plain(category) for category in categories),
         logarithmic=axis == "tokens",
         unit=is_score and book.metric(finding.task) in SHARES,
     )
+
+
+def _y_label(book: Book, finding: Finding, is_score: bool) -> str:
+    return metric_words(book.metric(finding.task)) if is_score else "difference"
 
 
 def _is_score(finding: Finding) -> bool:

@@ -17,7 +17,7 @@ from amuro.importer import Remark
 from amuro.released.figures import Figure, Panel
 from amuro.report import chapters, words
 from amuro.report.book import Book
-from amuro.report.charts import Chart, Line, Point, Reference
+from amuro.report.charts import NO_DIFFERENCE, Chart, Line, Point, Reference
 from amuro.report.csp import policy, without_formulas
 from amuro.report.figures import TOKENS, draw, line_looks
 from amuro.report.files import findings_frame, findings_json, put_text, replace_file, standalone
@@ -108,7 +108,7 @@ def render_released(found: Released) -> tuple[str, dict[str, Markup]]:
     shown = [(name, TABLES[name], as_table(found.tables[name])) for name in TABLES if found.tables[name].height]
     page = environment().get_template("released.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script), title=found.title, lead=found.lead,
-        chapters=told, short=[], map=chapters.verdict_map(told), sheets=[],
+        chapters=told, short=[], map=None, sheets=[],
         tally=Counter(finding.verdict for finding in found.findings), verdicts=words.VERDICTS, evidence=words.EVIDENCE,
         unfolded=1, cells_shown=24, warnings=grouped(found.warnings), remarks=grouped(found.remarks), figures=drawn,
         tables=shown, sources=found.sources,
@@ -151,9 +151,16 @@ def _draw(figure: Figure, panel: Panel, k: int) -> Markup:
     return draw(Chart(
         name=f"paper-{words.slug(figure.number)}-{words.slug(figure.title)}-{k}",
         title=f"{figure.title}: {panel.title}",
-        lines=lines, references=(Reference("no difference", 0.0),) if named else (), x_label="" if named else TOKENS,
+        lines=lines, references=_references(panel, named), x_label="" if named else TOKENS,
         y_label=panel.y_label, categories=categories, logarithmic=not named,
     )) if lines else Markup("")  # fmt: skip
+
+
+def _references(panel: Panel, named: bool) -> tuple[Reference, ...]:
+    """No difference for changes, the best constant answer for scores."""
+    if named:
+        return (Reference(NO_DIFFERENCE, 0.0),)
+    return () if panel.majority is None else (Reference("majority", panel.majority),)
 
 
 def _point(point: Mapping[str, Any], categories: tuple[str, ...]) -> Point:
