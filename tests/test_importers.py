@@ -128,8 +128,10 @@ def test_the_three_tables_become_one_frame(tmp_path: Path) -> None:
     assert (rows["sciq_question"]["metric"], rows["sciq_choice"]["metric"]) == ("rouge_l", "accuracy")
     assert rows["alpaca_farm"]["value"] == 0.125
     assert (rows["sciq_question"]["shots"], rows["sciq_choice"]["shots"]) == (4, None)
+    assert rows["sciq_choice"]["se"] == pytest.approx((0.5 * 0.5 / 1000) ** 0.5)
+    assert rows["alpaca_farm"]["se"] is None
     kinds = {remark.kind for remark in found.remarks}
-    assert {"a name with two meanings", "number of shots not stated", "percent scale"} <= kinds
+    assert {"a name with two meanings", "number of shots not stated", "percent scale", "no standard errors"} <= kinds
 
 
 def test_imported_scores_have_every_column_of_a_run(tmp_path: Path) -> None:

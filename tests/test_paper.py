@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from released_world import World, released_table
 
 from amuro import paper as verb
 from amuro.analysis import Evidence
@@ -377,6 +378,31 @@ def test_intervals_cover_under_unequal_noise(spread: float) -> None:
     assert covered / draws >= 0.93
 
 
+WORLDS = (
+    ("C1a", World(base=(0.5, 0.5), tuned=(0.5, 0.5)), False),
+    ("C1a", World(base=(0.5, 0.5), tuned=(1.3, 1.3)), True),
+    ("C2a", World(base=(0.5, 0.5), tuned=(1.3, 1.3)), False),
+    ("C2a", World(base=(0.5, 0.5), tuned=(1.3, 1.3), wording=(0.8, 0.8)), True),
+    ("C2b", World(base=(0.5, 0.5), tuned=(1.3, 1.3), wording=(0.8, 0.8)), False),
+    ("C2b", World(base=(0.5, 0.5), tuned=(1.3, 1.3), wording=(0.1, 1.3)), False),
+    ("C2b", World(base=(0.5, 0.5), tuned=(1.3, 1.3), wording=(1.3, 0.1)), True),
+    ("C3", World(base=(0.5, 0.5), tuned=(1.3, 1.3)), False),
+    ("C3", World(base=(-0.5, 2.0), tuned=(0.0, 4.0)), False),
+    ("C3", World(base=(0.0, 0.0), tuned=(0.1, 2.5)), True),
+)
+"""Claim, truth, and whether it holds there: nulls, a reversed world, a gap that grows while the base rises too."""
+
+
+@pytest.mark.parametrize(("claim", "truth", "holds"), WORLDS)
+def test_claims_in_worlds_of_known_truth(claim: str, truth: World, holds: bool) -> None:
+    """A claim is supported where it is true and not where it is false, with noise of runs that differs by model."""
+    member, rng = next(c for c in claims.CLAIMS if c.name == claim), np.random.default_rng(11)
+    draws = 12
+    found = [member.run(claims.evidence(released_table(truth, rng)), rng)[0].verdict for _ in range(draws)]
+    supported = found.count("supported") / draws
+    assert supported >= 0.72 if holds else supported <= 0.09
+
+
 # --- page and verbs -------------------------------------------------------------------------------------------------
 
 
@@ -424,6 +450,24 @@ def test_the_page_is_whole_and_needs_nothing(tmp_path: Path) -> None:
     assert {f["id"] for f in json.loads((tmp_path / "a" / "findings.json").read_text())["findings"]} == set(judged())
     assert pl.read_csv(tmp_path / "a" / "tables" / "cross_task_directions.csv").height == 2
     assert len(list((tmp_path / "a" / "figures").glob("*.svg"))) > 20
+
+
+@pytest.mark.parametrize(
+    ("row", "std"),
+    [
+        ("olmo1b_original_hf_4shots,paws,0.5,0.01", True),
+        ("olmo1b_hf_main_paws_3epoch_2e-6_4shots,paws,0.9,0.01", True),
+        ("olmo1b_hf_main_paws_3epoch_2e-6_4shots,qqp,0.9,0.01", True),
+        ("olmo1b_tulu_5epoch_2e-6,gsm,0.03", False),
+    ],
+)
+def test_a_table_of_one_row_is_judged_without_a_number(tmp_path: Path, row: str, std: bool) -> None:
+    """A lone base or tuned score supports nothing, says so, and still makes a page."""
+    path = tmp_path / "one.csv"
+    path.write_text(f",model_id,eval dataset,Performance{',std' if std else ''}\n0,{row}\n")
+    found = verb.judged(paper.read([path]))
+    assert {(f.verdict, f.effect) for f in found.findings} <= {("open", None)}
+    assert write_released(found, tmp_path / "out").is_file()
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

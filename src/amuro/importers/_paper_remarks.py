@@ -25,6 +25,7 @@ def remarks(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[Rema
     yield from _equal_everywhere(scores)
     yield from _two_meanings(scores)
     yield from _unclear_shots(scores)
+    yield from _no_errors(scores)
     yield from _old_conversion(scores)
     yield from _percents(scores)
     yield from _rows(scores, sets)
@@ -82,6 +83,14 @@ def _unclear_shots(scores: pl.DataFrame) -> Iterator[Remark]:
         yield Remark("number of shots not stated", f"{task} ({table})", f"{group.height} rows, {low:.3f} to {high:.3f}")
 
 
+def _no_errors(scores: pl.DataFrame) -> Iterator[Remark]:
+    unprinted = scores.filter(pl.col("table") != "sft")
+    for (table,), group in unprinted.group_by("table", maintain_order=True):
+        counted = group["se"].is_not_null().sum()
+        detail = f"{group.height} rows; for {counted} accuracies the error is that of a share of the split's rows"
+        yield Remark("no standard errors", str(table), detail)
+
+
 def _old_conversion(scores: pl.DataFrame) -> Iterator[Remark]:
     old = scores.filter(pl.col("conversion") == "old")
     if old.height:
@@ -99,7 +108,9 @@ def _percents(scores: pl.DataFrame) -> Iterator[Remark]:
 
 def _rows(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[Remark]:
     """A set whose standard errors imply another number of rows than the split has: n = p(1 − p)/se² for a share."""
-    shares = scores.filter((pl.col("metric") == "accuracy") & (pl.col("se") > 0) & pl.col("n").is_not_null())
+    shares = scores.filter(
+        (pl.col("table") == "sft") & (pl.col("metric") == "accuracy") & (pl.col("se") > 0) & pl.col("n").is_not_null()
+    )
     implied = pl.col("value") * (1 - pl.col("value")) / pl.col("se") ** 2
     for task, rows in (
         shares.group_by("task", maintain_order=True).agg(implied.median().alias("rows")).sort("task").rows()

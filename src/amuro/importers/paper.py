@@ -7,10 +7,11 @@ columns and names, never its own name. The figures of the first are carried besi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -160,11 +161,18 @@ def _score(row: Mapping[str, Any], known: Mapping[str, SetFacts]) -> dict[str, A
         "precision": "unknown", "device": "unknown", "limit": None,
         "cell": f"{row['table']}:{row['source_id']}|{row['source_set']}", "metric": found.metric,
         "evidence": "degenerate" if found.constant_gold else "measured", "predicted_histogram": None,
-        "value": row["value"], "se": row["se"], "chance": found.chance,
+        "value": row["value"], "se": _error(row, found), "chance": found.chance,
         "majority": max(found.priors.values(), default=None), "top_share": None, "n": found.rows, "clusters": None,
         "table": row["table"], "conversion": row["conversion"], "source_id": row["source_id"],
         "source_set": row["source_set"],
     }  # fmt: skip
+
+
+def _error(row: Mapping[str, Any], found: SetFacts) -> float | None:
+    """The printed standard error; where there is none, that of a share of the split's rows: √(p(1 − p)/n)."""
+    if row["se"] is not None or found.metric != "accuracy" or not found.rows:
+        return cast(float | None, row["se"])
+    return math.sqrt(row["value"] * (1 - row["value"]) / found.rows)
 
 
 IMPORTER = Importer(

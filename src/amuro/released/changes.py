@@ -24,7 +24,10 @@ def comparable(scores: pl.DataFrame) -> pl.DataFrame:
     known = scores.filter((pl.col("conversion") != "old") & (pl.col("evidence") != "mixed"))
     rate = pl.col("learning_rate").mode().max().over("tuned_on")
     known = known.filter(pl.col("learning_rate").is_null() | (pl.col("learning_rate") == rate))
-    return known.sort("conversion").unique([*KEYS, "tuned_on"], keep="first", maintain_order=True)
+    stated = pl.col("conversion") == "hf"
+    return known.sort(stated, descending=True, maintain_order=True).unique(
+        [*KEYS, "tuned_on"], keep="first", maintain_order=True
+    )
 
 
 def main_way(scores: pl.DataFrame) -> pl.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 
 from amuro.analysis import Analysis, Evidence
 from amuro.importer import Imported
@@ -26,7 +25,5 @@ def evidence(table: Imported) -> Evidence:
 
 def judged(found: Evidence) -> list[Finding]:
     """Every claim's findings, in the order of the claims."""
-    if found.scores.filter(pl.col("tuned_on") != "none").is_empty():
-        return []
     # None of the claims draws: their intervals are closed forms.
     return [finding for claim in CLAIMS for finding in claim.run(found, np.random.default_rng(0))]

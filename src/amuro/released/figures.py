@@ -158,8 +158,9 @@ def _families(scores: pl.DataFrame) -> tuple[Panel, ...]:
         low, high = bootstrap(kept["change"])
         points.append({"x": family, "line": "mean change", "value": kept["change"].mean(), "low": low, "high": high})
     note = f"{', '.join(degenerate)}: degenerate, not averaged. " if degenerate else ""
-    return (Panel("tuned − base, pooled over checkpoints", tuple(points), "change of the score (90 % interval)",
-                  f"{note}As in the paper: bootstrap over sets and checkpoints, no noise of runs."),)  # fmt: skip
+    note += "As in the paper: bootstrap over sets and checkpoints, no noise of runs."
+    whole = Panel("tuned − base, pooled over checkpoints", tuple(points), "change of the score (90 % interval)", note)
+    return (whole,) if points else ()
 
 
 def _groups(scores: pl.DataFrame) -> tuple[Panel, ...]:
@@ -173,7 +174,8 @@ def _groups(scores: pl.DataFrame) -> tuple[Panel, ...]:
             tokens = int(group["tokens"].to_numpy().max())
             points.append({"x": f"{tokens / 1e9:,.0f} B tokens", "line": name, "value": means.mean(),
                            "low": low, "high": high})  # fmt: skip
-    return (Panel("mean of tuned − base over sets", tuple(points), "change of the score (90 % interval over sets)"),)
+    whole = Panel("mean of tuned − base over sets", tuple(points), "change of the score (90 % interval over sets)")
+    return (whole,) if points else ()
 
 
 def _plain(name: str) -> str:

@@ -18,6 +18,7 @@ from amuro.released.words import (
     draft,
     left_out,
     long_enough,
+    mean,
     names,
     note,
     plain,
@@ -114,18 +115,20 @@ def _whole(study: str, own: pl.DataFrame, usable: Gap, stuck: list[str]) -> Clai
     if not models:
         statement = "No base of this table says anything: what is latent cannot be told from what is not seen."
         return Claim(draft(ANALYSIS, study, statement, "degenerate", note=note(*limits)), None)
-    estimate = usable.growth(_mean_of_lines(usable.rows))
+    weights = _mean_of_lines(usable.rows)
+    estimate, base = usable.growth(weights), usable.base(weights)
+    delta = ANALYSIS.delta * (1 - mean(usable.rows["chance"].fill_null(0.0)))
     state: EvidenceState = "measured" if models >= MIN_MODELS and usable.noise else "insufficient"
     few = "" if state == "measured" else f"One tuned model has a base that says anything; {MIN_MODELS} are needed."
     statement = (
         f"Where the base says anything ({names(tasks_of(usable.rows))}), the gap between tuned and base grows by "
-        f"{reading(estimate)}."
+        f"{reading(estimate)}, the base by {reading(base)}."
     )
     finding = draft(
-        ANALYSIS, study, statement, state, n=usable.rows["place"].n_unique(), note=note(few, *limits),
+        ANALYSIS, study, statement, state, n=usable.rows["place"].n_unique(), delta=delta, note=note(few, *limits),
         cells=cells_of(usable.rows), series=usable.rows["series"][0], points=tuple(spans(usable)),
     )  # fmt: skip
-    return Claim(finding, estimate)
+    return Claim(finding, estimate, p=max(estimate.p_two_sided(), tost(base, delta)))
 
 
 def _mean_of_lines(rows: pl.DataFrame) -> Floats:

@@ -68,11 +68,6 @@ def overflow(facts: SetFacts, shots: object) -> float | None:
     return float(length) if length > CONTEXT else None
 
 
-def unusable(scores: pl.DataFrame) -> pl.DataFrame:
-    """Rows that no average may contain: constant gold, or several rows under one name."""
-    return scores.filter(pl.col("constant_gold") | (pl.col("evidence") == "mixed"))
-
-
 def warnings(scores: pl.DataFrame) -> Iterator[Remark]:
     """The marks of a whole table in words, a line a set."""
     for task, rows in _by_task(scores.filter("constant_gold")):

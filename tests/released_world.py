@@ -1,0 +1,76 @@
+"""Simulated score tables whose truth is known: tuned models with noise of runs of their own, asked in three formats.
+
+Written apart from the claims: a logit of ability, a shift a format, a shift a run and a shift a run and format, then
+binomial sampling of rows. The last two checkpoints are 20 steps apart, as in the released table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import special
+
+from amuro.importer import EXTRA, Imported, SetFacts
+from amuro.scores import no_scores
+
+STEPS = (1_000, 18_000, 342_000, 424_000, 505_000, 592_000, 738_000, 738_020)
+TOKENS_A_STEP = 4_194_304
+FORMATS = {"default": 0.0, "instruct": 1.0, "input_output": -1.0}
+"""Format → how much of the format effect falls on it."""
+ROWS = 4_000
+
+
+@dataclass(frozen=True)
+class World:
+    """Truth on the logit scale of (score − chance) / (1 − chance), at the first and at the last place."""
+
+    base: tuple[float, float] = (-1.0, -1.0)
+    tuned: tuple[float, float] = (-1.0, -1.0)
+    wording: tuple[float, float] = (0.0, 0.0)
+    """Size of the format effect after tuning."""
+    runs: tuple[float, ...] = (0.1, 0.2, 0.3, 0.2)
+    """Standard deviation between runs, one a tuned model."""
+
+
+PRIORS = {"a": 0.25, "b": 0.25, "c": 0.5}
+SETS = {
+    f"set{k}": SetFacts(f"set{k}", f"family{k}", "label", "accuracy", "test", ROWS, 0.25, PRIORS)
+    for k in range(4)
+}  # fmt: skip
+
+
+def released_table(world: World, rng: np.random.Generator) -> Imported:
+    """One draw of a released table of that world."""
+    rows = []
+    when = np.log(STEPS) - np.log(STEPS[0])
+    when = when / when.max()
+    for k, task in enumerate(SETS):
+        for step, share in zip(STEPS, when, strict=True):
+            own = {model: rng.normal(0, world.runs[k] * (0.3 if model == "none" else 1)) for model in ("none", task)}
+            for form, part in FORMATS.items():
+                for model in ("none", task):
+                    first, last = world.base if model == "none" else world.tuned
+                    size = 0.0 if model == "none" else np.interp(share, [0, 1], world.wording)
+                    logit = first + share * (last - first) + part * size + own[model] + rng.normal(0, world.runs[k] / 2)
+                    rows.append(_row(task, model, step, form, logit, rng))
+    schema: dict[str, Any] = {**no_scores().schema, **EXTRA}
+    return Imported(pl.DataFrame(rows, schema=schema), SETS, ())
+
+
+def _row(task: str, model: str, step: int, form: str, logit: float, rng: np.random.Generator) -> dict[str, object]:
+    p = 0.25 + 0.75 * float(special.expit(logit))
+    value = float(rng.binomial(ROWS, p)) / ROWS
+    tuned = model != "none"
+    return {
+        "series": "s", "checkpoint": f"s@{step}", "step": step, "tokens": step * TOKENS_A_STEP, "tuned_on": model,
+        "recipe": "r" if tuned else "none", "tune_format": "default" if tuned else "none", "task": task,
+        "split": "test",
+        "role": "in_domain" if tuned else "base", "family": SETS[task].family, "kind": "label", "format": form,
+        "shots": 0, "protocol": "paper", "cell": f"{step}|{model}|{task}|{form}", "metric": "accuracy",
+        "evidence": "measured", "value": value,
+        "se": float(np.sqrt(value * (1 - value) / ROWS)), "chance": 0.25, "majority": 0.5, "n": ROWS,
+        "table": "sft", "conversion": "hf", "source_id": f"{model}@{step}", "source_set": task,
+    }  # fmt: skip
