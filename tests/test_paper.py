@@ -277,6 +277,20 @@ def test_near_replicates_are_one_point() -> None:
             )
 
 
+def test_the_page_of_the_docs_says_what_the_verb_says() -> None:
+    """Every row of the claims in docs/paper.md has the verdict, the state and the numbers of its finding."""
+    page = (Path(__file__).parents[1] / "docs" / "paper.md").read_text()
+    rows = {cells[1]: cells for line in page.splitlines() if len(cells := [c.strip() for c in line.split("|")]) == 7}
+    for name in ("C1a", "C1b", "C1c", "C1d", "C2a", "C2b", "C3", "C4"):
+        _, _, _, verdict, state, numbers_told, _ = rows[name]
+        finding = judged()[name]
+        assert (verdict.strip("*"), state) == (finding.verdict, finding.evidence)
+        if finding.effect is None or finding.low is None or finding.high is None:
+            assert numbers_told == "none"
+        else:
+            assert numbers_told.startswith(f"{finding.effect:+.3f}, {finding.low:.3f} to {finding.high:.3f}")
+
+
 # --- scramble -------------------------------------------------------------------------------------------------------
 
 

@@ -246,12 +246,14 @@ NUMBERS = {
 
 def show_released(found: Released) -> None:
     """The claims on released scores with their limits, the marks of the table, and the paper's numbers anew."""
-    console.print(f"[bold]{found.title}[/]")
+    from amuro.released.words import WEAKER
+
+    console.print(f"[bold]{found.title}[/]\n{WEAKER}")
     for finding in found.findings:
         state = "" if finding.evidence == "measured" else f" ({finding.evidence})"
         verdict = (f"{finding.verdict}{state}", VERDICT_STYLE[finding.verdict])
         console.print(Text.assemble("\n", (finding.id, "bold"), "  ", verdict, f"  {finding.statement}"))
-        console.print(Text(f"    {finding.note}", style="dim"))
+        console.print(Text(f"    {finding.note.removesuffix(WEAKER)}", style="dim"))
     show_remarks(found.warnings)
     for name, (heading, columns) in NUMBERS.items():
         frame = found.tables[name]

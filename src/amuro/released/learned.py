@@ -62,7 +62,7 @@ def _claim(study: str, rows: pl.DataFrame, lines: pl.DataFrame, sets: pl.DataFra
     estimate = _difference(groups)
     learned, rest = (names(tasks_of(groups[g])) or "none" for g in (True, False))
     told = f"Learned in pre-training by rule: {learned}; not: {rest}."
-    effect = f" The others gain {reading(estimate)} more." if estimate else ""
+    effect = f" The others gain {reading(estimate)} more." if estimate else " So this table cannot compare their gains."
     finding = draft(
         ANALYSIS, study, told + effect, state, n=sets.height, cells=cells_of(lines), series=lines["series"][0],
         note=note(reason, left_out(rows), in_words(noise)),
