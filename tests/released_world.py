@@ -6,6 +6,7 @@ binomial sampling of rows. The last two checkpoints are 20 steps apart, as in th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,44 +34,54 @@ class World:
     """Size of the format effect after tuning."""
     runs: tuple[float, ...] = (0.1, 0.2, 0.3, 0.2)
     """Standard deviation between runs, one a tuned model."""
+    role: str = "in_domain"
+    """What its tuned models are asked: their own set, another domain, …"""
 
 
 PRIORS = {"a": 0.25, "b": 0.25, "c": 0.5}
-SETS = {
-    f"set{k}": SetFacts(f"set{k}", f"family{k}", "label", "accuracy", "test", ROWS, 0.25, PRIORS)
-    for k in range(4)
-}  # fmt: skip
 
 
-def released_table(world: World, rng: np.random.Generator) -> Imported:
-    """One draw of a released table of that world."""
-    rows = []
-    when = np.log(STEPS) - np.log(STEPS[0])
-    when = when / when.max()
-    for k, task in enumerate(SETS):
-        for step, share in zip(STEPS, when, strict=True):
-            own = {model: rng.normal(0, world.runs[k] * (0.3 if model == "none" else 1)) for model in ("none", task)}
-            for form, part in FORMATS.items():
-                for model in ("none", task):
-                    first, last = world.base if model == "none" else world.tuned
-                    size = 0.0 if model == "none" else np.interp(share, [0, 1], world.wording)
-                    logit = first + share * (last - first) + part * size + own[model] + rng.normal(0, world.runs[k] / 2)
-                    rows.append(_row(task, model, step, form, logit, rng))
+def released_table(*worlds: World, rng: np.random.Generator) -> Imported:
+    """One draw of a released table; every world has four sets of its own, each with a tuned model of its own."""
+    sets = {
+        f"set{w}{k}": SetFacts(f"set{w}{k}", f"family{w}{k}", "label", "accuracy", "test", ROWS, 0.25, PRIORS)
+        for w, world in enumerate(worlds)
+        for k in range(len(world.runs))
+    }
+    rows = [row for w, world in enumerate(worlds) for k in range(len(world.runs)) for row in _line(world, w, k, rng)]
     schema: dict[str, Any] = {**no_scores().schema, **EXTRA}
-    return Imported(pl.DataFrame(rows, schema=schema), SETS, ())
+    return Imported(pl.DataFrame(rows, schema=schema), sets, ())
 
 
-def _row(task: str, model: str, step: int, form: str, logit: float, rng: np.random.Generator) -> dict[str, object]:
+def _line(world: World, w: int, k: int, rng: np.random.Generator) -> Iterator[dict[str, object]]:
+    """All scores of one set: base and tuned at each step in each format."""
+    task = f"set{w}{k}"
+    when = np.log(STEPS) - np.log(STEPS[0])
+    for step, share in zip(STEPS, when / when.max(), strict=True):
+        own = {model: rng.normal(0, world.runs[k] * (0.3 if model == "none" else 1)) for model in ("none", task)}
+        for form, part in FORMATS.items():
+            for model in ("none", task):
+                first, last = world.base if model == "none" else world.tuned
+                size = 0.0 if model == "none" else np.interp(share, [0, 1], world.wording)
+                logit = first + share * (last - first) + part * size + own[model] + rng.normal(0, world.runs[k] / 2)
+                role = "base" if model == "none" else world.role
+                yield {**_score(logit, rng), **_place(task, model, step, form), "role": role}
+
+
+def _score(logit: float, rng: np.random.Generator) -> dict[str, object]:
     p = 0.25 + 0.75 * float(special.expit(logit))
     value = float(rng.binomial(ROWS, p)) / ROWS
+    error = float(np.sqrt(value * (1 - value) / ROWS))
+    return {"value": value, "se": error, "chance": 0.25, "majority": 0.5, "n": ROWS, "metric": "accuracy",
+            "evidence": "measured"}  # fmt: skip
+
+
+def _place(task: str, model: str, step: int, form: str) -> dict[str, object]:
     tuned = model != "none"
     return {
         "series": "s", "checkpoint": f"s@{step}", "step": step, "tokens": step * TOKENS_A_STEP, "tuned_on": model,
         "recipe": "r" if tuned else "none", "tune_format": "default" if tuned else "none", "task": task,
-        "split": "test",
-        "role": "in_domain" if tuned else "base", "family": SETS[task].family, "kind": "label", "format": form,
-        "shots": 0, "protocol": "paper", "cell": f"{step}|{model}|{task}|{form}", "metric": "accuracy",
-        "evidence": "measured", "value": value,
-        "se": float(np.sqrt(value * (1 - value) / ROWS)), "chance": 0.25, "majority": 0.5, "n": ROWS,
-        "table": "sft", "conversion": "hf", "source_id": f"{model}@{step}", "source_set": task,
+        "split": "test", "family": f"family of {task}", "kind": "label", "format": form, "shots": 0,
+        "protocol": "paper", "cell": f"{step}|{model}|{task}|{form}", "table": "sft", "conversion": "hf",
+        "source_id": f"{model}@{step}", "source_set": task,
     }  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amuro import catalog
@@ -41,6 +41,7 @@ def tuned_id(draw: st.DrawFn) -> tuple[str, dict[str, object]]:
     return text + (f"_{shots}shots" if shots else ""), said
 
 
+@settings(deadline=None, max_examples=50)
 @given(tuned_id())
 def test_a_tuned_id_reads_as_it_was_written(case: tuple[str, dict[str, object]]) -> None:
     """Checkpoint, training set, epochs, rate and shots come back from every well-formed id."""
@@ -50,6 +51,7 @@ def test_a_tuned_id_reads_as_it_was_written(case: tuple[str, dict[str, object]])
     assert {key: getattr(found, key) for key in said} == said
 
 
+@settings(deadline=None, max_examples=50)
 @given(STEP, SHOTS)
 def test_base_ids_tell_their_conversion(step: str, shots: int) -> None:
     """The three spellings of one base checkpoint are told apart by how its weights were converted."""
@@ -59,6 +61,7 @@ def test_base_ids_tell_their_conversion(step: str, shots: int) -> None:
     assert (plain.conversion, plain.shots, plain.checkpoint) == ("unstated", shots, step)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.sampled_from(ids.examples()), st.text(min_size=1, max_size=4))
 def test_nothing_may_stand_before_or_after_an_id(good: str, more: str) -> None:
     """The grammar is anchored: whatever is added to an id makes another id or an error, never the same meaning."""
@@ -80,6 +83,7 @@ def test_every_example_fits_exactly_one_alternative() -> None:
         assert sum(re.fullmatch(pattern, text) is not None for pattern in patterns) == 1, text
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.sampled_from([(t, n) for t in facts.TABLES for n in facts.sets(t)]), st.sampled_from(sorted(ids.FORMATS)))
 def test_set_names_read_by_the_longest_known_name(named: tuple[str, str], suffix: str) -> None:
     """A name and a format come back whatever underscores the name holds."""
@@ -192,6 +196,21 @@ def _csv(folder: Path, *rows: str, std: bool = True, name: str = "table.csv") ->
     head = ",model_id,eval dataset,Performance" + (",std" if std else "")
     path.write_text("\n".join([head, *(f"{k},{row}" for k, row in enumerate(rows))]) + "\n")
     return path
+
+
+def test_facts_of_sets_agree_with_the_tasks() -> None:
+    """Kind, metric, family and typical lengths are those that the task of the same name states."""
+    known = {"mnli_matched": "mnli", "mnli_mismatched": "mnli", "rte_choice": "rte", "qqp_choice": "qqp"}
+    compared = 0
+    for found in (fact for table in facts.TABLES for fact in facts.sets(table).values()):
+        name = known.get(found.task, found.task)
+        if name in catalog.names("tasks"):
+            task = catalog.task(name)
+            assert (found.kind, found.metric, found.family) == (task.kind, task.metric, task.family)
+            assert task.size is not None
+            assert (found.prompt_tokens, found.answer_tokens) == (task.size.prompt_tokens, task.size.answer_tokens)
+            compared += 1
+    assert compared == 21
 
 
 def test_an_empty_table_is_an_error(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amuro import paper_verbs
 from amuro.audit_verbs import audit
 from amuro.errors import INTERRUPTED, AmuroError, SeriesError, StudyError, nearest
 
@@ -154,44 +155,7 @@ def report(
     _report(_plan(study, limit, device, dtype, seeds), _store(store), out)
 
 
-@app.command()
-def paper(
-    tables: Annotated[
-        list[Path] | None, typer.Argument(help="Further released tables of the paper.", show_default=False)
-    ] = None,
-    out: OutDir = None,
-) -> None:
-    """What the released scores of eight OLMo-1B checkpoints support and what they do not: seconds, no network.
-
-    Example: `amuro paper`; with the released multiple-choice table: `amuro paper official_table.csv`
-    """
-    from amuro import paper as papers
-    from amuro import terminal
-    from amuro.report.released import write_released
-
-    found = papers.judged(papers.load(tables or []))
-    page = write_released(found, out or Path("amuro-results") / "paper")
-    terminal.show_released(found)
-    typer.echo(f"\nReport: {page}")
-
-
-@app.command("import")
-def import_verb(
-    importer: Annotated[str, typer.Argument(help="Whose tables they are: paper.")],
-    tables: Annotated[list[Path], typer.Argument(help="Files to read.")],
-    out: OutDir = None,
-) -> None:
-    """Reads score tables of others into tidy scores, and lists what in them is ambiguous or missing.
-
-    Example: `amuro import paper all_perf_table.csv`
-    """
-    from amuro import paper as papers
-    from amuro import terminal
-
-    folder = out or Path("amuro-results") / f"import-{importer}"
-    table = papers.bring_in(importer, tables, folder)
-    terminal.show_remarks(table.remarks)
-    typer.echo(f"{table.scores.height} scores: {folder / 'scores.parquet'}; remarks: {folder / 'remarks.csv'}")
+paper_verbs.add_to(app)
 
 
 @app.command("list")

@@ -35,8 +35,6 @@ class SetFacts:
     answer_tokens: int = 0
     new_tokens: int = 0
     """Room that the answer needs behind the prompt."""
-    length_source: str = ""
-    """Where the typical length comes from; empty where it was estimated."""
 
     @property
     def constant_gold(self) -> bool:

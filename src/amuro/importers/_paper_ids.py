@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from amuro.errors import DataError, nearest
 
@@ -96,7 +97,8 @@ def parse_set(text: str, known: Iterable[str]) -> tuple[str, str]:
     return name, FORMATS[rest]
 
 
-def examples() -> list[str]:
+@cache
+def examples() -> tuple[str, ...]:
     """Well-formed ids of every alternative: what an unknown one may have been meant to be."""
     ids = ["olmo1b_original_hf", "olmo1b_original_hf_4shots", "olmo1b_original", "olmo1b_hf_original"]
     for step in STEPS:
@@ -106,4 +108,4 @@ def examples() -> list[str]:
         for tuned_on in SETS:
             recipe = f"{tuned_on}_{5 if tuned_on == 'tulu' else 3}epoch_{'2e-7' if tuned_on == 'xsum' else '2e-6'}"
             ids += [f"olmo1b_hf_{place}_{recipe}", f"olmo1b_hf_{place}_{recipe}_4shots"]
-    return ids
+    return tuple(ids)

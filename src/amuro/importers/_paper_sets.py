@@ -60,5 +60,4 @@ _ROLES = ("in_domain", "out_of_domain", "instructed")
 
 
 def _facts(stated: Mapping[str, Any]) -> SetFacts:
-    known = {key: value for key, value in stated.items() if key not in ("scale", "length")}
-    return SetFacts(**{"rows": None, **known}, length_source=stated.get("length", ""))
+    return SetFacts(**{"rows": None, **{key: value for key, value in stated.items() if key != "scale"}})

@@ -68,7 +68,7 @@ def _whole(study: str, rows: pl.DataFrame, noise: Pooled | None) -> Claim:
 def _family(study: str, rows: pl.DataFrame, family: str, noise: Pooled | None) -> Claim:
     """The loss on one family, or the reason why its sets cannot show one."""
     fit, asked_sets = merged(sound(rows)), names(tasks_of(rows))
-    common = {"detail": family, "cells": cells_of(merged(rows)), "series": rows["series"][0]}
+    common = {"detail": family.replace(" ", "_"), "cells": cells_of(merged(rows)), "series": rows["series"][0]}
     if fit.is_empty():
         state: EvidenceState = "degenerate" if rows["constant_gold"].all() else "insufficient"
         statement = f"On {asked_sets} the table says nothing about what tuning took away."
