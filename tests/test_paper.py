@@ -422,7 +422,7 @@ WORLDS = (
 def test_claims_in_worlds_of_known_truth(claim: str, truth: World, holds: bool) -> None:
     """A claim is supported where it is true and not where it is false, with noise of runs that differs by model."""
     member, rng = next(c for c in claims.CLAIMS if c.name == claim), np.random.default_rng(11)
-    draws = 12
+    draws = 8
     found = [member.run(claims.evidence(released_table(truth, rng=rng)), rng)[0].verdict for _ in range(draws)]
     supported = found.count("supported") / draws
     assert supported >= 0.72 if holds else supported <= 0.09

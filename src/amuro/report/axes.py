@@ -10,7 +10,7 @@ from amuro.report.svg import CHARACTER, Scale, line, text
 from amuro.report.words import number
 
 HEIGHT = 250.0
-TOP, BOTTOM, LEFT = 28.0, 42.0, 36.0
+TOP, BOTTOM, LEFT = 28.0, 42.0, 40.0
 
 
 def grid(ticks: Sequence[float], y: Scale, right: float) -> list[Markup]:

@@ -26,6 +26,8 @@ from amuro.report.tables import Square, Table
 from amuro.types import Finding
 
 DIGITS = 3
+TINY = 5e-6
+"""Numbers below are learning rates, which three decimals would lose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,5 +188,5 @@ def _square(value: Any) -> Square:
     if value is None:
         return Square("–", "hole", "No such row in the table.")
     if isinstance(value, float):
-        return Square(f"{value:.0e}" if 0 < abs(value) < 5e-4 else words.number(value, DIGITS))
+        return Square(f"{value:.0e}" if 0 < abs(value) < TINY else words.number(value, DIGITS))
     return Square(("yes" if value else "") if isinstance(value, bool) else str(value))
