@@ -173,6 +173,21 @@ def test_average_change_grows_and_the_false_slope_is_shown() -> None:
     assert abs(last["slope_tokens"]) > 20 * abs(last["slope"])
 
 
+def test_the_order_of_rows_changes_nothing() -> None:
+    """A table whose rows are shuffled gives the same findings and the same numbers, intervals included."""
+    table = paper.carried()
+    shuffled = dataclasses.replace(table, scores=table.scores.sample(fraction=1, shuffle=True, seed=3))
+    again = claims.evidence(shuffled)
+    for name in ("families", "directions", "average_changes"):
+        make = getattr(numbers, name)
+        for one, other in zip(make(evidence().scores).rows(), make(again.scores).rows(), strict=True):
+            assert one == pytest.approx(other)
+    for finding in claims.judged(again):
+        before = judged()[finding.id]
+        assert (finding.verdict, finding.evidence) == (before.verdict, before.evidence)
+        assert finding.effect == pytest.approx(before.effect)
+
+
 # --- by rule --------------------------------------------------------------------------------------------------------
 
 

@@ -189,8 +189,8 @@ def _spread(name: str, differences: pl.Series) -> dict[str, object]:
 
 
 def bootstrap(values: pl.Series, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile interval of the mean of the values, drawn with a seed of its own."""
-    known = values.drop_nulls().to_numpy()
+    """Percentile interval of the mean of the values, drawn with a seed of its own; their order does not matter."""
+    known = np.sort(values.drop_nulls().to_numpy())
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     means = known[rng.integers(len(known), size=(DRAWS, len(known)))].mean(axis=1)
     low, high = np.quantile(means, [0.5 - level / 2, 0.5 + level / 2])
