@@ -18,7 +18,7 @@ NUMBERS = {
                               ("direction", "n", "mean_ratio", "sd", "median", "ratio_of_sums")),
     "out_of_domain_families": ("Out of domain by family", ("family", "n", "mean_change", "low", "high", "state")),
     "average_change": ("Average change by checkpoint", ("group", "checkpoint", "sets", "mean_change", "low", "high")),
-    "replicate_spread": ("Two checkpoints 20 steps apart", ("score", "pairs", "rms", "largest")),
+    "replicate_spread": ("How far near-replicate checkpoints differ", ("score", "pairs", "rms", "largest")),
 }  # fmt: skip
 """Tables of the released scores that the terminal shows: heading and columns; all of them are in files."""
 

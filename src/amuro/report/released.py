@@ -50,7 +50,7 @@ TABLES = {
     "out_of_domain_families": "Out of domain by family (figure 5)",
     "cross_task_directions": "Class and generation (equation 1): the paper's mean of ratios, and the ratio of sums",
     "average_change": "Average change by checkpoint (table 6, as far as the sets reach)",
-    "replicate_spread": "How far two checkpoints 20 steps apart differ",
+    "replicate_spread": "How far near-replicate checkpoints differ",
     "replicates": "The same, set by set, against the printed errors",
     "out_of_domain_change": "Out of domain: tuned − base",
     "cross_task_ratios": "Cross-task: (tuned − base) / base",
