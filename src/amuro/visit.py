@@ -225,7 +225,8 @@ class Visitor:
     def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
         """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""
         facts = {"audit": "encoding", "tokenizer": encoder.digest, "task": task.name, "format": format_name}
-        if task.kind == "document" or self.store.manifest("audits", digest(facts)):
+        apart = task.kind != "document" and task.encoding == "pieces"
+        if not apart or self.store.manifest("audits", digest(facts)):
             return
         asked = [prompts.prompt(task, format_name, example) for example in examples]
         answered = [prompts.answer(task, example.answer) for example in examples]
