@@ -268,6 +268,19 @@ def test_spread_interval_is_ordered(ratio: float, df: float, noise_df: float) ->
     assert (low > 0) == (one.p_two_sided() < 0.05)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.floats(-12, 2), st.floats(-12, 2), st.floats(1, 400), st.floats(1, 1e6), st.floats(-2, 2.9))
+def test_a_p_value_is_found_for_any_parts_and_distance(
+    first: float, second: float, few: float, many: float, distance: float
+) -> None:
+    """Variances up to fourteen orders of magnitude apart and effects of a thousand errors have a p value, which lies
+    between those of the parts alone."""
+    parts = ((10.0**first, few), (10.0**second, many))
+    estimate = Estimate(10.0**distance * sum(variance for variance, _ in parts) ** 0.5, parts)
+    alone = [2 * float(stats.t.sf(10.0**distance, df)) for df in (few, many)]
+    assert min(alone) * 0.999 - 1e-290 <= estimate.p_two_sided() <= max(alone) * 1.001 + 1e-290
+
+
 def test_a_tail_below_the_smallest_number_is_nought_not_an_error() -> None:
     """A value a hundred errors away has a p value even where one of its sources of noise has no tail left there."""
     estimate = Estimate(108 * math.sqrt(1.25e-5), ((1.05e-5, 3.0), (2.0e-6, 1e6)))

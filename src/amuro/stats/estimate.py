@@ -84,7 +84,9 @@ class Estimate:
         low, high = max(min(tails) * (1 - 1e-6), TINY), min(max(tails) * (1 + 1e-6), 0.5)
         if self.multiplier(low) <= distance:
             return low
-        return float(optimize.brentq(lambda above: self.multiplier(above) - distance, low, high, xtol=1e-300))
+        # Tails span hundreds of orders of magnitude, so the root is sought on the scale of their logarithm.
+        root = optimize.brentq(lambda log: self.multiplier(math.exp(log)) - distance, math.log(low), math.log(high))
+        return math.exp(root)
 
 
 def combine(value: float, parts: Sequence[Part]) -> Estimate:
