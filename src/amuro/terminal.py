@@ -193,10 +193,12 @@ def show_outcome(filled: int, failures: Sequence[str]) -> None:
 
 def show_findings(findings: Sequence[Finding], flags: Sequence[Flag]) -> None:
     """Each finding as a sentence with its verdict, then the failure signatures by name."""
+    several = len({finding.series for finding in findings}) > 1
     for analysis in dict.fromkeys(f.analysis for f in findings):
         console.print(f"\n[bold]{analysis.replace('_', ' ')}[/]")
         for finding in (f for f in findings if f.analysis == analysis):
             state = "" if finding.evidence == "measured" else f" ({finding.evidence})"
+            state += f"  {finding.series}:" if several else ""
             console.print(
                 Text.assemble("  ", (finding.verdict, VERDICT_STYLE[finding.verdict]), f"{state}  {finding.statement}")
             )
