@@ -41,15 +41,23 @@ def rows(name: str, split: str, world_seed: int) -> list[Row]:
         raise DataError(f"world:{name} has no split '{split}'", nearest(split, known))
     if name == "corpus":
         return [_document(world_seed, number) for number in range(DOCUMENTS)]
-    trained = _trained(name, world_seed) if split != "train" else frozenset()
+    if split == "train":
+        return list(_train(name, world_seed))
+    trained = _trained(name, world_seed)
     drawn = (_draws(name, split, world_seed, number) for number in range(SIZES[split]))
     return [next(row for row in draws if _asked(row) not in trained) for draws in drawn]
 
 
 @lru_cache(maxsize=16)
+def _train(name: str, world_seed: int) -> tuple[Row, ...]:
+    """Train, drawn once: it is read itself, and every other split keeps away from it."""
+    return tuple(next(_draws(name, "train", world_seed, number)) for number in range(SIZES["train"]))
+
+
+@lru_cache(maxsize=16)
 def _trained(name: str, world_seed: int) -> frozenset[str]:
     """What train asks."""
-    return frozenset(_asked(row) for row in rows(name, "train", world_seed))
+    return frozenset(_asked(row) for row in _train(name, world_seed))
 
 
 def _draws(name: str, split: str, world_seed: int, number: int) -> Iterator[Row]:
