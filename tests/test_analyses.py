@@ -105,6 +105,18 @@ def test_constant_tuned_model_is_degenerate() -> None:
     assert finding.evidence == "degenerate"
 
 
+@pytest.mark.parametrize(("name", "ending"), [("learned_in_pretraining", ".tuning"), ("latent_gain", "")])
+def test_a_model_tuned_to_the_majority_has_learned_nothing(name: str, ending: str) -> None:
+    """A tuned model that gives one answer to everything outscores a base at chance, and is degenerate all the same."""
+    evidence = one_task(seeds=[3] * 6)
+    stuck = pl.when(pl.col("tuned_on") != "none").then(pl.lit("degenerate")).otherwise(pl.col("evidence"))
+    sound = [f for f in run(name, evidence) if f.id.endswith(ending)]
+    found = run(name, replace(evidence, scores=evidence.scores.with_columns(stuck.alias("evidence"))))
+    [finding] = [f for f in found if f.id.endswith(ending)]
+    assert (sound[0].verdict, sound[0].evidence) == ("supported", "measured")
+    assert (finding.verdict, finding.evidence) == ("open", "degenerate")
+
+
 def test_missing_cells_are_named() -> None:
     """A hole in the plan shows in the note of the finding that it touches, and in no other."""
     planned = pl.DataFrame({

@@ -57,6 +57,14 @@ def state(found: Ladder) -> Standing:
     return "measured", ""
 
 
+def tuned_state(found: Ladder) -> Standing:
+    """`state`, where a tuned model that gives one answer to everything has learned nothing, whatever it scores."""
+    standing, reason = state(found)
+    if standing == "measured" and found.constant:
+        return "degenerate", "The tuned model gives the same answer to nearly every question."
+    return standing, reason
+
+
 def trend_state(found: Ladder) -> Standing:
     """Evidence state of a trend over checkpoints: it needs checkpoints, and seeds at two of them."""
     if len(found.rungs) < MIN_CHECKPOINTS:
@@ -128,9 +136,7 @@ def gained(evidence: Evidence, found: Ladder) -> tuple[Estimate, str, EvidenceSt
         f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.tuning.lesson} takes {found.metric} "
         f"on {found.name} from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f} ({reading(estimate)})."
     )
-    standing, reason = state(found)
-    if standing == "measured" and found.constant:
-        standing, reason = "degenerate", "The tuned model gives the same answer to nearly every question."
+    standing, reason = tuned_state(found)
     return estimate, sentence, standing, reason
 
 

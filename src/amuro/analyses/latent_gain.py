@@ -16,6 +16,7 @@ from amuro.findings import (
     reading,
     smallest_effect,
     trend_state,
+    tuned_state,
 )
 from amuro.panels import MIN_CHECKPOINTS, Ladder, ladders, longest
 from amuro.readouts import BestReadout, best_readout
@@ -59,7 +60,7 @@ def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
         return "degenerate", "However it is asked, a base gives one answer to nearly everything: that is not flat."
     if standing == "measured" and np.ptp(found.base[found.rungs]) == 0:
         return "degenerate", "The base scores the same on every example at every checkpoint: that is not flat."
-    return standing, reason
+    return tuned_state(found) if standing == "measured" else (standing, reason)
 
 
 def _without_any(found: Ladder) -> float | None:

@@ -16,8 +16,8 @@ from amuro.findings import (
     limits,
     reading,
     smallest_effect,
-    state,
     trend_state,
+    tuned_state,
 )
 from amuro.panels import Ladder, ladders, longest
 from amuro.readouts import BestReadout, best_readout
@@ -115,7 +115,7 @@ def _added(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
     used = found.rungs if len(found.rungs) else np.arange(len(found.steps))
     weights = np.isin(np.arange(len(found.steps)), used) / len(used) * found.sign
     gain = found.contrast(weights, -weights)
-    standing, reason = state(found)
+    standing, reason = tuned_state(found)
     sentence = (
         f"Tuning on {found.tuning.tuned_on} adds {reading(gain)} to the best-asked base on {found.name}, on average "
         f"over {counted(len(used), 'checkpoint')}."
