@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,27 @@ def test_a_newer_layout_is_refused(store: Store) -> None:
     (store.root / "format.json").write_text(json.dumps({"version": 99}))
     with pytest.raises(StoreError, match="upgrade"):
         Store(store.root)
+
+
+def test_two_runners_that_publish_the_same_at_once_both_succeed(tmp_path: Path) -> None:
+    """Whoever comes second finds a whole result: no error, no quarantine, one copy."""
+    store, start = Store(tmp_path), threading.Barrier(2)
+    errors: list[Exception] = []
+
+    def publish() -> None:
+        for number in range(300):
+            start.wait()
+            try:
+                store.manifest("prompts", f"{number:08x}")
+                store.commit("prompts", f"{number:08x}", {"number": number}, {})
+            except Exception as error:  # collected: a thread's own exception would be lost
+                errors.append(error)
+
+    runners = [threading.Thread(target=publish) for _ in range(2)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    assert errors == []
+    assert len(list(store.manifests("prompts"))) == 300
+    assert list((tmp_path / "quarantine").iterdir()) == []

@@ -74,7 +74,12 @@ class Store:
             raise StoreError(f"{self.root} has layout {found}, this amuro knows {VERSION}", cure="upgrade amuro")
 
     def commit(self, kind: str, key: str, facts: Mapping[str, Any], files: Mapping[str, pl.DataFrame]) -> None:
-        """Publishes one result: all of it, or nothing. Raises `StoreError` (a full disk) and leaves no trace then."""
+        """Publishes one result: all of it, or nothing; one that is there, and whole, is left alone.
+
+        Raises `StoreError` (a full disk) and leaves no trace then.
+        """
+        if self._is_there(kind, key):
+            return
         place = self._place(kind, key)
         draft = self.root / "tmp" / f"{key}.{os.getpid()}.{time.monotonic_ns()}"
         try:
@@ -84,9 +89,7 @@ class Store:
             _write(draft / MANIFEST, canonical({**body, "check": digest(body)}))
             _sync(draft)
             place.parent.mkdir(parents=True, exist_ok=True)
-            if not self._won_by_another(kind, key):
-                draft.rename(place)
-                _sync(place.parent)
+            self._publish(draft, place)
         except OSError as error:
             raise StoreError(
                 f"cannot commit {kind} {key[:12]} to {self.root}: {error.strerror}",
@@ -95,8 +98,17 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def _won_by_another(self, kind: str, key: str) -> bool:
-        return self._place(kind, key).exists() and self.manifest(kind, key) is not None
+    def _is_there(self, kind: str, key: str) -> bool:
+        return self.manifest(kind, key) is not None
+
+    def _publish(self, draft: Path, place: Path) -> None:
+        """One rename. It cannot replace a folder that another runner has published meanwhile: that one stays."""
+        try:
+            draft.rename(place)
+        except OSError:
+            if self._read(place) is None:
+                raise
+        _sync(place.parent)
 
     def _place(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / key
@@ -106,6 +118,8 @@ class Store:
         return self._read(self._place(kind, key))
 
     def _read(self, place: Path) -> Manifest | None:
+        if not place.exists():  # asked first: a result that appears after this is whole, and no case for quarantine
+            return None
         try:
             body: Manifest = json.loads((place / MANIFEST).read_bytes())
             check = body.pop("check")
@@ -115,8 +129,7 @@ class Store:
             whole = False
         if whole:
             return body
-        if place.exists():
-            self._quarantine(place)
+        self._quarantine(place)
         return None
 
     def manifests(self, kind: str) -> Iterator[Manifest]:
