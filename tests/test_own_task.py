@@ -142,3 +142,10 @@ def test_a_misspelt_key_of_an_own_task_is_taught() -> None:
     """The nearest key of the table stands in the message."""
     with pytest.raises(StudyError, match="layout"):
         study({"hate": {**HATE, "source": "file:x", "lay_out": "fields"}}, "hate")
+
+
+def test_data_of_ones_own_have_no_paper_protocol() -> None:
+    """The paper's way to ask would take its shots from the evaluated rows: it is refused for a task it never had."""
+    table = {"hate": {**HATE, "source": "file:x"}}
+    with pytest.raises(StudyError, match="not in the paper"):
+        studies.parse({**study(table, "hate").model_dump(), "protocol": "paper"})

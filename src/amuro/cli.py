@@ -34,7 +34,6 @@ app.add_typer(audit, name="audit")
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
-
 StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default=False)]
 StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Report and tables; default ./amuro-results/NAME.")]
@@ -137,10 +136,15 @@ def run(
 
     Example: `amuro run studies/demo.toml --only task=world_inference`
     """
-    opened, declared = _store(store), _plan(study, limit, device, dtype, seeds)
-    _ask_before_a_long_run(declared, _states(declared, opened, only), opened, yes)
-    plan = _plan(study, limit, device, dtype, seeds, resolve=True)
-    _leave(_run(plan, opened, _states(plan, opened, only)))
+    from amuro import study as studies
+
+    plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
+    found = _states(plan, opened, only)
+    _ask_before_a_long_run(plan, found, opened, yes)
+    if studies.lock(plan.study, study) != plan.study:  # revisions of a hub became commits
+        plan = _plan(study, limit, device, dtype, seeds)
+        found = _states(plan, opened, only)
+    _leave(_run(plan, opened, found))
 
 
 @app.command()
@@ -240,15 +244,12 @@ def main() -> None:
         sys.exit(StudyError.exit_code)
 
 
-def _plan(
-    path: Path, limit: int | None, device: str | None, dtype: str | None, seeds: int | None, resolve: bool = False
-) -> Plan:  # fmt: skip
+def _plan(path: Path, limit: int | None, device: str | None, dtype: str | None, seeds: int | None) -> Plan:
     from amuro import plan as planning
     from amuro import study as studies
 
     changes: dict[str, Any] = {"device": device, "precision": dtype}
     study = studies.load(path, **{key: value for key, value in changes.items() if value is not None})
-    study = studies.lock(study, path) if resolve else study
     return planning.make(studies.changed(study, limit=limit, seeds=seeds))
 
 

@@ -54,6 +54,16 @@ class Plan:
         own = self.tasks[task].revision if self.source(task) == self.tasks[task].source else None
         return self.study.revisions.get(task, own)
 
+    def origin(self, task: str, split: str) -> dict[str, Any]:
+        """What the rows of a set are, as audits are filed: the same split may mean other rows in another protocol."""
+        return {
+            "task": task,
+            "split": split,
+            "source": self.source(task),
+            "revision": self.revision(task),
+            "protocol": self.study.protocol,
+        }
+
     def task_with_source(self, task: str) -> Task:
         """The task as this study loads it."""
         return dataclasses.replace(self.tasks[task], source=self.source(task))
@@ -167,9 +177,10 @@ def _cells(study: Study, bases: list[Model], tuned: list[Model]) -> Iterator[tup
         for model in _selected(block, bases, tuned):
             tune = tunes[model.recipe.name] if model.recipe else None
             for chosen in _sets(block, tune):
+                role = _role(study, chosen, tune)
                 for name in block.formats:
                     for shots in block.shots:
-                        yield from _with_dev(study, model, chosen, name, shots, block.limit, _role(study, chosen, tune))
+                        yield from _with_dev(study, model, chosen, name, shots, block.limit, role)
     for model in tuned:
         if model.learning_rate is None:
             yield from _choice_cells(study, model)

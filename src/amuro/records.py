@@ -51,7 +51,7 @@ def predictions(
             "gold": ["" if document else e.answer for e in sheet.examples],
             "gold_index": [q.gold for q in sheet.queries],
             "options": options,
-            "log_probabilities": [[] if document else _by_label(sheet.owners, scored[i]) for i in rows],
+            "log_probabilities": [[] if document else _by_label(sheet, scored[i]) for i in rows],
             "unconditional_log_probabilities": [list(unconditional[i]) if unconditional else [] for i in rows],
             "option_tokens": [[] if document else _lengths(sheet, i) for i in rows],
             "option_bytes": [[len(f" {text}".encode()) for text in row] for row in texts],
@@ -72,19 +72,17 @@ def predictions(
     )  # fmt: skip
 
 
-def _by_label(owners: Sequence[int], scores: Sequence[float]) -> list[float]:
+def _by_label(sheet: Sheet, scores: Sequence[float]) -> list[float]:
     """Scores of whole options as they are; of sub-tokens, the highest of each label."""
-    if not owners:
+    if not sheet.owners:
         return list(scores)
-    return [
-        max(score for owner, score in zip(owners, scores, strict=True) if owner == label)
-        for label in range(max(owners) + 1)
-    ]
+    owned = list(zip(sheet.owners, scores, strict=True))
+    return [max(score for owner, score in owned if owner == label) for label in range(len(sheet.task.labels))]
 
 
 def _lengths(sheet: Sheet, row: int) -> list[int]:
     """Tokens of each option that were scored."""
-    return [1] * (max(sheet.owners) + 1) if sheet.owners else [len(option) for option in sheet.queries[row].options]
+    return [1] * len(sheet.task.labels) if sheet.owners else [len(option) for option in sheet.queries[row].options]
 
 
 @lru_cache(maxsize=1)

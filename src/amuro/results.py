@@ -63,9 +63,7 @@ def _of_sets(plan: Plan, store: Store) -> list[flags.Flag]:
 def _is_of(plan: Plan, manifest: Manifest) -> bool:
     """Whether an audit is of the rows that this study asks."""
     task = manifest["task"]
-    return (
-        task in plan.tasks and manifest["source"] == plan.source(task) and manifest["revision"] == plan.revision(task)
-    )
+    return task in plan.tasks and plan.origin(task, manifest["split"]).items() <= manifest.items()
 
 
 def _planned(found: Sequence[State]) -> pl.DataFrame:

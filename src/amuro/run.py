@@ -108,14 +108,10 @@ def _pretraining(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]
 
 
 def _audits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
-    def origin(task: str, split: str) -> tuple[str, str, str, str | None]:
-        return task, split, plan.source(task), plan.revision(task)
-
-    known = {
-        (m["task"], m["split"], m["source"], m["revision"]) for m in store.manifests("audits") if m["audit"] == "tasks"
-    }
+    known = [m for m in store.manifests("audits") if m["audit"] == "tasks"]
     tests = [c for c in dict.fromkeys(cell.eval_set for cell in missing) if c.split not in ("train", "dev")]
-    wanted = [str(chosen) for chosen in tests if origin(chosen.task, chosen.split) not in known]
+    origins = {str(chosen): plan.origin(chosen.task, chosen.split).items() for chosen in tests}
+    wanted = [name for name, origin in origins.items() if not any(origin <= m.items() for m in known)]
     return [Job("audits", _payload(plan, store, {"audit": wanted}), lambda: True)] if wanted else []
 
 

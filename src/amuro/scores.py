@@ -50,7 +50,8 @@ def tables(
             totals.append(total)
     if not items:
         raise DataError("no finished cell to score", cure="fill some with `amuro run`")
-    return _with_coordinates(pl.concat(items), heads), _with_coordinates(_scores(totals, pl.concat(items)), heads)
+    judged_rows = pl.concat(items)
+    return _with_coordinates(judged_rows, heads), _with_coordinates(_scores(totals, judged_rows), heads)
 
 
 def _with_coordinates(frame: pl.DataFrame, heads: list[dict[str, Any]]) -> pl.DataFrame:
@@ -139,9 +140,7 @@ def _judged(cell: str, frame: pl.DataFrame, context: Context) -> Iterator[tuple[
         total = {
             "cell": cell,
             "metric": metric.name,
-            "value": metric.score(frame, context)
-            if metric.aggregate or rows is None
-            else float(np.mean(rows.to_numpy())),
+            "value": _value(metric, frame, context, rows),
             **same,
             "chance": context.task.chance if guessed else None,
             "evidence": "degenerate" if constant else "measured",
@@ -149,6 +148,13 @@ def _judged(cell: str, frame: pl.DataFrame, context: Context) -> Iterator[tuple[
             "top_share": top,
         }
         yield (None if rows is None else _item_rows(cell, frame, said, metric.name, rows)), total
+
+
+def _value(metric: Metric, frame: pl.DataFrame, context: Context, rows: pl.Series | None) -> float:
+    """`Metric.score`, with the values of the rows that are at hand already."""
+    if rows is None or metric.aggregate:
+        return metric.score(frame, context)
+    return float(np.mean(rows.to_numpy()))
 
 
 def _predicted(frame: pl.DataFrame, context: Context) -> pl.Series:

@@ -134,7 +134,11 @@ class Study(_Table):
 
     def task(self, name: str) -> Task:
         """A task by name, as this study's protocol puts it: of its own, or of the shelf. Errors as `catalog.task`."""
-        return self.tasks[name].task(name) if name in self.tasks else catalog.task(name, self.protocol)
+        if name not in self.tasks:
+            return catalog.task(name, self.protocol)
+        if self.protocol != "sound":
+            raise StudyError(f"task '{name}' of this study is not in the paper", 'leave protocol = "paper" out')
+        return self.tasks[name].task(name)
 
     @property
     def task_names(self) -> tuple[str, ...]:

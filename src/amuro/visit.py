@@ -50,7 +50,6 @@ class Visitor:
         self.plan, self.store, self.engine, self.emit = plan, store, engine, emit
         self._loaded: Checkpoint | None = None
         self._folder: Path | None = None
-        self._kept_texts: set[str] = set()
         self.examples = lru_cache(maxsize=None)(self._examples)
         self._sheet = lru_cache(maxsize=256)(self._make_sheet)
         self._sequences = lru_cache(maxsize=16)(self._make_sequences)
@@ -92,9 +91,7 @@ class Visitor:
         frame, tokens = self._predict(cell, sheet)
         cost.add(tokens, self.engine.flops_per_token())
         texts_key = digest(sheet.texts["prompt_hash"].to_list())
-        if texts_key not in self._kept_texts:
-            self.store.commit("prompts", texts_key, {}, {"prompts.parquet": sheet.texts})
-            self._kept_texts.add(texts_key)
+        self.store.commit("prompts", texts_key, {}, {"prompts.parquet": sheet.texts})
         facts = {"address": cell.address, "coordinates": coordinates(cell), "declared": declared,
                  "model_key": model_key, "ids": sheet.ids_digest, "prompts": texts_key,
                  "seconds": time.monotonic() - started, "tokens": tokens, "provenance": provenance()}  # fmt: skip

@@ -113,7 +113,8 @@ def of_study(plan: Plan, name: str, cache: Path) -> Subject:
 def keep(found: Audit, store: Store) -> None:
     """Commits an audit to the store; nothing where there was nothing to look at (series without weights)."""
     if found.inspected or found.faults or found.weights:
-        store.commit("audits", digest(found.facts()), found.facts(), {})
+        facts = found.facts()
+        store.commit("audits", digest(facts), facts, {})
 
 
 def faults_of(plan: Plan, store: Store) -> list[Fault]:

@@ -27,7 +27,7 @@ def keep(plan: Plan, store: Store, eval_sets: Sequence[str]) -> None:
         tests = {chosen.split: data.examples(task, chosen.split, revision) for chosen in group}
         fitted = baselines(task, train, tests) if train else dict.fromkeys(tests, ())
         for split, examples in tests.items():
-            origin = {"task": name, "split": split, "source": task.source, "revision": revision}
+            origin = plan.origin(name, split)
             scores = {baseline.name: baseline.value for baseline in fitted[split]}
             told = _audited(plan, name, split, examples, train, scores.get("constant_string"))
             for facts in (told.facts() | origin, {"audit": "baselines", **origin, "baselines": scores}):

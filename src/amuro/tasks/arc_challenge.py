@@ -2,28 +2,16 @@
 
 from dataclasses import replace
 
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.tasks.arc_easy import example, paper_example
 from amuro.types import Size, Task
 
 _SOUND = Task(
     name="arc_challenge",
     source="hub:allenai/ai2_arc:ARC-Challenge",
-    revision="210d026faf9955653af8916fad021475a3f00453",
-    family="science questions",
-    kind="choice",
-    metric="accuracy",
     example=example,
-    fields=(("question", "Question"),),
-    cue="Answer:",
-    instruction="Answer the science question.",
-    cluster="question",
     # The paper evaluates on the validation split; the hub's test split stays unseen.
     splits={"train": "train[300:]", "dev": "train[:300]", "test": "validation"},
-    chance=0.25,
-    licence="CC-BY-SA-4.0",
-    page="https://huggingface.co/datasets/allenai/ai2_arc",
-    unconditional="Answer:",
     size=Size(
         rows={"train": 819, "dev": 300, "test": 299},
         prompt_tokens=32,
@@ -31,6 +19,7 @@ _SOUND = Task(
         megabytes=0.4,
         source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
     ),
+    **_families.ARC,
 )
 
 TASK = replace(

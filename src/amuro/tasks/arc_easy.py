@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.tasks._choices import keyed
 from amuro.types import Example, Size, Task
 from amuro.wording import single_spaced
@@ -28,21 +28,9 @@ def paper_example(row: Mapping[str, Any]) -> Example:
 _SOUND = Task(
     name="arc_easy",
     source="hub:allenai/ai2_arc:ARC-Easy",
-    revision="210d026faf9955653af8916fad021475a3f00453",
-    family="science questions",
-    kind="choice",
-    metric="accuracy",
     example=example,
-    fields=(("question", "Question"),),
-    cue="Answer:",
-    instruction="Answer the science question.",
-    cluster="question",
     # The paper evaluates on the validation split; the hub's test split stays unseen.
     splits={"train": "train[500:]", "dev": "train[:500]", "test": "validation"},
-    chance=0.25,
-    licence="CC-BY-SA-4.0",
-    page="https://huggingface.co/datasets/allenai/ai2_arc",
-    unconditional="Answer:",
     size=Size(
         rows={"train": 1_751, "dev": 500, "test": 570},
         prompt_tokens=28,
@@ -50,6 +38,7 @@ _SOUND = Task(
         megabytes=0.8,
         source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
     ),
+    **_families.ARC,
 )
 
 TASK = replace(

@@ -7,36 +7,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `abisee/cnn_dailymail`, config 3.0.0: article, highlights (one a line), id."""
-    name = str(row["id"])
-    return Example(name, name, {"text": single_spaced(row["article"])}, single_spaced(row["highlights"]))
+    return _families.article(row, "article", "highlights")
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    name = str(row["id"])
-    return Example(name, name, {"text": row["article"]}, row["highlights"])
+    return _families.article(row, "article", "highlights", exact=True)
 
 
 _SOUND = Task(
     name="cnn",
     source="hub:abisee/cnn_dailymail:3.0.0",
     revision="96df5e686bee6baa90b8bee7c28b81fa3fa6223d",
-    family="summary",
-    kind="generate",
-    metric="rouge_l",
     example=example,
-    fields=(("text", "Text"),),
-    cue="Summary:",
     instruction="Summarise the text in three or four sentences.",
-    cluster="article",
-    splits={"train": "train", "dev": "validation", "test": "test"},
-    wording={"instruct": "Please read the following text: {text}\nProvide a summary:"},
     # The paper cuts at 60 tokens, which is less than most highlights have.
     max_new_tokens=128,
     licence="Apache-2.0",
@@ -48,6 +37,7 @@ _SOUND = Task(
         megabytes=837,
         source="data set card (test split: 49.9 MB of text, about 4.5 bytes a token); a third of its 2.51 GB",
     ),
+    **_families.SUMMARY,
 )
 
 TASK = replace(

@@ -8,49 +8,32 @@ from dataclasses import replace
 from typing import Any
 
 from amuro.errors import DataError
-from amuro.identity import digest
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
-LABELS = ("entailment", "neutral", "contradiction")
+COLUMNS = {"premise": "text_a", "hypothesis": "text_b"}
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `pietrolesci/gpt3_nli`: text_a, text_b, label (0 entailment, 1 neutral, 2 contradiction), guid."""
     if row["label"] not in (0, 1, 2):
-        raise DataError(f"label {row['label']!r} is none of 0, 1, 2", f"they mean {', '.join(LABELS)}")
-    premise = single_spaced(row["text_a"])
-    inputs = {"premise": premise, "hypothesis": single_spaced(row["text_b"])}
-    return Example(str(row["id"]), digest(premise)[:12], inputs, LABELS[row["label"]])
+        raise DataError(f"label {row['label']!r} is none of 0, 1, 2", f"they mean {', '.join(_families.ENTAILMENT)}")
+    return _families.pair(row, COLUMNS, _families.ENTAILMENT[row["label"]])
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
     """Whatever is neither 0 nor 1 is a contradiction."""
-    inputs = {"premise": row["text_a"], "hypothesis": row["text_b"]}
     answer = {0: "entailment", 1: "neutral"}.get(row["label"], "contradiction")
-    return Example(str(row["id"]), digest(single_spaced(row["text_a"]))[:12], inputs, answer)
+    return _families.pair(row, COLUMNS, answer, exact=True)
 
 
 _SOUND = Task(
     name="gpt3nli",
     source="hub:pietrolesci/gpt3_nli",
     revision="48d27a285f1919f3f7e6cd53b6a07fb13a238efb",
-    family="inference",
-    kind="label",
-    metric="accuracy",
     example=example,
-    fields=(("premise", "Premise"), ("hypothesis", "Hypothesis")),
-    cue="Inference:",
-    instruction="Say whether the premise entails the hypothesis: entailment, neutral or contradiction.",
-    cluster="premise",
     # The hub has one split. A few of its rows are enough for shots, dev and baselines; no row serves twice.
     splits={"train": "train[:600]", "dev": "train[600:1200]", "test": "train[1200:]"},
-    labels=LABELS,
-    chance=1 / 3,
-    wording={
-        "instruct": "Consider the following texts:\nText 1: {premise}\nText 2: {hypothesis}\nThe relation is",
-    },
     licence="MIT",
     page="https://huggingface.co/datasets/pietrolesci/gpt3_nli",
     size=Size(
@@ -60,6 +43,8 @@ _SOUND = Task(
         megabytes=1.9,
         source="dataset_infos.json of the data set (4.8 MB of text, about 4.5 bytes a token)",
     ),
+    **_families.INFERENCE,
+    **_families.THREE_WAYS,
 )
 
 TASK = replace(

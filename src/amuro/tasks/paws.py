@@ -8,46 +8,30 @@ from dataclasses import replace
 from typing import Any
 
 from amuro.errors import DataError
-from amuro.identity import digest
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
+
+COLUMNS = {"sentence1": "sentence1", "sentence2": "sentence2"}
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `google-research-datasets/paws`, config labeled_final: id, sentence1, sentence2, label (1 paraphrase)."""
     if row["label"] not in (0, 1):
         raise DataError(f"label {row['label']!r} is neither 0 nor 1", "1 is a paraphrase, 0 is none")
-    first = single_spaced(row["sentence1"])
-    inputs = {"sentence1": first, "sentence2": single_spaced(row["sentence2"])}
-    return Example(str(row["id"]), digest(first)[:12], inputs, ("no", "yes")[row["label"]])
+    return _families.pair(row, COLUMNS, ("no", "yes")[row["label"]])
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    inputs = {"sentence1": row["sentence1"], "sentence2": row["sentence2"]}
-    answer = "yes" if row["label"] == 1 else "no"
-    return Example(str(row["id"]), digest(single_spaced(row["sentence1"]))[:12], inputs, answer)
+    return _families.pair(row, COLUMNS, "yes" if row["label"] == 1 else "no", exact=True)
 
 
 _SOUND = Task(
     name="paws",
     source="hub:google-research-datasets/paws:labeled_final",
     revision="161ece9501cf0a11f3e48bd356eaa82de46d6a09",
-    family="paraphrase",
-    kind="label",
-    metric="accuracy",
     example=example,
-    fields=(("sentence1", "Sentence 1"), ("sentence2", "Sentence 2")),
-    cue="Paraphrase:",
-    instruction="Say whether the two sentences mean the same: yes or no.",
     cluster="first sentence",
     splits={"train": "train", "dev": "validation", "test": "test"},
-    labels=("no", "yes"),
-    chance=0.5,
-    wording={
-        "instruct": "Let’s compare the two sentences:\nSentence 1: {sentence1}\nSentence 2: {sentence2}\n"
-        "Are they paraphrases of each other?",
-    },
     licence="free for any purpose",
     page="https://huggingface.co/datasets/google-research-datasets/paws",
     size=Size(
@@ -57,6 +41,7 @@ _SOUND = Task(
         megabytes=11,
         source="data set card (rows); test file of 1.24 MB; lengths assumed",
     ),
+    **_families.PARAPHRASE,
 )
 
 TASK = replace(

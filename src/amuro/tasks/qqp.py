@@ -8,10 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from amuro.errors import DataError
-from amuro.identity import digest
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:
@@ -20,40 +18,24 @@ def example(row: Mapping[str, Any]) -> Example:
         raise DataError(
             f"label {row['label']!r} is neither 0 nor 1", "GLUE hides its test labels: name the validation split"
         )
-    first = single_spaced(row["question1"])
-    inputs = {"sentence1": first, "sentence2": single_spaced(row["question2"])}
-    return Example(str(row["id"]), digest(first)[:12], inputs, ("no", "yes")[row["label"]])
+    columns = {"sentence1": "question1", "sentence2": "question2"}
+    return _families.pair(row, columns, ("no", "yes")[row["label"]])
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
     """Row of `SetFit/qqp`: text1, text2, label, idx, label_text. Whatever is not 1 is "no", −1 (hidden) included."""
-    inputs = {"sentence1": row["text1"], "sentence2": row["text2"]}
-    answer = "yes" if row["label"] == 1 else "no"
-    return Example(str(row["id"]), digest(single_spaced(row["text1"]))[:12], inputs, answer)
+    columns = {"sentence1": "text1", "sentence2": "text2"}
+    return _families.pair(row, columns, "yes" if row["label"] == 1 else "no", exact=True)
 
 
 _SOUND = Task(
     name="qqp",
     source="hub:nyu-mll/glue:qqp",
-    revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
-    family="paraphrase",
-    kind="label",
-    metric="accuracy",
     example=example,
-    fields=(("sentence1", "Sentence 1"), ("sentence2", "Sentence 2")),
-    cue="Paraphrase:",
-    instruction="Say whether the two sentences mean the same: yes or no.",
     cluster="first question",
     # The hub's test split is hidden. Dev comes from train, so that test is the whole validation split.
     splits={"train": "train[1000:]", "dev": "train[:1000]", "test": "validation"},
-    labels=("no", "yes"),
-    chance=0.5,
-    wording={
-        "instruct": "Let’s compare the two sentences:\nSentence 1: {sentence1}\nSentence 2: {sentence2}\n"
-        "Are they paraphrases of each other?",
-    },
     licence="non-commercial",
-    page="https://huggingface.co/datasets/nyu-mll/glue",
     size=Size(
         rows={"train": 362_846, "dev": 1_000, "test": 40_430},
         prompt_tokens=42,
@@ -61,6 +43,8 @@ _SOUND = Task(
         megabytes=73,
         source="data set card (rows); lengths and megabytes assumed",
     ),
+    **_families.PARAPHRASE,
+    **_families.GLUE,
 )
 
 TASK = replace(

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from amuro.errors import DataError
-from amuro.identity import digest
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
+
+COLUMNS = {"premise": "sentence1", "hypothesis": "sentence2"}
 
 
 def example(row: Mapping[str, Any]) -> Example:
@@ -22,39 +22,24 @@ def example(row: Mapping[str, Any]) -> Example:
         raise DataError(
             f"label {row['label']!r} is neither 0 nor 1", "GLUE hides its test labels: name the validation split"
         )
-    premise = single_spaced(row["sentence1"])
-    inputs = {"premise": premise, "hypothesis": single_spaced(row["sentence2"])}
-    return Example(str(row["id"]), digest(premise)[:12], inputs, ("entailment", "neutral")[row["label"]])
+    return _families.pair(row, COLUMNS, ("entailment", "neutral")[row["label"]])
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
     """1 is neutral and all else entailment, among three labels of which one is never right."""
-    inputs = {"premise": row["sentence1"], "hypothesis": row["sentence2"]}
-    answer = "neutral" if row["label"] == 1 else "entailment"
-    return Example(str(row["id"]), digest(single_spaced(row["sentence1"]))[:12], inputs, answer)
+    return _families.pair(row, COLUMNS, "neutral" if row["label"] == 1 else "entailment", exact=True)
 
 
 _SOUND = Task(
     name="rte",
     source="hub:nyu-mll/glue:rte",
-    revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
-    family="inference",
-    kind="label",
-    metric="accuracy",
     example=example,
-    fields=(("premise", "Premise"), ("hypothesis", "Hypothesis")),
-    cue="Inference:",
     instruction="Say whether the premise entails the hypothesis: entailment, or neutral if it does not.",
-    cluster="premise",
     # The hub's test split is hidden; dev comes from train.
     splits={"train": "train[300:]", "dev": "train[:300]", "test": "validation"},
     labels=("entailment", "neutral"),
     chance=0.5,
-    wording={
-        "instruct": "Consider the following texts:\nText 1: {premise}\nText 2: {hypothesis}\nThe relation is",
-    },
     licence="unknown",
-    page="https://huggingface.co/datasets/nyu-mll/glue",
     size=Size(
         rows={"train": 2_190, "dev": 300, "test": 277},
         prompt_tokens=79,
@@ -62,6 +47,8 @@ _SOUND = Task(
         megabytes=1.3,
         source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
     ),
+    **_families.INFERENCE,
+    **_families.GLUE,
 )
 
 TASK = replace(
@@ -71,7 +58,7 @@ TASK = replace(
         rows={"test": 2_490},
         example=_paper_example,
         splits={"test": "train"},
-        labels=("entailment", "neutral", "contradiction"),
+        labels=_families.ENTAILMENT,
         chance=1 / 3,
         wording=_paper.only(_paper.INFERENCE, "default", "instruct"),
     ),

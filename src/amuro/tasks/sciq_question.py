@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from amuro.identity import digest
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
 from amuro.wording import single_spaced
 
@@ -33,19 +33,10 @@ _SOUND = Task(
     name="sciq_question",
     source="hub:allenai/sciq",
     revision="2c94ad3e1aafab77146f384e23536f97a4849815",
-    family="question generation",
-    kind="generate",
-    metric="rouge_l",
     example=example,
-    fields=(("context", "Context"), ("reply", "Answer")),
-    cue="Question:",
-    instruction="Write the question about the context that has the given answer.",
     cluster="supporting text",
     # An out-of-domain set: a few rows for shots and baselines are enough. The hub's train and test splits stay unseen.
     splits={"train": "validation[:150]", "dev": "validation[150:300]", "test": "validation[300:]"},
-    wording={
-        "instruct": "Given the context: {context}\nAnd the answer: {reply}\nGenerate a suitable question:",
-    },
     licence="CC-BY-NC-3.0",
     page="https://huggingface.co/datasets/allenai/sciq",
     size=Size(
@@ -55,6 +46,7 @@ _SOUND = Task(
         megabytes=4.7,
         source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
     ),
+    **_families.QUESTION,
 )
 
 TASK = replace(

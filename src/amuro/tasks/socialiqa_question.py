@@ -10,7 +10,7 @@ from typing import Any
 
 from amuro.errors import DataError
 from amuro.identity import digest
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
 from amuro.wording import single_spaced
 
@@ -37,19 +37,10 @@ _SOUND = Task(
     name="socialiqa_question",
     source="hub:lighteval/siqa",  # allenai/social_i_qa in Parquet; the original holds a loading script
     revision="54c6a1f8cb6daf4f5abf24a601852612fb35eb25",
-    family="question generation",
-    kind="generate",
-    metric="rouge_l",
     example=example,
-    fields=(("context", "Context"), ("reply", "Answer")),
-    cue="Question:",
-    instruction="Write the question about the context that has the given answer.",
     cluster="context",
     # The hub has no test split. Dev comes from train, so that test is the whole validation split as in the paper.
     splits={"train": "train[500:]", "dev": "train[:500]", "test": "validation"},
-    wording={
-        "instruct": "Given the context: {context}\nAnd the answer: {reply}\nGenerate a suitable question:",
-    },
     licence="CC-BY-4.0",
     page="https://huggingface.co/datasets/lighteval/siqa",
     size=Size(
@@ -59,6 +50,7 @@ _SOUND = Task(
         megabytes=3.7,
         source="data set card; lengths measured on the test split with the tokenizer of OLMo-1B",
     ),
+    **_families.QUESTION,
 )
 
 TASK = replace(

@@ -8,10 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from amuro.errors import DataError
-from amuro.identity import digest
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 THRESHOLD = 3.5
 
@@ -22,40 +20,24 @@ def example(row: Mapping[str, Any]) -> Example:
         raise DataError(
             f"score {row['label']!r} is not between 0 and 5", "GLUE hides its test scores: name the validation split"
         )
-    first = single_spaced(row["sentence1"])
-    inputs = {"sentence1": first, "sentence2": single_spaced(row["sentence2"])}
-    return Example(str(row["id"]), digest(first)[:12], inputs, "yes" if row["label"] > THRESHOLD else "no")
+    columns = {"sentence1": "sentence1", "sentence2": "sentence2"}
+    return _families.pair(row, columns, "yes" if row["label"] > THRESHOLD else "no")
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
     """Row of `SetFit/stsb`: text1, text2, label, idx, label_text. −1 (hidden) is "no"."""
-    inputs = {"sentence1": row["text1"], "sentence2": row["text2"]}
-    answer = "yes" if row["label"] > THRESHOLD else "no"
-    return Example(str(row["id"]), digest(single_spaced(row["text1"]))[:12], inputs, answer)
+    columns = {"sentence1": "text1", "sentence2": "text2"}
+    return _families.pair(row, columns, "yes" if row["label"] > THRESHOLD else "no", exact=True)
 
 
 _SOUND = Task(
     name="stsb",
     source="hub:nyu-mll/glue:stsb",
-    revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
-    family="paraphrase",
-    kind="label",
-    metric="accuracy",
     example=example,
-    fields=(("sentence1", "Sentence 1"), ("sentence2", "Sentence 2")),
-    cue="Paraphrase:",
-    instruction="Say whether the two sentences mean the same: yes or no.",
     cluster="first sentence",
     # The hub's test split is hidden. Dev comes from train, so that test is the whole validation split.
     splits={"train": "train[500:]", "dev": "train[:500]", "test": "validation"},
-    labels=("no", "yes"),
-    chance=0.5,
-    wording={
-        "instruct": "Let’s compare the two sentences:\nSentence 1: {sentence1}\nSentence 2: {sentence2}\n"
-        "Are they paraphrases of each other?",
-    },
     licence="other",
-    page="https://huggingface.co/datasets/nyu-mll/glue",
     size=Size(
         rows={"train": 5_249, "dev": 500, "test": 1_500},
         prompt_tokens=42,
@@ -63,6 +45,8 @@ _SOUND = Task(
         megabytes=0.8,
         source="data set card and file list (502 + 151 + 114 kB); lengths assumed",
     ),
+    **_families.PARAPHRASE,
+    **_families.GLUE,
 )
 
 TASK = replace(

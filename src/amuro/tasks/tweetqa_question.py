@@ -9,7 +9,7 @@ from typing import Any
 
 from amuro.errors import DataError
 from amuro.identity import digest
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
 from amuro.wording import single_spaced
 
@@ -37,19 +37,10 @@ _SOUND = Task(
     # The Parquet export of the hub; main holds a loading script.
     source="hub:ucsbnlp/tweet_qa/default",
     revision="refs/convert/parquet",
-    family="question generation",
-    kind="generate",
-    metric="rouge_l",
     example=example,
-    fields=(("context", "Context"), ("reply", "Answer")),
-    cue="Question:",
-    instruction="Write the question about the context that has the given answer.",
     cluster="tweet",
     # The hub's test split is hidden. Dev comes from train, so that test is the whole labelled validation split.
     splits={"train": "train[500:]", "dev": "train[:500]", "test": "validation"},
-    wording={
-        "instruct": "Given the context: {context}\nAnd the answer: {reply}\nGenerate a suitable question:",
-    },
     licence="CC-BY-SA-4.0",
     page="https://huggingface.co/datasets/ucsbnlp/tweet_qa",
     size=Size(
@@ -59,6 +50,7 @@ _SOUND = Task(
         megabytes=2,
         source="data set card (rows); lengths and megabytes assumed",
     ),
+    **_families.QUESTION,
 )
 
 TASK = replace(

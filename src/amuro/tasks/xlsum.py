@@ -7,20 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `csebuetnlp/xlsum`, folder english: id, url, title, summary, text."""
-    name = str(row["id"])
-    return Example(name, name, {"text": single_spaced(row["text"])}, single_spaced(row["summary"]))
+    return _families.article(row, "text", "summary")
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    name = str(row["id"])
-    return Example(name, name, {"text": row["text"]}, row["summary"])
+    return _families.article(row, "text", "summary", exact=True)
 
 
 _SOUND = Task(
@@ -28,16 +25,8 @@ _SOUND = Task(
     # The Parquet export of the hub, a folder a language; main holds a loading script.
     source="hub:csebuetnlp/xlsum/english",
     revision="refs/convert/parquet",
-    family="summary",
-    kind="generate",
-    metric="rouge_l",
     example=example,
-    fields=(("text", "Text"),),
-    cue="Summary:",
     instruction="Summarise the text in one or two sentences.",
-    cluster="article",
-    splits={"train": "train", "dev": "validation", "test": "test"},
-    wording={"instruct": "Please read the following text: {text}\nProvide a summary:"},
     licence="CC-BY-NC-SA-4.0",
     page="https://huggingface.co/datasets/csebuetnlp/xlsum",
     size=Size(
@@ -47,6 +36,7 @@ _SOUND = Task(
         megabytes=621,
         source="data set card (rows); Parquet export of the folder, 315 + 264 + 21 + 21 MB; lengths assumed",
     ),
+    **_families.SUMMARY,
 )
 
 TASK = replace(

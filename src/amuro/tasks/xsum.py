@@ -7,20 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.tasks import _paper
+from amuro.tasks import _families, _paper
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `EdinburghNLP/xsum`: document, summary, id (of the BBC)."""
-    name = str(row["id"])
-    return Example(name, name, {"text": single_spaced(row["document"])}, single_spaced(row["summary"]))
+    return _families.article(row, "document", "summary")
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    name = str(row["id"])
-    return Example(name, name, {"text": row["document"]}, row["summary"])
+    return _families.article(row, "document", "summary", exact=True)
 
 
 _SOUND = Task(
@@ -28,16 +25,8 @@ _SOUND = Task(
     # The Parquet export of the hub; main holds a loading script.
     source="hub:EdinburghNLP/xsum/default",
     revision="refs/convert/parquet",
-    family="summary",
-    kind="generate",
-    metric="rouge_l",
     example=example,
-    fields=(("text", "Text"),),
-    cue="Summary:",
     instruction="Summarise the text in one sentence.",
-    cluster="article",
-    splits={"train": "train", "dev": "validation", "test": "test"},
-    wording={"instruct": "Please read the following text: {text}\nProvide a summary:"},
     licence="MIT",
     page="https://huggingface.co/datasets/EdinburghNLP/xsum",
     size=Size(
@@ -47,6 +36,7 @@ _SOUND = Task(
         megabytes=338,
         source="data set card (532 MB of text in 226,711 rows, about 4.5 bytes a token); Parquet export, 338 MB",
     ),
+    **_families.SUMMARY,
 )
 
 TASK = replace(

@@ -1,0 +1,100 @@
+"""What the data sets of one family share: the words of their prompts, and how two texts become an example.
+
+In and out of its domain a task is to be asked in the same words, so they are written once. No member of the shelf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from amuro.identity import digest
+from amuro.types import Example
+from amuro.wording import single_spaced
+
+GLUE: Mapping[str, Any] = {
+    "revision": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
+    "page": "https://huggingface.co/datasets/nyu-mll/glue",
+}
+ARC: Mapping[str, Any] = {
+    "revision": "210d026faf9955653af8916fad021475a3f00453",
+    "family": "science questions",
+    "kind": "choice",
+    "metric": "accuracy",
+    "fields": (("question", "Question"),),
+    "cue": "Answer:",
+    "instruction": "Answer the science question.",
+    "cluster": "question",
+    "chance": 0.25,
+    "licence": "CC-BY-SA-4.0",
+    "page": "https://huggingface.co/datasets/allenai/ai2_arc",
+    "unconditional": "Answer:",
+}
+ENTAILMENT = ("entailment", "neutral", "contradiction")
+INFERENCE: Mapping[str, Any] = {
+    "family": "inference",
+    "kind": "label",
+    "metric": "accuracy",
+    "fields": (("premise", "Premise"), ("hypothesis", "Hypothesis")),
+    "cue": "Inference:",
+    "cluster": "premise",
+    "wording": {
+        "instruct": "Consider the following texts:\nText 1: {premise}\nText 2: {hypothesis}\nThe relation is",
+    },
+}
+THREE_WAYS: Mapping[str, Any] = {
+    "instruction": "Say whether the premise entails the hypothesis: entailment, neutral or contradiction.",
+    "labels": ENTAILMENT,
+    "chance": 1 / 3,
+}
+PARAPHRASE: Mapping[str, Any] = {
+    "family": "paraphrase",
+    "kind": "label",
+    "metric": "accuracy",
+    "fields": (("sentence1", "Sentence 1"), ("sentence2", "Sentence 2")),
+    "cue": "Paraphrase:",
+    "instruction": "Say whether the two sentences mean the same: yes or no.",
+    "labels": ("no", "yes"),
+    "chance": 0.5,
+    "wording": {
+        "instruct": "Let’s compare the two sentences:\nSentence 1: {sentence1}\nSentence 2: {sentence2}\n"
+        "Are they paraphrases of each other?",
+    },
+}
+QUESTION: Mapping[str, Any] = {
+    "family": "question generation",
+    "kind": "generate",
+    "metric": "rouge_l",
+    "fields": (("context", "Context"), ("reply", "Answer")),
+    "cue": "Question:",
+    "instruction": "Write the question about the context that has the given answer.",
+    "wording": {
+        "instruct": "Given the context: {context}\nAnd the answer: {reply}\nGenerate a suitable question:",
+    },
+}
+SUMMARY: Mapping[str, Any] = {
+    "family": "summary",
+    "kind": "generate",
+    "metric": "rouge_l",
+    "fields": (("text", "Text"),),
+    "cue": "Summary:",
+    "cluster": "article",
+    "splits": {"train": "train", "dev": "validation", "test": "test"},
+    "wording": {"instruct": "Please read the following text: {text}\nProvide a summary:"},
+}
+
+
+def pair(row: Mapping[str, Any], columns: Mapping[str, str], answer: str, exact: bool = False) -> Example:
+    """Two texts and an answer; rows with the same first text are one cluster.
+
+    columns: input → column of the row. exact: the texts to the character, as the paper has them.
+    """
+    inputs = {name: row[column] if exact else single_spaced(row[column]) for name, column in columns.items()}
+    first = next(iter(inputs.values()))
+    return Example(str(row["id"]), digest(single_spaced(first))[:12], inputs, answer)
+
+
+def article(row: Mapping[str, Any], text: str, summary: str, exact: bool = False) -> Example:
+    """An article (column `text`) and what it is about (column `summary`); each article is a cluster of its own."""
+    told = [row[column] if exact else single_spaced(row[column]) for column in (text, summary)]
+    return Example(str(row["id"]), str(row["id"]), {"text": told[0]}, told[1])
