@@ -188,7 +188,7 @@ def few_shot(evidence: Evidence, rows: int, split: str = "test", base: Floats | 
         items = items.filter(pl.col("tuned_on") == "none").with_columns(
             pl.Series(base)[items.filter(pl.col("tuned_on") == "none")["step"]].alias("value")
         )
-    more, scores = items.with_columns(shots, address), evidence.scores.with_columns(shots, address)
+    more, scores = items.with_columns(shots, address.cast(pl.Categorical)), evidence.scores.with_columns(shots, address)
     scores = scores.filter(pl.col("cell").is_in(more["cell"].unique().to_list()))
     return replace(evidence, items=pl.concat([evidence.items, more]), scores=pl.concat([evidence.scores, scores]))
 
