@@ -7,7 +7,7 @@ checkpoints of one series, beside the base models asked the same way.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from amuro.analysis import Evidence
 from amuro.errors import DataError
 from amuro.stats.clustered import Floats, Ints, Means, clustered_means
 from amuro.stats.estimate import Estimate, combine
-from amuro.stats.runs import RunNoise, run_noise
+from amuro.stats.runs import RunNoise, drawn_together, run_noise
 
 MIN_CHECKPOINTS = 4
 """Trained checkpoints that a trend needs."""
@@ -188,6 +188,8 @@ class Ladder:
     """What was compared: the rows of `scores` that stand behind `base` and `runs`."""
     mixed: str
     """What differs between cells that should agree; empty where nothing does."""
+    drawn: RunNoise | None = None
+    """Noise of runs drawn towards that of the ladders beside this one (`together`)."""
 
     @property
     def name(self) -> str:
@@ -241,9 +243,14 @@ class Ladder:
         return [int(t) for t in places if len(self.runs[t]) > 1]
 
     @cached_property
-    def noise(self) -> RunNoise | None:
+    def own_noise(self) -> RunNoise | None:
         """Variance between tuning seeds, pooled over the replicated checkpoints."""
         return run_noise([self.runs[t] for t in self.replicated], self.clusters)
+
+    @property
+    def noise(self) -> RunNoise | None:
+        """Variance between tuning seeds, with what the ladders beside this one say of it."""
+        return self.drawn or self.own_noise
 
     @cached_property
     def means(self) -> Means:
@@ -337,17 +344,30 @@ def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
     )
 
 
-def ladders(evidence: Evidence, roles: Sequence[str]) -> Iterator[Ladder]:
+def together(found: Iterable[Ladder]) -> list[Ladder]:
+    """The ladders with the noise of their runs drawn towards that of the others under the same metric."""
+    every = list(found)
+    drawn: dict[int, RunNoise | None] = {}
+    for metric in {one.metric for one in every}:
+        alike = [place for place, one in enumerate(every) if one.metric == metric]
+        drawn |= zip(alike, drawn_together([every[place].own_noise for place in alike]), strict=True)
+    return [replace(one, drawn=drawn[place]) for place, one in enumerate(every)]
+
+
+def ladders(evidence: Evidence, roles: Sequence[str]) -> list[Ladder]:
     """Every way of tuning × evaluation set that stands to it in one of `roles`, under the task's own metric."""
     asked = pl.col("role").is_in(roles) & (pl.col("tuned_on") != "none")
     found = evidence.scores.lazy().filter(asked).select("task", "split", *Tuning._fields).collect().iter_rows()
     by_set: dict[tuple[str, str], set[Tuning]] = defaultdict(set)
     for task, split, *tuning in found:
         by_set[task, split].add(Tuning(*tuning))
-    for (task, split), tunings in sorted(by_set.items()):
-        source = panel(evidence, task, split)
-        pairs = (ladder(source, tuning, evidence.tasks[task].metric) for tuning in sorted(tunings)) if source else ()
-        yield from (pair for pair in pairs if pair is not None)
+    pairs = [
+        ladder(source, tuning, evidence.tasks[task].metric)
+        for (task, split), tunings in sorted(by_set.items())
+        if (source := panel(evidence, task, split)) is not None
+        for tuning in sorted(tunings)
+    ]
+    return together(pair for pair in pairs if pair is not None)
 
 
 def longest(found: Iterable[Ladder]) -> list[Ladder]:
