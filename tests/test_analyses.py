@@ -144,7 +144,7 @@ def test_holm_counts_the_family() -> None:
     assert alone.p_adjusted is not None
     assert among.p_adjusted is not None
     assert (alone.effect, alone.low) == (among.effect, among.low)
-    assert among.p_adjusted == pytest.approx(31 * alone.p_adjusted)
+    assert 25 * alone.p_adjusted < among.p_adjusted <= 31 * alone.p_adjusted
 
 
 def test_study_may_override_delta() -> None:
