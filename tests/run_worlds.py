@@ -15,7 +15,8 @@ from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
-from world_shelf import COVERAGE, FAMILY, WORLDS, Coverage, World
+from all_worlds import COVERAGE, WORLDS
+from world_shelf import FAMILY, Coverage, World
 
 from amuro import catalog
 

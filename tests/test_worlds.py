@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from all_worlds import COVERAGE, WORLDS
 from run_worlds import answers, broken, covered
-from world_shelf import COVERAGE, WORLDS, Coverage, World
+from world_shelf import Coverage, World
 
 from amuro import catalog
 

@@ -10,6 +10,7 @@ import polars as pl
 from amuro.analysis import Analysis, Evidence
 from amuro.panels import MIN_CHECKPOINTS, Ladder
 from amuro.series_kind import checkpoint_words
+from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate, Quantity
 from amuro.stats.runs import RunNoise
 from amuro.types import EvidenceState, Finding
@@ -75,6 +76,16 @@ def trend_state(found: Ladder) -> Standing:
     if len(found.replicated) < 2:
         return "insufficient", "A trend needs several tuning seeds at two checkpoints or more."
     return state(found)
+
+
+def nothing_to_lose(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
+    """Why nothing can be forgotten: the latest base does not clear chance by δ. Empty where it does."""
+    chance = evidence.tasks[found.task].chance or 0.0
+    low, _ = clustered_mean(found.base[-1], found.clusters).interval()
+    least = chance + smallest_effect(analysis, evidence, found.task, found.metric)
+    if found.sign < 0 or (low > chance and found.base[-1].mean() >= least):
+        return ""
+    return f"The base does not clear chance on {found.name}: what is not there cannot be forgotten."
 
 
 def reading(estimate: Quantity) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from amuro.scores import clustered_errors
+from amuro.stats.multiplicity import benjamini_hochberg
+from amuro.stats.paired import mcnemar, t_test
 
 NO_GAIN = "no gain from tuning"
 FORGETTING = "significant forgetting"
@@ -19,6 +22,8 @@ EDGE = "rate at the grid's edge"
 
 ERRORS = 2.0
 """A difference counts from this many standard errors."""
+DISCOVERIES = 0.05
+"""Share of false ones that a list of significant cells may hold (Benjamini–Hochberg)."""
 NOTABLE = 0.05
 """And from this size on (scores and bits per byte)."""
 STOPPED = 0.9
@@ -57,8 +62,21 @@ def _beside_base(scores: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
         tuned.drop("se")
         .join(base.select(*keys, before="value"), on=keys)
         .join(errors, on=["cell", "metric"])
+        .join(_moved(beside), on=["cell", "metric"])
         .with_columns(gain.alias("gain"), pl.col("se").fill_null(0.0))
     )
+
+
+def _moved(beside: pl.DataFrame) -> pl.DataFrame:
+    """Of each cell and metric: examples lost and won, and whether each is a right or wrong one of its own cluster."""
+    value, before = pl.col("value"), pl.col("before")
+    found = beside.group_by("cell", "metric").agg(
+        (value < before).sum().alias("lost"),
+        (value > before).sum().alias("won"),
+        (value.is_in([0.0, 1.0]) & before.is_in([0.0, 1.0])).all().alias("binary"),
+        (pl.col("cluster").n_unique() == pl.len()).alias("single"),
+    )
+    return found.with_columns(pl.col("cell", "metric").cast(pl.String))
 
 
 def _of_base(frame: pl.DataFrame) -> pl.DataFrame:
@@ -75,15 +93,24 @@ def _better(value: pl.Expr) -> pl.Expr:
 
 def _against_base(beside: pl.DataFrame) -> Iterator[Flag]:
     for row in beside.iter_rows(named=True):
-        least = max(ERRORS * row["se"], NOTABLE)
-        change = (
-            f"{row['metric']} on {row['task']}/{row['split']}: {row['before']:.2f} before, {row['value']:.2f} after"
-        )
         at_home = row["role"] == "in_domain" and row["format"] == row["tune_format"] and row["shots"] == 0
-        if at_home and row["tokens"] != 0 and row["gain"] <= least:
-            yield Flag(NO_GAIN, row["cell"], change)
-        if row["role"] in ("cross_task", "facts", "corpus") and row["gain"] < -least:
-            yield Flag(FORGETTING, row["cell"], change)
+        if at_home and row["tokens"] != 0 and row["gain"] <= max(ERRORS * row["se"], NOTABLE):
+            yield Flag(NO_GAIN, row["cell"], _change(row))
+    away = beside.filter(pl.col("role").is_in(["cross_task", "facts", "corpus"]))
+    for row in away.filter(_discovered(away) & (pl.col("gain") < -NOTABLE)).iter_rows(named=True):
+        yield Flag(FORGETTING, row["cell"], _change(row))
+
+
+def _change(row: Mapping[str, Any]) -> str:
+    return f"{row['metric']} on {row['task']}/{row['split']}: {row['before']:.2f} before, {row['value']:.2f} after"
+
+
+def _discovered(rows: pl.DataFrame) -> pl.Series:
+    """Which of all cells differ from their base, by McNemar's exact test where each example is its own cluster."""
+    exact = (rows["single"] & rows["binary"]).to_numpy()
+    p = t_test(rows["gain"].to_numpy(), rows["se"].to_numpy(), rows["clusters"].to_numpy())
+    p[exact] = mcnemar(rows["lost"].to_numpy()[exact], rows["won"].to_numpy()[exact])
+    return pl.Series("discovered", benjamini_hochberg(p) <= DISCOVERIES)
 
 
 def _formats(scores: pl.DataFrame) -> Iterator[Flag]:

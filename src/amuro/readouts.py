@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from amuro.analysis import Evidence
-from amuro.panels import Ladder, Panel, panel
+from amuro.panels import Ladder, Panel, panel, together
 from amuro.stats.clustered import Ints
 
 READOUT = ("metric", "format", "shots", "shot_seed")
 """What makes a way of asking."""
 CLEARLY = 0.05
 """By how much a way of asking that covers fewer examples must be better."""
+SECOND_READING = {"accuracy": "calibrated_accuracy", "exact_match": "log_likelihood", "rouge_l": "log_likelihood"}
+"""What must fall as well before a loss is more than a change in the form of answers."""
 Key = tuple[Any, ...]
 """(step, metric, format, shots, shot seed)"""
 
@@ -88,3 +91,19 @@ def _best(step: int, test: dict[Key, Way], on_dev: dict[Key, float]) -> Key:
         return way.evidence != "degenerate", on_dev.get(key, way.mean) - (0.0 if way.whole else CLEARLY)
 
     return max(here, key=worth)
+
+
+def second_metric(evidence: Evidence, found: Ladder) -> str | None:
+    """The second reading of a set; None where its score is a likelihood already (choice tasks, bits per byte)."""
+    return None if evidence.tasks[found.task].kind == "choice" else SECOND_READING.get(found.metric)
+
+
+def second_readings(evidence: Evidence, every: Sequence[Ladder]) -> list[Ladder | None]:
+    """The same comparisons under their second reading; None where there is none or where it was not measured."""
+    other = {
+        place: second
+        for place, found in enumerate(every)
+        if (metric := second_metric(evidence, found)) and (second := found.under(metric)) is not None
+    }
+    drawn = dict(zip(other, together(other.values()), strict=True))
+    return [drawn.get(place) for place in range(len(every))]

@@ -7,19 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import blank, draft, limits, reading, smallest_effect, state
-from amuro.panels import Ladder, Panel, ladders, longest, together
+from amuro.findings import blank, draft, limits, nothing_to_lose, reading, state
+from amuro.panels import Ladder, Panel, ladders, longest
+from amuro.readouts import SECOND_READING, second_metric, second_readings
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
-from amuro.stats.clustered import Floats, clustered_mean, clustered_means
+from amuro.stats.clustered import Floats, clustered_means
 from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import RunNoise, drawn_together, run_noise
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
 
 BINARY = ("accuracy", "exact_match")
-SECOND_READING = {"accuracy": "calibrated_accuracy", "exact_match": "log_likelihood", "rouge_l": "log_likelihood"}
-"""What must fall as well before a loss is more than a change in the form of answers."""
 NOT_MEASURED = Estimate(0.0, ())
 """A second reading that is not there counts as no fall."""
 
@@ -27,7 +26,7 @@ NOT_MEASURED = Estimate(0.0, ())
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task and each other evaluation set, at the latest checkpoint; every checkpoint is drawn."""
     every = longest(ladders(evidence, ["cross_task", "facts", "corpus"]))
-    asked = zip(every, lost_noise(every), _seconds(evidence, every), strict=True)
+    asked = zip(every, lost_noise(every), second_readings(evidence, every), strict=True)
     return settle([_claim(evidence, *one, rng) for one in asked]) or [
         blank(ANALYSIS, evidence, "No tuned model was asked on anything but its own task.", "not run")
     ]
@@ -39,7 +38,7 @@ def _claim(
     net = _drop(found)
     chance = evidence.tasks[found.task].chance or 0.0
     loss = flow(found, chance, noise, rng) if found.metric in BINARY else net
-    if why := _nothing_to_lose(evidence, found, chance):
+    if why := nothing_to_lose(ANALYSIS, evidence, found):
         sentence = _sentence(found, None, "")
         return Claim(
             draft(ANALYSIS, evidence, found, sentence, "insufficient", note=limits(evidence, found, why)), None
@@ -99,34 +98,9 @@ def flow(found: Ladder, chance: float, noise: RunNoise | None, rng: np.random.Ge
     return combine(float(beyond[0]), noise.parts(items, [1.0], [len(runs)]) if noise else [items])
 
 
-def _nothing_to_lose(evidence: Evidence, found: Ladder, chance: float) -> str:
-    """A base that does not clear chance by δ cannot forget."""
-    low, _ = clustered_mean(found.base[-1], found.clusters).interval()
-    least = chance + smallest_effect(ANALYSIS, evidence, found.task, found.metric)
-    if found.sign < 0 or (low > chance and found.base[-1].mean() >= least):
-        return ""
-    return f"The base does not clear chance on {found.name}: what is not there cannot be forgotten."
-
-
-def _seconds(evidence: Evidence, every: Sequence[Ladder]) -> list[Ladder | None]:
-    """The same comparisons under their second reading; None where it was not measured or the task needs none."""
-    other = {
-        place: second
-        for place, found in enumerate(every)
-        if (metric := _second_metric(evidence, found)) and (second := found.under(metric)) is not None
-    }
-    drawn = dict(zip(other, together(other.values()), strict=True))
-    return [drawn.get(place) for place in range(len(every))]
-
-
-def _second_metric(evidence: Evidence, found: Ladder) -> str | None:
-    """Choice tasks are scored by likelihood alone."""
-    return None if evidence.tasks[found.task].kind == "choice" else SECOND_READING.get(found.metric)
-
-
 def _second(evidence: Evidence, found: Ladder, other: Ladder | None) -> Estimate | None:
     """The fall under the second reading; None where the task has none. Not measured counts as no fall."""
-    if _second_metric(evidence, found) is None:
+    if second_metric(evidence, found) is None:
         return None
     return NOT_MEASURED if other is None else _drop(other)
 

@@ -13,7 +13,7 @@ from amuro.findings import Points, Standing, blank, counted, draft, limits, poin
 from amuro.panels import MIN_CHECKPOINTS, Ladder, fewest_shots, ladders, longest
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
-from amuro.stats.clustered import Floats, Ints, Means, clustered_means
+from amuro.stats.clustered import Floats, Ints, Means, clustered_mean, clustered_means
 from amuro.stats.estimate import Estimate, combine, satterthwaite
 from amuro.stats.runs import RunNoise, run_noise
 from amuro.stats.spread import Spread, between, logit_covariance, logit_stretch, logits, spread
@@ -145,12 +145,25 @@ def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Ask
     sentence = (
         f"{when.capitalize()} tuning on {found.tuning.tuned_on}, {checkpoint_words(asked.step)} scores "
         f"{scores.min():.2f} ({hardest}) to {scores.max():.2f} ({easiest}) on {found.name} in {len(formats)} "
-        f"formats{told}."
+        f"formats{told}{_alike(asked)}."
     )
     note = limits(evidence, found, reason, FIXED, tuned=when == "after")
     finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, detail=when,
                     delta=_delta(evidence), cells=asked.cells)  # fmt: skip
     return Claim(finding, variance)
+
+
+def _alike(asked: Asked) -> str:
+    """The share of examples that come out the same in every format, beside that of formats without any tie."""
+    if not np.isin(asked.runs, (0.0, 1.0)).all():
+        return ""
+    alike = clustered_mean((np.ptp(asked.runs, axis=1) == 0).mean(axis=0), asked.clusters)
+    right = asked.means.value
+    low, high = alike.interval()
+    return (
+        f"; {alike.value:.0%} of examples come out alike in all (95 % interval {low:.0%} to {high:.0%}), "
+        f"{right.prod() + (1 - right).prod():.0%} if each format went its own way"
+    )
 
 
 def _room(asked: Asked) -> Standing:

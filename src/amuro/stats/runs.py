@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from amuro.stats.clustered import Floats, Ints, clustered_means
-from amuro.stats.estimate import Part
+from amuro.stats.estimate import Part, satterthwaite
 from amuro.stats.replicates import PRIOR_DF
 
 
@@ -25,14 +25,22 @@ class RunNoise:
     """Evaluation sets that had a say: its own, and those that it was drawn towards."""
 
     def parts(self, items: Part, weights: ArrayLike, runs: ArrayLike) -> list[Part]:
-        """Sources of noise of Σ w_t ȳ_t, where ȳ_t is a mean over `runs`[t] runs and `items` its noise of examples.
-
-        What runs and examples have in common is counted once: sampling leaves the part of the examples and stays in
-        that of the runs, which has fewer degrees of freedom. The sum is unbiased, so by chance it may be the smaller.
-        """
+        """Sources of noise of Σ w_t ȳ_t, where ȳ_t is a mean over `runs`[t] runs and `items` its noise of examples."""
         share = float((np.asarray(weights, dtype=float) ** 2 / np.asarray(runs, dtype=float)).sum())
-        of_items = max(items[0] - share * self.sampling, 0.0)
-        return [(of_items, items[1]), (share * self.variance, self.df)]
+        return noise_parts(items, [(self, share)])
+
+
+def noise_parts(items: Part, shares: Sequence[tuple[RunNoise, float]]) -> list[Part]:
+    """Sources of noise of a weighted sum of means: (noise of runs, Σ w²/runs) of each way of tuning in it.
+
+    What runs and examples have in common is counted once: sampling leaves the part of the examples and stays in
+    that of the runs, which has fewer degrees of freedom. The sum is unbiased, so by chance it may be the smaller.
+    Several ways of tuning make one part, with Satterthwaite's degrees of freedom: apart, each would claim its few.
+    """
+    of_items = max(items[0] - sum(share * noise.sampling for noise, share in shares), 0.0)
+    of_runs = [(share * noise.variance, noise.df) for noise, share in shares]
+    whole = [(sum(variance for variance, _ in of_runs), satterthwaite(of_runs))] if of_runs else []
+    return [(of_items, items[1]), *whole]
 
 
 def run_noise(groups: Sequence[Floats], clusters: Ints) -> RunNoise | None:

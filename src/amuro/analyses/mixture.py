@@ -1,0 +1,212 @@
+"""Does tuning on a mixture of tasks forget less than tuning on one of them?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from amuro.analysis import Analysis, Evidence
+from amuro.findings import Standing, blank, draft, limits, nothing_to_lose, point, reading, state
+from amuro.panels import Ladder, Tuning, ladders
+from amuro.readouts import second_metric, second_readings
+from amuro.series_kind import checkpoint_words
+from amuro.stats.clustered import clustered_means
+from amuro.stats.estimate import Estimate, combine, independent_mean
+from amuro.stats.runs import noise_parts
+from amuro.types import Finding
+from amuro.verdicts import Claim, settle
+
+AS_GOOD = 0.1
+"""A mixture that gains less at home by this much, from chance to perfect, forgets less because it learned less."""
+ROLES = ("cross_task", "facts", "corpus")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A mixture and the tunings on its single tasks, on the same examples of one set at one checkpoint."""
+
+    mixture: Ladder
+    singles: tuple[Ladder, ...]
+    step: int
+
+    def contrast(self, mixture: float, single: float, base: float) -> Estimate:
+        """Weighted sum of the mixture's score, the single tunings' mean score and the base's; the higher the better.
+
+        A run of each tuning counts as drawn anew, and all of them answer the same examples.
+        """
+        every = (self.mixture, *self.singles)
+        places = [one.steps.tolist().index(self.step) for one in every]
+        weights = np.array([mixture, *[single / len(self.singles)] * len(self.singles)]) * self.mixture.sign
+        rows = [one.tuned[place] for one, place in zip(every, places, strict=True)]
+        means = clustered_means(np.array([*rows, self.mixture.base[places[0]]]), self.mixture.clusters)
+        whole = np.append(weights, base * self.mixture.sign)
+        shares = [
+            (one.noise, float(weight**2 / len(one.runs[place])))
+            for one, place, weight in zip(every, places, weights, strict=True)
+            if one.noise is not None
+        ]
+        return combine(float(whole @ means.value), noise_parts(means.noise(whole), shares))
+
+    @property
+    def spared(self) -> Estimate:
+        """How much less the mixture loses: the base on which both stand cancels."""
+        return self.contrast(1, -1, 0)
+
+    @property
+    def lost(self) -> Estimate:
+        """What tuning on a single task loses in the mean."""
+        return self.contrast(0, -1, 1)
+
+
+def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
+    """One finding a mixture and set that was tuned neither by it nor by the tunings beside it."""
+    away = ladders(evidence, ROLES)
+    read_again = zip(away, second_readings(evidence, away), strict=True)
+    second = {(one.tuning, one.name): other for one, other in read_again if other is not None}
+    home = _homes(ladders(evidence, ["in_domain"]))
+    claims = [_claim(evidence, pair, home, second) for pair in _pairs(away)]
+    return settle(claims) or [
+        blank(ANALYSIS, evidence, "No mixture was tuned beside its single tasks and asked what neither learned.",
+              "not run")
+    ]  # fmt: skip
+
+
+def _pairs(every: Sequence[Ladder]) -> Iterator[Beside]:
+    """Mixtures beside single tunings that are alike in series, method and format, set by set."""
+
+    def alike(found: Ladder) -> tuple[str, ...]:
+        tuning = found.tuning
+        return found.task, found.split, found.metric, tuning.series, tuning.method, tuning.tune_format
+
+    for _, group in groupby(sorted(every, key=alike), key=alike):
+        found = list(group)
+        for mixture in found:
+            parts = set(mixture.tuning.tuned_on.split("+"))
+            singles = [one for one in found if one.tuning.tuned_on in parts] if len(parts) > 1 else []
+            if (pair := _beside(mixture, singles)) is not None:
+                yield pair
+
+
+def _beside(mixture: Ladder, singles: Sequence[Ladder]) -> Beside | None:
+    """Both on the examples and at the latest checkpoint that they share; None where they share none."""
+    every = [mixture, *singles]
+    steps = set.intersection(*(set(one.steps.tolist()) for one in every))
+    shared = set.intersection(*(set(one.examples.tolist()) for one in every))
+    if not singles or not steps or not shared:
+        return None
+    ours, *others = (one.only(np.isin(one.examples, list(shared))) for one in every)
+    return Beside(ours, tuple(others), max(steps))
+
+
+Seconds = dict[tuple[Tuning, str], Ladder]
+"""(way of tuning, set) → the same comparison under its second reading."""
+Homes = dict[tuple[str, str, str], Ladder]
+"""(series, recipe, task) → a tuning on its own task."""
+
+
+def _homes(every: Sequence[Ladder]) -> Homes:
+    return {(one.tuning.series, one.tuning.recipe, one.task): one for one in every}
+
+
+def _at_home(pair: Beside, home: Homes) -> list[Beside]:
+    """The mixture beside each single tuning on the task of the latter."""
+    tuning = pair.mixture.tuning
+    found = []
+    for single in pair.singles:
+        ours, theirs = (
+            home.get((tuning.series, recipe, single.tuning.tuned_on))
+            for recipe in (tuning.recipe, single.tuning.recipe)
+        )
+        both = _beside(ours, [theirs]) if ours is not None and theirs is not None else None
+        found += [both] if both is not None and both.mixture.metric == both.singles[0].metric else []
+    return found
+
+
+def _less(evidence: Evidence, at_home: Sequence[Beside]) -> bool:
+    """Whether the mixture may be worse by `AS_GOOD` at home, in the mean over its tasks, from chance to perfect."""
+    rooms = [1 - (evidence.tasks[both.mixture.task].chance or 0.0) for both in at_home]
+    shares = [both.contrast(1 / room, -1 / room, 0) for both, room in zip(at_home, rooms, strict=True)]
+    return bool(shares) and independent_mean(shares).interval()[0] <= -AS_GOOD
+
+
+def _claim(evidence: Evidence, pair: Beside, home: Homes, second: Seconds) -> Claim:
+    spared, lost = pair.spared, pair.lost
+    standing, reason = _standing(evidence, pair)
+    at_home = _at_home(pair, home)
+    again = _again(evidence, pair, second)
+    doubts = [
+        "" if lost.interval()[0] > 0 else "Tuning on a single task does not surely lose here.",
+        "What the mixture learned of its tasks was not measured." if len(at_home) < len(pair.singles) else "",
+        "The mixture may have learned less of its tasks: that alone forgets less." if _less(evidence, at_home) else "",
+        _form(evidence, pair, again),
+    ]
+    note = limits(evidence, pair.mixture, reason, *doubts)
+    finding = draft(
+        ANALYSIS, evidence, pair.mixture, _sentence(pair, spared, lost), standing, note=note, points=_points(pair),
+        cells=tuple(dict.fromkeys(cell for one in (pair.mixture, *pair.singles) for cell in one.cells)),
+    )  # fmt: skip
+    if standing == "insufficient":
+        return Claim(finding, None)
+    conditions = [one for one in (spared, lost, again) if one is not None]
+    return Claim(finding, spared, max(one.p_two_sided() for one in conditions), holds=not any(doubts))
+
+
+def _standing(evidence: Evidence, pair: Beside) -> Standing:
+    if why := nothing_to_lose(ANALYSIS, evidence, pair.mixture):
+        return "insufficient", why
+    for one in (pair.mixture, *pair.singles):
+        standing, reason = state(one)
+        if standing != "measured":
+            return standing, reason
+    return "measured", ""
+
+
+def _again(evidence: Evidence, pair: Beside, second: Seconds) -> Estimate | None:
+    """What the mixture spares under the second reading; None where there is none or where it was not measured."""
+    others = [second.get((one.tuning, one.name)) for one in (pair.mixture, *pair.singles)]
+    known = [one for one in others if one is not None]
+    both = _beside(known[0], known[1:]) if len(known) == len(others) else None
+    return None if both is None or second_metric(evidence, pair.mixture) is None else both.spared
+
+
+def _form(evidence: Evidence, pair: Beside, again: Estimate | None) -> str:
+    """What is said where the likelihood of the answers does not tell the two apart."""
+    metric = second_metric(evidence, pair.mixture)
+    if metric is None or (again is not None and again.interval()[0] > 0):
+        return ""
+    told = "was not measured" if again is None else "does not surely tell them apart"
+    return f"{metric} {told}: what is spared may be a matter of output form."
+
+
+def _sentence(pair: Beside, spared: Estimate, lost: Estimate) -> str:
+    singles = ", ".join(one.tuning.tuned_on for one in pair.singles)
+    found = pair.mixture
+    return (
+        f"On {found.name} {checkpoint_words(pair.step)} loses {reading(lost)} of {found.metric} in the mean when tuned "
+        f"on one of {singles}, and {reading(pair.contrast(-1, 0, 1))} when tuned on {found.tuning.tuned_on} together: "
+        f"the mixture spares {reading(spared)}."
+    )
+
+
+def _points(pair: Beside) -> tuple[dict[str, object], ...]:
+    return tuple(
+        dict(point("loss", Beside(one, (one,), pair.step).contrast(-1, 0, 1), x=one.tuning.lesson))
+        for one in (pair.mixture, *pair.singles)
+    )
+
+
+ANALYSIS = Analysis(
+    name="mixture",
+    question="Does tuning on a mixture of tasks forget less than tuning on one of them?",
+    family="mixture",
+    delta=0.05,
+    unit="clusters",
+    formula="score after the mixture − mean score after each of its tasks alone, on a set that none of them learned, "
+    "at the latest checkpoint; also single tunings lose there, the second reading agrees, and the mixture is not worse "
+    "at home by .1 of the way from chance, in the mean over its tasks",
+    source="question of Sun & Dredze 2024, §4 (task transfer); clustered paired errors of Miller, arXiv 2411.00640",
+    run=run,
+)

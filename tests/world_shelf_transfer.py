@@ -1,0 +1,119 @@
+"""Worlds of what one tuning does to other tasks: mixtures beside single tasks, classification beside generation."""
+
+from __future__ import annotations
+
+import numpy as np
+from world_shelf import Coverage, Make, Rng, World
+from worlds import FLOOR, STEPS, Book, Exam, expected, task, tune
+
+from amuro.analysis import Evidence
+from amuro.types import Task
+
+
+def _mixed(single: float, mixture: float, *, base: float = 1.5, home: float = 1.5, mixture_home: float = 1.5,
+           kind: str = "choice", second: float | None = None, run_sd: float = 0.2) -> Make:  # fmt: skip
+    """Facts that three tunings were asked: on a, on b, and on both; and each of them at home.
+
+    `single` and `mixture` are abilities on the facts after tuning. With a `second` reading the mixture is better there
+    by so many standard units.
+    """
+    after = {"a": single, "b": single, "a+b": mixture}
+
+    def asked(book: Book, about: Task, exam: Exam, rng: Rng) -> None:
+        for step in STEPS[-2:]:
+            book.add(about, exam, exam.answers(base, 0.25, rng), step=step)
+            for tuned_on, ability in after.items():
+                for seed in range(3):
+                    values = exam.answers(ability + rng.normal(0, run_sd), 0.25, rng)
+                    how = {"step": step, "tuned_on": tuned_on, "tune_seed": seed, "role": "cross_task"}
+                    book.add(about, exam, values, **how)
+                    if second is not None:
+                        level = exam.easiness + rng.normal(second if "+" in tuned_on else 0, 1.4, len(exam.easiness))
+                        book.add(about, exam, (level > -1.0).astype(float), metric="calibrated_accuracy", **how)
+            if second is not None:
+                level = exam.easiness + rng.normal(1.0, 1.4, len(exam.easiness))
+                book.add(about, exam, (level > -1.0).astype(float), metric="calibrated_accuracy", step=step)
+
+    def make(rng: Rng, tasks: int) -> Evidence:
+        book = Book()
+        for number in range(tasks):
+            asked(book, task(f"facts{number}", 0.25, kind=kind), Exam.draw(rng), rng)
+        for name in ("a", "b"):
+            about, exam = task(name, 1 / 3), Exam.draw(rng)
+            for step in STEPS[-2:]:
+                at_home = {"step": step, "seeds": 3, "role": "in_domain"}
+                tune(book, about, exam, rng, base=FLOOR, tuned=home, **at_home)
+                for seed in range(3):
+                    values = exam.answers(mixture_home + rng.normal(0, 0.2), 1 / 3, rng)
+                    book.add(about, exam, values, step=step, tuned_on="a+b", tune_seed=seed, role="in_domain")
+        return book.evidence()
+
+    return make
+
+
+def _crossed(taught: str, asked: str, *, base: float, tuned: float, fall: float, run_sd: float = 0.2) -> Make:
+    """Three tasks of one kind tuned, two of another kind asked; the second reading falls by `fall` standard units."""
+    metric, second = {"label": ("accuracy", "calibrated_accuracy"), "generate": ("exact_match", "log_likelihood")}[
+        asked
+    ]
+    guess = 1 / 3 if asked == "label" else 0.0
+
+    def make(rng: Rng, tasks: int) -> Evidence:
+        book = Book()
+        homes = [task(f"home{number}", 1 / 3, kind=taught) for number in range(3)]
+        book.tasks.update({home.name: home for home in homes})
+        for number in range(2):
+            about = task(f"other{number}", guess or None, metric=metric, kind=asked)
+            exam = Exam.draw(rng)
+            for step in STEPS[-2:]:
+                book.add(about, exam, exam.answers(base, guess, rng), step=step)
+                book.add(about, exam, _level(exam, 0.0, rng, asked), step=step, metric=second)
+                for home in homes:
+                    for seed in range(2):
+                        how = {"step": step, "tuned_on": home.name, "tune_seed": seed, "role": "cross_task"}
+                        book.add(about, exam, exam.answers(tuned + rng.normal(0, run_sd), guess, rng), **how)
+                        book.add(about, exam, _level(exam, fall, rng, asked), metric=second, **how)
+        return book.evidence()
+
+    return make
+
+
+def _level(exam: Exam, fall: float, rng: Rng, kind: str) -> np.ndarray:
+    level = exam.easiness + rng.normal(-fall, 1.4, len(exam.easiness))
+    return (level > -1.0).astype(float) if kind == "label" else level
+
+
+TO_TEXT, TO_CLASS = ("label", "generate"), ("generate", "label")
+
+WORLDS = (
+    World("both lose alike", "mixture", "null", _mixed(0.3, 0.3)),
+    World("nothing is lost", "mixture", "null", _mixed(1.5, 1.5)),
+    World("both lose alike, runs scatter", "mixture", "null", _mixed(0.3, 0.3, run_sd=0.8)),
+    World("the mixture learned less", "mixture", "null", _mixed(0.0, 1.2, mixture_home=0.0)),
+    World("the mixture teaches it, single tasks lose nothing", "mixture", "null", _mixed(1.5, 2.6)),
+    World("output form is spared", "mixture", "null", _mixed(0.0, 1.2, kind="label", second=0.0)),
+    World("nothing to lose", "mixture", "null", _mixed(FLOOR, 1.0, base=FLOOR)),
+    World("the mixture spares", "mixture", "true", _mixed(0.0, 1.2)),
+    World("the mixture spares in both readings", "mixture", "true", _mixed(0.0, 1.2, kind="label", second=0.8)),
+    World("the mixture loses more", "mixture", "reversed", _mixed(0.8, -0.5)),
+    World("text is not lost", "across_kinds", "null", _crossed(*TO_TEXT, base=1.0, tuned=1.0, fall=0.0)),
+    World("text is not lost, runs scatter", "across_kinds", "null",
+          _crossed(*TO_TEXT, base=1.0, tuned=1.0, fall=0.0, run_sd=0.8)),
+    World("text is lost in form alone", "across_kinds", "null", _crossed(*TO_TEXT, base=1.0, tuned=-0.5, fall=0.0)),
+    World("no text to lose", "across_kinds", "null", _crossed(*TO_TEXT, base=FLOOR, tuned=FLOOR, fall=1.0)),
+    World("text is lost", "across_kinds", "true", _crossed(*TO_TEXT, base=1.0, tuned=0.0, fall=1.0),
+          "class_to_generation"),
+    World("text is gained", "across_kinds", "reversed", _crossed(*TO_TEXT, base=0.0, tuned=1.0, fall=-1.0)),
+    World("classes are not lost", "across_kinds", "null", _crossed(*TO_CLASS, base=1.0, tuned=1.0, fall=0.0)),
+    World("classes are lost", "across_kinds", "true", _crossed(*TO_CLASS, base=1.0, tuned=0.0, fall=1.0),
+          "generation_to_class"),
+)  # fmt: skip
+
+SPARED = expected(1.2, 0.25, 0.2) - expected(0.0, 0.25, 0.2)
+SHARE = 1 - expected(0.0, 0.0, 0.2) / expected(1.0, 0.0)
+
+COVERAGE = (
+    Coverage("what a mixture spares", "mixture", _mixed(0.0, 1.2), SPARED),
+    Coverage("share of text lost", "across_kinds", _crossed(*TO_TEXT, base=1.0, tuned=0.0, fall=1.0), SHARE,
+             "class_to_generation"),
+)  # fmt: skip
