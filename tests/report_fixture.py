@@ -12,7 +12,7 @@ import polars as pl
 
 from amuro.analysis import Analysis
 from amuro.report.book import Book
-from amuro.report.examples import pair_examples
+from amuro.report.examples import choose_examples, count_changes, pairs
 from amuro.report.write import write_report
 from amuro.types import Finding
 
@@ -439,7 +439,7 @@ def _flag(name: str, where: str, detail: str) -> dict[str, str]:
 def make_book(study_seed: int = 7) -> Book:
     """The whole synthetic study as a book."""
     items, scores, planned = frames(study_seed)
-    metrics = {task: METRIC[kind] for task, kind in KINDS.items()}
+    compared = pairs(items, {task: METRIC[kind] for task, kind in KINDS.items()})
     return Book(
         study={
             "name": "demo",
@@ -465,7 +465,8 @@ def make_book(study_seed: int = 7) -> Book:
         ],
         scores=scores,
         items=items,
-        examples=pair_examples(items, metrics, prompt_of),
+        examples=choose_examples(compared, prompt_of),
+        changes=count_changes(compared),
         ledger=pl.DataFrame(
             {
                 "visit": [f"world-5e1f00@{s}" for s in STEPS],

@@ -15,7 +15,7 @@ from amuro.errors import DataError
 from amuro.identity import digest
 from amuro.plan import Plan
 from amuro.report.book import Book
-from amuro.report.examples import pair_examples
+from amuro.report.examples import choose_examples, count_changes, pairs
 from amuro.status import State, states
 from amuro.store import Manifest, Store
 from amuro.study import Study
@@ -73,7 +73,7 @@ def _planned(found: Sequence[State]) -> pl.DataFrame:
 def book(plan: Plan, store: Store, found: Results) -> Book:
     """What the report prints."""
     study = plan.study
-    metrics = {task.name: task.metric for task in plan.tasks.values()}
+    compared = pairs(found.evidence.items, {task.name: task.metric for task in plan.tasks.values()})
     return Book(
         study={
             "name": study.name, "question": study.question, "description": describe(plan),
@@ -90,12 +90,14 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
         flags=[{"name": f.name, "where": f.where, "detail": f.detail} for f in found.flags],
         scores=found.evidence.scores,
         items=found.evidence.items,
-        examples=pair_examples(found.evidence.items, metrics, _texts(store, found)),
+        examples=choose_examples(compared, _texts(store, found)),
         ledger=_ledger(plan, store),
         planned=found.evidence.planned,
         environment={**_environment(found.manifests), "encoding": _encoding(plan, store)},
         baselines=_baselines(plan, store),
         tasks=plan.tasks,
+        changes=count_changes(compared),
+        audits=_series_audits(plan, store),
     )  # fmt: skip
 
 
@@ -172,3 +174,12 @@ def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
         if m["audit"] == "baselines" and _is_of(plan, m)
         for name, value in m["baselines"].items()
     ]
+
+
+def _series_audits(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """The last stored audit of each series, where it is of the very checkpoints of this study."""
+    ours = {name: [c.address for c in plan.checkpoints if c.series == name] for name in plan.study.series}
+    stored = [m for m in store.manifests("audits") if m["audit"] == "series" and m["series"] in ours]
+    same = [m for m in stored if [c["checkpoint"] for c in m["checkpoints"]] == ours[m["series"]]]
+    last = {m["series"]: m for m in sorted(same, key=lambda m: m["created_ns"])}
+    return [{key: m[key] for key in ("series", "inspected", "faults", "unchecked")} for _, m in sorted(last.items())]

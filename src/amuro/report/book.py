@@ -40,6 +40,11 @@ class Book:
     environment: Mapping[str, Any]
     baselines: Sequence[Mapping[str, Any]] = ()
     """Scores of models without weights: task, split, name, value."""
+    changes: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """How answers change by tuning, over all predictions: task, split, tuned_on, checkpoint, format, and the number of
+    pairs that are lost, won, kept, missed, lost_only, won_only (only in that format)."""
+    audits: Sequence[Mapping[str, Any]] = ()
+    """Stored audits of the series: series, inspected, faults (name, level, checkpoint, detail), unchecked."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
     """Facts about the tasks by name, where at hand: primary metric, instruction, what a cluster is."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from amuro.report.lines import line_chart
 from amuro.report.rows import row_chart
 from amuro.report.scatter import scatter_chart
 from amuro.report.tables import pool, primary, primary_metric
-from amuro.report.words import metric_words, plain, slug, split_words
+from amuro.report.words import compact, metric_words, plain, slug, split_words
 from amuro.types import Finding
 
 TOKENS = "pre-training tokens (log scale)"
@@ -56,6 +57,7 @@ def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
         categories=tuple(plain(category) for category in categories),
         logarithmic=axis == "tokens",
         unit=is_score and book.metric(finding.task) in SHARES,
+        checkpoints=_checkpoints(book) if axis == "tokens" else {},
     )
 
 
@@ -143,7 +145,19 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
         x_label=TOKENS,
         y_label=metric_words(metric),
         unit=metric in SHARES,
+        checkpoints=_checkpoints(book),
     )
+
+
+def _checkpoints(book: Book) -> dict[float, str]:
+    """Tokens → tokens and step in words; left out where two series reach the same tokens at different steps."""
+    known = {(row.get("tokens"), row.get("step")) for row in book.series}
+    twice = Counter(tokens for tokens, _ in known)
+    return {
+        float(tokens): f"{compact(tokens)} tokens, step {step:,}"
+        for tokens, step in known
+        if tokens is not None and tokens >= 0 and step is not None and twice[tokens] == 1
+    }
 
 
 def _task_references(book: Book, rows: pl.DataFrame, task: str, split: str) -> Iterable[Reference]:
