@@ -7,8 +7,6 @@ import hashlib
 import itertools
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +16,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_fixture import make_book, prompt_of
+from report_fixture import HOSTILE, make_book, poisoned, prompt_of
 
 from amuro.errors import StoreError
 from amuro.report.book import Book
@@ -34,19 +32,6 @@ from amuro.report.tables import NOT_RUN, pool
 from amuro.report.words import sentence
 from amuro.report.write import write_report
 from amuro.types import Finding
-
-HOSTILE = (
-    "<script>document.body.id='fired'</script>",
-    "</script><script>document.body.id='fired'</script>",
-    "<img src=x onerror=\"document.body.id='fired'\">",
-    "\"'><svg onload=document.body.id='fired'>",
-    "{{ 7 * 7 }}<!--",
-    "javascript:document.body.id='fired'",
-    "<style>*{display:none}</style>",
-    "\u2028\u202e\x00]]>&lt;script&gt;",
-    '=HYPERLINK("http://evil")',
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class Page(HTMLParser):
@@ -95,45 +80,11 @@ def html(folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-def poisoned(book: Book) -> Book:
-    """The same study with hostile text in every place that others can write."""
-    bad = " ".join(HOSTILE)
-    texts = ["prompt", "gold", "predicted_base", "predicted_tuned", "example_id", "cluster", "task", "tuned_on"]
-    names = {name: pl.col(name) + bad for name in texts}
-    rename = pl.col("task") + bad
-    return replace(
-        book,
-        study={**book.study, "name": bad, "question": bad, "description": [bad], "engine": bad},
-        findings=[replace(f, id=bad + f.id, statement=bad, note=bad, unit=bad, cells=(bad,), task=f.task + bad,
-                          points=tuple({**p, "line": bad} for p in f.points)) for f in book.findings],
-        flags=[{"name": bad, "where": bad, "detail": bad}],
-        scores=book.scores.with_columns(task=rename, tuned_on=pl.col("tuned_on").replace("world_inference", bad)),
-        examples=book.examples.with_columns(**names),
-        environment={bad: bad},
-        baselines=[{"task": f"world_reading{bad}", "split": "test", "name": bad, "value": 0.1}],
-        series=[{**row, "checkpoint": f"{row['checkpoint']}{bad}"} for row in book.series],
-        ledger=book.ledger.with_columns(visit=pl.lit(bad)),
-        planned=pl.DataFrame({"cell": [bad], "done": [False]}),
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def hostile_folder(book: Book, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hostile")
     write_report(poisoned(book), out)
     return out
-
-
-def browse(page: Path, *flags: str) -> str:
-    """The page's tree after its scripts ran in a real browser without network, then what the browser complained of."""
-    if CHROMIUM is None:
-        pytest.skip("chromium missing: apt-get install chromium")
-    profile = f"--user-data-dir={page.parent}/profile"
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom",
-               "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", profile]  # fmt: skip
-    done = subprocess.run([*command, *flags, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
-    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout + "\n" + "\n".join(complaints)
 
 
 def test_sections_come_in_the_order_in_which_a_reader_asks(html: str) -> None:
@@ -211,42 +162,6 @@ def test_hostile_figures_are_sound_xml(hostile_folder: Path) -> None:
         tree = ElementTree.parse(drawing)
         assert not [node for node in tree.iter() if node.tag.endswith("script")]
         assert "var(" not in drawing.read_text(encoding="utf-8")
-
-
-def test_hostile_text_does_not_run_in_a_browser(hostile_folder: Path, tmp_path: Path) -> None:
-    """In real Chromium no payload fires on our page, while the same payloads fire on a page that does not escape."""
-    careless = tmp_path / "careless.html"
-    careless.write_text(f"<!doctype html><body><p>{' '.join(HOSTILE)}</p></body>", encoding="utf-8")
-    assert re.search(r'<body id="fired"', browse(careless))
-    tree = browse(hostile_folder / "report.html")
-    assert not re.search(r'<body[^>]* id="fired"', tree)
-    assert "Refused" not in tree
-    assert "CONSOLE" not in tree
-
-
-def test_script_builds_the_examples_without_complaint(folder: Path) -> None:
-    """In real Chromium the script runs under the policy, fills the filters and the list, and logs nothing."""
-    tree = browse(folder / "report.html")
-    assert "CONSOLE" not in tree
-    assert "5 of 160 examples" in tree
-    assert re.search(r'<div class="filters" id="item-filters"[^>]*aria-label="show examples">', tree)
-
-
-def test_phone_needs_no_sideways_scrolling(folder: Path, tmp_path: Path) -> None:
-    """At 390 pixels the page is no wider than its frame; only tables scroll, within themselves."""
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    page = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", page)
-    inner = tmp_path / "inner.html"
-    inner.write_text(page.replace("<details", "<details open"), encoding="utf-8")
-    outer = tmp_path / "outer.html"
-    outer.write_text(
-        f"<!doctype html><iframe src='{inner.as_uri()}' width=390 height=800 frameborder=0></iframe>"
-        "<script>onload = () => { const root = frames[0].document.documentElement; "
-        "document.title = root.clientWidth + ' of ' + root.scrollWidth; }</script>",
-        encoding="utf-8",
-    )
-    tree = browse(outer, "--allow-file-access-from-files", "--hide-scrollbars")
-    assert "<title>390 of 390</title>" in tree
 
 
 def test_embedded_json_cannot_end_its_script() -> None:

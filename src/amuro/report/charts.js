@@ -98,7 +98,7 @@
   const originals = new WeakMap();
   const moving = (chart) => {
     if (!originals.has(chart)) originals.set(chart, [...chart.querySelectorAll(".along *")].flatMap((node) =>
-      ["x", "x1", "x2", "cx", node.hasAttribute("transform") ? "transform" : "d"]
+      ["class", "x", "x1", "x2", "cx", node.hasAttribute("transform") ? "transform" : "d"]
         .filter((name) => node.hasAttribute(name))
         .map((name) => [node, name, node.getAttribute(name)])));
     return originals.get(chart);
@@ -111,7 +111,7 @@
     return new Map(places.map((place, k) =>
       [place, (places[first] + share(tokens[k]) * (places[last] - places[first])).toFixed(1)]));
   };
-  const thinTicks = (chart) => {
+  const thinTicks = (chart) => { // as the log axis does it: where words would touch, the earlier ones go
     let free = Infinity;
     const ticks = [...chart.querySelectorAll(".along text.tick")].map((tick) => [Number(tick.getAttribute("x")), tick]);
     for (const [x, tick] of ticks.sort((a, b) => b[0] - a[0])) {
@@ -125,7 +125,7 @@
     const moved = (text) => anew.get(Number(text)) ?? text;
     for (const [node, name, text] of moving(chart))
       node.setAttribute(name, text.includes(",") ? text.replace(PAIR, (_, x, y) => moved(x) + "," + y) : moved(text));
-    thinTicks(chart);
+    if (linear) thinTicks(chart);
     const label = chart.querySelector("text.scale");
     label.textContent = label.textContent.replace(/log|linear/, linear ? "linear" : "log");
   };

@@ -103,8 +103,8 @@
       }
       for (const card of cards)
         for (const pair of pairsOf(card)) if (placed(pair)) here[kinds.indexOf(pair.kind)]++;
-      for (const [row, numbers] of [[1, all], [2, here]])
-        numbers.forEach((number, k) => { by("item-totals").rows[row].cells[k + 1].textContent = number.toLocaleString("en"); });
+      for (const [column, numbers] of [[1, all], [2, here]])
+        numbers.forEach((number, k) => { by("item-totals").rows[k + 1].cells[column].textContent = number.toLocaleString("en"); });
     };
     const draw = () => {
       const cards = data.cards.filter((card) => fits("task", card.task) && fits("split", card.split));
