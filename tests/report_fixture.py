@@ -438,6 +438,7 @@ def _checkpoint(step: int) -> dict[str, object]:
     tokens = step * TOKENS_A_STEP
     return {
         "checkpoint": f"world-5e1f00@{step}",
+        "series": "world",
         "step": step,
         "tokens": tokens,
         "unique_tokens": tokens,

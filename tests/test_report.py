@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import re
+from collections import Counter
 from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,15 +21,18 @@ from report_fixture import HOSTILE, make_book, poisoned, prompt_of
 
 from amuro.errors import StoreError
 from amuro.report.book import Book
+from amuro.report.browser import names_of, pack
 from amuro.report.charts import Chart, Line, Point, Reference, merge_references
 from amuro.report.csp import embedded_json
 from amuro.report.examples import choose_examples, pairs
-from amuro.report.figures import draw, finding_chart, line_looks, short_names, task_chart
+from amuro.report.figures import COLOURS, draw, finding_chart, line_looks, short_names, task_chart
+from amuro.report.marks import mark
 from amuro.report.matrix import forgetting_tables
+from amuro.report.points import points_table
 from amuro.report.record import flags_by_name
 from amuro.report.scoreboard import overview
 from amuro.report.svg import log_places, nice_ticks, spread, text
-from amuro.report.tables import NOT_RUN, pool
+from amuro.report.tables import NOT_RUN, checkpoint_names, pool
 from amuro.report.words import sentence
 from amuro.report.write import write_report
 from amuro.types import Finding
@@ -306,6 +310,87 @@ def test_examples_are_few_paired_and_of_every_kind(book: Book) -> None:
     where = {name: one[name] for name in ("checkpoint", "task", "split", "example_id", "format")}
     item = book.items.filter(pl.col("tuned_on") == "none", *(pl.col(k) == v for k, v in where.items()))
     assert item["predicted"].to_list() == [one["predicted_base"]]
+
+
+def test_changes_are_counted_over_every_prediction(book: Book) -> None:
+    """Each tuned answer with a base answer to the same prompt is counted once; a loss has no right and wrong."""
+    assert pairs(book.items, {"world_corpus": "bits_per_byte"}).height == 0
+    numbers = book.changes.select("lost", "won", "kept", "missed").sum_horizontal().sum()
+    assert numbers == book.items.filter(pl.col("tuned_on") != "none").height
+
+
+def test_change_in_one_format_only_is_marked(book: Book) -> None:
+    """Of three formats, a change that shows in one is marked there; a change in two, or of one format, is not."""
+    keys = ["checkpoint", "tuned_on", "tune_seed", "split", "example_id", "format"]
+    keep = (pl.col("step") == 3000) & (pl.col("task") == "world_inference") & (pl.col("split") == "test")
+    names = [f"world_inference-test-{k:03d}" for k in range(3)]
+    rows = book.items.filter(
+        keep, pl.col("example_id").is_in(names), pl.col("tuned_on").is_in(["none", "world_inference"])
+    )
+    rows = rows.filter((pl.col("tuned_on") == "none") | (pl.col("tune_seed") == 0)).unique(keys).sort(keys)
+    won = {(names[0], "instruct"), (names[1], "instruct"), (names[1], "default")}
+    values = [float(row["tuned_on"] != "none" and (row["example_id"], row["format"]) in won) for row in rows.to_dicts()]
+    found = pairs(rows.with_columns(value=pl.Series(values)), {"world_inference": "accuracy"})
+    assert found.filter("only").select("example_id", "format", "kind").rows() == [(names[0], "instruct", "won")]
+    alone = pairs(rows.filter(pl.col("format") == "instruct"), {"world_inference": "accuracy"})
+    assert not alone["only"].any()
+
+
+def test_long_prompts_leave_room_on_the_page(book: Book) -> None:
+    """Of long prompts fewer examples are carried, and of every task some; the counts stay those of everything."""
+    long = replace(book, examples=book.examples.with_columns(prompt=pl.lit("word " * 700)))
+    names = names_of(long)
+    cards = pack(long, names)
+    assert len(cards) < len(pack(book, names)) == 160
+    assert min(Counter(card["task"] for card in cards).values()) >= 6
+    assert sum(len(asked["prompt"]) for card in cards for asked in card["asked"]) < 400_000
+
+
+def test_checkpoints_of_another_series_are_no_holes(book: Book) -> None:
+    """A line has holes where its own series was not measured; checkpoints are named with their series."""
+    other = {**book.series[1], "series": "annealed", "checkpoint": "annealed@77", "tokens": 77_000, "step": 77}
+    both = replace(book, series=[*book.series, other])
+    assert draw(task_chart(both, "world", "world_inference", "test")) == draw(
+        task_chart(book, "world", "world_inference", "test")
+    )
+    assert checkpoint_names(both)["annealed@77"] == "annealed · 77k tokens"
+    assert checkpoint_names(book)["world-5e1f00@3000"] == "3.1M tokens"
+
+
+def test_lines_differ_in_shape_as_well_as_colour() -> None:
+    """No two colours share a mark, so that lines are told apart in grey."""
+    drawn = [str(mark(css, 0, 0, 4)).replace(css, "") for css in ("base", "tuned", *COLOURS)]
+    assert len(set(drawn)) == len(drawn) == 7
+
+
+def test_numbers_of_a_figure_say_once_what_is_constant(book: Book) -> None:
+    """What is the same for every point stands in the small print, and a long table ends with a word about the rest."""
+    points = tuple(
+        {"line": "a", "tokens": k, "value": k / 100, "low": 0.0, "high": 1.0, "chance": 0.5} for k in range(70)
+    )
+    table = points_table(replace(book.findings[0], points=points))
+    assert table is not None
+    assert table.head == ("tokens", "value")
+    assert table.caption == "chance 0.500 · 10 more points in findings.json"
+    assert table.rows[1][1][1].small == "[0.00, 1.00]"
+
+
+def test_audits_of_the_series_are_told(book: Book, tmp_path: Path) -> None:
+    """What a stored audit found, and what it could not look at, stands in the record of the study."""
+    fault = {"name": "equal weights", "level": "refused", "checkpoint": "world@400", "detail": "as at step 200"}
+    audit = {"series": "world", "inspected": 6, "faults": [fault], "unchecked": ["norms of 2 checkpoints"]}
+    words = Page(write_report(replace(book, audits=[audit]), tmp_path).read_text(encoding="utf-8")).text
+    assert "6 checkpoints inspected; 1 found." in words
+    assert "refused: equal weights · world@400 : as at step 200 not looked at: norms of 2 checkpoints" in words
+
+
+def test_cells_that_have_not_run_are_counted_at_the_finding(book: Book, html: str) -> None:
+    """A finding that stands on a hole says so in its own line, with the address of the hole first in its list."""
+    undone = set(book.planned.filter(~pl.col("done"))["cell"])
+    (finding,) = [f for f in book.findings if undone & set(f.cells)]
+    words = Page(html).text
+    assert f"1 of {len(finding.cells)} cells not run" in words
+    assert f"not run: {(undone & set(finding.cells)).pop()}" in words
 
 
 def test_chart_without_a_value_draws_nothing() -> None:

@@ -11,6 +11,7 @@ import polars as pl
 
 from amuro import catalog, flags, scores
 from amuro.analysis import Analysis, Evidence
+from amuro.audits.series import last_kept, of_study
 from amuro.errors import DataError
 from amuro.identity import digest
 from amuro.plan import Plan
@@ -82,8 +83,8 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
             "engine": study.engine, "precision": study.precision, "device": study.device, "protocol": study.protocol,
         },
         series=[
-            {"checkpoint": c.address, "step": c.step, "tokens": c.tokens, "unique_tokens": c.unique_tokens,
-             "schedule": c.schedule} for c in plan.checkpoints
+            {"checkpoint": c.address, "series": c.series, "step": c.step, "tokens": c.tokens,
+             "unique_tokens": c.unique_tokens, "schedule": c.schedule} for c in plan.checkpoints
         ],
         findings=found.findings,
         analyses=found.analyses,
@@ -97,7 +98,7 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
         baselines=_baselines(plan, store),
         tasks=plan.tasks,
         changes=count_changes(compared),
-        audits=_series_audits(plan, store),
+        audits=series_audits(plan, store),
     )  # fmt: skip
 
 
@@ -176,10 +177,8 @@ def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
     ]
 
 
-def _series_audits(plan: Plan, store: Store) -> list[dict[str, Any]]:
-    """The last stored audit of each series, where it is of the very checkpoints of this study."""
-    ours = {name: [c.address for c in plan.checkpoints if c.series == name] for name in plan.study.series}
-    stored = [m for m in store.manifests("audits") if m["audit"] == "series" and m["series"] in ours]
-    same = [m for m in stored if [c["checkpoint"] for c in m["checkpoints"]] == ours[m["series"]]]
-    last = {m["series"]: m for m in sorted(same, key=lambda m: m["created_ns"])}
-    return [{key: m[key] for key in ("series", "inspected", "faults", "unchecked")} for _, m in sorted(last.items())]
+def series_audits(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """What the last stored audit of each series says of the checkpoints of this study."""
+    subjects = [of_study(plan, name, store.root / "series") for name in plan.study.series]
+    kept = [audit for subject in subjects if (audit := last_kept(store, subject)) is not None]
+    return [{key: audit[key] for key in ("series", "inspected", "faults", "unchecked")} for audit in kept]

@@ -39,8 +39,8 @@
     point.classList.add("at");
     const words = point.getAttribute("aria-label");
     const cut = words.lastIndexOf(": ");
+    tip.hidden = false; // first, so that a screen reader hears what changes in it
     tip.replaceChildren(make("span", words.slice(0, cut)), make("b", words.slice(cut + 2)));
-    tip.hidden = false;
     settle();
   };
   const settle = () => {

@@ -134,7 +134,7 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
     rows = primary_metric(book, primary(rows, series))
     metric = book.metric(task)
     lines = tuple(
-        Line(name, css, tuple(_score_points(book, rows.filter(pl.col("tuned_on") == tuned_on))))
+        Line(name, css, tuple(_score_points(book, series, rows.filter(pl.col("tuned_on") == tuned_on))))
         for tuned_on, name, css in _followed(rows, task)
     )
     return Chart(
@@ -180,10 +180,11 @@ def _followed(rows: pl.DataFrame, task: str) -> list[tuple[str, str, str]]:
     return [("none", "base", "base"), *others]
 
 
-def _score_points(book: Book, rows: pl.DataFrame) -> Iterable[Point]:
+def _score_points(book: Book, series: str, rows: pl.DataFrame) -> Iterable[Point]:
     """A point a checkpoint, and a hole where a checkpoint of the series has no score."""
     by_tokens = {row["tokens"]: row for row in pool(rows, ["tokens"]).iter_rows(named=True)}
-    wanted = {row["tokens"] for row in book.series if row.get("tokens") is not None} if by_tokens else set()
+    own = [row["tokens"] for row in book.series if row["series"] == series]
+    wanted = {tokens for tokens in own if tokens is not None} if by_tokens else set()
     for tokens in sorted({t for t in by_tokens if t is not None} | wanted):
         row = by_tokens.get(tokens)
         if row is None or row["value"] is None:

@@ -53,6 +53,8 @@
     }
     const scroll = make("div", undefined, "scroll");
     scroll.tabIndex = 0;
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", "answers");
     scroll.append(table);
     return scroll;
   };
@@ -124,7 +126,8 @@
 
     for (const [name, select] of Object.entries(picks)) bind(select, "item." + name, anew);
     search.value = chosen.get("item.words") || "";
-    search.addEventListener("input", () => { remember("item.words", search.value.trim()); anew(); });
+    search.addEventListener("input", anew);
+    search.addEventListener("change", () => remember("item.words", search.value.trim()));
     by("example-more").addEventListener("click", () => {
       const before = by("example-list").children.length;
       shown += PAGE;

@@ -25,6 +25,11 @@ def pretraining_panel(book: Book) -> Markup:
     spots = sorted(
         (float(row["tokens"]), heights.get(row["checkpoint"], 120.0), str(row["checkpoint"])) for row in rows
     )
+    series = {str(row["checkpoint"]): row["series"] for row in rows}
+    lines = [
+        path([(places[tokens], y) for tokens, y, checkpoint in spots if series[checkpoint] == name], "stroke base")
+        for name in dict.fromkeys(series.values())
+    ]
     dots = [
         element("circle", element("title", f"{name}: {compact(tokens)} tokens"), cx=places[tokens], cy=y, r=5.5,
                 class_="dot base")
@@ -33,7 +38,7 @@ def pretraining_panel(book: Book) -> Markup:
     caption = "bits per byte on held-out text" if heights else "checkpoints"
     return image(
         "picture-pretraining", "Checkpoints over pre-training tokens", WIDTH, HEIGHT,
-        text(caption, 14, 16, "label"), along(path([(places[t], y) for t, y, _ in spots], "stroke base"), *dots),
+        text(caption, 14, 16, "label"), along(*lines, *dots),
         line(14, 190, WIDTH - 8, 190, "axis"),
         tick_marks({compact(tokens): place for tokens, place in places.items()}, 190),
         text("tokens read (log scale)", WIDTH / 2, 224, "label scale", "middle"), places=places,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -88,13 +87,11 @@ def step_name(tokens: int | None, step: int) -> str:
 
 
 def checkpoint_names(book: Book) -> dict[str, str]:
-    """Address of each checkpoint → its name in words, in the order of the series; two that read alike name theirs."""
-    words = {str(row["checkpoint"]): _place(row.get("tokens"), row.get("step")) for row in book.series}
-    seen = Counter(words.values())
-    series = dict(book.scores.select("checkpoint", "series").unique().iter_rows()) if book.scores.height else {}
+    """Address of each checkpoint → its name in words, in the order of the series; of several series, each is named."""
+    several = len({row["series"] for row in book.series}) > 1
     return {
-        address: f"{series.get(address, address)} · {place}" if seen[place] > 1 else place
-        for address, place in words.items()
+        str(row["checkpoint"]): (f"{row['series']} · " if several else "") + _place(row.get("tokens"), row.get("step"))
+        for row in book.series
     }
 
 
