@@ -21,13 +21,13 @@ from report_fixture import HOSTILE, make_book, poisoned, prompt_of
 
 from amuro.errors import StoreError
 from amuro.report.book import Book
-from amuro.report.browser import names_of, pack
 from amuro.report.charts import Chart, Line, Point, Reference, merge_references
 from amuro.report.csp import embedded_json
 from amuro.report.examples import choose_examples, pairs
 from amuro.report.figures import COLOURS, draw, finding_chart, line_looks, short_names, task_chart
 from amuro.report.marks import mark
 from amuro.report.matrix import forgetting_tables
+from amuro.report.packed import names_of, pack
 from amuro.report.points import points_table
 from amuro.report.record import flags_by_name
 from amuro.report.scoreboard import overview

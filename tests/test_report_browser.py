@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 from report_fixture import HOSTILE, make_book, poisoned
 
+from amuro.paper import judged, load
 from amuro.report.book import Book
+from amuro.report.released import write_released
 from amuro.report.write import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright missing: pip install playwright")
@@ -328,11 +330,27 @@ def test_paper_has_every_finding_unfolded_and_no_control(desk: Opened, report: P
     assert page.locator("details.finding:not([open])").count() == 1
 
 
+def test_page_of_released_scores_works_alike(desk: Opened, tmp_path: Path) -> None:
+    """The paper's page runs in silence; its findings are filtered, and its charts over tokens can be linear."""
+    page = desk.show(write_released(judged(load([])), tmp_path))
+    page.get_by_role("button", name="refuted", exact=True).click()
+    verdicts = {card.get_attribute("data-verdict") for card in shown(page, "details.finding")}
+    assert verdicts <= {"refuted"}
+    page.get_by_role("button", name="Tokens: log").click()
+    assert page.locator("svg[data-tokens] text.scale").first.inner_html() == "pre-training tokens (linear scale)"
+    assert desk.heard == []
+
+
 def test_controls_have_names(desk: Opened, report: Path) -> None:
     """Every control, chart and scrolling region tells a screen reader what it is."""
     page = desk.show(report)
-    for kind in ("combobox", "searchbox", "button", "application", "region", "status"):
-        for found in page.get_by_role(kind).all():
-            named = found.evaluate("node => node.ariaLabel || (node.labels && node.labels[0]?.textContent) || "
-                                   "node.getAttribute('aria-labelledby') || node.textContent || node.role")  # fmt: skip
-            assert named, found.evaluate("node => node.outerHTML")
+    page.locator("#findings .grid svg").first.hover()
+    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true })")
+    name = "node => node.ariaLabel || [...(node.labels || [])].map(label => label.firstChild.textContent).join() || "
+    name += "(node.matches('button') && node.textContent) || document.getElementById(node.getAttribute("
+    name += "'aria-labelledby'))?.textContent"
+    for kind in ("combobox", "searchbox", "button", "application", "region"):
+        found = page.get_by_role(kind).all()
+        assert found, kind
+        assert [one.evaluate("node => node.outerHTML") for one in found if not one.evaluate(name)] == []
+    assert page.get_by_role("region", name="table", exact=True).count() == 0

@@ -47,13 +47,11 @@ def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
     base = rows.select(
         "example_id", "cluster", "gold", "prompt_hash", base_cell="cell", predicted_base="predicted", value_base="value"
     )
-    found = tuned.join(_matched_cells(rows), on="cell", maintain_order="left").join(
-        base, on=["base_cell", "example_id"], maintain_order="left"
-    )
+    matched = tuned.join(_matched_cells(rows), on="cell", maintain_order="left")
+    found = matched.join(base, on=["base_cell", "example_id"], maintain_order="left").with_columns(kind=_kind())
     alone = (pl.len().over("asking", "example_id", "kind") == 1) & (pl.col("formats") > 1)
-    return found.with_columns(_kind().alias("kind")).with_columns(
-        only=pl.col("kind").is_in(CHANGES) & alone
-    ).drop("cell", "base_cell", "asking", "formats")  # fmt: skip
+    changed = pl.col("kind").is_in(CHANGES)
+    return found.with_columns(only=changed & alone).drop("cell", "base_cell", "asking", "formats")
 
 
 def _matched_cells(rows: pl.DataFrame) -> pl.DataFrame:
@@ -64,12 +62,14 @@ def _matched_cells(rows: pl.DataFrame) -> pl.DataFrame:
     tuned = cells.filter(pl.col("tuned_on") != "none").sort(
         pl.col("tune_format") != "default", "tune_seed", "recipe", maintain_order=True
     )
-    matched = tuned.join(base, on=alike, nulls_equal=True, maintain_order="left")
+    matched = tuned.join(base, on=alike, nulls_equal=True, maintain_order="left").with_columns(
+        asking=pl.struct(*_ASKED, *_MODEL).rank("dense")  # one model asked one thing, in one format or in several
+    )
     return matched.select(
         "cell", "base_cell", *_PLACE, "shots",
-        asking=pl.struct(*_ASKED, *_MODEL).rank("dense"),
-        formats=pl.col("format").n_unique().over(*_ASKED, *_MODEL),
-        first=(pl.col("shots") == 0) & (pl.int_range(pl.len()).over("base_cell", "tuned_on") == 0),
+        "asking",
+        formats=pl.col("format").n_unique().over("asking"),
+        first=(pl.col("shots") == 0) & (pl.col("asking") == pl.col("asking").first().over(*_ASKED, "tuned_on")),
     )  # fmt: skip
 
 
@@ -96,9 +96,9 @@ def choose_examples(found: pl.DataFrame, prompt: Callable[[str], str], per_task:
     plain = found.filter("first")
     example = ["task", "split", "example_id"]
     kept = _chosen(plain, per_task).join(plain, on=example, maintain_order="left_right")
-    texts = {found: prompt(found) for found in kept["prompt_hash"].unique(maintain_order=True)}
+    texts = {key: prompt(key) for key in kept["prompt_hash"].unique(maintain_order=True)}
     return kept.drop("first", "kind", "only").with_columns(
-        prompt=pl.Series([texts[found] for found in kept["prompt_hash"]], dtype=pl.String)
+        prompt=pl.Series([texts[key] for key in kept["prompt_hash"]], dtype=pl.String)
     )
 
 

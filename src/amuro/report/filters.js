@@ -45,6 +45,7 @@
     target.scrollIntoView();
   };
   addEventListener("hashchange", follow);
+  follow();
 }
 
 {
@@ -66,7 +67,7 @@
       row.hidden = form !== "" && row.dataset.format !== "" && row.dataset.format !== form;
     for (const sheet of document.querySelectorAll("#scores details[data-task]")) {
       sheet.hidden = task !== "" && sheet.dataset.task !== task;
-      if (task || form) sheet.open = !sheet.hidden && task !== "" || sheet.open;
+      if (task && !sheet.hidden) sheet.open = true;
     }
     for (const table of document.querySelectorAll("#scores table")) columns(table, place);
   };

@@ -12,7 +12,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from amuro.report import browser, chapters, examples, picture, readable, record, words
+from amuro.report import chapters, examples, packed, picture, readable, record, words
 from amuro.report.book import Book
 from amuro.report.csp import embedded_json, policy
 from amuro.report.figures import draw, task_chart
@@ -56,8 +56,8 @@ def render(book: Book) -> tuple[str, dict[str, Markup]]:
     }
     sheets = _sheets(book)
     style, script = source("figure.css") + source("style.css"), scripts()
-    names = browser.names_of(book)
-    said, cards = names.in_words(book), browser.pack(book, names)
+    names = packed.names_of(book)
+    said, cards = names.in_words(book), packed.pack(book, names)
     page = environment().get_template("page.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script),
         study=book.study, numbers=picture.numbers(book), panels=panels,
@@ -69,7 +69,7 @@ def render(book: Book) -> tuple[str, dict[str, Markup]]:
         forgetting=_by_series(book, forgetting_tables), examples=readable.first_cards(cards, said),
         cards_shown=len(cards), item_names=said, change_table=readable.change_table(book, names, said),
         flows=examples.FLOWS, kinds={kind: examples.FLOWS[kind] for kind in examples.KINDS}, right=examples.RIGHT,
-        data=embedded_json(browser.data(book, names, cards)), facts=record.facts(book), ledger=record.cost(book),
+        data=embedded_json(packed.data(book, names, cards)), facts=record.facts(book), ledger=record.cost(book),
         audits=book.audits, holes=record.holes(book), **LIMITS,
     )  # fmt: skip
     return page, _figures(panels, told, sheets)

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from amuro.report.book import Book
-from amuro.report.browser import NOTHING, Names
 from amuro.report.examples import CHANGES, FLOWS, KINDS
+from amuro.report.packed import NOTHING, Names, changes_by
 from amuro.report.tables import Square, Table
 from amuro.report.words import count
 
@@ -49,25 +47,22 @@ def _shown(card: Mapping[str, Any], words: Mapping[str, Sequence[str]]) -> Shown
 
 
 def _answers(said: Sequence[tuple[str, int]], base: int, tuned: int) -> tuple[str, str, str]:
+    """What base and tuned model said, and the kind of change."""
     if NOTHING in (base, tuned):
         return "not run", "not run", "unknown"
     (before, was), (after, now) = said[base], said[tuned]
-    return before, after, KINDS[{(1, 0): 0, (0, 1): 1, (1, 1): 2, (0, 0): 3}[was, now]]
+    return before, after, (("missed", "won"), ("lost", "kept"))[was][now]
 
 
 def change_table(book: Book, names: Names, words: Mapping[str, Sequence[str]]) -> Table | None:
     """True counts of each kind of change, by what was tuned on, checkpoint and format, over all tasks and sets."""
     if not book.changes.height:
         return None
-    keys, numbers = ["tuned_on", "checkpoint", "format"], [*KINDS, *(f"{kind}_only" for kind in CHANGES)]
-    rows = book.changes.group_by(keys).agg(pl.col(numbers).sum()).rows()
-    orders = (names.tuned, names.checkpoints, names.formats)
-    placed = sorted((*(o.index(k) for o, k in zip(orders, row, strict=False)), *row[3:]) for row in rows)
-    told = [(words["tuned"], words["checkpoints"], words["formats"])] * len(placed)
+    rows = changes_by(book, names, "tuned_on", "checkpoint", "format")
     body = tuple(
-        (f"tuned on {tuned[row[0]]} · {places[row[1]]} · asked as {forms[row[2]]}",
-         tuple(Square(count(n)) for n in (*row[3:], sum(row[3:7]))))
-        for row, (tuned, places, forms) in zip(placed, told, strict=True)
+        (f"tuned on {words['tuned'][tuned]} · {words['checkpoints'][place]} · asked as {words['formats'][form]}",
+         tuple(Square(count(number)) for number in (*numbers, sum(numbers[: len(KINDS)]))))
+        for tuned, place, form, *numbers in rows
     )  # fmt: skip
     head = (*(FLOWS[kind] for kind in KINDS), *(f"{FLOWS[kind]}, in this format only" for kind in CHANGES), "all pairs")
     return Table("kinds of change", head, body)

@@ -120,16 +120,18 @@ def _answer(words: str | None, value: float | None, said: dict[tuple[str, int], 
 
 def data(book: Book, names: Names, cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the page's script reads: names, cards, and the true counts by place."""
-    lists = (names.tasks, names.splits, names.tuned, names.checkpoints, names.formats)
-    changes = [
-        [*(known.index(name) for known, name in zip(lists, row, strict=False)), *row[len(lists) :]]
-        for row in _counts(book, "task", "split", "tuned_on", "checkpoint", "format")
-    ]
-    return {**names.in_words(book), "kinds": {kind: FLOWS[kind] for kind in KINDS}, "cards": cards, "counts": changes}
+    counts = changes_by(book, names, "task", "split", "tuned_on", "checkpoint", "format")
+    return {**names.in_words(book), "kinds": {kind: FLOWS[kind] for kind in KINDS}, "cards": cards, "counts": counts}
 
 
-def _counts(book: Book, *keys: str) -> list[tuple[Any, ...]]:
+def changes_by(book: Book, names: Names, *keys: str) -> list[list[int]]:
+    """The counts of `Book.changes`, summed by `keys`: the places of the keys in `names`, then the numbers."""
     if not book.changes.height:
         return []
+    lists = {"task": names.tasks, "split": names.splits, "tuned_on": names.tuned, "checkpoint": names.checkpoints,
+             "format": names.formats}  # fmt: skip
     numbers = [*KINDS, *(f"{kind}_only" for kind in CHANGES)]
-    return book.changes.group_by(keys).agg(pl.col(numbers).sum()).sort(keys).rows()
+    rows = book.changes.group_by(keys).agg(pl.col(numbers).sum()).select(*keys, *numbers).rows()
+    return sorted(
+        [*(lists[key].index(name) for key, name in zip(keys, row, strict=False)), *row[len(keys) :]] for row in rows
+    )
