@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amuro.report import words
@@ -21,20 +21,22 @@ def points_table(finding: Finding) -> Table | None:
     if not points:
         return None
     names = list(dict.fromkeys(key for point in points for key in point if key not in _NOT_COLUMNS))
-    held = {name: {str(point.get(name)) for point in points} for name in names if name not in _MEASURED}
-    constant = [name for name in names if name in held and len(held[name]) == 1]
-    columns = [name for name in names if name not in constant]
+    held = {name: {str(point[name]) for point in points if point.get(name) is not None} for name in names}
+    constant = [name for name in names if name not in _MEASURED and len(held[name]) < 2]
+    columns = sorted((name for name in names if name not in constant), key=lambda name: name not in _MEASURED)
     rows = tuple(
         (words.plain(str(point.get("line", ""))), tuple(_square(name, point) for name in columns))
         for point in points[:MOST]
     )
     told = [
-        f"{words.plain(name)} {_words(name, points[0].get(name))}"
-        for name in constant
-        if points[0].get(name) is not None
+        f"{words.plain(name)} {_words(name, value)}" for name in constant if (value := _any(name, points)) is not None
     ]
     told += [f"{len(points) - MOST} more points in findings.json"] if len(points) > MOST else []
     return Table(" · ".join(told), tuple(words.plain(name) for name in columns), rows)
+
+
+def _any(name: str, points: Sequence[Mapping[str, Any]]) -> Any:
+    return next((value for point in points if (value := point.get(name)) is not None), None)
 
 
 def _square(column: str, point: Mapping[str, Any]) -> Square:
