@@ -23,7 +23,7 @@ from amuro.errors import StoreError
 from amuro.report.book import Book
 from amuro.report.charts import Chart, Line, Point, Reference, merge_references
 from amuro.report.csp import embedded_json
-from amuro.report.examples import choose_examples, pairs
+from amuro.report.examples import choose_examples, count_changes, pairs
 from amuro.report.figures import COLOURS, draw, finding_chart, line_looks, short_names, task_chart
 from amuro.report.marks import mark
 from amuro.report.matrix import forgetting_tables
@@ -317,6 +317,14 @@ def test_changes_are_counted_over_every_prediction(book: Book) -> None:
     assert pairs(book.items, {"world_corpus": "bits_per_byte"}).height == 0
     numbers = book.changes.select("lost", "won", "kept", "missed").sum_horizontal().sum()
     assert numbers == book.items.filter(pl.col("tuned_on") != "none").height
+
+
+def test_examples_are_the_same_however_texts_are_kept(book: Book) -> None:
+    """Predictions with categorical texts, as scores give them, count and choose as plain texts do."""
+    texts = pl.col(pl.String).exclude("predicted_histogram").cast(pl.Categorical)
+    found = pairs(book.items.with_columns(texts), {task: book.metric(task) for task in set(book.items["task"])})
+    assert count_changes(found).equals(book.changes)
+    assert choose_examples(found, prompt_of).equals(book.examples)
 
 
 def test_change_in_one_format_only_is_marked(book: Book) -> None:

@@ -39,9 +39,8 @@ def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
     way to ask: zero-shot, tuned in the default format where there is one, first tuning seed.
     """
     judged = {task: metric for task, metric in metrics.items() if metric not in LOWER_IS_BETTER}
-    wanted = pl.DataFrame(
-        {"task": list(judged), "metric": list(judged.values())}, {"task": pl.String, "metric": pl.String}
-    )
+    types = {name: items.schema[name] for name in ("task", "metric")}
+    wanted = pl.DataFrame({"task": list(judged), "metric": list(judged.values())}, types)
     rows = items.filter(pl.col("split") != "dev").join(wanted, on=["task", "metric"], maintain_order="left")
     tuned = rows.select("cell", "example_id", predicted_tuned="predicted", value_tuned="value")
     base = rows.select(
@@ -57,6 +56,7 @@ def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
 def _matched_cells(rows: pl.DataFrame) -> pl.DataFrame:
     """A row a tuned cell: the base cell that was asked alike, and what holds for all its answers."""
     cells = rows.select("cell", *_ASKED, "format", *_MODEL).unique("cell", keep="first", maintain_order=True)
+    cells = cells.with_columns(pl.col(pl.Categorical).exclude("cell").cast(pl.String))
     alike = [*_ASKED, "format"]
     base = cells.filter(pl.col("tuned_on") == "none").select("cell", *alike).rename({"cell": "base_cell"})
     tuned = cells.filter(pl.col("tuned_on") != "none").sort(
@@ -93,7 +93,7 @@ def choose_examples(found: pl.DataFrame, prompt: Callable[[str], str], per_task:
     `prompt(hash)` gives the text that was read; it is asked only for the examples that are kept, at most `per_task`
     a task.
     """
-    plain = found.filter("first")
+    plain = found.filter("first").with_columns(pl.col(pl.Categorical).cast(pl.String))
     example = ["task", "split", "example_id"]
     kept = _chosen(plain, per_task).join(plain, on=example, maintain_order="left_right")
     texts = {key: prompt(key) for key in kept["prompt_hash"].unique(maintain_order=True)}
