@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 
 from amuro.analysis import Analysis
 from amuro.report.book import Book
-from amuro.report.examples import pair_examples
+from amuro.report.examples import choose_examples, count_changes, pairs
 from amuro.report.write import write_report
 from amuro.types import Finding
 
@@ -32,6 +32,19 @@ CHANCE = {"world_inference": 1 / 3, "world_paraphrase": 1 / 2, "world_reading": 
 TUNED_ON = ("world_inference", "world_paraphrase", "world_reading")
 METRIC = {"label": "accuracy", "choice": "accuracy", "generate": "exact_match"}
 EXAMPLES = 120
+
+
+HOSTILE = (
+    "<script>document.body.id='fired'</script>",
+    "</script><script>document.body.id='fired'</script>",
+    "<img src=x onerror=\"document.body.id='fired'\">",
+    "\"'><svg onload=document.body.id='fired'>",
+    "{{ 7 * 7 }}<!--",
+    "javascript:document.body.id='fired'",
+    "<style>*{display:none}</style>",
+    "\u2028\u202e\x00]]>&lt;script&gt;",
+    '=HYPERLINK("http://evil")',
+)
 
 
 @dataclass(frozen=True)
@@ -425,6 +438,7 @@ def _checkpoint(step: int) -> dict[str, object]:
     tokens = step * TOKENS_A_STEP
     return {
         "checkpoint": f"world-5e1f00@{step}",
+        "series": "world",
         "step": step,
         "tokens": tokens,
         "unique_tokens": tokens,
@@ -439,7 +453,7 @@ def _flag(name: str, where: str, detail: str) -> dict[str, str]:
 def make_book(study_seed: int = 7) -> Book:
     """The whole synthetic study as a book."""
     items, scores, planned = frames(study_seed)
-    metrics = {task: METRIC[kind] for task, kind in KINDS.items()}
+    compared = pairs(items, {task: METRIC[kind] for task, kind in KINDS.items()})
     return Book(
         study={
             "name": "demo",
@@ -465,7 +479,8 @@ def make_book(study_seed: int = 7) -> Book:
         ],
         scores=scores,
         items=items,
-        examples=pair_examples(items, metrics, prompt_of),
+        examples=choose_examples(compared, prompt_of),
+        changes=count_changes(compared),
         ledger=pl.DataFrame(
             {
                 "visit": [f"world-5e1f00@{s}" for s in STEPS],
@@ -487,6 +502,31 @@ def make_book(study_seed: int = 7) -> Book:
             )
         ],
     )
+
+
+def poisoned(book: Book) -> Book:
+    """The same study with hostile text in every place that others can write."""
+    bad = " ".join(HOSTILE)
+    texts = ["prompt", "gold", "predicted_base", "predicted_tuned", "example_id", "cluster", "task", "tuned_on"]
+    names = {name: pl.col(name) + bad for name in texts}
+    rename = pl.col("task") + bad
+    return replace(
+        book,
+        study={**book.study, "name": bad, "question": bad, "description": [bad], "engine": bad},
+        findings=[replace(f, id=bad + f.id, statement=bad, note=bad, unit=bad, cells=(bad,), task=f.task + bad,
+                          points=tuple({**p, "line": bad} for p in f.points)) for f in book.findings],
+        flags=[{"name": bad, "where": bad, "detail": bad}],
+        scores=book.scores.with_columns(task=rename, tuned_on=pl.col("tuned_on").replace("world_inference", bad)),
+        examples=book.examples.with_columns(**names),
+        changes=book.changes.with_columns(pl.col("task", "tuned_on", "format") + bad),
+        audits=[{"series": bad, "inspected": 1, "unchecked": [bad],
+                 "faults": [{"name": bad, "level": bad, "checkpoint": bad, "detail": bad}]}],
+        environment={bad: bad},
+        baselines=[{"task": f"world_reading{bad}", "split": "test", "name": bad, "value": 0.1}],
+        series=[{**row, "checkpoint": f"{row['checkpoint']}{bad}"} for row in book.series],
+        ledger=book.ledger.with_columns(visit=pl.lit(bad)),
+        planned=pl.DataFrame({"cell": [bad], "done": [False]}),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

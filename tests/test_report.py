@@ -7,8 +7,7 @@ import hashlib
 import itertools
 import json
 import re
-import shutil
-import subprocess
+from collections import Counter
 from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,35 +17,25 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_fixture import make_book, prompt_of
+from report_fixture import HOSTILE, make_book, poisoned, prompt_of
 
 from amuro.errors import StoreError
 from amuro.report.book import Book
 from amuro.report.charts import Chart, Line, Point, Reference, merge_references
 from amuro.report.csp import embedded_json
-from amuro.report.examples import pair_examples
-from amuro.report.figures import draw, finding_chart, line_looks, short_names, task_chart
+from amuro.report.examples import choose_examples, count_changes, pairs
+from amuro.report.figures import COLOURS, draw, finding_chart, line_looks, short_names, task_chart
+from amuro.report.marks import mark
 from amuro.report.matrix import forgetting_tables
+from amuro.report.packed import names_of, pack
+from amuro.report.points import points_table
 from amuro.report.record import flags_by_name
 from amuro.report.scoreboard import overview
 from amuro.report.svg import log_places, nice_ticks, spread, text
-from amuro.report.tables import NOT_RUN, pool
+from amuro.report.tables import NOT_RUN, checkpoint_names, pool
 from amuro.report.words import sentence
 from amuro.report.write import write_report
 from amuro.types import Finding
-
-HOSTILE = (
-    "<script>document.body.id='fired'</script>",
-    "</script><script>document.body.id='fired'</script>",
-    "<img src=x onerror=\"document.body.id='fired'\">",
-    "\"'><svg onload=document.body.id='fired'>",
-    "{{ 7 * 7 }}<!--",
-    "javascript:document.body.id='fired'",
-    "<style>*{display:none}</style>",
-    "\u2028\u202e\x00]]>&lt;script&gt;",
-    '=HYPERLINK("http://evil")',
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class Page(HTMLParser):
@@ -95,45 +84,11 @@ def html(folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-def poisoned(book: Book) -> Book:
-    """The same study with hostile text in every place that others can write."""
-    bad = " ".join(HOSTILE)
-    texts = ["prompt", "gold", "predicted_base", "predicted_tuned", "example_id", "cluster", "task", "tuned_on"]
-    names = {name: pl.col(name) + bad for name in texts}
-    rename = pl.col("task") + bad
-    return replace(
-        book,
-        study={**book.study, "name": bad, "question": bad, "description": [bad], "engine": bad},
-        findings=[replace(f, id=bad + f.id, statement=bad, note=bad, unit=bad, cells=(bad,), task=f.task + bad,
-                          points=tuple({**p, "line": bad} for p in f.points)) for f in book.findings],
-        flags=[{"name": bad, "where": bad, "detail": bad}],
-        scores=book.scores.with_columns(task=rename, tuned_on=pl.col("tuned_on").replace("world_inference", bad)),
-        examples=book.examples.with_columns(**names),
-        environment={bad: bad},
-        baselines=[{"task": f"world_reading{bad}", "split": "test", "name": bad, "value": 0.1}],
-        series=[{**row, "checkpoint": f"{row['checkpoint']}{bad}"} for row in book.series],
-        ledger=book.ledger.with_columns(visit=pl.lit(bad)),
-        planned=pl.DataFrame({"cell": [bad], "done": [False]}),
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def hostile_folder(book: Book, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hostile")
     write_report(poisoned(book), out)
     return out
-
-
-def browse(page: Path, *flags: str) -> str:
-    """The page's tree after its scripts ran in a real browser without network, then what the browser complained of."""
-    if CHROMIUM is None:
-        pytest.skip("chromium missing: apt-get install chromium")
-    profile = f"--user-data-dir={page.parent}/profile"
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom",
-               "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", profile]  # fmt: skip
-    done = subprocess.run([*command, *flags, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
-    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout + "\n" + "\n".join(complaints)
 
 
 def test_sections_come_in_the_order_in_which_a_reader_asks(html: str) -> None:
@@ -211,43 +166,6 @@ def test_hostile_figures_are_sound_xml(hostile_folder: Path) -> None:
         tree = ElementTree.parse(drawing)
         assert not [node for node in tree.iter() if node.tag.endswith("script")]
         assert "var(" not in drawing.read_text(encoding="utf-8")
-
-
-def test_hostile_text_does_not_run_in_a_browser(hostile_folder: Path, tmp_path: Path) -> None:
-    """In real Chromium no payload fires on our page, while the same payloads fire on a page that does not escape."""
-    careless = tmp_path / "careless.html"
-    careless.write_text(f"<!doctype html><body><p>{' '.join(HOSTILE)}</p></body>", encoding="utf-8")
-    assert re.search(r'<body id="fired"', browse(careless))
-    tree = browse(hostile_folder / "report.html")
-    assert not re.search(r'<body[^>]* id="fired"', tree)
-    assert "Refused" not in tree
-    assert "CONSOLE" not in tree
-
-
-def test_script_builds_the_examples_without_complaint(folder: Path) -> None:
-    """In real Chromium the script runs under the policy, fills the filters and the list, and logs nothing."""
-    tree = browse(folder / "report.html")
-    assert "CONSOLE" not in tree
-    assert "5 of 40 examples" in tree
-    assert re.search(r'<select id="pick-flow">.*right → wrong.*</select>', tree, re.DOTALL)
-    assert '<div class="filters" id="example-filters">' in tree
-
-
-def test_phone_needs_no_sideways_scrolling(folder: Path, tmp_path: Path) -> None:
-    """At 390 pixels the page is no wider than its frame; only tables scroll, within themselves."""
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    page = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", page)
-    inner = tmp_path / "inner.html"
-    inner.write_text(page.replace("<details", "<details open"), encoding="utf-8")
-    outer = tmp_path / "outer.html"
-    outer.write_text(
-        f"<!doctype html><iframe src='{inner.as_uri()}' width=390 height=800 frameborder=0></iframe>"
-        "<script>onload = () => { const root = frames[0].document.documentElement; "
-        "document.title = root.clientWidth + ' of ' + root.scrollWidth; }</script>",
-        encoding="utf-8",
-    )
-    tree = browse(outer, "--allow-file-access-from-files", "--hide-scrollbars")
-    assert "<title>390 of 390</title>" in tree
 
 
 def test_embedded_json_cannot_end_its_script() -> None:
@@ -349,7 +267,7 @@ def test_hole_is_said_and_never_drawn_over(book: Book) -> None:
     assert set(dict(matrix.rows)["world paraphrase"]) == {NOT_RUN}
     drawing = str(draw(task_chart(book, "world", "world_paraphrase", "test")))
     assert drawing.count('class="stroke tuned"') == 2
-    assert "tuned, 1.0M: not run" in drawing
+    assert "tuned, 1.0M tokens, step 1,000: not run" in drawing
 
 
 def test_reference_lines_stand_in_every_score_figure(book: Book) -> None:
@@ -383,15 +301,104 @@ def test_examples_are_few_paired_and_of_every_kind(book: Book) -> None:
         asked.append(found)
         return prompt_of(found)
 
-    few = pair_examples(book.items, {"world_inference": "accuracy"}, prompt, per_task=5)
+    few = choose_examples(pairs(book.items, {"world_inference": "accuracy"}), prompt, per_task=5)
     assert few.select("split", "example_id").n_unique() == 5
-    assert len(asked) == len(set(asked)) == 5
+    assert len(asked) == len(set(asked)) == 5 * 3  # formats
     flows = set(few.select(pl.col("value_base") > 0.5, pl.col("value_tuned") > 0.5).iter_rows())
     assert {(True, False), (False, True)} <= flows
     one = few.row(0, named=True)
     where = {name: one[name] for name in ("checkpoint", "task", "split", "example_id", "format")}
     item = book.items.filter(pl.col("tuned_on") == "none", *(pl.col(k) == v for k, v in where.items()))
     assert item["predicted"].to_list() == [one["predicted_base"]]
+
+
+def test_changes_are_counted_over_every_prediction(book: Book) -> None:
+    """Each tuned answer with a base answer to the same prompt is counted once; a loss has no right and wrong."""
+    assert pairs(book.items, {"world_corpus": "bits_per_byte"}).height == 0
+    numbers = book.changes.select("lost", "won", "kept", "missed").sum_horizontal().sum()
+    assert numbers == book.items.filter(pl.col("tuned_on") != "none").height
+
+
+def test_examples_are_the_same_however_texts_are_kept(book: Book) -> None:
+    """Predictions with categorical texts, as scores give them, count and choose as plain texts do."""
+    texts = pl.col(pl.String).exclude("predicted_histogram").cast(pl.Categorical)
+    found = pairs(book.items.with_columns(texts), {task: book.metric(task) for task in set(book.items["task"])})
+    assert count_changes(found).equals(book.changes)
+    assert choose_examples(found, prompt_of).equals(book.examples)
+
+
+def test_change_in_one_format_only_is_marked(book: Book) -> None:
+    """Of three formats, a change that shows in one is marked there; a change in two, or of one format, is not."""
+    keys = ["checkpoint", "tuned_on", "tune_seed", "split", "example_id", "format"]
+    keep = (pl.col("step") == 3000) & (pl.col("task") == "world_inference") & (pl.col("split") == "test")
+    names = [f"world_inference-test-{k:03d}" for k in range(3)]
+    rows = book.items.filter(
+        keep, pl.col("example_id").is_in(names), pl.col("tuned_on").is_in(["none", "world_inference"])
+    )
+    rows = rows.filter((pl.col("tuned_on") == "none") | (pl.col("tune_seed") == 0)).unique(keys).sort(keys)
+    won = {(names[0], "instruct"), (names[1], "instruct"), (names[1], "default")}
+    values = [float(row["tuned_on"] != "none" and (row["example_id"], row["format"]) in won) for row in rows.to_dicts()]
+    found = pairs(rows.with_columns(value=pl.Series(values)), {"world_inference": "accuracy"})
+    assert found.filter("only").select("example_id", "format", "kind").rows() == [(names[0], "instruct", "won")]
+    alone = pairs(rows.filter(pl.col("format") == "instruct"), {"world_inference": "accuracy"})
+    assert not alone["only"].any()
+
+
+def test_long_prompts_leave_room_on_the_page(book: Book) -> None:
+    """Of long prompts fewer examples are carried, and of every task some; the counts stay those of everything."""
+    long = replace(book, examples=book.examples.with_columns(prompt=pl.lit("word " * 700)))
+    names = names_of(long)
+    cards = pack(long, names)
+    assert len(cards) < len(pack(book, names)) == 160
+    assert min(Counter(card["task"] for card in cards).values()) >= 6
+    assert sum(len(asked["prompt"]) for card in cards for asked in card["asked"]) < 400_000
+
+
+def test_checkpoints_of_another_series_are_no_holes(book: Book) -> None:
+    """A line has holes where its own series was not measured; checkpoints are named with their series."""
+    other = {**book.series[1], "series": "annealed", "checkpoint": "annealed@77", "tokens": 77_000, "step": 77}
+    both = replace(book, series=[*book.series, other])
+    assert draw(task_chart(both, "world", "world_inference", "test")) == draw(
+        task_chart(book, "world", "world_inference", "test")
+    )
+    assert checkpoint_names(both)["annealed@77"] == "annealed · 77k tokens"
+    assert checkpoint_names(book)["world-5e1f00@3000"] == "3.1M tokens"
+
+
+def test_lines_differ_in_shape_as_well_as_colour() -> None:
+    """No two colours share a mark, so that lines are told apart in grey."""
+    drawn = [str(mark(css, 0, 0, 4)).replace(css, "") for css in ("base", "tuned", *COLOURS)]
+    assert len(set(drawn)) == len(drawn) == 7
+
+
+def test_numbers_of_a_figure_say_once_what_is_constant(book: Book) -> None:
+    """What is the same for every point stands in the small print, and a long table ends with a word about the rest."""
+    points = tuple(
+        {"line": "a", "tokens": k, "value": k / 100, "low": 0.0, "high": 1.0, "chance": 0.5} for k in range(70)
+    )
+    table = points_table(replace(book.findings[0], points=points))
+    assert table is not None
+    assert table.head == ("tokens", "value")
+    assert table.caption == "chance 0.500 · 10 more points in findings.json"
+    assert table.rows[1][1][1].small == "[0.00, 1.00]"
+
+
+def test_audits_of_the_series_are_told(book: Book, tmp_path: Path) -> None:
+    """What a stored audit found, and what it could not look at, stands in the record of the study."""
+    fault = {"name": "equal weights", "level": "refused", "checkpoint": "world@400", "detail": "as at step 200"}
+    audit = {"series": "world", "inspected": 6, "faults": [fault], "unchecked": ["norms of 2 checkpoints"]}
+    words = Page(write_report(replace(book, audits=[audit]), tmp_path).read_text(encoding="utf-8")).text
+    assert "6 checkpoints inspected; 1 found." in words
+    assert "refused: equal weights · world@400 : as at step 200 not looked at: norms of 2 checkpoints" in words
+
+
+def test_cells_that_have_not_run_are_counted_at_the_finding(book: Book, html: str) -> None:
+    """A finding that stands on a hole says so in its own line, with the address of the hole first in its list."""
+    undone = set(book.planned.filter(~pl.col("done"))["cell"])
+    (finding,) = [f for f in book.findings if undone & set(f.cells)]
+    words = Page(html).text
+    assert f"1 of {len(finding.cells)} cells not run" in words
+    assert f"not run: {(undone & set(finding.cells)).pop()}" in words
 
 
 def test_chart_without_a_value_draws_nothing() -> None:
@@ -420,7 +427,8 @@ def test_many_lines_keep_apart(book: Book) -> None:
     tree = ElementTree.fromstring(str(draw(finding_chart(book, finding, "a"))))
     names = [node for node in tree.iter("text") if "name" in node.get("class", "")]
     assert 1 < len({node.get("y") for node in names}) < len(names) == 6
-    assert max(float(node.get("x", 0)) + 7 * len(node[-1].tail or "") for node in names) <= 420
+    shown = {node: (node[-1].tail if len(node) else node.text) or "" for node in names}
+    assert max(float(node.get("x", 0)) + 7 * len(words) for node, words in shown.items()) <= 420
 
 
 def test_statements_are_put_in_words() -> None:

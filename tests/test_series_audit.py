@@ -27,6 +27,7 @@ from amuro.audits.known_bad import entries, known_bad, known_gaps
 from amuro.audits.series import Audit, Subject, audit, faults_of, keep, of_study
 from amuro.audits.trajectory import direction_outliers, norm_outliers, trajectory
 from amuro.errors import WeightsError
+from amuro.results import series_audits
 from amuro.run import audited, run
 from amuro.series.olmo_1b import RUN as OLMO_1B
 from amuro.series.pythia import STEPS as PYTHIA
@@ -325,6 +326,9 @@ def test_a_run_leaves_known_bad_checkpoints_out(store: Store, no_hub: None) -> N
     (kept,) = [manifest for manifest in store.manifests("audits") if manifest["audit"] == "series"]
     assert [fault["name"] for fault in kept["faults"]] == ["known bad"]
     assert kept["checkpoints"][0]["parameters"] == 11_846_072_320
+    ((told,), other) = series_audits(plan, store), series_audits(planning.make(bad_study(allow_known_bad=True)), store)
+    assert [fault["name"] for fault in told["faults"]] == ["known bad"]  # what the report says of the series
+    assert other == []
 
 
 def test_a_study_may_accept_what_is_known(store: Store, no_hub: None) -> None:

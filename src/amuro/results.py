@@ -11,11 +11,12 @@ import polars as pl
 
 from amuro import catalog, flags, scores
 from amuro.analysis import Analysis, Evidence
+from amuro.audits.series import last_kept, of_study
 from amuro.errors import DataError
 from amuro.identity import digest
 from amuro.plan import Plan
 from amuro.report.book import Book
-from amuro.report.examples import pair_examples
+from amuro.report.examples import choose_examples, count_changes, pairs
 from amuro.status import State, states
 from amuro.store import Manifest, Store
 from amuro.study import Study
@@ -73,7 +74,7 @@ def _planned(found: Sequence[State]) -> pl.DataFrame:
 def book(plan: Plan, store: Store, found: Results) -> Book:
     """What the report prints."""
     study = plan.study
-    metrics = {task.name: task.metric for task in plan.tasks.values()}
+    compared = pairs(found.evidence.items, {task.name: task.metric for task in plan.tasks.values()})
     return Book(
         study={
             "name": study.name, "question": study.question, "description": describe(plan),
@@ -82,20 +83,22 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
             "engine": study.engine, "precision": study.precision, "device": study.device, "protocol": study.protocol,
         },
         series=[
-            {"checkpoint": c.address, "step": c.step, "tokens": c.tokens, "unique_tokens": c.unique_tokens,
-             "schedule": c.schedule} for c in plan.checkpoints
+            {"checkpoint": c.address, "series": c.series, "step": c.step, "tokens": c.tokens,
+             "unique_tokens": c.unique_tokens, "schedule": c.schedule} for c in plan.checkpoints
         ],
         findings=found.findings,
         analyses=found.analyses,
         flags=[{"name": f.name, "where": f.where, "detail": f.detail} for f in found.flags],
         scores=found.evidence.scores,
         items=found.evidence.items,
-        examples=pair_examples(found.evidence.items, metrics, _texts(store, found)),
+        examples=choose_examples(compared, _texts(store, found)),
         ledger=_ledger(plan, store),
         planned=found.evidence.planned,
         environment={**_environment(found.manifests), "encoding": _encoding(plan, store)},
         baselines=_baselines(plan, store),
         tasks=plan.tasks,
+        changes=count_changes(compared),
+        audits=series_audits(plan, store),
     )  # fmt: skip
 
 
@@ -172,3 +175,10 @@ def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
         if m["audit"] == "baselines" and _is_of(plan, m)
         for name, value in m["baselines"].items()
     ]
+
+
+def series_audits(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """What the last stored audit of each series says of the checkpoints of this study."""
+    subjects = [of_study(plan, name, store.root / "series") for name in plan.study.series]
+    kept = [audit for subject in subjects if (audit := last_kept(store, subject)) is not None]
+    return [{key: audit[key] for key in ("series", "inspected", "faults", "unchecked")} for audit in kept]

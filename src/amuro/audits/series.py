@@ -23,7 +23,7 @@ from amuro.errors import AmuroError, HubError
 from amuro.identity import digest
 from amuro.plan import Plan
 from amuro.series_kind import UNKNOWN_STEP, Inspection, SeriesKind, training_flops
-from amuro.store import Store
+from amuro.store import Manifest, Store
 from amuro.types import Checkpoint
 
 
@@ -129,11 +129,16 @@ def _known(subject: Subject) -> list[Fault]:
     return [*bad, *known_gaps(subject.checkpoints)]
 
 
-def _kept(store: Store, subject: Subject) -> list[Fault]:
+def last_kept(store: Store, subject: Subject) -> Manifest | None:
+    """The last stored audit of these very checkpoints under these permissions."""
     own = [_described(checkpoint) for checkpoint in subject.checkpoints]
     audits = [m for m in store.manifests("audits") if m["audit"] == "series"]
     audits = [m for m in audits if m["checkpoints"] == own and m["allows"] == _allows(subject)]
-    last = max(audits, key=lambda manifest: manifest["created_ns"], default=None)
+    return max(audits, key=lambda manifest: manifest["created_ns"], default=None)
+
+
+def _kept(store: Store, subject: Subject) -> list[Fault]:
+    last = last_kept(store, subject)
     return [Fault(**fault) for fault in last["faults"]] if last else []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from amuro.report.svg import CHARACTER, Scale, line, text
+from amuro.report.svg import CHARACTER, Scale, along, line, text
 from amuro.report.words import number
 
 HEIGHT = 250.0
@@ -27,16 +27,22 @@ def grid(ticks: Sequence[float], y: Scale, right: float) -> list[Markup]:
 
 
 def x_axis(label: str, ticks: Mapping[str, float], right: float) -> list[Markup]:
-    """A tick at each place of `ticks` (words → place); where two would touch, the earlier one goes without words."""
-    bottom, strokes, free = HEIGHT - BOTTOM, [], float("inf")
-    for words, x in sorted(ticks.items(), key=lambda tick: -tick[1]):
-        half = len(words) * CHARACTER / 2 + 4
-        strokes.append(line(x, bottom, x, bottom + 4, "axis"))
-        if x + half <= free:
-            strokes.append(text(words, x, bottom + 16, "tick", "middle"))
-            free = x - half
+    """A tick at each place of `ticks` (words → place)."""
+    bottom = HEIGHT - BOTTOM
     return [
         line(LEFT, bottom, right, bottom, "axis"),
-        *strokes,
-        text(label, (LEFT + right) / 2, HEIGHT - 6, "label", "middle"),
+        tick_marks(ticks, bottom),
+        text(label, (LEFT + right) / 2, HEIGHT - 6, "label scale", "middle"),
     ]
+
+
+def tick_marks(ticks: Mapping[str, float], height: float) -> Markup:
+    """Strokes and words below an axis; where two words would touch, those of the earlier tick are not shown."""
+    marks, free = [], float("inf")
+    for words, x in sorted(ticks.items(), key=lambda tick: -tick[1]):
+        half = len(words) * CHARACTER / 2 + 4
+        fits = x + half <= free
+        free = x - half if fits else free
+        marks.append(line(x, height, x, height + 4, "axis"))
+        marks.append(text(words, x, height + 16, "tick" if fits else "tick crowded", "middle"))
+    return along(*marks)

@@ -21,7 +21,7 @@ class Book:
     study: Mapping[str, Any]
     """name, question, description (lines), seeds, engine, precision; further keys are listed as they stand."""
     series: Sequence[Mapping[str, Any]]
-    """One row a checkpoint: checkpoint (address), step, tokens, unique_tokens, schedule."""
+    """One row a checkpoint: checkpoint (address), series, step, tokens, unique_tokens, schedule."""
     findings: Sequence[Finding]
     analyses: Sequence[Analysis]
     flags: Sequence[Mapping[str, str]]
@@ -40,6 +40,11 @@ class Book:
     environment: Mapping[str, Any]
     baselines: Sequence[Mapping[str, Any]] = ()
     """Scores of models without weights: task, split, name, value."""
+    changes: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """How answers change by tuning, over all predictions: task, split, tuned_on, checkpoint, format, and the number of
+    pairs that are lost, won, kept, missed, lost_only, won_only (only in that format)."""
+    audits: Sequence[Mapping[str, Any]] = ()
+    """Stored audits of the series: series, inspected, faults (name, level, checkpoint, detail), unchecked."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
     """Facts about the tasks by name, where at hand: primary metric, instruction, what a cluster is."""
 

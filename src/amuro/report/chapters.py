@@ -14,8 +14,9 @@ from markupsafe import Markup
 from amuro.report import words
 from amuro.report.book import Book
 from amuro.report.figures import draw, finding_chart
+from amuro.report.points import points_table
 from amuro.report.rows import strip
-from amuro.report.tables import Square, Table
+from amuro.report.tables import CellPlaces, Table, cell_places
 from amuro.types import Finding
 
 READING_ORDER = (
@@ -23,6 +24,8 @@ READING_ORDER = (
     "format_sensitivity", "trained_format",
 )  # fmt: skip
 """From what is simple to what builds on it; analyses that are not named here follow in the order of the book."""
+ALL_TASKS = "all tasks"
+"""Stands for the task of a finding about no single one."""
 IN_SHORT = 6
 """Supported findings that stand at the top."""
 
@@ -40,7 +43,21 @@ class Card:
     strip: Markup
     figure: Markup
     table: Table | None
-    not_run: int
+    run: tuple[str, ...]
+    not_run: tuple[str, ...]
+    """Addresses of the cells that it stands on, those that were measured and those that were not."""
+    formats: tuple[int, ...]
+    checkpoints: tuple[int, ...]
+    """What its cells were asked in and of which checkpoints: places in the lists of `Reach`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What findings can be filtered by, in words."""
+
+    tasks: tuple[str, ...]
+    formats: tuple[str, ...]
+    checkpoints: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +76,10 @@ class Chapter:
 def chapters_of(book: Book) -> list[Chapter]:
     """Analyses in reading order; findings of an analysis that the book does not describe get a chapter as well."""
     undone = set(book.planned.filter(~pl.col("done"))["cell"]) if book.planned.height else set()
+    known = cell_places(book)
     by_analysis: dict[str, list[Card]] = defaultdict(list)
     for place, finding in enumerate(book.findings, 1):
-        by_analysis[finding.analysis].append(_card(book, finding, place, undone))
+        by_analysis[finding.analysis].append(_card(book, finding, place, undone, known))
     told = {a.name: (a.question, a.formula, a.source, a.unit) for a in book.analyses}
     names = [*told, *(name for name in by_analysis if name not in told)]
     names.sort(key=lambda name: READING_ORDER.index(name) if name in READING_ORDER else len(READING_ORDER))
@@ -72,8 +90,9 @@ def chapters_of(book: Book) -> list[Chapter]:
     ]
 
 
-def _card(book: Book, finding: Finding, place: int, undone: set[str]) -> Card:
+def _card(book: Book, finding: Finding, place: int, undone: set[str], known: CellPlaces) -> Card:
     anchor = f"finding-{place}-{words.slug(finding.id)}"
+    stands = [known.cells[cell] for cell in finding.cells if cell in known.cells]
     return Card(
         anchor=anchor,
         finding=finding,
@@ -83,29 +102,12 @@ def _card(book: Book, finding: Finding, place: int, undone: set[str]) -> Card:
         effect=words.signed(finding.effect),
         strip=strip(f"strip-{anchor}", finding.effect, finding.low, finding.high, finding.delta),
         figure=draw(finding_chart(book, finding, anchor)),
-        table=_points_table(finding),
-        not_run=len(undone.intersection(finding.cells)),
+        table=points_table(finding),
+        run=tuple(cell for cell in finding.cells if cell not in undone),
+        not_run=tuple(cell for cell in finding.cells if cell in undone),
+        formats=tuple(sorted({form for form, _ in stands})),
+        checkpoints=tuple(sorted({checkpoint for _, checkpoint in stands})),
     )
-
-
-def _points_table(finding: Finding) -> Table | None:
-    """The numbers behind a figure, as they were given."""
-    if not finding.points:
-        return None
-    columns = list(dict.fromkeys(key for point in finding.points for key in point if key not in ("line", "x_label")))
-    rows = tuple(
-        (words.plain(str(point.get("line", ""))), tuple(_plain_square(key, point.get(key)) for key in columns))
-        for point in finding.points
-    )
-    return Table("", tuple(words.plain(column) for column in columns), rows)
-
-
-def _plain_square(column: str, value: Any) -> Square:
-    if value is None:
-        return Square("not run" if column == "value" else "–", "hole" if column == "value" else "")
-    if isinstance(value, float) and column != "tokens":
-        return Square(words.number(value, 3))
-    return Square(words.compact(value) if column == "tokens" else str(value))
 
 
 def in_short(chapters: Sequence[Chapter]) -> list[Card]:
@@ -126,3 +128,9 @@ def verdict_map(chapters: Sequence[Chapter]) -> dict[str, Any]:
         (chapter, [[card for card in chapter.cards if card.task == task] for task in columns]) for chapter in chapters
     ]
     return {"columns": columns, "rows": rows}
+
+
+def reach(book: Book, chapters: Sequence[Chapter]) -> Reach:
+    """Tasks that the findings are about; formats and checkpoints that their cells can have."""
+    tasks, known = {card.task for chapter in chapters for card in chapter.cards}, cell_places(book)
+    return Reach((*sorted(tasks - {""}), *([ALL_TASKS] if "" in tasks else [])), known.formats, known.checkpoints)

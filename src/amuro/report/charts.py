@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from amuro.report.words import number
 
@@ -57,6 +57,8 @@ class Chart:
     logarithmic: bool = True
     unit: bool = False
     """Values are shares: the axis goes from 0 to 1."""
+    checkpoints: Mapping[float, str] = field(default_factory=dict)
+    """x → the checkpoint there in words, where there is more to say than the tokens."""
 
     @property
     def empty(self) -> bool:

@@ -1,21 +1,15 @@
-"""Single examples: chosen so that every kind of change is among them, and packed for the page."""
+"""Single examples: what a tuned model said beside its base; all of them counted, some of each kind chosen."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from amuro.report.book import Book
-from amuro.report.svg import shorten
-from amuro.report.tables import step_name
-from amuro.report.words import number, plain, split_words
+from amuro.report.words import LOWER_IS_BETTER
 
 PER_TASK = 40
-PROMPT_LIMIT, ANSWER_LIMIT = 4_000, 600
-"""Characters that the page shows; the whole text is in the store."""
 RIGHT = 0.5
 """A value from here on counts as right."""
 FLOWS = {
@@ -25,128 +19,111 @@ FLOWS = {
     "missed": "stays wrong",
     "unknown": "not run",
 }
-_EQUAL = (
-    "series", "checkpoint", "task", "split", "format", "shots", "shot_seed", "decoding", "protocol", "precision",
-    "device", "limit", "example_id",
+CHANGES = ("lost", "won")
+KINDS = (*CHANGES, "kept", "missed")
+_TURNS = {"lost": 3, "won": 3, "kept": 1, "missed": 1, "unknown": 1}
+"""Of eight examples, so many are chosen for this kind of change."""
+_ASKED = (
+    "series", "checkpoint", "task", "split", "shots", "shot_seed", "decoding", "protocol", "precision", "device",
+    "limit",
 )  # fmt: skip
-_CARD = ("task", "split", "format", "shots", "example_id")
+_MODEL = ("tuned_on", "recipe", "method", "tune_format", "tune_seed", "learning_rate")
+_PLACE = ("task", "split", "tuned_on", "checkpoint", "format")
 
 
-def pair_examples(
-    items: pl.DataFrame, metrics: Mapping[str, str], prompt: Callable[[str], str], per_task: int = PER_TASK
-) -> pl.DataFrame:
-    """Rows for `Book.examples`: what base and tuned models said to the same prompt, zero-shot, first tuning seed.
+def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
+    """Every answer of a tuned model beside the answer of its base to the same prompt, with the kind of change.
 
-    `metrics` names each task's primary metric. `prompt(hash)` gives the text that was read; it is asked only
-    for the examples that are kept, at most `per_task` a task.
+    `metrics` names each task's primary metric; metrics that know no right and wrong have no pairs. `only` marks a
+    change that the same model shows on this example in no other format in which it was asked. `first` marks the plain
+    way to ask: zero-shot, tuned in the default format where there is one, first tuning seed.
     """
+    judged = {task: metric for task, metric in metrics.items() if metric not in LOWER_IS_BETTER}
     types = {name: items.schema[name] for name in ("task", "metric")}
-    wanted = pl.DataFrame({"task": list(metrics), "metric": list(metrics.values())}, types)
-    rows = items.join(wanted, on=["task", "metric"]).filter(
-        (pl.col("format") == "default") & (pl.col("shots") == 0) & (pl.col("split") != "dev")
+    wanted = pl.DataFrame({"task": list(judged), "metric": list(judged.values())}, types)
+    rows = items.filter(pl.col("split") != "dev").join(wanted, on=["task", "metric"], maintain_order="left")
+    tuned = rows.select("cell", "example_id", predicted_tuned="predicted", value_tuned="value")
+    base = rows.select(
+        "example_id", "cluster", "gold", "prompt_hash", base_cell="cell", predicted_base="predicted", value_base="value"
     )
-    base = rows.filter(pl.col("tuned_on") == "none").select(
-        *_EQUAL, "prompt_hash", "cluster", "gold", predicted_base="predicted", value_base="value"
-    )
-    tuned = (
-        rows.filter(pl.col("tuned_on") != "none")
-        .sort(pl.col("tune_format") != "default", "tune_seed", "recipe", maintain_order=True)
-        .unique([*_EQUAL, "tuned_on"], keep="first", maintain_order=True)
-        .select(*_EQUAL, "tuned_on", predicted_tuned="predicted", value_tuned="value")
-    )
-    kept = _choose(base.join(tuned, on=_EQUAL, maintain_order="left_right"), per_task)
-    texts = {found: prompt(found) for found in kept["prompt_hash"].unique(maintain_order=True)}
-    return kept.with_columns(prompt=pl.Series([texts[found] for found in kept["prompt_hash"]], dtype=pl.String))
+    matched = tuned.join(_matched_cells(rows), on="cell", maintain_order="left")
+    found = matched.join(base, on=["base_cell", "example_id"], maintain_order="left").with_columns(kind=_kind())
+    alone = (pl.len().over("asking", "example_id", "kind") == 1) & (pl.col("formats") > 1)
+    changed = pl.col("kind").is_in(CHANGES)
+    return found.with_columns(only=changed & alone).drop("cell", "base_cell", "asking", "formats")
 
 
-def _choose(pairs: pl.DataFrame, per_task: int) -> pl.DataFrame:
-    """Of each kind of change at each checkpoint and tuning some, in an order that only the ids decide."""
-    order = {name: hashlib.sha256(name.encode()).hexdigest() for name in pairs["example_id"].unique()}
+def _matched_cells(rows: pl.DataFrame) -> pl.DataFrame:
+    """A row a tuned cell: the base cell that was asked alike, and what holds for all its answers."""
+    cells = rows.select("cell", *_ASKED, "format", *_MODEL).unique("cell", keep="first", maintain_order=True)
+    cells = cells.with_columns(pl.col(pl.Categorical).exclude("cell").cast(pl.String))
+    alike = [*_ASKED, "format"]
+    base = cells.filter(pl.col("tuned_on") == "none").select("cell", *alike).rename({"cell": "base_cell"})
+    tuned = cells.filter(pl.col("tuned_on") != "none").sort(
+        pl.col("tune_format") != "default", "tune_seed", "recipe", maintain_order=True
+    )
+    matched = tuned.join(base, on=alike, nulls_equal=True, maintain_order="left").with_columns(
+        asking=pl.struct(*_ASKED, *_MODEL).rank("dense")  # one model asked one thing, in one format or in several
+    )
+    return matched.select(
+        "cell", "base_cell", *_PLACE, "shots",
+        "asking",
+        formats=pl.col("format").n_unique().over("asking"),
+        first=(pl.col("shots") == 0) & (pl.col("asking") == pl.col("asking").first().over(*_ASKED, "tuned_on")),
+    )  # fmt: skip
+
+
+def _kind() -> pl.Expr:
     was, now = pl.col("value_base") >= RIGHT, pl.col("value_tuned") >= RIGHT
+    kinds = pl.when(was & ~now).then(pl.lit("lost")).when(~was & now).then(pl.lit("won"))
+    kinds = kinds.when(was & now).then(pl.lit("kept")).when(~was & ~now).then(pl.lit("missed"))
+    return kinds.otherwise(pl.lit("unknown"))
+
+
+def count_changes(found: pl.DataFrame) -> pl.DataFrame:
+    """Rows for `Book.changes`: how many pairs of each kind stand at each place, and how many only in that format."""
+    counts = [(pl.col("kind") == kind).sum().alias(kind) for kind in KINDS]
+    alone = [((pl.col("kind") == kind) & pl.col("only")).sum().alias(f"{kind}_only") for kind in CHANGES]
+    return found.group_by(_PLACE).agg(*counts, *alone).sort(_PLACE)
+
+
+def choose_examples(found: pl.DataFrame, prompt: Callable[[str], str], per_task: int = PER_TASK) -> pl.DataFrame:
+    """Rows for `Book.examples`: what base and tuned models said, asked in the plain way in each format.
+
+    `prompt(hash)` gives the text that was read; it is asked only for the examples that are kept, at most `per_task`
+    a task.
+    """
+    plain = found.filter("first").with_columns(pl.col(pl.Categorical).cast(pl.String))
     example = ["task", "split", "example_id"]
-    chosen = (
-        pairs.with_columns(
-            pl.col("example_id").replace_strict(order, default="", return_dtype=pl.String).alias("order")
-        )
+    kept = _chosen(plain, per_task).join(plain, on=example, maintain_order="left_right")
+    texts = {key: prompt(key) for key in kept["prompt_hash"].unique(maintain_order=True)}
+    return kept.drop("first", "kind", "only").with_columns(
+        prompt=pl.Series([texts[key] for key in kept["prompt_hash"]], dtype=pl.String)
+    )
+
+
+def _chosen(plain: pl.DataFrame, per_task: int) -> pl.DataFrame:
+    """task, split, example_id, in an order that only the ids decide.
+
+    Each kind of change takes its turns; within a kind, what is rare (a checkpoint, tuning and format in which it
+    hardly occurs) comes first.
+    """
+    order = {name: hashlib.sha256(name.encode()).hexdigest() for name in plain["example_id"].unique()}
+    group = ["task", "tuned_on", "checkpoint", "format", "kind", "only"]
+    hashed = pl.col("example_id").replace_strict(order, default="", return_dtype=pl.String)
+    example = ["task", "split", "example_id"]
+    return (
+        plain.select(*example, *group[1:], order=hashed)
+        .with_columns(turn=pl.col("order").rank("dense").over(group), often=pl.len().over(group))
+        .sort("turn", "often", "order", *example)
+        .unique([*example, "kind"], keep="first", maintain_order=True)
         .with_columns(
-            (was == now).alias("same"),
-            pl.col("order").rank("dense").over("task", "tuned_on", "checkpoint", was, now).alias("turn"),
+            turn=pl.int_range(pl.len()).over("task", "kind")
+            / pl.col("kind").replace_strict(_TURNS, return_dtype=pl.Int64)
         )
-        .sort("turn", "same", "order")
+        .sort("task", "turn", "order", *example[1:])
         .unique(example, keep="first", maintain_order=True)
         .group_by("task", maintain_order=True)
         .head(per_task)
-    )
-    return chosen.select(example).join(pairs, on=example, maintain_order="left_right")
-
-
-def pack(book: Book, per_task: int = PER_TASK) -> list[dict[str, Any]]:
-    """Tasks with their cards: one card a prompt, holding what every model said to it, checkpoints in order.
-
-    Cards stand in the order in which the frame first names them, and those beyond `per_task` are left out.
-    """
-    if not book.examples.height:
-        return []
-    places = {str(row["checkpoint"]): (row.get("tokens"), row.get("step")) for row in book.series}
-    tasks: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]] = {}
-    for row in book.examples.iter_rows(named=True):
-        cards = tasks.setdefault(row["task"], {})
-        key = tuple(row[name] for name in _CARD)
-        if key in cards or len(cards) < per_task:
-            cards.setdefault(key, []).append(row)
-    tuned_on = set(book.examples["tuned_on"])
-    return [
-        {"name": task, "title": plain(task), "cards": [_card(rows, places) for rows in tasks[task].values()]}
-        for task in sorted(tasks, key=lambda task: task not in tuned_on)
-    ]
-
-
-def data(book: Book, tasks: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the page's script reads: the tasks, the checkpoints in order, and the kinds of change in words."""
-    found = {answer["checkpoint"] for task in tasks for card in task["cards"] for answer in card["answers"]}
-    known = [_place_words(row.get("tokens"), row.get("step")) for row in book.series]
-    ordered = [*dict.fromkeys(known), *sorted(found.difference(known))]
-    return {"tasks": tasks, "checkpoints": [name for name in ordered if name in found], "flows": FLOWS}
-
-
-def _card(rows: Sequence[Mapping[str, Any]], places: Mapping[str, tuple[int | None, int | None]]) -> dict[str, Any]:
-    first = rows[0]
-    ordered = sorted(rows, key=lambda row: (places.get(row["checkpoint"], (None, None))[1] or 0, row["tuned_on"]))
-    return {
-        "id": first["example_id"],
-        "cluster": first["cluster"],
-        "where": f"{split_words(first['split'])} · asked as {plain(first['format'])} · {first['shots']} shots",
-        "prompt": shorten(first["prompt"] or "", PROMPT_LIMIT),
-        "gold": first["gold"],
-        "answers": [_answer(row, places.get(row["checkpoint"])) for row in ordered],
-    }
-
-
-def _answer(row: Mapping[str, Any], place: tuple[int | None, int | None] | None) -> dict[str, Any]:
-    return {
-        "checkpoint": row["checkpoint"] if place is None else _place_words(*place),
-        "tuned_on": plain(row["tuned_on"]),
-        "base": _said(row["predicted_base"], row["value_base"]),
-        "tuned": _said(row["predicted_tuned"], row["value_tuned"]),
-        "flow": _flow(row["value_base"], row["value_tuned"]),
-    }
-
-
-def _place_words(tokens: int | None, step: int | None) -> str:
-    return "checkpoint" if step is None else step_name(tokens, step)
-
-
-def _said(words: str | None, value: float | None) -> str:
-    """The answer, with its value where that is neither right nor wrong."""
-    if words is None or value is None:
-        return "not run"
-    shown = shorten(words, ANSWER_LIMIT) or "(nothing)"
-    return shown if value in (0.0, 1.0) else f"{shown} ({number(value)})"
-
-
-def _flow(base: float | None, tuned: float | None) -> str:
-    if base is None or tuned is None:
-        return "unknown"
-    return {(True, False): "lost", (False, True): "won", (True, True): "kept"}.get(
-        (base >= RIGHT, tuned >= RIGHT), "missed"
+        .select(example)
     )

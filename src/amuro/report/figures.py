@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from amuro.report.lines import line_chart
 from amuro.report.rows import row_chart
 from amuro.report.scatter import scatter_chart
 from amuro.report.tables import pool, primary, primary_metric
-from amuro.report.words import metric_words, plain, slug, split_words
+from amuro.report.words import compact, metric_words, plain, slug, split_words
 from amuro.types import Finding
 
 TOKENS = "pre-training tokens (log scale)"
@@ -56,6 +57,7 @@ def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
         categories=tuple(plain(category) for category in categories),
         logarithmic=axis == "tokens",
         unit=is_score and book.metric(finding.task) in SHARES,
+        checkpoints=_checkpoints(book) if axis == "tokens" else {},
     )
 
 
@@ -132,7 +134,7 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
     rows = primary_metric(book, primary(rows, series))
     metric = book.metric(task)
     lines = tuple(
-        Line(name, css, tuple(_score_points(book, rows.filter(pl.col("tuned_on") == tuned_on))))
+        Line(name, css, tuple(_score_points(book, series, rows.filter(pl.col("tuned_on") == tuned_on))))
         for tuned_on, name, css in _followed(rows, task)
     )
     return Chart(
@@ -143,7 +145,19 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
         x_label=TOKENS,
         y_label=metric_words(metric),
         unit=metric in SHARES,
+        checkpoints=_checkpoints(book),
     )
+
+
+def _checkpoints(book: Book) -> dict[float, str]:
+    """Tokens → tokens and step in words; left out where two series reach the same tokens at different steps."""
+    known = {(row.get("tokens"), row.get("step")) for row in book.series}
+    twice = Counter(tokens for tokens, _ in known)
+    return {
+        float(tokens): f"{compact(tokens)} tokens, step {step:,}"
+        for tokens, step in known
+        if tokens is not None and tokens >= 0 and step is not None and twice[tokens] == 1
+    }
 
 
 def _task_references(book: Book, rows: pl.DataFrame, task: str, split: str) -> Iterable[Reference]:
@@ -166,10 +180,11 @@ def _followed(rows: pl.DataFrame, task: str) -> list[tuple[str, str, str]]:
     return [("none", "base", "base"), *others]
 
 
-def _score_points(book: Book, rows: pl.DataFrame) -> Iterable[Point]:
+def _score_points(book: Book, series: str, rows: pl.DataFrame) -> Iterable[Point]:
     """A point a checkpoint, and a hole where a checkpoint of the series has no score."""
     by_tokens = {row["tokens"]: row for row in pool(rows, ["tokens"]).iter_rows(named=True)}
-    wanted = {row["tokens"] for row in book.series if row.get("tokens") is not None} if by_tokens else set()
+    own = [row["tokens"] for row in book.series if row["series"] == series]
+    wanted = {tokens for tokens in own if tokens is not None} if by_tokens else set()
     for tokens in sorted({t for t in by_tokens if t is not None} | wanted):
         row = by_tokens.get(tokens)
         if row is None or row["value"] is None:

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from amuro.report import svg
 from amuro.report.axes import BOTTOM, HEIGHT, LEFT, TOP, grid, x_axis
 from amuro.report.charts import WIDTH, Chart, Line, Point, merge_references, reference_css, span
-from amuro.report.svg import Scale, element, line, path, shorten, text
+from amuro.report.marks import mark
+from amuro.report.svg import Scale, along, element, line, path, shorten, text
 from amuro.report.words import compact, interval, number
 
 LABEL_GAP = 13.0
 BOLD = 7.0
 """Width of an average bold character."""
-Label = tuple[str, float, str, str]
-"""Words, height, class, hint."""
+MARK = 12.0
+"""Room for the mark of a line before its name."""
+
+
+class Label(NamedTuple):
+    """What is named at the right of a chart; a reference line has no colour and no mark."""
+
+    words: str
+    height: float
+    hint: str
+    colour: str = ""
+
+    @property
+    def width(self) -> float:
+        """How much room it takes."""
+        return MARK + BOLD * len(self.words) if self.colour else svg.CHARACTER * len(self.words)
 
 
 def line_chart(chart: Chart) -> Markup:
@@ -25,19 +41,19 @@ def line_chart(chart: Chart) -> Markup:
     ticks = svg.nice_ticks(low, high)
     y = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     labels = _labels(chart, y)
-    right = WIDTH - 10 - max(len(words) * (BOLD if css != "hint" else svg.CHARACTER) for words, _, css, _ in labels)
+    right = WIDTH - 10 - max(label.width for label in labels)
     values = sorted({point.x for drawn in chart.lines for point in drawn.points})
     places = _places(values, LEFT + 12, right - 8, chart.logarithmic)
     layers = [
         *grid(ticks, y, right),
         *x_axis(chart.x_label, {_place_words(chart, value): place for value, place in places.items()}, right),
         *(line(LEFT, y(r.value), right, y(r.value), reference_css(r)) for r in chart.references),
-        *(_band(drawn, places, y, faint=len(chart.lines) > 3) for drawn in chart.lines),
-        *(_stroke(drawn, places, y) for drawn in chart.lines),
+        along(*(_band(drawn, places, y, faint=len(chart.lines) > 3) for drawn in chart.lines)),
+        *(_stroke(chart, drawn, places, y) for drawn in chart.lines),
         *_label_texts(labels, right),
         text(chart.y_label, 2, 12, "label"),
     ]
-    return svg.image(chart.name, chart.title, WIDTH, HEIGHT, *layers)
+    return svg.image(chart.name, chart.title, WIDTH, HEIGHT, *layers, places=places if chart.logarithmic else None)
 
 
 def _places(values: Sequence[float], start: float, end: float, logarithmic: bool) -> dict[float, float]:
@@ -77,7 +93,7 @@ def _band(drawn: Line, places: Mapping[float, float], y: Scale, faint: bool) -> 
     return bands
 
 
-def _stroke(drawn: Line, places: Mapping[float, float], y: Scale) -> Markup:
+def _stroke(chart: Chart, drawn: Line, places: Mapping[float, float], y: Scale) -> Markup:
     strokes = Markup("")
     for segment in _segments(drawn):
         strokes += path(
@@ -85,39 +101,44 @@ def _stroke(drawn: Line, places: Mapping[float, float], y: Scale) -> Markup:
             f"stroke {drawn.css}{' dashed' if drawn.dashed else ''}",
         )
     for point in drawn.points:
-        strokes += _dots(drawn, point, places[point.x], y)
-    return element("g", strokes)
+        where = chart.checkpoints.get(point.x) or _place_words(chart, point.x)
+        strokes += _dots(drawn, point, where, places[point.x], y)
+    return along(strokes)
 
 
-def _dots(drawn: Line, point: Point, x: float, y: Scale) -> Markup:
+def _dots(drawn: Line, point: Point, where: str, x: float, y: Scale) -> Markup:
     if point.value is None:
-        hint = f"{drawn.name}, {compact(point.x)}: not run"
-        return text("×", x, HEIGHT - BOTTOM - 4, f"hole {drawn.css}", "middle", hint)
+        return text("×", x, HEIGHT - BOTTOM - 4, f"hole {drawn.css}", "middle", f"{drawn.name}, {where}: not run")
     runs = f" · single runs {', '.join(number(v) for v in point.seeds)}" if len(point.seeds) > 1 else ""
-    hint = f"{drawn.name}, {compact(point.x)}: {number(point.value)} {interval(point.low, point.high)}{runs}"
+    hint = f"{drawn.name}, {where}: {number(point.value)} {interval(point.low, point.high)}{runs}"
     seeds = [element("circle", cx=x, cy=y(v), r=2, class_=f"seed {drawn.css}") for v in point.seeds]
-    dot = element("circle", element("title", hint), cx=x, cy=y(point.value), r=3.6, class_=f"dot {drawn.css}")
-    return Markup("").join([*seeds, dot])
+    return Markup("").join([*seeds, mark(drawn.css, x, y(point.value), 3.6, hint)])
 
 
 def _labels(chart: Chart, y: Scale) -> list[Label]:
     """What is named at the right: the last point of each line, and the references."""
     named = [
-        (shorten(drawn.short or drawn.name, 24), y(end.value), f"name {drawn.css}", drawn.name)
+        Label(shorten(drawn.short or drawn.name, 24), y(end.value), drawn.name, drawn.css)
         for drawn in chart.lines
         if (end := _last(drawn)) is not None and end.value is not None
     ]
     near = 0.5 / abs(y(1) - y(0))
-    return named + [(shorten(words, 28), y(v), "hint", words) for words, v in merge_references(chart.references, near)]
+    references = merge_references(chart.references, near)
+    return named + [Label(shorten(words, 28), y(value), words) for words, value in references]
 
 
 def _label_texts(labels: Sequence[Label], right: float) -> list[Markup]:
     """The names, moved apart where what they name lies close together."""
-    heights = svg.spread([height for _, height, *_ in labels], LABEL_GAP, TOP - 4, HEIGHT - BOTTOM + 2)
-    return [
-        text(words, right + 6, height + 4, css, hint=hint)
-        for (words, _, css, hint), height in zip(labels, heights, strict=True)
-    ]
+    heights = svg.spread([label.height for label in labels], LABEL_GAP, TOP - 4, HEIGHT - BOTTOM + 2)
+    return [stroke for label, height in zip(labels, heights, strict=True) for stroke in _label(label, right, height)]
+
+
+def _label(label: Label, right: float, height: float) -> list[Markup]:
+    hint = label.hint if label.hint != label.words else ""
+    if not label.colour:
+        return [text(label.words, right + 6, height + 4, "hint", hint=hint)]
+    words = text(label.words, right + 6 + MARK, height + 4, f"name {label.colour}", hint=hint)
+    return [mark(label.colour, right + 10, height, 3.6), words]
 
 
 def _last(drawn: Line) -> Point | None:

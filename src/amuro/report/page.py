@@ -12,15 +12,15 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from amuro.report import chapters, examples, picture, record, words
+from amuro.report import chapters, examples, packed, picture, readable, record, words
 from amuro.report.book import Book
 from amuro.report.csp import embedded_json, policy
 from amuro.report.figures import draw, task_chart
 from amuro.report.matrix import forgetting_tables
 from amuro.report.scoreboard import overview, score_tables
-from amuro.report.tables import Table
+from amuro.report.tables import Table, step_name, steps_of
 
-LIMITS = {"cells_shown": 24, "holes_shown": 200, "flags_shown": 40, "unfolded": 6}
+LIMITS = {"cells_shown": 8, "holes_shown": 200, "flags_shown": 40, "unfolded": 6}
 """Addresses that one finding lists; holes and places of one flag that are listed; findings shown unfolded."""
 
 
@@ -41,6 +41,11 @@ def source(name: str) -> str:
     return files("amuro.report").joinpath(name).read_text(encoding="utf-8")
 
 
+def scripts() -> str:
+    """The one script of a page."""
+    return "".join(source(name) for name in ("common.js", "charts.js", "filters.js", "items.js"))
+
+
 def render(book: Book) -> tuple[str, dict[str, Markup]]:
     """(the whole page, its figures by name)."""
     told = chapters.chapters_of(book)
@@ -50,17 +55,22 @@ def render(book: Book) -> tuple[str, dict[str, Markup]]:
         "asking": picture.asking_panel(book),
     }
     sheets = _sheets(book)
-    style, script = source("figure.css") + source("style.css"), source("script.js")
-    cards = examples.pack(book)
+    style, script = source("figure.css") + source("style.css"), scripts()
+    names = packed.names_of(book)
+    said, cards = names.in_words(book), packed.pack(book, names)
     page = environment().get_template("page.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script),
         study=book.study, numbers=picture.numbers(book), panels=panels,
         chapters=told, short=chapters.in_short(told), map=chapters.verdict_map(told),
         tally=Counter(finding.verdict for finding in book.findings), verdicts=words.VERDICTS, evidence=words.EVIDENCE,
         flags=record.flags_by_name(book), sheets=sheets, overviews=_by_series(book, _overviews),
-        forgetting=_by_series(book, forgetting_tables), examples=cards, flows=examples.FLOWS,
-        data=embedded_json(examples.data(book, cards)), facts=record.facts(book), ledger=record.cost(book),
-        holes=record.holes(book), **LIMITS,
+        all_tasks=chapters.ALL_TASKS, reach=chapters.reach(book, told), score_formats=_formats(book),
+        score_places=_places(book),
+        forgetting=_by_series(book, forgetting_tables), examples=readable.first_cards(cards, said),
+        cards_shown=len(cards), item_names=said, change_table=readable.change_table(book, names, said),
+        flows=examples.FLOWS, kinds={kind: examples.FLOWS[kind] for kind in examples.KINDS}, right=examples.RIGHT,
+        data=embedded_json(packed.data(book, names, cards)), facts=record.facts(book), ledger=record.cost(book),
+        audits=book.audits, holes=record.holes(book), **LIMITS,
     )  # fmt: skip
     return page, _figures(panels, told, sheets)
 
@@ -94,6 +104,17 @@ def _by_series(book: Book, tables: Callable[[Book, str], list[Table]]) -> list[t
     names = _series(book)
     found = [(name if len(names) > 1 else "", tables(book, name)) for name in names]
     return [pair for pair in found if pair[1]]
+
+
+def _formats(book: Book) -> list[str]:
+    """Formats in which something was asked, in words, the default one first."""
+    names = set(book.scores["format"]) if book.scores.height else set()
+    return [words.plain(name) for name in sorted(names, key=lambda name: (name != "default", name))]
+
+
+def _places(book: Book) -> list[str]:
+    """Heads of the columns of all score tables, in order."""
+    return list(dict.fromkeys(step_name(*pair) for pair in steps_of(book.scores))) if book.scores.height else []
 
 
 def _overviews(book: Book, series: str) -> list[Table]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 from markupsafe import Markup
 
+from amuro.report.axes import tick_marks
 from amuro.report.book import Book
-from amuro.report.svg import CHARACTER, Scale, element, image, line, log_places, path, shorten, text
+from amuro.report.svg import Scale, along, element, image, line, log_places, path, shorten, text
 from amuro.report.words import compact, plain
 
 WIDTH, HEIGHT = 320.0, 230.0
@@ -24,6 +25,11 @@ def pretraining_panel(book: Book) -> Markup:
     spots = sorted(
         (float(row["tokens"]), heights.get(row["checkpoint"], 120.0), str(row["checkpoint"])) for row in rows
     )
+    series = {str(row["checkpoint"]): row["series"] for row in rows}
+    lines = [
+        path([(places[tokens], y) for tokens, y, checkpoint in spots if series[checkpoint] == name], "stroke base")
+        for name in dict.fromkeys(series.values())
+    ]
     dots = [
         element("circle", element("title", f"{name}: {compact(tokens)} tokens"), cx=places[tokens], cy=y, r=5.5,
                 class_="dot base")
@@ -32,9 +38,10 @@ def pretraining_panel(book: Book) -> Markup:
     caption = "bits per byte on held-out text" if heights else "checkpoints"
     return image(
         "picture-pretraining", "Checkpoints over pre-training tokens", WIDTH, HEIGHT,
-        text(caption, 14, 16, "label"), path([(places[t], y) for t, y, _ in spots], "stroke base"), *dots,
-        line(14, 190, WIDTH - 8, 190, "axis"), *_ticks(places),
-        text("tokens read (log scale)", WIDTH / 2, 224, "label", "middle"),
+        text(caption, 14, 16, "label"), along(*lines, *dots),
+        line(14, 190, WIDTH - 8, 190, "axis"),
+        tick_marks({compact(tokens): place for tokens, place in places.items()}, 190),
+        text("tokens read (log scale)", WIDTH / 2, 224, "label scale", "middle"), places=places,
     )  # fmt: skip
 
 
@@ -50,18 +57,6 @@ def _uncounted(book: Book) -> Markup:
         "picture-pretraining", "Checkpoints", WIDTH, HEIGHT, *dots, line(14, 190, WIDTH - 8, 190, "axis"),
         text("tokens read: not known", WIDTH / 2, 224, "label", "middle"),
     )  # fmt: skip
-
-
-def _ticks(places: dict[float, float]) -> list[Markup]:
-    strokes, free = [], float("inf")
-    for tokens in sorted(places, reverse=True):
-        x, words = places[tokens], compact(tokens)
-        half = len(words) * CHARACTER / 2 + 3
-        strokes.append(line(x, 190, x, 195, "axis"))
-        if x + half <= free:
-            strokes.append(text(words, x, 208, "tick", "middle"))
-            free = x - half
-    return strokes
 
 
 def _loss_heights(book: Book) -> dict[str, float]:

@@ -21,7 +21,7 @@ from amuro.report.charts import NO_DIFFERENCE, Chart, Line, Point, Reference
 from amuro.report.csp import policy, without_formulas
 from amuro.report.figures import TOKENS, draw, line_looks
 from amuro.report.files import findings_frame, findings_json, put_text, replace_file, standalone
-from amuro.report.page import environment, source
+from amuro.report.page import environment, scripts, source
 from amuro.report.tables import Square, Table
 from amuro.types import Finding
 
@@ -106,13 +106,14 @@ def render_released(found: Released) -> tuple[str, dict[str, Markup]]:
         (figure, [(panel, _draw(figure, panel, k)) for k, panel in enumerate(figure.panels)])
         for figure in found.figures
     ]
-    style, script = source("figure.css") + source("style.css"), source("script.js")
+    style, script = source("figure.css") + source("style.css"), scripts()
     shown = [(name, TABLES[name], as_table(found.tables[name])) for name in TABLES if found.tables[name].height]
     page = environment().get_template("released.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script), title=found.title, lead=found.lead,
         chapters=told, short=[], map=None, sheets=[],
         tally=Counter(finding.verdict for finding in found.findings), verdicts=words.VERDICTS, evidence=words.EVIDENCE,
-        unfolded=1, cells_shown=24, warnings=grouped(found.warnings), remarks=grouped(found.remarks), figures=drawn,
+        all_tasks=chapters.ALL_TASKS, reach=chapters.reach(_book(found), told), unfolded=1, cells_shown=24,
+        warnings=grouped(found.warnings), remarks=grouped(found.remarks), figures=drawn,
         tables=shown, sources=found.sources,
     )  # fmt: skip
     pictures = {

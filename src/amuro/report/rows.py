@@ -9,6 +9,7 @@ from markupsafe import Markup
 from amuro.report import svg
 from amuro.report.charts import WIDTH, Chart, Line, Point, merge_references, reference_css, span
 from amuro.report.lines import BOLD
+from amuro.report.marks import mark
 from amuro.report.svg import CHARACTER, Scale, element, line, shorten, text
 from amuro.report.words import interval, number
 
@@ -33,7 +34,8 @@ def row_chart(chart: Chart) -> Markup:
     for k, category in enumerate(chart.categories):
         middle = top + step * (k + 0.5)
         layers.append(line(left - 8, middle - step / 2, WIDTH - 20, middle - step / 2, "grid"))
-        layers.append(text(shorten(category, 25), left, middle + 4, "tick", "end", hint=category))
+        short = shorten(category, 25)
+        layers.append(text(short, left, middle + 4, "tick", "end", hint=category if category != short else ""))
         for lane, drawn in enumerate(chart.lines):
             layers += [
                 _whisker(drawn, point, category, x, middle + lane_height * (lane - (lanes - 1) / 2))
@@ -63,7 +65,7 @@ def _whisker(drawn: Line, point: Point, category: str, x: Scale, y: float) -> Ma
     if point.value is None:
         return text("× not run", x.start, y + 4, f"hole {drawn.css}", hint=f"{drawn.name}, {category}: not run")
     hint = f"{drawn.name}, {category}: {number(point.value)} {interval(point.low, point.high)}"
-    dot = element("circle", element("title", hint), cx=x(point.value), cy=y, r=4, class_=_dot_css(drawn))
+    dot = mark(drawn.css, x(point.value), y, 4, hint, hollow=drawn.dashed)
     if point.low is None or point.high is None:
         return dot
     return line(x(point.low), y, x(point.high), y, f"whisker {drawn.css}") + dot
@@ -79,15 +81,11 @@ def _legend(chart: Chart) -> tuple[list[Markup], int]:
         if x > 8 and x + width > WIDTH:
             x, row = 8.0, row + 1
         marks += [
-            element("circle", cx=x, cy=10 + LANE * row, r=4, class_=_dot_css(drawn)),
-            text(name, x + 8, 14 + LANE * row, f"name {drawn.css}", hint=drawn.name),
+            mark(drawn.css, x, 10 + LANE * row, 4, hollow=drawn.dashed),
+            text(name, x + 8, 14 + LANE * row, f"name {drawn.css}", hint=drawn.name if drawn.name != name else ""),
         ]
         x += width
     return marks, row + 1
-
-
-def _dot_css(drawn: Line) -> str:
-    return f"dot {drawn.css}{' hollow' if drawn.dashed else ''}"
 
 
 def strip(name: str, effect: float | None, low: float | None, high: float | None, delta: float) -> Markup:

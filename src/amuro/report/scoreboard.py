@@ -9,13 +9,14 @@ import polars as pl
 
 from amuro.report.book import Book
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
-from amuro.report.words import EVIDENCE, metric_words, number, plain, split_words
+from amuro.report.words import metric_words, number, plain, split_words
 
 COORDINATES = (
     "series", "split", "tuned_on", "recipe", "method", "tune_format", "format", "shots", "decoding", "protocol",
     "precision", "device", "limit",
 )  # fmt: skip
 """What keeps rows apart. Seeds are pooled, and the learning rate is a choice made for each checkpoint."""
+MIXED = Square("mixed", "hole", "Several settings share this place, so there is no single score.")
 ALWAYS_NAMED = ("split", "tuned_on", "format")
 
 
@@ -26,11 +27,13 @@ def overview(book: Book, series: str) -> Table | None:
     places = ["task", "split", "tuned_on", "step"]
     values = {tuple(row[name] for name in places): row for row in pool(rows, places).iter_rows(named=True)}
     steps = steps_of(rows)
-    body = []
+    body, keys = [], []
     for task, split, tuned_on in sorted({key[:3] for key in values}, key=lambda k: (k[0], k[1], k[2] != "none")):
         name = f"{plain(task)}, {split_words(split)} · {'base' if tuned_on == 'none' else 'tuned'}"
         body.append((name, tuple(_square(values.get((task, split, tuned_on, step))) for _, step in steps)))
-    return Table(series, tuple(step_name(*pair) for pair in steps), tuple(body)) if body else None
+        keys.append(plain(task))
+    head = tuple(step_name(*pair) for pair in steps)
+    return Table(series, head, tuple(body), keys=tuple(keys)) if body else None
 
 
 def score_tables(book: Book, task: str) -> list[Table]:
@@ -44,15 +47,19 @@ def _score_table(book: Book, rows: pl.DataFrame, task: str, metric: str) -> Tabl
     steps = steps_of(rows)
     named = [c for c in COORDINATES if c in ALWAYS_NAMED or rows[c].n_unique() > 1]
     pooled = pool(rows, [*COORDINATES, "step"])
-    body = []
+    body, notes, keys = [], [], []
     for key, group in sorted(pooled.group_by(COORDINATES), key=lambda pair: _order(pair[0], task)):
         by_step = {row["step"]: row for row in group.iter_rows(named=True)}
-        squares = tuple(_square(by_step.get(step)) for _, step in steps)
-        body.append((_row_name(dict(zip(COORDINATES, key, strict=True)), named), squares))
+        place, sizes = dict(zip(COORDINATES, key, strict=True)), {_size(row) for row in by_step.values()}
+        squares = tuple(_square(by_step.get(step), size=len(sizes) > 1) for _, step in steps)
+        body.append((_row_name(place, named), squares))
+        notes.append(next(iter(sizes)) if len(sizes) == 1 else "")
+        keys.append(plain(place["format"]))
     if metric == book.metric(task):
-        body += [_baseline_row(row, len(steps)) for row in book.baselines if row["task"] == task]
+        baselines = [_baseline_row(row, len(steps)) for row in book.baselines if row["task"] == task]
+        body, notes, keys = body + baselines, notes + [""] * len(baselines), keys + [""] * len(baselines)
     head = tuple(step_name(*pair) for pair in steps)
-    return Table(metric_words(metric), head, tuple(body))
+    return Table(metric_words(metric), head, tuple(body), tuple(notes), tuple(keys))
 
 
 def _order(key: Sequence[Any], task: str) -> tuple[Any, ...]:
@@ -78,15 +85,16 @@ def _row_name(place: Mapping[str, Any], named: Sequence[str]) -> str:
     return " · ".join([first, *rest])
 
 
-def _square(row: Mapping[str, Any] | None) -> Square:
+def _square(row: Mapping[str, Any] | None, size: bool = False) -> Square:
+    """The square of a score; with `size` it says itself how much it stands on, where the row cannot say it once."""
     if row is None or (row["value"] is None and not row["runs"]):
         return NOT_RUN
     if row["mixed"]:
-        return Square("mixed", "hole", "Several settings share this place, so there is no single score.")
+        return MIXED
     if row["value"] is None:
         return Square(f"{row['missing']} of {row['missing'] + len(row['runs'])} not run", "hole", NOT_RUN.hint)
     odd = [state for state in row["states"] if state != "measured"]
-    return Square(number(row["value"]), "odd" if odd else "", _hint(row, odd), _spread(row))
+    return Square(number(row["value"]), "odd" if odd else "", _hint(row, odd, size), _spread(row))
 
 
 def _spread(row: Mapping[str, Any]) -> str:
@@ -97,16 +105,19 @@ def _spread(row: Mapping[str, Any]) -> str:
     return f"±{number(row['se'])}" if row["se"] else ""
 
 
-def _hint(row: Mapping[str, Any], odd: Sequence[str]) -> str:
-    parts = [f"n {row['n']} in {row['clusters']} clusters"]
-    if len(row["runs"]) > 1:
-        parts.append(f"mean of {len(row['runs'])} runs: {', '.join(number(v) for v in row['runs'])}")
-    if row["top_share"] is not None:
+def _size(row: Mapping[str, Any]) -> str:
+    runs = f" · {len(row['runs'])} runs" if len(row["runs"]) > 1 else ""
+    return f"n {row['n']} in {row['clusters']} clusters{runs}"
+
+
+def _hint(row: Mapping[str, Any], odd: Sequence[str], size: bool) -> str:
+    parts = [_size(row)] if size else []
+    if odd and row["top_share"] is not None:
         parts.append(f"most frequent answer {number(100 * row['top_share'], 0)} %")
-    return " · ".join(parts + [f"{state}: {EVIDENCE.get(state, state)}" for state in odd])
+    return " · ".join([*odd, *parts])
 
 
 def _baseline_row(row: Mapping[str, Any], width: int) -> tuple[str, tuple[Square, ...]]:
-    squares = (Square(number(row["value"]), "baseline", "A score without any language model."),)
+    squares = (Square(number(row["value"]), "baseline"),)
     blank = (Square(""),) * (width - 1)
     return f"{plain(row['name'])} · no language model · {split_words(row['split'])}", squares + blank

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -54,12 +54,27 @@ def path(points: Iterable[tuple[float, float]], class_: str, closed: bool = Fals
     return element("path", d=f"M{steps}{'Z' if closed else ''}", class_=class_)
 
 
-def image(name: str, title: str, width: float, height: float, *children: Markup) -> Markup:
-    """A whole drawing with its title for those who hear it; `name` must be unique on the page."""
+def image(
+    name: str, title: str, width: float, height: float, *children: Markup, places: Mapping[float, float] | None = None
+) -> Markup:
+    """A whole drawing with its title for those who hear it; `name` must be unique on the page.
+
+    `places` (tokens → place on the log axis) lets the page place the points anew on a linear axis: it moves what
+    stands in groups of the class `along`.
+    """
+    ordered = sorted((places or {}).items())
+    can_move = len(ordered) > 2
     return element(
         "svg", element("title", title, id=f"{name}-title"), *children,
         viewBox=f"0 0 {width:.0f} {height:.0f}", role="img", aria_labelledby=f"{name}-title", class_="figure",
+        data_tokens=" ".join(f"{tokens:.0f}" for tokens, _ in ordered) if can_move else None,
+        data_places=" ".join(f"{place:.1f}" for _, place in ordered) if can_move else None,
     )  # fmt: skip
+
+
+def along(*children: Markup) -> Markup:
+    """What moves with the axis when its scale is changed."""
+    return element("g", *children, class_="along")
 
 
 def shorten(words: str, characters: int) -> str:

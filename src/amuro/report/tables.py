@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from amuro.report.book import Book
-from amuro.report.words import compact
+from amuro.report.words import compact, plain
 from amuro.series_kind import UNKNOWN_STEP
 
 
@@ -29,9 +29,13 @@ class Table:
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Square, ...]], ...]
+    notes: tuple[str, ...] = ()
+    """Small print beneath the head of each row; empty where no row has any."""
+    keys: tuple[str, ...] = ()
+    """By what each row is filtered; empty where rows are not filtered."""
 
 
-NOT_RUN = Square("not run", "hole", "This cell was not run; nothing is averaged over it.")
+NOT_RUN = Square("not run", "hole")
 
 
 def pool(scores: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -80,3 +84,38 @@ def step_name(tokens: int | None, step: int) -> str:
     if tokens is None and step == UNKNOWN_STEP:
         return "checkpoint"
     return f"step {step:,}" if tokens is None else f"{compact(tokens)} tokens"
+
+
+def checkpoint_names(book: Book) -> dict[str, str]:
+    """Address of each checkpoint → its name in words, in the order of the series; of several series, each is named."""
+    several = len({row["series"] for row in book.series}) > 1
+    return {
+        str(row["checkpoint"]): (f"{row['series']} · " if several else "") + _place(row.get("tokens"), row.get("step"))
+        for row in book.series
+    }
+
+
+def _place(tokens: int | None, step: int | None) -> str:
+    return "checkpoint" if step is None else step_name(tokens, step)
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlaces:
+    """In which format each cell was asked, and of which checkpoint: places in the two lists of words."""
+
+    cells: Mapping[str, tuple[int, int]]
+    formats: tuple[str, ...]
+    checkpoints: tuple[str, ...]
+
+
+def cell_places(book: Book) -> CellPlaces:
+    """Of every cell that has scores; the default format first, checkpoints in the order of their series."""
+    if not book.scores.height or not book.series:
+        return CellPlaces({}, (), ())
+    known = checkpoint_names(book)
+    rows = book.scores.select("cell", "format", "checkpoint").unique("cell", keep="first", maintain_order=True)
+    rows = rows.filter(pl.col("checkpoint").is_in(list(known)))
+    formats = sorted(rows["format"].unique(), key=lambda name: (name != "default", name))
+    places = list(known)
+    cells = {cell: (formats.index(form), places.index(where)) for cell, form, where in rows.iter_rows()}
+    return CellPlaces(cells, tuple(map(plain, formats)), tuple(known.values()))
