@@ -1,0 +1,185 @@
+"""A chart as a picture for print, drawn by matplotlib: one column wide, in colours that the colour-blind tell apart."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from amuro.report.charts import Chart, Line, Point, Reference, merge_references, span
+from amuro.report.svg import log_places, nice_ticks, printable, shorten
+from amuro.report.words import compact, number
+
+WIDTH, HEIGHT = 3.35, 2.5
+"""Inches: one column of a page in two."""
+LANE = 0.13
+"""Inches of height for one line in one row of named things."""
+INK, SOFT = "#222222", "#707070"
+COLOURS = {
+    "base": "#D55E00", "tuned": "#0072B2", "other-1": "#009E73", "other-2": "#CC79A7", "other-3": "#E69F00",
+    "other-4": "#56B4E9", "other-5": "#000000",
+}  # fmt: skip
+"""The palette of Okabe and Ito (https://jfly.uni-koeln.de/color/)."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+STROKES = {"chance": "--", "majority": ":"}
+"""Every other reference is drawn in dashes and dots."""
+LOOK = {
+    "font.family": "DejaVu Sans", "font.size": 7.0, "axes.labelsize": 7.0, "legend.fontsize": 6.3,
+    "xtick.labelsize": 6.3, "ytick.labelsize": 6.3, "axes.linewidth": 0.6, "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK,
+    "pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "amuro", "text.parse_math": False, "text.usetex": False,
+    "figure.constrained_layout.h_pad": 0.02, "figure.constrained_layout.w_pad": 0.02,
+}  # fmt: skip
+"""Letters stay letters (fonttype 42) in PDF; a name is never read as a formula; the same chart gives the same bytes."""
+FORMATS: Mapping[str, Mapping[str, Any]] = {
+    "pdf": {"CreationDate": None, "Creator": "amuro", "Producer": None},
+    "svg": {"Date": None, "Creator": "amuro"},
+}
+
+
+def picture(chart: Chart) -> dict[str, bytes]:
+    """Ending → the chart as a vector file. At least one point must have a value."""
+    with rc_context(LOOK), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure = draw(chart)
+        return {ending: _saved(figure, ending) for ending in FORMATS}
+
+
+def _saved(figure: Figure, ending: str) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format=ending, metadata=FORMATS[ending])
+    return buffer.getvalue()
+
+
+def draw(chart: Chart) -> Figure:
+    """The chart as a figure of matplotlib: in rows where things have names, else over tokens or a number."""
+    lanes = len(chart.categories) * (len(chart.lines) + 1) * LANE
+    figure = Figure(figsize=(WIDTH, max(HEIGHT * 0.6, 0.9 + lanes) if chart.categories else HEIGHT), layout="constrained")
+    axes = figure.add_subplot()
+    marks = [_rows, _over][not chart.categories](axes, chart)
+    strokes = list(_references(axes, chart))
+    if len(chart.lines) > 1 or strokes:
+        handles = [*(marks if len(chart.lines) > 1 else []), *strokes]
+        figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, handlelength=1.8,
+                      columnspacing=1.2, borderaxespad=0.1)  # fmt: skip
+    return figure
+
+
+def _over(axes: Axes, chart: Chart) -> list[Line2D]:
+    """Lines over places; on a log axis zero has a place of its own."""
+    places, ticks = _places(chart)
+    gap = 0.012 * (max(places.values()) - min(places.values()) or 1.0)
+    marks = [
+        _line(axes, drawn, k, {x: place + gap * (k - (len(chart.lines) - 1) / 2) for x, place in places.items()})
+        for k, drawn in enumerate(chart.lines)
+    ]
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_xlabel(_words(chart.x_label, 60))
+    axes.set_ylabel(_words(chart.y_label, 44))
+    low, high = span(chart)
+    values = nice_ticks(low, high)
+    axes.set_yticks(values)
+    axes.set_ylim(values[0] - 0.02 * (values[-1] - values[0]), values[-1] + 0.02 * (values[-1] - values[0]))
+    return marks
+
+
+def _places(chart: Chart) -> tuple[dict[float, float], dict[float, str]]:
+    """Places of the measured x, and place → words of the ticks; where two would touch, the earlier has no words."""
+    values = sorted({point.x for drawn in chart.lines for point in drawn.points})
+    if not chart.logarithmic:
+        ticks = nice_ticks(values[0], values[-1])
+        return {value: value for value in values}, {tick: number(tick) for tick in ticks}
+    places, words, free = log_places(values, 0.0, 1.0), dict[float, str](), 2.0
+    for value in reversed(values):
+        text = compact(value) if value >= 0 else "not counted"
+        half = 0.011 * len(text) + 0.012
+        words[places[value]] = text if places[value] + half <= free else ""
+        free = places[value] - half if words[places[value]] else free
+    return places, words
+
+
+def _line(axes: Axes, drawn: Line, k: int, places: Mapping[float, float]) -> Line2D:
+    """One line with its error bars, its single runs, and a cross at the foot where a cell has not run."""
+    look = _look(drawn, k)
+    for segment in _segments(drawn.points):
+        axes.plot([places[p.x] for p in segment], [p.value for p in segment], **look)
+    for point in drawn.points:
+        x = places[point.x]
+        if point.value is None:
+            axes.plot([x], [0.03], "x", color=look["color"], markersize=3.5, transform=axes.get_xaxis_transform())
+        else:
+            axes.plot([x] * len(point.seeds), point.seeds, ".", color=look["color"], markersize=2, alpha=0.5)
+            _bar(axes.errorbar, point, look, x=x, y=point.value, which="yerr")
+    return Line2D([], [], **look, label=_words(drawn.short or drawn.name, 34))
+
+
+def _bar(errorbar: Any, point: Point, look: Mapping[str, Any], which: str, **at: float) -> None:
+    if point.low is not None and point.high is not None and point.value is not None:
+        below, above = max(0.0, point.value - point.low), max(0.0, point.high - point.value)
+        errorbar(**at, **{which: [[below], [above]]}, fmt="none", ecolor=look["color"], elinewidth=0.7, capsize=1.4)
+
+
+def _segments(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """The runs of points between holes: nothing is drawn across what was not run."""
+    segment: list[Point] = []
+    for point in [*sorted(points, key=lambda p: p.x), None]:
+        if point is not None and point.value is not None:
+            segment.append(point)
+        elif segment:
+            yield segment
+            segment = []
+
+
+def _look(drawn: Line, k: int) -> dict[str, Any]:
+    colour = COLOURS.get(drawn.css, INK)
+    return {"color": colour, "marker": MARKERS[k % len(MARKERS)], "markersize": 3.4, "linewidth": 1.1,
+            "linestyle": "--" if drawn.dashed else "-", "markerfacecolor": "white" if drawn.dashed else colour,
+            "markeredgewidth": 0.8}  # fmt: skip
+
+
+def _rows(axes: Axes, chart: Chart) -> list[Line2D]:
+    """One row a named thing, one lane a line, the first on top."""
+    lanes, marks = len(chart.lines) + 1, []
+    for k, drawn in enumerate(chart.lines):
+        look = _look(drawn, k) | {"linestyle": "none"}
+        for point in drawn.points:
+            y = -(point.x * lanes + k)
+            if point.value is None:
+                axes.plot([0.01], [y], "x", color=look["color"], markersize=3.5, transform=axes.get_yaxis_transform())
+                continue
+            axes.plot([point.value], [y], **look)
+            _bar(axes.errorbar, point, look, x=point.value, y=y, which="xerr")
+        marks.append(Line2D([], [], **look, label=_words(drawn.short or drawn.name, 34)))
+    middles = [-(row * lanes + (lanes - 2) / 2) for row in range(len(chart.categories))]
+    axes.set_yticks(middles, [_words(name, 28) for name in chart.categories])
+    axes.set_ylim(-(len(chart.categories) * lanes) + 0.5, 1)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(_words(chart.y_label, 60))
+    low, high = span(chart)
+    axes.set_xticks(nice_ticks(low, high))
+    return marks
+
+
+def _references(axes: Axes, chart: Chart) -> Iterator[Line2D]:
+    """Chance, majority, no difference: lines of their own strokes, named in the legend; near ones share a name."""
+    line = axes.axvline if chart.categories else axes.axhline
+    for reference in chart.references:
+        line(reference.value, color=SOFT, linewidth=0.8, linestyle=_stroke(reference), zorder=0)
+    low, high = span(chart)
+    for words, value in merge_references(chart.references, near=(high - low) / 1000):
+        first = min(chart.references, key=lambda r: abs(r.value - value))
+        yield Line2D([], [], color=SOFT, linewidth=0.8, linestyle=_stroke(first), label=_words(words, 40))
+
+
+def _stroke(reference: Reference) -> str:
+    return STROKES.get(reference.name, "-.")
+
+
+def _words(text: str, characters: int) -> str:
+    return printable(shorten(text, characters))
