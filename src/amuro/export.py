@@ -34,7 +34,9 @@ def write(source: Source, exporters: Sequence[Exporter], out: Path) -> list[Path
 
 def _put(out: Path, exporter: str, name: str, content: str | bytes) -> Path:
     if not all(_PART.fullmatch(part) for part in name.split("/")):
-        raise StudyError(f"exporter {exporter} names a file {name!r}", cure="parts of letters, digits and ._+- are safe")
+        raise StudyError(
+            f"exporter {exporter} names a file {name!r}", cure="parts of letters, digits and ._+- are safe"
+        )
     path = out / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, str):

@@ -28,8 +28,11 @@ COLOURS = {
 """The palette of Okabe and Ito (https://jfly.uni-koeln.de/color/)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STROKES = {"chance": "--", "majority": ":"}
-"""Every other reference is drawn in dashes and dots."""
-LOOK = {
+OTHER_STROKES = ((0, (6, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+"""Of every other reference, in turn."""
+LONG_NAME = 24
+"""Characters from which on names stand below each other in the legend."""
+LOOK: Any = {
     "font.family": "DejaVu Sans", "font.size": 7.0, "axes.labelsize": 7.0, "legend.fontsize": 6.3,
     "xtick.labelsize": 6.3, "ytick.labelsize": 6.3, "axes.linewidth": 0.6, "xtick.major.width": 0.6,
     "ytick.major.width": 0.6, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK,
@@ -48,6 +51,8 @@ def picture(chart: Chart) -> dict[str, bytes]:
     with rc_context(LOOK), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure = draw(chart)
+        figure.draw_without_rendering()  # places everything once, for both files
+        figure.set_layout_engine("none")
         return {ending: _saved(figure, ending) for ending in FORMATS}
 
 
@@ -60,14 +65,17 @@ def _saved(figure: Figure, ending: str) -> bytes:
 def draw(chart: Chart) -> Figure:
     """The chart as a figure of matplotlib: in rows where things have names, else over tokens or a number."""
     lanes = len(chart.categories) * (len(chart.lines) + 1) * LANE
-    figure = Figure(figsize=(WIDTH, max(HEIGHT * 0.6, 0.9 + lanes) if chart.categories else HEIGHT), layout="constrained")
+    figure = Figure(
+        figsize=(WIDTH, max(HEIGHT * 0.6, 0.9 + lanes) if chart.categories else HEIGHT), layout="constrained"
+    )
     axes = figure.add_subplot()
     marks = [_rows, _over][not chart.categories](axes, chart)
     strokes = list(_references(axes, chart))
     if len(chart.lines) > 1 or strokes:
         handles = [*(marks if len(chart.lines) > 1 else []), *strokes]
-        figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, handlelength=1.8,
-                      columnspacing=1.2, borderaxespad=0.1)  # fmt: skip
+        longest = max(len(str(handle.get_label())) for handle in handles)
+        figure.legend(handles=handles, loc="outside upper left", ncols=1 if longest > LONG_NAME else 2, frameon=False,
+                      handlelength=1.8, columnspacing=1.2, borderaxespad=0.1)  # fmt: skip
     return figure
 
 
@@ -80,13 +88,23 @@ def _over(axes: Axes, chart: Chart) -> list[Line2D]:
         for k, drawn in enumerate(chart.lines)
     ]
     axes.set_xticks(list(ticks), list(ticks.values()))
+    if chart.logarithmic and 0 in places and len(places) > 1:  # zero stands apart: the axis is broken behind it
+        axes.text(sorted(places.values())[1] / 2, 0, "//", transform=axes.get_xaxis_transform(), ha="center",
+                  va="center", fontsize=6, color=INK)  # fmt: skip
+    elif not chart.logarithmic:
+        axes.set_xlim(*_reach(list(ticks)))
     axes.set_xlabel(_words(chart.x_label, 60))
     axes.set_ylabel(_words(chart.y_label, 44))
-    low, high = span(chart)
-    values = nice_ticks(low, high)
+    values = nice_ticks(*span(chart))
     axes.set_yticks(values)
-    axes.set_ylim(values[0] - 0.02 * (values[-1] - values[0]), values[-1] + 0.02 * (values[-1] - values[0]))
+    axes.set_ylim(*_reach(values))
     return marks
+
+
+def _reach(ticks: Sequence[float]) -> tuple[float, float]:
+    """From the first tick to the last, and a little air."""
+    air = 0.025 * (ticks[-1] - ticks[0])
+    return ticks[0] - air, ticks[-1] + air
 
 
 def _places(chart: Chart) -> tuple[dict[float, float], dict[float, str]]:
@@ -108,21 +126,32 @@ def _line(axes: Axes, drawn: Line, k: int, places: Mapping[float, float]) -> Lin
     """One line with its error bars, its single runs, and a cross at the foot where a cell has not run."""
     look = _look(drawn, k)
     for segment in _segments(drawn.points):
-        axes.plot([places[p.x] for p in segment], [p.value for p in segment], **look)
+        axes.plot([places[p.x] for p in segment], [p.value or 0.0 for p in segment], **look)
     for point in drawn.points:
         x = places[point.x]
         if point.value is None:
             axes.plot([x], [0.03], "x", color=look["color"], markersize=3.5, transform=axes.get_xaxis_transform())
         else:
             axes.plot([x] * len(point.seeds), point.seeds, ".", color=look["color"], markersize=2, alpha=0.5)
-            _bar(axes.errorbar, point, look, x=x, y=point.value, which="yerr")
+    known = _known(drawn)
+    if known:
+        _bars(axes, look, x=[places[p.x] for p in known], y=[p.value for p in known], yerr=_arms(known))
     return Line2D([], [], **look, label=_words(drawn.short or drawn.name, 34))
 
 
-def _bar(errorbar: Any, point: Point, look: Mapping[str, Any], which: str, **at: float) -> None:
-    if point.low is not None and point.high is not None and point.value is not None:
-        below, above = max(0.0, point.value - point.low), max(0.0, point.high - point.value)
-        errorbar(**at, **{which: [[below], [above]]}, fmt="none", ecolor=look["color"], elinewidth=0.7, capsize=1.4)
+def _known(drawn: Line) -> list[Point]:
+    """The points that have an interval."""
+    return [p for p in drawn.points if p.value is not None and p.low is not None and p.high is not None]
+
+
+def _arms(points: Sequence[Point]) -> list[list[float]]:
+    """How far each interval reaches below and above its value."""
+    known = [(p.value or 0.0, p.low or 0.0, p.high or 0.0) for p in points]
+    return [[max(0.0, value - low) for value, low, _ in known], [max(0.0, high - value) for value, _, high in known]]
+
+
+def _bars(axes: Axes, look: Mapping[str, Any], **places: Any) -> None:
+    axes.errorbar(**places, fmt="none", ecolor=look["color"], elinewidth=0.7, capsize=1.4)
 
 
 def _segments(points: Sequence[Point]) -> Iterator[list[Point]]:
@@ -154,31 +183,36 @@ def _rows(axes: Axes, chart: Chart) -> list[Line2D]:
                 axes.plot([0.01], [y], "x", color=look["color"], markersize=3.5, transform=axes.get_yaxis_transform())
                 continue
             axes.plot([point.value], [y], **look)
-            _bar(axes.errorbar, point, look, x=point.value, y=y, which="xerr")
+        known = _known(drawn)
+        if known:
+            _bars(axes, look, x=[p.value for p in known], y=[-(p.x * lanes + k) for p in known], xerr=_arms(known))
         marks.append(Line2D([], [], **look, label=_words(drawn.short or drawn.name, 34)))
     middles = [-(row * lanes + (lanes - 2) / 2) for row in range(len(chart.categories))]
     axes.set_yticks(middles, [_words(name, 28) for name in chart.categories])
     axes.set_ylim(-(len(chart.categories) * lanes) + 0.5, 1)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(_words(chart.y_label, 60))
-    low, high = span(chart)
-    axes.set_xticks(nice_ticks(low, high))
+    ticks = nice_ticks(*span(chart))
+    axes.set_xticks(ticks)
+    axes.set_xlim(*_reach(ticks))
     return marks
 
 
 def _references(axes: Axes, chart: Chart) -> Iterator[Line2D]:
-    """Chance, majority, no difference: lines of their own strokes, named in the legend; near ones share a name."""
-    line = axes.axvline if chart.categories else axes.axhline
-    for reference in chart.references:
-        line(reference.value, color=SOFT, linewidth=0.8, linestyle=_stroke(reference), zorder=0)
+    """Chance, majority, no difference: each in its own stroke and named in the legend; equal ones share a name."""
+    straight = axes.axvline if chart.categories else axes.axhline
+    strokes = _strokes(chart.references)
+    looks = {r.value: {"color": SOFT, "linewidth": 0.8, "linestyle": strokes[r.name]} for r in chart.references}
+    for value, look in looks.items():
+        straight(value, **look, zorder=0)
     low, high = span(chart)
     for words, value in merge_references(chart.references, near=(high - low) / 1000):
-        first = min(chart.references, key=lambda r: abs(r.value - value))
-        yield Line2D([], [], color=SOFT, linewidth=0.8, linestyle=_stroke(first), label=_words(words, 40))
+        yield Line2D([], [], **looks[value], label=_words(words, 40))
 
 
-def _stroke(reference: Reference) -> str:
-    return STROKES.get(reference.name, "-.")
+def _strokes(references: Sequence[Reference]) -> dict[str, Any]:
+    others = [reference.name for reference in references if reference.name not in STROKES]
+    return STROKES | {name: OTHER_STROKES[k % len(OTHER_STROKES)] for k, name in enumerate(others)}
 
 
 def _words(text: str, characters: int) -> str:

@@ -44,7 +44,7 @@ def _accented(character: str) -> bool:
 
 
 def label(name: str) -> str:
-    """A name that is safe in `\\label`."""
+    """A name that is safe as that of a table."""
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
 
 
@@ -56,7 +56,8 @@ def row(cells: Iterable[str]) -> str:
 def table(caption: str, name: str, columns: str, head: Sequence[str], body: Sequence[str]) -> str:
     """A floating table with booktabs' rules; `body` are rows and rules."""
     return "\n".join([
-        r"\begin{table}[tb]", r"\centering", r"\small\setlength{\tabcolsep}{4pt}", rf"\caption{{{caption}}}", rf"\label{{tab:{label(name)}}}",
+        r"\begin{table}[tb]", r"\centering", r"\small\setlength{\tabcolsep}{4pt}", rf"\caption{{{caption}}}",
+        rf"\label{{tab:{label(name)}}}",
         rf"\begin{{tabular}}{{{columns}}}", r"\toprule", row(head), r"\midrule", *body, r"\bottomrule",
         r"\end{tabular}", r"\end{table}", "",
     ])  # fmt: skip

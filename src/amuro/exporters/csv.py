@@ -34,4 +34,6 @@ def points(findings: Sequence[Finding]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None, strict=False)
 
 
-EXPORTER = Exporter("csv", "scores, findings and points of the figures as CSV", "https://www.rfc-editor.org/rfc/rfc4180", files)
+EXPORTER = Exporter(
+    "csv", "scores, findings and points of the figures as CSV", "https://www.rfc-editor.org/rfc/rfc4180", files
+)

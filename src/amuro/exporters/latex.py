@@ -94,4 +94,6 @@ def _finding_row(book: Book, found: Finding) -> str:
     return row(map(escape, cells))
 
 
-EXPORTER = Exporter("latex", "tables of scores and findings for a paper (booktabs)", "https://ctan.org/pkg/booktabs", files)
+EXPORTER = Exporter(
+    "latex", "tables of scores and findings for a paper (booktabs)", "https://ctan.org/pkg/booktabs", files
+)

@@ -41,7 +41,8 @@ def _told(text: str, what: str) -> str:
 
 
 def _tally(book: Book) -> str:
-    counted, size = Counter(finding.verdict for finding in book.findings), numbers(book)
+    counted = Counter(str(finding.verdict) for finding in book.findings)
+    size = numbers(book)
     verdicts = " · ".join(f"{mark} {counted[verdict]} {verdict}" for verdict, (mark, _) in VERDICTS.items())
     return (
         f"**{verdicts}** — {count(size['checkpoints'])} checkpoints, {count(size['tuned'])} tuned models, "
