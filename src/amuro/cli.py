@@ -16,6 +16,7 @@ from amuro.audit_verbs import audit
 from amuro.errors import INTERRUPTED, AmuroError, SeriesError, StudyError, nearest
 
 if TYPE_CHECKING:
+    from amuro.comparison.kept import Kept
     from amuro.plan import Plan
     from amuro.results import Results
     from amuro.status import State
@@ -38,6 +39,10 @@ StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default
 StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Report and tables; default ./amuro-results/NAME.")]
 ExportDir = Annotated[Path | None, typer.Option("--out", help="Default ./amuro-results/NAME/export.")]
+Reports = Annotated[
+    list[Path] | None, typer.Argument(help="Studies in TOML, or folders of reports.", show_default=False)
+]
+Index = Annotated[Path | None, typer.Option("--index", help="Write index.html over the reports in this folder.")]
 To = Annotated[list[str] | None, typer.Option("--to", help="What to write, repeatable; default all but large ones.")]
 Only = Annotated[list[str] | None, typer.Option("--only", help="COORDINATE=VALUE, e.g. task=world_inference.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-L", help="At most so many rows a set.")]
@@ -151,14 +156,27 @@ def run(
 
 @app.command()
 def report(
-    study: StudyFile, store: StoreDir = DEFAULT_STORE, out: OutDir = None, limit: Limit = None, device: Device = None,
-    dtype: Dtype = None, seeds: Seeds = None,
+    studies: Reports = None, store: StoreDir = DEFAULT_STORE, out: OutDir = None, index: Index = None,
+    limit: Limit = None, device: Device = None, dtype: Dtype = None, seeds: Seeds = None,
 ) -> None:  # fmt: skip
     """Prints the findings and writes report.html, findings.json, and the scores as CSV and Parquet.
 
-    Example: `amuro report studies/demo.toml --out my-results`
+    Two studies, or folders of reports made earlier, are laid side by side (compare.html); more of them, or `--index`,
+    get one page that leads to each (index.html).
+
+    Example: `amuro report studies/demo.toml --out my-results`; `amuro report studies/demo.toml results/demo_full`
     """
-    _report(_plan(study, limit, device, dtype, seeds), _store(store), out)
+    from amuro import several
+
+    given = studies or []
+    if len(given) == 1 and index is None and not given[0].is_dir():
+        _report(_plan(given[0], limit, device, dtype, seeds), _store(store), out)
+        return
+
+    def read(path: Path) -> Kept:
+        return several.read(_plan(path, limit, device, dtype, seeds), _store(store))
+
+    typer.echo(several.told(given, index, out, read))
 
 
 @app.command()

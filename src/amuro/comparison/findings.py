@@ -49,15 +49,30 @@ class Matched:
 
 
 def match(left: Sequence[Finding], right: Sequence[Finding]) -> Matched:
-    """Findings beside each other by their ids, in the order of the first study."""
-    others = {finding.id: finding for finding in right}
-    mine = {finding.id for finding in left}
-    pairs = [_pair(finding, others[finding.id]) for finding in left if finding.id in others]
+    """Findings beside each other by their ids, in the order of the first study.
+
+    A study of several series has the series at the end of its ids. What no id of the other study meets is sought there
+    without that end, in the same series.
+    """
+    by_id = {finding.id: finding for finding in right}
+    met = {finding.id: by_id[finding.id] for finding in left if finding.id in by_id}
+    taken = {finding.id for finding in met.values()}
+    by_series = {_of_series(finding): finding for finding in right if finding.id not in taken}
+    for finding in left:
+        if finding.id not in met and _of_series(finding) in by_series:
+            met[finding.id] = by_series.pop(_of_series(finding))
+    taken = {finding.id for finding in met.values()}
+    pairs = [_pair(finding, met[finding.id]) for finding in left if finding.id in met]
     return Matched(
         tuple(sorted(pairs, key=lambda pair: pair.agree)),
-        tuple(finding for finding in left if finding.id not in others),
-        tuple(finding for finding in right if finding.id not in mine),
+        tuple(finding for finding in left if finding.id not in met),
+        tuple(finding for finding in right if finding.id not in taken),
     )
+
+
+def _of_series(finding: Finding) -> tuple[str, str]:
+    """(id without the series at its end, series)."""
+    return finding.id.removesuffix(f".{finding.series.lower()}"), finding.series
 
 
 def _pair(left: Finding, right: Finding) -> Pair:
@@ -77,8 +92,9 @@ def _pair(left: Finding, right: Finding) -> Pair:
 
 
 def difference(left: Finding, right: Finding) -> Difference | None:
-    """right − left. The arms of the two intervals are added in squares, each side for itself (Zou & Donner 2008,
-    doi 10.1002/sim.3095): for symmetric intervals this is the two-sample z interval. None where one has no interval.
+    """How far right lies above left. The arms of the two intervals are added in squares, each side for itself (Zou &
+    Donner 2008, doi 10.1002/sim.3095): for symmetric intervals this is the two-sample z interval. None where one of
+    them has no interval.
     """
     if left.effect is None or left.low is None or left.high is None:
         return None

@@ -115,6 +115,6 @@ def _scores(path: Path) -> pl.DataFrame:
         lacking = [name for name in wanted.columns if name not in found.columns]
         if lacking:
             raise DataError(f"{path} has no column {lacking[0]}", cure=CURE)
-        return found.select(wanted.columns).cast(dict(wanted.schema))
+        return found.select(pl.col(name).cast(kind) for name, kind in wanted.schema.items())
     except (OSError, pl.exceptions.PolarsError) as bad:
         raise DataError(f"{path} cannot be read as scores ({bad})", cure=CURE) from bad

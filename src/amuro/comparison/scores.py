@@ -10,7 +10,7 @@ KEYS = (
     "place", "tuned_on", "recipe", "method", "tune_format", "tune_seed", "task", "split", "role", "format", "shots",
     "shot_seed", "decoding", "protocol", "precision", "device", "limit", "metric",
 )  # fmt: skip
-"""What two scores must share. The weights themselves are what is compared; a series is a key where there are several."""
+"""What two scores must share besides the weights, which are compared; where there are several series, that as well."""
 OUTCOME = ("value", "se", "n", "clusters", "evidence", "learning_rate", "chance", "kind", "tokens", "step", "cell")
 Z_95 = 1.959964
 
@@ -43,9 +43,7 @@ def match(left: pl.DataFrame, right: pl.DataFrame) -> MatchedScores:
     keys = [*KEYS, *(["series"] if _several(left, right) else [])]
     (mine, twice), (others, twice_too) = (_placed(frame, keys) for frame in (left, right))
     joined = mine.join(others, on=keys, how="inner", nulls_equal=True, suffix="_right", maintain_order="left")
-    lone = [
-        one.join(other, on=keys, how="anti", nulls_equal=True) for one, other in ((mine, others), (others, mine))
-    ]
+    lone = [one.join(other, on=keys, how="anti", nulls_equal=True) for one, other in ((mine, others), (others, mine))]
     rates = joined.filter(pl.col("learning_rate").ne_missing(pl.col("learning_rate_right"))).height
     return MatchedScores(
         _with_difference(joined), (lone[0].height, lone[1].height), twice + twice_too, rates,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from markupsafe import Markup
 
 from amuro.comparison import findings as by_id
@@ -52,7 +51,9 @@ def write_beside(left: Kept, right: Kept, out: Path) -> Path:
         put_text(out / "compare_scores.csv", without_formulas(scores.rows).write_csv())
         put_text(out / "compare.html", render_beside(left, right, findings, scores))
     except OSError as bad:
-        raise StoreError(f"the comparison cannot be written to {out}: {bad}", "choose another folder with --out") from bad
+        raise StoreError(
+            f"the comparison cannot be written to {out}: {bad}", "choose another folder with --out"
+        ) from bad
     return out / "compare.html"
 
 
@@ -124,8 +125,3 @@ def _metrics(left: Kept, right: Kept) -> dict[str, str]:
 def _shared(asked: Sequence[settings.Asked]) -> int:
     """Checkpoints of the very same weights in both studies."""
     return next((len(row.both) for row in asked if row.coordinate == "checkpoint"), 0)
-
-
-def checkpoints(kept: Kept) -> int:
-    """How many checkpoints a study has scores of."""
-    return kept.scores.select(pl.col("checkpoint").n_unique()).item() if kept.scores.height else 0

@@ -80,13 +80,32 @@ def findings_rows(found: Matched) -> pl.DataFrame:
     rows = []
     for pair in found.pairs:
         gap = pair.difference
-        told = {"id": pair.left.id, "in": "both", "statement_a": pair.left.statement, "statement_b": pair.right.statement}
-        numbers = {"difference": gap and gap.value, "difference_low": gap and gap.low, "difference_high": gap and gap.high}
-        rows.append(told | _side(pair.left, "a") | _side(pair.right, "b") | numbers | {"remarks": "; ".join(pair.remarks)})
+        told = {
+            "id": pair.left.id,
+            "in": "both",
+            "statement_a": pair.left.statement,
+            "statement_b": pair.right.statement,
+        }
+        numbers = {
+            "difference": gap and gap.value,
+            "difference_low": gap and gap.low,
+            "difference_high": gap and gap.high,
+        }
+        rows.append(
+            told | _side(pair.left, "a") | _side(pair.right, "b") | numbers | {"remarks": "; ".join(pair.remarks)}
+        )
     for letter, side in (("a", found.only_left), ("b", found.only_right)):
         rows += [{"id": f.id, "in": letter, f"statement_{letter}": f.statement} | _side(f, letter) for f in side]
-    names = [*("id", "in", "statement_a", "statement_b", "remarks"), *(f"{n}_{s}" for s in "ab" for n in ("verdict", "evidence"))]
-    floats = [*(f"{n}_{s}" for s in "ab" for n in ("effect", "low", "high")), "difference", "difference_low", "difference_high"]
+    names = [
+        *("id", "in", "statement_a", "statement_b", "remarks"),
+        *(f"{n}_{s}" for s in "ab" for n in ("verdict", "evidence")),
+    ]
+    floats = [
+        *(f"{n}_{s}" for s in "ab" for n in ("effect", "low", "high")),
+        "difference",
+        "difference_low",
+        "difference_high",
+    ]
     return pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String), **dict.fromkeys(floats, pl.Float64)})
 
 

@@ -18,7 +18,12 @@ def facts(book: Book) -> dict[str, Any]:
     """The study's own statements, its size, and the primary metric of each task."""
     tasks = book.scores["task"].unique().sort().to_list() if book.scores.height else []
     told: dict[str, Any] = as_json_value(
-        {"schema": SCHEMA, **book.study, "numbers": numbers(book), "metrics": {task: book.metric(task) for task in tasks}}
+        {
+            "schema": SCHEMA,
+            **book.study,
+            "numbers": numbers(book),
+            "metrics": {task: book.metric(task) for task in tasks},
+        }
     )
     return told
 
