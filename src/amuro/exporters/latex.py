@@ -73,8 +73,9 @@ def _cell(square: Square) -> str:
 def _findings_table(book: Book) -> str:
     """Findings by analysis, as the study has them."""
     caption = (
-        f"Findings of the study {escape(str(book.study['name']))}. A finding is supported where its whole 95\\,\\% "
-        r"interval lies above zero and the effect reaches $\delta$, and refuted where it lies below $\delta$."
+        f"Findings of the study {escape(str(book.study['name']))}: effect, 95\\,\\% interval and smallest effect of "
+        r"interest $\delta$. Supported: the interval lies above zero, the effect reaches $\delta$, and $p \leq .05$ "
+        r"after Holm's correction. Refuted: the interval lies below $\delta$. Open: neither."
     )
     body: list[str] = []
     for name, found in groupby(book.findings, key=lambda finding: finding.analysis):
