@@ -25,7 +25,7 @@ DOCUMENT = r"""\documentclass{article}
 @INPUTS@
 \end{document}
 """
-RIGHT_WAY = r"@{}>{\raggedright\arraybackslash}p{0.52\linewidth}llr@{}"
+FINDING_COLUMNS = r"@{}>{\raggedright\arraybackslash}p{0.42\linewidth}llr@{}"
 """Columns of the findings: a sentence, verdict, effect, n."""
 
 
@@ -82,7 +82,7 @@ def _findings_table(book: Book) -> str:
         body.append(rf"\multicolumn{{4}}{{@{{}}l}}{{\textbf{{{escape(name.replace('_', ' '))}}}}} \\")
         body += [_finding_row(book, finding) for finding in found]
         body.append(r"\addlinespace")
-    return long_table(caption, "findings", RIGHT_WAY, ["Finding", "Verdict", "Effect", "$n$"], body)
+    return long_table(caption, "findings", FINDING_COLUMNS, ["Finding", "Verdict", "Effect", "$n$"], body)
 
 
 def _finding_row(book: Book, found: Finding) -> str:
