@@ -137,14 +137,14 @@ def test_holm_counts_the_family() -> None:
             rng = np.random.default_rng(number)
             exam, about = Exam.draw(rng), task(f"t{number}", 1 / 3)
             for step in STEPS[-2:]:
-                tune(book, about, exam, rng, base=0.0, tuned=gain, step=step, seeds=3, role="in_domain")
+                tune(book, about, exam, rng, base=0.0, tuned=gain, step=step, seeds=1, role="in_domain")
         return book.evidence()
 
     alone, among = run("gain", evidence(0))[0], run("gain", evidence(30))[0]
     assert alone.p_adjusted is not None
     assert among.p_adjusted is not None
     assert (alone.effect, alone.low) == (among.effect, among.low)
-    assert among.p_adjusted == pytest.approx(31 * alone.p_adjusted)
+    assert 25 * alone.p_adjusted < among.p_adjusted <= 31 * alone.p_adjusted
 
 
 def test_study_may_override_delta() -> None:
@@ -188,7 +188,7 @@ def few_shot(evidence: Evidence, rows: int, split: str = "test", base: Floats | 
         items = items.filter(pl.col("tuned_on") == "none").with_columns(
             pl.Series(base)[items.filter(pl.col("tuned_on") == "none")["step"]].alias("value")
         )
-    more, scores = items.with_columns(shots, address), evidence.scores.with_columns(shots, address)
+    more, scores = items.with_columns(shots, address.cast(pl.Categorical)), evidence.scores.with_columns(shots, address)
     scores = scores.filter(pl.col("cell").is_in(more["cell"].unique().to_list()))
     return replace(evidence, items=pl.concat([evidence.items, more]), scores=pl.concat([evidence.scores, scores]))
 
@@ -269,7 +269,7 @@ def test_unpaired_examples_are_left_out_and_named() -> None:
     gone = (pl.col("cell") == cell) & (pl.col("example_id").is_in(["e0", "e1", "e2"]))
     (finding,) = run("gain", replace(evidence, items=evidence.items.filter(~gone)))
     assert "Left out: 3 examples" in finding.note
-    found = next(ladders(replace(evidence, items=evidence.items.filter(~gone)), ["in_domain"]))
+    (found,) = ladders(replace(evidence, items=evidence.items.filter(~gone)), ["in_domain"])
     assert found.base.shape[1] == found.clusters.size == 447
 
 

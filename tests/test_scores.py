@@ -29,6 +29,7 @@ def test_scores_are_the_means_of_their_items(tables: tuple[pl.DataFrame, pl.Data
     """A cell's value is the mean of its rows (bits per byte, a ratio of sums, apart)."""
     items, totals = tables
     means = items.group_by("cell", "metric").agg(pl.col("value").mean().alias("mean"), pl.len().alias("rows"))
+    means = means.with_columns(pl.col("cell", "metric").cast(pl.String))
     both = totals.join(means, on=["cell", "metric"]).filter(pl.col("metric") != "bits_per_byte")
     assert both.height > 0
     np.testing.assert_allclose(both["value"], both["mean"], atol=1e-12)

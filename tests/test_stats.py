@@ -17,7 +17,7 @@ from amuro.stats.estimate import Estimate, combine, satterthwaite
 from amuro.stats.multiplicity import holm
 from amuro.stats.ratio import fieller
 from amuro.stats.regression import slope
-from amuro.stats.runs import RunNoise, run_noise
+from amuro.stats.runs import RunNoise, drawn_together, run_noise
 from amuro.stats.spread import Spread, logit_covariance, logits, spread
 from amuro.stats.trend import change_weights, without_each
 
@@ -156,6 +156,17 @@ def test_noise_of_runs_and_examples_is_counted_once() -> None:
     assert beyond.multiplier(0.025) > stats.t.ppf(0.975, 50)
     unlucky = combine(0.0, RunNoise(0.1, 0.2, 4).parts((1.0, 50.0), [1.0], [1]))
     assert unlucky.se**2 == pytest.approx(1.0 - 0.2 + 0.1)
+
+
+def test_a_set_is_drawn_towards_the_others_and_not_towards_itself() -> None:
+    """The mean of the other sets counts for one degree of freedom; alone, or without seeds, nothing changes."""
+    quiet, loud = RunNoise(0.01, 0.004, 2), RunNoise(0.04, 0.008, 2)
+    drawn = drawn_together([quiet, None, loud, loud])
+    assert drawn[0] is not None
+    assert drawn[0].variance == pytest.approx((1 * 0.04 + 2 * 0.01) / 3)
+    assert drawn[0].sampling == pytest.approx((1 * 0.008 + 2 * 0.004) / 3)
+    assert (drawn[0].df, drawn[0].units, drawn[1]) == (3, 3, None)
+    assert drawn_together([quiet, None]) == [quiet, None]
 
 
 @given(st.lists(st.integers(0, 40), min_size=3, max_size=9, unique=True), st.floats(-3, 3), st.floats(-5, 5))

@@ -74,6 +74,20 @@ def _latest(base: float, tuned: float, *, chance: float | None = 1 / 3, home: fl
     return make
 
 
+def _scattered(base: float, tuned: float, **how: Any) -> Make:
+    """As `_latest`, but the runs of every fourth task scatter eight times as much as those of the others."""
+
+    def make(rng: Rng, tasks: int) -> Evidence:
+        book = Book()
+        for number in range(tasks):
+            about, exam, run_sd = task(f"t{number}", 1 / 3), Exam.draw(rng), 0.1 if number % 4 else 0.8
+            for step in STEPS[-2:]:
+                tune(book, about, exam, rng, base=base, tuned=tuned, step=step, run_sd=run_sd, **how)
+        return book.evidence()
+
+    return make
+
+
 CROSS: dict[str, Any] = {"role": "cross_task", "tuned_on": "other"}
 FACTS: dict[str, Any] = {"chance": 0.25, "role": "facts", "tuned_on": "other"}
 
@@ -236,6 +250,9 @@ WORLDS = (
     World("no gain at the ceiling", "gain", "null", _latest(4.5, 4.5, role="in_domain")),
     World("no gain, uneven clusters", "gain", "null", _climbs([0.0] * 6, [0.0] * 6, uneven=True, dev=False)),
     World("no gain, runs scatter", "gain", "null", _latest(0.0, 0.0, role="in_domain", run_sd=0.7)),
+    World("no gain, the runs of one task scatter", "gain", "null", _scattered(0.0, 0.0, role="in_domain", seeds=3)),
+    World("no gain, two seeds, one scatters", "gain", "null", _scattered(0.0, 0.0, role="in_domain", seeds=2)),
+    World("gain, two seeds", "gain", "true", _latest(0.0, 1.2, role="in_domain", seeds=2)),
     World("gain", "gain", "true", _latest(0.0, 1.2, role="in_domain")),
     World("tuning harms", "gain", "reversed", _latest(0.5, 0.0, role="in_domain")),
     World("gain at home only", "transfer", "null", _latest(0.0, 0.0, home=1.5, role="out_of_domain", split="test_ood")),
@@ -250,6 +267,7 @@ WORLDS = (
     World("output form of labels", "forgetting", "null", _second("accuracy", "calibrated_accuracy", 0.0, "label")),
     World("output form of text", "forgetting", "null", _second("exact_match", "log_likelihood", 0.0, "generate")),
     World("another format brings it back", "forgetting", "null", _asked_otherwise((-0.5, 1.5, 1.5))),
+    World("churn only, two seeds, one scatters", "forgetting", "null", _scattered(1.5, 1.5, **CROSS, seeds=2)),
     World("forgotten in every format", "forgetting", "true", _asked_otherwise((-0.5, -0.5, -0.5))),
     World("forgotten text", "forgetting", "true", _second("exact_match", "log_likelihood", 1.0, "generate")),
     World("forgotten facts", "forgetting", "true", _pairwise(lambda draw, before: before * (draw > 0.25))),

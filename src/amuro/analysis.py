@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,8 @@ class Evidence:
     """Columns `cell` (address) and `done`: what the study asked for, so that a hole is seen."""
     delta: Mapping[str, float] = field(default_factory=dict)
     """Analysis → smallest effect of interest, where the study overrides the analysis' own."""
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was derived from these frames before, so that each analysis need not do it again."""
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,8 @@ def limits(evidence: Evidence, found: Ladder, *further: str, tuned: bool = True)
 def _of_runs(noise: RunNoise | None) -> str:
     if noise is None:
         return "One tuning seed and no replicate: this holds for these weights."
-    return f"Tuning noise comes from replicated seeds ({noise.df} degrees of freedom)."
+    beside = f", drawn towards that of {counted(noise.units - 1, 'set')} beside it" if noise.units > 1 else ""
+    return f"Tuning noise comes from replicated seeds{beside} ({noise.df:g} degrees of freedom)."
 
 
 def point(line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ checkpoints of one series, beside the base models asked the same way.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from amuro.analysis import Evidence
 from amuro.errors import DataError
 from amuro.stats.clustered import Floats, Ints, Means, clustered_means
 from amuro.stats.estimate import Estimate, combine
-from amuro.stats.runs import RunNoise, run_noise
+from amuro.stats.runs import RunNoise, drawn_together, run_noise
 
 MIN_CHECKPOINTS = 4
 """Trained checkpoints that a trend needs."""
@@ -48,7 +48,6 @@ class Tuning(NamedTuple):
 
 Reading = Mapping[str, Any]
 Bools = NDArray[np.bool_]
-IN_PANEL = ("cell", "metric", "example_id", "cluster", "value")
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,40 @@ class Panel:
         return int(self.clusters.max()) + 1 if len(self.clusters) else 0
 
 
-def _codes(column: pl.Series) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(row where each distinct value first appears, code of each row)."""
-    physical = column.cast(pl.Categorical).to_physical().to_numpy()
-    _, first, codes = np.unique(physical, return_index=True, return_inverse=True)
-    return first, codes
+@dataclass(frozen=True)
+class _Columns:
+    """The frames of a study as arrays, made once: panels are cut from them without asking the frames again."""
+
+    codes: Mapping[str, NDArray[np.uint32]]
+    """Column of `items` → a code for each row."""
+    values: Floats
+    rows: Mapping[tuple[str, str], Ints]
+    """(task, split) → its rows of `items` that have a value."""
+    names: Mapping[str, Mapping[int, str]]
+    """Column → code → text."""
+    scores: Mapping[tuple[str, str], Reading]
+    """(cell, metric) → its row of `scores`."""
+
+
+def _columns(evidence: Evidence) -> _Columns:
+    if "columns" not in evidence.memo:
+        coded = ["cell", "metric", "example_id", "cluster"]
+        kept = evidence.items.filter(pl.col("value").is_not_null())
+        kept = kept.select("task", "split", "value", *(pl.col(name).cast(pl.Categorical) for name in coded))
+        sets = kept.with_row_index("row").group_by("task", "split").agg("row").rows()
+        evidence.memo["columns"] = _Columns(
+            codes={name: kept[name].to_physical().to_numpy() for name in coded},
+            values=kept["value"].cast(pl.Float64).to_numpy(),
+            rows={(task, split): np.array(rows) for task, split, rows in sets},
+            names={name: _texts(kept[name].unique()) for name in ("cell", "metric")},
+            scores={(row["cell"], row["metric"]): row for row in evidence.scores.iter_rows(named=True)},
+        )
+    known: _Columns = evidence.memo["columns"]
+    return known
+
+
+def _texts(found: pl.Series) -> dict[int, str]:
+    return dict(zip(found.to_physical().to_list(), found.to_list(), strict=True))
 
 
 def panel(evidence: Evidence, task: str, split: str) -> Panel | None:
@@ -98,23 +126,39 @@ def panel(evidence: Evidence, task: str, split: str) -> Panel | None:
 
     Raises DataError where a cell holds an example twice.
     """
-    of_set = (pl.col("task") == task) & (pl.col("split") == split)
-    rows = evidence.items.lazy().filter(of_set & pl.col("value").is_not_null()).select(IN_PANEL).collect()
-    if rows.is_empty():
+    if (task, split) not in evidence.memo:
+        evidence.memo[task, split] = _panel(_columns(evidence), task, split)
+    known: Panel | None = evidence.memo[task, split]
+    return known
+
+
+def _panel(columns: _Columns, task: str, split: str) -> Panel | None:
+    rows = columns.rows.get((task, split))
+    if rows is None:
         return None
-    _, cell = _codes(rows["cell"])
-    _, metric = _codes(rows["metric"])
-    _, first_reading, reading = np.unique(cell * 64 + metric, return_index=True, return_inverse=True)
-    first_example, example = _codes(rows["example_id"])
-    values = np.full((len(first_reading), len(first_example)), np.nan)
-    values[reading, example] = rows["value"].cast(pl.Float64).to_numpy()
-    if np.bincount(reading * len(first_example) + example).max() > 1:
+    cell, metric, example, cluster = (codes[rows].astype(np.int64) for codes in columns.codes.values())
+    pair, reading = _by_appearance(cell << 32 | metric)
+    first, place = _by_appearance(example)
+    if np.bincount(reading * len(first) + place).max() > 1:
         raise DataError(f"a cell on {task}/{split} holds an example twice", "score each prediction once")
-    _, cluster = _codes(rows["cluster"][first_example])
-    named = {(row["cell"], row["metric"]): row for row in evidence.scores.filter(of_set).iter_rows(named=True)}
-    keys = zip(rows["cell"][first_reading], rows["metric"][first_reading], strict=True)
-    readings = tuple(named[key] for key in keys)
-    return Panel(task, split, readings, values, cluster)
+    values = np.full((len(pair), len(first)), np.nan)
+    values[reading, place] = columns.values[rows]
+    _, groups = _by_appearance(cluster[first])
+    cells, metrics = columns.names["cell"], columns.names["metric"]
+    pairs = zip((cell[pair]).tolist(), metric[pair].tolist(), strict=True)
+    return Panel(task, split, tuple(columns.scores[cells[c], metrics[m]] for c, m in pairs), values, groups)
+
+
+def _by_appearance(codes: Ints) -> tuple[Ints, Ints]:
+    """(row where each distinct value first appears, place of each row's value among them), whatever the codes are.
+
+    Codes of texts differ from process to process: an order by them would give other draws of the same clusters.
+    """
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse]
 
 
 @dataclass(frozen=True)
@@ -144,6 +188,8 @@ class Ladder:
     """What was compared: the rows of `scores` that stand behind `base` and `runs`."""
     mixed: str
     """What differs between cells that should agree; empty where nothing does."""
+    drawn: RunNoise | None = None
+    """Noise of runs drawn towards that of the ladders beside this one (`together`)."""
 
     @property
     def name(self) -> str:
@@ -197,9 +243,14 @@ class Ladder:
         return [int(t) for t in places if len(self.runs[t]) > 1]
 
     @cached_property
-    def noise(self) -> RunNoise | None:
+    def own_noise(self) -> RunNoise | None:
         """Variance between tuning seeds, pooled over the replicated checkpoints."""
         return run_noise([self.runs[t] for t in self.replicated], self.clusters)
+
+    @property
+    def noise(self) -> RunNoise | None:
+        """Variance between tuning seeds, with what the ladders beside this one say of it."""
+        return self.drawn or self.own_noise
 
     @cached_property
     def means(self) -> Means:
@@ -293,17 +344,30 @@ def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
     )
 
 
-def ladders(evidence: Evidence, roles: Sequence[str]) -> Iterator[Ladder]:
+def together(found: Iterable[Ladder]) -> list[Ladder]:
+    """The ladders with the noise of their runs drawn towards that of the others under the same metric."""
+    every = list(found)
+    drawn: dict[int, RunNoise | None] = {}
+    for metric in {one.metric for one in every}:
+        alike = [place for place, one in enumerate(every) if one.metric == metric]
+        drawn |= zip(alike, drawn_together([every[place].own_noise for place in alike]), strict=True)
+    return [replace(one, drawn=drawn[place]) for place, one in enumerate(every)]
+
+
+def ladders(evidence: Evidence, roles: Sequence[str]) -> list[Ladder]:
     """Every way of tuning × evaluation set that stands to it in one of `roles`, under the task's own metric."""
     asked = pl.col("role").is_in(roles) & (pl.col("tuned_on") != "none")
     found = evidence.scores.lazy().filter(asked).select("task", "split", *Tuning._fields).collect().iter_rows()
     by_set: dict[tuple[str, str], set[Tuning]] = defaultdict(set)
     for task, split, *tuning in found:
         by_set[task, split].add(Tuning(*tuning))
-    for (task, split), tunings in sorted(by_set.items()):
-        source = panel(evidence, task, split)
-        pairs = (ladder(source, tuning, evidence.tasks[task].metric) for tuning in sorted(tunings)) if source else ()
-        yield from (pair for pair in pairs if pair is not None)
+    pairs = [
+        ladder(source, tuning, evidence.tasks[task].metric)
+        for (task, split), tunings in sorted(by_set.items())
+        if (source := panel(evidence, task, split)) is not None
+        for tuning in sorted(tunings)
+    ]
+    return together(pair for pair in pairs if pair is not None)
 
 
 def longest(found: Iterable[Ladder]) -> list[Ladder]:

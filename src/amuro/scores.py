@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from amuro import catalog
@@ -29,42 +29,58 @@ COORDINATES = (
 )  # fmt: skip
 _TYPES = {"step": pl.Int64, "tokens": pl.Int64, "tune_seed": pl.Int64, "learning_rate": pl.Float64, "shots": pl.Int64,
           "shot_seed": pl.Int64, "limit": pl.Int64}  # fmt: skip
+_ITEM_TYPES = {
+    name: _TYPES.get(name, pl.Categorical())
+    for name in (*COORDINATES, "metric", "example_id", "cluster", "gold", "prompt_hash")
+}
+"""Texts that stand in millions of rows are kept once each."""
 
 
 def tables(
     store: Store, cells: Mapping[str, Manifest], roles: Mapping[str, str], tasks: Mapping[str, Task]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(items, scores) of the given cells. A cell whose file no longer verifies is left out, and counts as not run."""
-    frames = {address: store.frame(manifest, "predictions.parquet") for address, manifest in cells.items()}
-    sound = {address: frame for address, frame in frames.items() if frame is not None}
-    priors = _priors({a: (cells[a]["coordinates"], frame) for a, frame in sound.items()}, tasks)
-    items, totals, heads = [], [], []
-    for address, frame in sound.items():
-        found = cells[address]["coordinates"]
+    """(items, scores) of the given cells. A cell whose file no longer verifies is left out, and counts as not run.
+
+    All cells of a task are judged at once: a study has thousands of cells of a few hundred rows each.
+    """
+    piles, priors, heads = defaultdict(list), {}, []
+    for address, manifest in cells.items():
+        frame = store.frame(manifest, "predictions.parquet")
+        if frame is None:
+            continue
+        found = manifest["coordinates"]
         task = tasks[found["task"]]
-        context = Context(task, priors.get(_asked_like(found), ()))
+        piles[task.name].append(frame.with_columns(pl.lit(address).alias("cell")))
+        if found["split"] == "dev" and task.kind == "label":
+            priors[_asked_like(found)] = label_prior(frame)
         facts = {**found, "role": roles[address], "family": task.family, "kind": task.kind, "cell": address}
         heads.append({name: facts[name] for name in COORDINATES})
-        for judged, total in _judged(address, frame, context):
+    if not heads:
+        raise DataError("no finished cell to score", cure="fill some with `amuro run`")
+    by_cell = {h["cell"]: prior for h in heads if (prior := priors.get(_asked_like(cells[h["cell"]]["coordinates"])))}
+    items, totals = [], []
+    for name in list(piles):
+        pile = pl.concat(piles.pop(name), how="diagonal_relaxed")
+        for judged, total in _judged(tasks[name], pile, by_cell):
             items += [judged] if judged is not None else []
             totals.append(total)
-    if not items:
-        raise DataError("no finished cell to score", cure="fill some with `amuro run`")
     judged_rows = pl.concat(items)
-    return _with_coordinates(judged_rows, heads), _with_coordinates(_scores(totals, judged_rows), heads)
+    scored = pl.concat(totals).join(clustered_errors(judged_rows), on=["cell", "metric"], how="left")
+    order = pl.DataFrame({"cell": [head["cell"] for head in heads]}).with_row_index("place")
+    scored = scored.join(order, on="cell").sort("place", maintain_order=True).drop("place")
+    return _with_coordinates(judged_rows, heads, _ITEM_TYPES), _with_coordinates(scored, heads, _TYPES)
 
 
-def _with_coordinates(frame: pl.DataFrame, heads: list[dict[str, Any]]) -> pl.DataFrame:
+def _with_coordinates(frame: pl.DataFrame, heads: list[dict[str, Any]], types: Mapping[str, Any]) -> pl.DataFrame:
     """Every coordinate of each row's cell, joined once for all rows."""
-    types = {name: _TYPES.get(name, pl.String) for name in COORDINATES}
-    return frame.join(pl.DataFrame(heads, schema=types), on="cell", how="left", maintain_order="left")
+    found = pl.DataFrame(heads, schema={name: _TYPES.get(name, pl.String) for name in COORDINATES})
+    coordinates = found.with_columns(pl.col(name).cast(kind) for name, kind in types.items() if name in COORDINATES)
+    return frame.join(coordinates, on="cell", how="left", maintain_order="left")
 
 
 def no_items() -> pl.DataFrame:
     """The items of a study of which nothing has run."""
-    columns = (*COORDINATES, "example_id", "cluster", "gold", "prompt_hash", "predicted", "metric")
-    return pl.DataFrame(schema={**{c: _TYPES.get(c, pl.String) for c in columns}, "k_effective": pl.Int64,
-                                "value": pl.Float64})  # fmt: skip
+    return pl.DataFrame(schema={**_ITEM_TYPES, "predicted": pl.String, "k_effective": pl.Int64, "value": pl.Float64})
 
 
 def no_scores() -> pl.DataFrame:
@@ -80,16 +96,10 @@ def cell_value(task: Task, predictions: pl.DataFrame) -> float:
     return metric.score(predictions, Context(task))
 
 
-def metrics_of(task: Task, context: Context, predictions: pl.DataFrame) -> list[Metric]:
-    """Every metric of the shelf that can judge these predictions; the calibrated one only where there is a prior."""
+def metrics_of(task: Task) -> list[Metric]:
+    """Every metric of the shelf that can judge predictions of this kind."""
     found: list[Metric] = [catalog.metric(name) for name in catalog.names("metrics")]
-    calibrated = bool(context.prior)
-    able = [m for m in found if task.kind in m.kinds and (calibrated or m.name != "calibrated_accuracy")]
-    return [m for m in able if not m.needs or _filled(predictions, m.needs)]
-
-
-def _filled(predictions: pl.DataFrame, column: str) -> bool:
-    return column in predictions.columns and bool((predictions[column].list.len() > 0).all())
+    return [metric for metric in found if task.kind in metric.kinds]
 
 
 def pairs(frame: pl.DataFrame, *differing: str, left: pl.Expr, right: pl.Expr) -> pl.DataFrame:
@@ -113,74 +123,122 @@ def _asked_like(found: Mapping[str, Any]) -> tuple[Any, ...]:
     return found["model"], found["task"], found["format"], found["shots"], found["shot_seed"]
 
 
-def _priors(
-    frames: Mapping[str, tuple[Mapping[str, Any], pl.DataFrame]], tasks: Mapping[str, Task]
-) -> dict[tuple[Any, ...], tuple[float, ...]]:
-    return {
-        _asked_like(found): label_prior(frame)
-        for found, frame in frames.values()
-        if found["split"] == "dev" and tasks[found["task"]].kind == "label"
-    }
+Judged = tuple[pl.DataFrame | None, pl.DataFrame]
 
 
-def _judged(cell: str, frame: pl.DataFrame, context: Context) -> Iterator[tuple[pl.DataFrame | None, dict[str, Any]]]:
-    """(rows, total) of one cell for each metric that fits its task; rows are None where only the whole has a value."""
-    labelled = context.task.kind == "label"
-    golds = _shares(frame["gold"]) if labelled else {}
-    same = {"n": frame.height, "clusters": frame["cluster"].n_unique(), "majority": max(golds.values(), default=None)}
-    plain = _predicted(frame, context)
-    plain_shares = _shares(plain) if labelled else {}
-    for metric in metrics_of(context.task, context, frame):
-        said = metric.predicts(frame, context) if metric.predicts else plain
-        shares = _shares(said) if labelled and metric.predicts else plain_shares
-        rows = metric.rows(frame, context).cast(pl.Float64) if metric.rows else None
-        guessed = metric.name == context.task.metric or "accuracy" in metric.name
-        top = max(shares.values(), default=None)
-        constant = labelled and (len(golds) == 1 or (top or 0) >= CONSTANT)
-        total = {
-            "cell": cell,
-            "metric": metric.name,
-            "value": _value(metric, frame, context, rows),
-            **same,
-            "chance": context.task.chance if guessed else None,
-            "evidence": "degenerate" if constant else "measured",
-            "predicted_histogram": json.dumps(shares),
-            "top_share": top,
-        }
-        yield (None if rows is None else _item_rows(cell, frame, said, metric.name, rows)), total
+def _judged(task: Task, pile: pl.DataFrame, priors: Mapping[str, tuple[float, ...]]) -> Iterator[Judged]:
+    """(rows, totals) of all cells of one task for each metric; rows are None where only the whole has a value."""
+    for metric in metrics_of(task):
+        calibrated = metric.name == "calibrated_accuracy"
+        groups = _by_prior(pile, priors) if calibrated else [(_filled(pile, metric.needs), ())]
+        if groups and groups[0][0].height:
+            yield _under(metric, task, groups)
 
 
-def _value(metric: Metric, frame: pl.DataFrame, context: Context, rows: pl.Series | None) -> float:
-    """`Metric.score`, with the values of the rows that are at hand already."""
-    if rows is None or metric.aggregate:
-        return metric.score(frame, context)
-    return float(np.mean(rows.to_numpy()))
+def _by_prior(
+    pile: pl.DataFrame, priors: Mapping[str, tuple[float, ...]]
+) -> list[tuple[pl.DataFrame, tuple[float, ...]]]:
+    """The cells that have a prior, those with the same one together."""
+    distinct = {prior: place for place, prior in enumerate(dict.fromkeys(priors.values()))}
+    places = pl.DataFrame(
+        {"cell": list(priors), "prior": [distinct[prior] for prior in priors.values()]},
+        schema={"cell": pl.String, "prior": pl.Int64},
+    )
+    joined = pile.join(places, on="cell", maintain_order="left")
+    apart = joined.partition_by("prior", maintain_order=True, as_dict=True)
+    known = list(distinct)
+    return [(rows, known[int(place)]) for (place,), rows in apart.items()]
 
 
-def _predicted(frame: pl.DataFrame, context: Context) -> pl.Series:
-    if context.task.kind == "generate":
-        return frame["output"]
-    if context.task.kind == "document":
-        return pl.repeat("", frame.height, dtype=pl.String, eager=True)
-    return chosen(frame)
+def _filled(pile: pl.DataFrame, column: str) -> pl.DataFrame:
+    """The cells all of whose rows fill a list column; all cells where none is named."""
+    if not column:
+        return pile
+    if column not in pile.columns:
+        return pile.clear()
+    return pile.filter((pl.col(column).list.len().fill_null(0) > 0).all().over("cell"))
 
 
-def _item_rows(cell: str, frame: pl.DataFrame, said: pl.Series, metric: str, values: pl.Series) -> pl.DataFrame:
-    kept = [frame[name] for name in ("example_id", "cluster", "gold", "k_effective", "prompt_hash")]
-    named = [pl.Series(n, [text]).new_from_index(0, frame.height) for n, text in (("cell", cell), ("metric", metric))]
-    return pl.DataFrame([*kept, said.alias("predicted"), values.alias("value"), *named])
+def _under(metric: Metric, task: Task, groups: Sequence[tuple[pl.DataFrame, tuple[float, ...]]]) -> Judged:
+    """Rows and totals under one metric of (cells, their prior)."""
+    pile, contexts = pl.concat([rows for rows, _ in groups]), [Context(task, prior) for _, prior in groups]
+    asked = [(rows, context) for (rows, _), context in zip(groups, contexts, strict=True)]
+    said = pl.concat([metric.predicts(*one) for one in asked]) if metric.predicts else _predicted(pile, task)
+    values = pl.concat([metric.rows(*one).cast(pl.Float64) for one in asked]) if metric.rows else None
+    rows = None if values is None else _item_rows(pile, said, metric.name, values)
+    labelled = task.kind == "label"
+    guessed = metric.name == task.metric or "accuracy" in metric.name
+    totals = _sizes(pile).join(_totals(metric, Context(task), pile, values), on="cell", maintain_order="left")
+    if labelled:
+        totals = totals.join(_histograms(pile, said), on="cell", maintain_order="left")
+    return rows, totals.select(
+        "cell",
+        pl.lit(metric.name).alias("metric"),
+        *("value", "n", "clusters"),
+        (pl.col("majority") if labelled else pl.lit(None, pl.Float64)).alias("majority"),
+        pl.lit(task.chance if guessed else None, pl.Float64).alias("chance"),
+        (pl.col("evidence") if labelled else pl.lit("measured")).alias("evidence"),
+        (pl.col("histogram") if labelled else pl.lit("{}")).alias("predicted_histogram"),
+        (pl.col("top_share") if labelled else pl.lit(None, pl.Float64)).alias("top_share"),
+    )
 
 
-def _shares(texts: pl.Series) -> dict[str, float]:
-    """Text → its share of the rows, the most frequent first."""
-    counted = texts.alias("text").value_counts(sort=True, normalize=True, name="share")
-    return dict(zip(counted["text"].to_list(), counted["share"].to_list(), strict=True))
+def _histograms(pile: pl.DataFrame, said: pl.Series) -> pl.DataFrame:
+    """What each cell of a label task says: cell, histogram, top_share, majority (of the golds), evidence."""
+    golds = _shares(pile, pile["gold"]).select("cell", "distinct", majority="top_share")
+    constant = (pl.col("distinct") == 1) | (pl.col("top_share") >= CONSTANT)
+    return (
+        _shares(pile, said)
+        .drop("distinct")
+        .join(golds, on="cell", maintain_order="left")
+        .with_columns(evidence=pl.when(constant).then(pl.lit("degenerate")).otherwise(pl.lit("measured")))
+    )
 
 
-def _scores(totals: list[dict[str, Any]], items: pl.DataFrame) -> pl.DataFrame:
-    types = dict.fromkeys(("value", "chance", "majority", "top_share"), pl.Float64)
-    frame = pl.DataFrame(totals, schema_overrides=types, infer_schema_length=None)
-    return frame.join(clustered_errors(items), on=["cell", "metric"], how="left")
+def _sizes(pile: pl.DataFrame) -> pl.DataFrame:
+    """Rows and clusters of each cell, in the order of the pile."""
+    counted = (pl.len().cast(pl.Int64).alias("n"), pl.col("cluster").n_unique().cast(pl.Int64).alias("clusters"))
+    return pile.group_by("cell", maintain_order=True).agg(counted)
+
+
+def _totals(metric: Metric, context: Context, pile: pl.DataFrame, values: pl.Series | None) -> pl.DataFrame:
+    """The value of each cell: the mean of its rows, unless the metric has a rule of its own."""
+    if values is not None and metric.aggregate is None:
+        rows = pl.DataFrame({"cell": pile["cell"], "value": values})
+        return rows.group_by("cell", maintain_order=True).agg(pl.col("value").mean())
+    apart = pile.partition_by("cell", maintain_order=True)
+    return pl.DataFrame({"cell": [c["cell"][0] for c in apart], "value": [metric.score(c, context) for c in apart]})
+
+
+def _predicted(pile: pl.DataFrame, task: Task) -> pl.Series:
+    if task.kind == "generate":
+        return pile["output"]
+    return pl.repeat("", pile.height, dtype=pl.String, eager=True) if task.kind == "document" else chosen(pile)
+
+
+def _item_rows(pile: pl.DataFrame, said: pl.Series, metric: str, values: pl.Series) -> pl.DataFrame:
+    rows = pile.select("cell", pl.lit(metric).alias("metric"), "example_id", "cluster", "gold", "k_effective",
+                       "prompt_hash", said.alias("predicted"), values.alias("value"))  # fmt: skip
+    return rows.with_columns(pl.col(name).cast(kind) for name, kind in _ITEM_TYPES.items() if name in rows.columns)
+
+
+def _shares(pile: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
+    """Of each cell: how many distinct texts, the share of the most frequent one, and all shares as JSON."""
+    counted = pl.DataFrame({"cell": pile["cell"], "text": texts}).group_by("cell", "text").len("rows")
+    shares = counted.with_columns(share=pl.col("rows") / pl.col("rows").sum().over("cell"))
+    ranked = (
+        shares.sort("cell", "rows", "text", descending=[False, True, False])
+        .group_by("cell", maintain_order=True)
+        .agg("text", "share")
+    )
+    return ranked.select(
+        "cell",
+        distinct=pl.col("text").list.len(),
+        top_share=pl.col("share").list.first(),
+        histogram=pl.Series(
+            [json.dumps(dict(zip(*row, strict=True))) for row in ranked.select("text", "share").rows()]
+        ),
+    )
 
 
 def clustered_errors(items: pl.DataFrame) -> pl.DataFrame:
@@ -191,4 +249,5 @@ def clustered_errors(items: pl.DataFrame) -> pl.DataFrame:
     sums = centred.group_by("cell", "metric", "cluster").agg(pl.col("off").sum(), pl.len().alias("rows"))
     g = pl.len().cast(pl.Float64)
     spread = (pl.when(g > 1).then(g / (g - 1)) * pl.col("off").pow(2).sum()).sqrt()
-    return sums.group_by("cell", "metric").agg((spread / pl.col("rows").sum()).alias("se"))
+    errors = sums.group_by("cell", "metric").agg((spread / pl.col("rows").sum()).alias("se"))
+    return errors.with_columns(pl.col("cell", "metric").cast(pl.String))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import blank, draft, limits, reading, smallest_effect, state
-from amuro.panels import Ladder, Panel, ladders, longest
+from amuro.panels import Ladder, Panel, ladders, longest, together
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats, clustered_mean, clustered_means
 from amuro.stats.estimate import Estimate, combine
-from amuro.stats.runs import run_noise
+from amuro.stats.runs import RunNoise, drawn_together, run_noise
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
 
@@ -24,23 +26,26 @@ NOT_MEASURED = Estimate(0.0, ())
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task and each other evaluation set, at the latest checkpoint; every checkpoint is drawn."""
-    claims = [_claim(evidence, found, rng) for found in longest(ladders(evidence, ["cross_task", "facts", "corpus"]))]
-    return settle(claims) or [
+    every = longest(ladders(evidence, ["cross_task", "facts", "corpus"]))
+    asked = zip(every, lost_noise(every), _seconds(evidence, every), strict=True)
+    return settle([_claim(evidence, *one, rng) for one in asked]) or [
         blank(ANALYSIS, evidence, "No tuned model was asked on anything but its own task.", "not run")
     ]
 
 
-def _claim(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> Claim:
+def _claim(
+    evidence: Evidence, found: Ladder, noise: RunNoise | None, other: Ladder | None, rng: np.random.Generator
+) -> Claim:
     net = _drop(found)
     chance = evidence.tasks[found.task].chance or 0.0
-    loss = flow(found, chance, rng) if found.metric in BINARY else net
+    loss = flow(found, chance, noise, rng) if found.metric in BINARY else net
     if why := _nothing_to_lose(evidence, found, chance):
         sentence = _sentence(found, None, "")
         return Claim(
             draft(ANALYSIS, evidence, found, sentence, "insufficient", note=limits(evidence, found, why)), None
         )
     standing, reason = state(found)
-    second, best = _second(evidence, found), _best_ways(found)
+    second, best = _second(evidence, found, other), _best_ways(found)
     conditions = [one for one in (loss, net, second, best) if one is not None]
     form = _form(found, second, best) if loss.interval()[0] > 0 else ""
     note = limits(evidence, found, reason, form)
@@ -67,7 +72,18 @@ def churn(runs: Floats) -> Floats:
     return np.asarray(right * (m - right) / max(m * (m - 1), 1))
 
 
-def flow(found: Ladder, chance: float, rng: np.random.Generator) -> Estimate:
+def lost_noise(every: Sequence[Ladder]) -> list[RunNoise | None]:
+    """Noise of runs of what is lost, drawn together over the ladders; None where nothing is right or wrong."""
+    own = [
+        run_noise([lost(found.base[t], found.runs[t]) for t in found.replicated], found.clusters)
+        if found.metric in BINARY
+        else None
+        for found in every
+    ]
+    return drawn_together(own)
+
+
+def flow(found: Ladder, chance: float, noise: RunNoise | None, rng: np.random.Generator) -> Estimate:
     """Share of examples right before and wrong after, beyond what no loss at all would show.
 
     F = mean(base right, tuned wrong) − max(churn, guessing): *churn* is the same flow between two seeds of this
@@ -80,7 +96,6 @@ def flow(found: Ladder, chance: float, rng: np.random.Generator) -> Estimate:
     means = np.vstack([rows.mean(axis=1), cluster_draws(rows, found.clusters, rng)])
     beyond = means[:, 0] - means[:, 1:].max(axis=1)
     items = float(beyond[1:].var()), float(found.source.groups - 1)
-    noise = run_noise([lost(found.base[t], found.runs[t]) for t in found.replicated], found.clusters)
     return combine(float(beyond[0]), noise.parts(items, [1.0], [len(runs)]) if noise else [items])
 
 
@@ -93,12 +108,26 @@ def _nothing_to_lose(evidence: Evidence, found: Ladder, chance: float) -> str:
     return f"The base does not clear chance on {found.name}: what is not there cannot be forgotten."
 
 
-def _second(evidence: Evidence, found: Ladder) -> Estimate | None:
+def _seconds(evidence: Evidence, every: Sequence[Ladder]) -> list[Ladder | None]:
+    """The same comparisons under their second reading; None where it was not measured or the task needs none."""
+    other = {
+        place: second
+        for place, found in enumerate(every)
+        if (metric := _second_metric(evidence, found)) and (second := found.under(metric)) is not None
+    }
+    drawn = dict(zip(other, together(other.values()), strict=True))
+    return [drawn.get(place) for place in range(len(every))]
+
+
+def _second_metric(evidence: Evidence, found: Ladder) -> str | None:
+    """Choice tasks are scored by likelihood alone."""
+    return None if evidence.tasks[found.task].kind == "choice" else SECOND_READING.get(found.metric)
+
+
+def _second(evidence: Evidence, found: Ladder, other: Ladder | None) -> Estimate | None:
     """The fall under the second reading; None where the task has none. Not measured counts as no fall."""
-    metric = SECOND_READING.get(found.metric)
-    if metric is None or evidence.tasks[found.task].kind == "choice":
+    if _second_metric(evidence, found) is None:
         return None
-    other = found.under(metric)
     return NOT_MEASURED if other is None else _drop(other)
 
 

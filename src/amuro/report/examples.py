@@ -40,9 +40,8 @@ def pair_examples(
     `metrics` names each task's primary metric. `prompt(hash)` gives the text that was read; it is asked only
     for the examples that are kept, at most `per_task` a task.
     """
-    wanted = pl.DataFrame(
-        {"task": list(metrics), "metric": list(metrics.values())}, {"task": pl.String, "metric": pl.String}
-    )
+    types = {name: items.schema[name] for name in ("task", "metric")}
+    wanted = pl.DataFrame({"task": list(metrics), "metric": list(metrics.values())}, types)
     rows = items.join(wanted, on=["task", "metric"]).filter(
         (pl.col("format") == "default") & (pl.col("shots") == 0) & (pl.col("split") != "dev")
     )
