@@ -12,9 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from amuro.exporters._print_style import (
-    COLOURS, FORMATS, HEIGHT, INK, LANE, LONG_NAME, LOOK, MARKERS, OTHER_STROKES, SOFT, STROKES, WIDTH,
-)  # fmt: skip
+from amuro.exporters import _print_style as style
 from amuro.report.charts import Chart, Line, Point, Reference, merge_references, span
 from amuro.report.svg import log_places, nice_ticks, printable, shorten
 from amuro.report.words import compact, number
@@ -22,25 +20,26 @@ from amuro.report.words import compact, number
 
 def picture(chart: Chart) -> dict[str, bytes]:
     """Ending → the chart as a vector file. At least one point must have a value."""
-    with rc_context(LOOK), warnings.catch_warnings():
+    with rc_context(style.LOOK), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure = draw(chart)
         figure.draw_without_rendering()  # places everything once, for both files
         figure.set_layout_engine("none")
-        return {ending: _saved(figure, ending) for ending in FORMATS}
+        return {ending: _saved(figure, ending) for ending in style.FORMATS}
 
 
 def _saved(figure: Figure, ending: str) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format=ending, metadata=FORMATS[ending])
+    figure.savefig(buffer, format=ending, metadata=style.FORMATS[ending])
     return buffer.getvalue()
 
 
 def draw(chart: Chart) -> Figure:
     """The chart as a figure of matplotlib: in rows where things have names, else over tokens or a number."""
-    lanes = len(chart.categories) * (len(chart.lines) + 1) * LANE
+    lanes = len(chart.categories) * (len(chart.lines) + 1) * style.LANE
     figure = Figure(
-        figsize=(WIDTH, max(HEIGHT * 0.6, 0.9 + lanes) if chart.categories else HEIGHT), layout="constrained"
+        figsize=(style.WIDTH, max(style.HEIGHT * 0.6, 0.9 + lanes) if chart.categories else style.HEIGHT),
+        layout="constrained",
     )
     axes = figure.add_subplot()
     marks = [_rows, _over][not chart.categories](axes, chart)
@@ -48,7 +47,7 @@ def draw(chart: Chart) -> Figure:
     if len(chart.lines) > 1 or strokes:
         handles = [*(marks if len(chart.lines) > 1 else []), *strokes]
         longest = max(len(str(handle.get_label())) for handle in handles)
-        figure.legend(handles=handles, loc="outside upper left", ncols=1 if longest > LONG_NAME else 2, frameon=False,
+        figure.legend(handles=handles, loc="outside upper left", ncols=1 if longest > style.LONG_NAME else 2, frameon=False,
                       handlelength=1.8, columnspacing=1.2, borderaxespad=0.1)  # fmt: skip
     return figure
 
@@ -64,7 +63,7 @@ def _over(axes: Axes, chart: Chart) -> list[Line2D]:
     axes.set_xticks(list(ticks), list(ticks.values()))
     if chart.logarithmic and 0 in places and len(places) > 1:  # zero stands apart: the axis is broken behind it
         axes.text(sorted(places.values())[1] / 2, 0, "//", transform=axes.get_xaxis_transform(), ha="center",
-                  va="center", fontsize=6, color=INK)  # fmt: skip
+                  va="center", fontsize=6, color=style.INK)  # fmt: skip
     elif not chart.logarithmic:
         axes.set_xlim(*_reach(list(ticks)))
     axes.set_xlabel(_words(chart.x_label, 60))
@@ -140,8 +139,8 @@ def _segments(points: Sequence[Point]) -> Iterator[list[Point]]:
 
 
 def _look(drawn: Line, k: int) -> dict[str, Any]:
-    colour = COLOURS.get(drawn.css, INK)
-    return {"color": colour, "marker": MARKERS[k % len(MARKERS)], "markersize": 3.4, "linewidth": 1.1,
+    colour = style.COLOURS.get(drawn.css, style.INK)
+    return {"color": colour, "marker": style.MARKERS[k % len(style.MARKERS)], "markersize": 3.4, "linewidth": 1.1,
             "linestyle": "--" if drawn.dashed else "-", "markerfacecolor": "white" if drawn.dashed else colour,
             "markeredgewidth": 0.8}  # fmt: skip
 
@@ -176,7 +175,7 @@ def _references(axes: Axes, chart: Chart) -> Iterator[Line2D]:
     """Chance, majority, no difference: each in its own stroke and named in the legend; equal ones share a name."""
     straight = axes.axvline if chart.categories else axes.axhline
     strokes = _strokes(chart.references)
-    looks = {r.value: {"color": SOFT, "linewidth": 0.8, "linestyle": strokes[r.name]} for r in chart.references}
+    looks = {r.value: {"color": style.SOFT, "linewidth": 0.8, "linestyle": strokes[r.name]} for r in chart.references}
     for value, look in looks.items():
         straight(value, **look, zorder=0)
     low, high = span(chart)
@@ -185,8 +184,8 @@ def _references(axes: Axes, chart: Chart) -> Iterator[Line2D]:
 
 
 def _strokes(references: Sequence[Reference]) -> dict[str, Any]:
-    others = [reference.name for reference in references if reference.name not in STROKES]
-    return STROKES | {name: OTHER_STROKES[k % len(OTHER_STROKES)] for k, name in enumerate(others)}
+    others = [reference.name for reference in references if reference.name not in style.STROKES]
+    return style.STROKES | {name: style.OTHER_STROKES[k % len(style.OTHER_STROKES)] for k, name in enumerate(others)}
 
 
 def _words(text: str, characters: int) -> str:

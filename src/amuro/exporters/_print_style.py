@@ -1,4 +1,4 @@
-"""How a figure for print looks: one column wide, colours that the colour-blind tell apart, letters that stay letters."""
+"""How a figure for print looks: one column wide, colours that the colour-blind tell apart."""
 
 from __future__ import annotations
 
