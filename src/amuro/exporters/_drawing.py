@@ -42,13 +42,14 @@ def draw(chart: Chart) -> Figure:
         layout="constrained",
     )
     axes = figure.add_subplot()
-    marks = [_rows, _over][not chart.categories](axes, chart)
+    marks = (_rows if chart.categories else _over)(axes, chart)
     strokes = list(_references(axes, chart))
     if len(chart.lines) > 1 or strokes:
         handles = [*(marks if len(chart.lines) > 1 else []), *strokes]
         longest = max(len(str(handle.get_label())) for handle in handles)
-        figure.legend(handles=handles, loc="outside upper left", ncols=1 if longest > style.LONG_NAME else 2, frameon=False,
-                      handlelength=1.8, columnspacing=1.2, borderaxespad=0.1)  # fmt: skip
+        columns = 1 if longest > style.LONG_NAME else 2
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, handlelength=1.8,
+                      columnspacing=1.2, borderaxespad=0.1)  # fmt: skip
     return figure
 
 
