@@ -73,6 +73,10 @@ def test_one_visit_in_a_process_of_its_own(tmp_path: Path) -> None:
         (("run", "studies/smoke.toml", "--only", "taks=x"), 2, "did you mean 'task'"),
         (("run", "studies/smoke.toml", "--only", "task=x"), 2, "world_inference"),
         (("list", "taks"), 2, "did you mean 'tasks'"),
+        (("export", "studies/smoke.toml", "--to", "latx"), 2, "did you mean 'latex'"),
+        (("report", "results/demo_full"), 2, "name a second one to compare it with"),
+        (("report", "results/demo_full", "docs"), 3, "docs holds no findings.json"),
+        (("report",), 2, "no study is named"),
         (("work", "studies/smoke.toml", "--model", "x"), 2, "has no model x"),
         (("report", "studies/smoke.toml", "--store", "{empty}"), 3, "no cell of study smoke is finished"),
         (("run", "studies/smoke.toml", "--store", "{file}"), 5, "--store DIR"),
@@ -118,3 +122,37 @@ def test_every_verb_helps_with_an_example() -> None:
     """`--help` of each verb shows a command that can be typed."""
     for verb in ("demo", "init", "plan", "run", "status", "report", "list", "work", "check"):
         assert f"amuro {verb}" in amuro(verb, "--help").stdout.replace("\n", " ")
+
+
+def test_an_export_and_a_comparison_walk_without_torch_and_plotting(smoke: Path, tmp_path: Path) -> None:
+    """export → the kinds that were named; report with two studies → one page; neither loads what it need not."""
+    lean = "assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    out, store = tmp_path / "export", str(smoke)
+    done = amuro("export", "studies/smoke.toml", "--store", store, "--to", "latex", "--to", "markdown", "--out",
+                 str(out), python=lean)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {"findings.tex", "tables.tex", "summary.md"} <= {path.name for path in out.iterdir()}
+    amuro("report", "studies/smoke.toml", "--store", store, "--out", str(tmp_path / "reports" / "smoke"))
+    done = amuro("report", "studies/smoke.toml", str(tmp_path / "reports" / "smoke"), "--store", store, "--out",
+                 str(tmp_path / "both"), python=lean)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Comparison:" in done.stdout
+    assert "0</b>verdicts that differ" in (tmp_path / "both" / "compare.html").read_text()
+    done = amuro("report", "--index", str(tmp_path / "reports"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "reports" / "index.html").is_file()
+
+
+def test_an_export_of_everything_draws_figures_and_holds_lm_eval_back(smoke: Path, tmp_path: Path) -> None:
+    """Without `--to` every kind but the large one is written; named, it holds each kept prediction of a model."""
+    done = amuro("export", "studies/smoke.toml", "--store", str(smoke), "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "figures").glob("*.pdf"))
+    assert not (tmp_path / "lm_eval").exists()
+    done = amuro("export", "studies/smoke.toml", "--store", str(smoke), "--out", str(tmp_path), "--to", "lm_eval")
+    assert done.returncode == 0, done.stderr
+    samples = [path.read_text().splitlines() for path in (tmp_path / "lm_eval").glob("*/samples_*.jsonl")]
+    assert samples
+    assert all(
+        {"doc_id", "target", "filtered_resps"} <= set(json.loads(line)) for lines in samples for line in lines[:2]
+    )

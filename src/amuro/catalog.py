@@ -16,7 +16,7 @@ from amuro.series_kind import SeriesKind
 from amuro.types import Format, Task
 
 SHELVES = {"tasks": "TASK", "formats": "FORMAT", "metrics": "METRIC", "analyses": "ANALYSIS", "series": "SERIES",
-           "importers": "IMPORTER"}  # fmt: skip
+           "importers": "IMPORTER", "exporters": "EXPORTER"}  # fmt: skip
 """Shelf → the constant that each of its files holds."""
 
 _ROOT = Path(__file__).parent
@@ -74,6 +74,11 @@ def analysis(name: str) -> Any:
 def series(name: str) -> SeriesKind:
     """The kind of series `series/NAME.py`, or that of a dotted module. Errors as in `member`."""
     return cast(SeriesKind, member("series", name))
+
+
+def exporter(name: str) -> Any:
+    """The exporter `exporters/NAME.py`, or that of a dotted module. Errors as in `member`."""
+    return member("exporters", name)
 
 
 @cache

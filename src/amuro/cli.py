@@ -16,6 +16,7 @@ from amuro.audit_verbs import audit
 from amuro.errors import INTERRUPTED, AmuroError, SeriesError, StudyError, nearest
 
 if TYPE_CHECKING:
+    from amuro.comparison.kept import Kept
     from amuro.plan import Plan
     from amuro.results import Results
     from amuro.status import State
@@ -37,6 +38,12 @@ STUDIES = Path(__file__).parents[2] / "studies"
 StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default=False)]
 StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Report and tables; default ./amuro-results/NAME.")]
+ExportDir = Annotated[Path | None, typer.Option("--out", help="Default ./amuro-results/NAME/export.")]
+Reports = Annotated[
+    list[Path] | None, typer.Argument(help="Studies in TOML, or folders of reports.", show_default=False)
+]
+Index = Annotated[Path | None, typer.Option("--index", help="Write index.html over the reports in this folder.")]
+To = Annotated[list[str] | None, typer.Option("--to", help="What to write, repeatable; default all but large ones.")]
 Only = Annotated[list[str] | None, typer.Option("--only", help="COORDINATE=VALUE, e.g. task=world_inference.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-L", help="At most so many rows a set.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0 …")]
@@ -149,14 +156,46 @@ def run(
 
 @app.command()
 def report(
-    study: StudyFile, store: StoreDir = DEFAULT_STORE, out: OutDir = None, limit: Limit = None, device: Device = None,
-    dtype: Dtype = None, seeds: Seeds = None,
+    studies: Reports = None, store: StoreDir = DEFAULT_STORE, out: OutDir = None, index: Index = None,
+    limit: Limit = None, device: Device = None, dtype: Dtype = None, seeds: Seeds = None,
 ) -> None:  # fmt: skip
     """Prints the findings and writes report.html, findings.json, and the scores as CSV and Parquet.
 
-    Example: `amuro report studies/demo.toml --out my-results`
+    Two studies, or folders of reports made earlier, are laid side by side (compare.html); more of them, or `--index`,
+    get one page that leads to each (index.html).
+
+    Example: `amuro report studies/demo.toml --out my-results`; `amuro report studies/demo.toml results/demo_full`
     """
-    _report(_plan(study, limit, device, dtype, seeds), _store(store), out)
+    from amuro import several
+
+    given = studies or []
+    if len(given) == 1 and index is None and not given[0].is_dir():
+        _report(_plan(given[0], limit, device, dtype, seeds), _store(store), out)
+        return
+
+    def read(path: Path) -> Kept:
+        return several.read(_plan(path, limit, device, dtype, seeds), _store(store))
+
+    typer.echo(several.told(given, index, out, read))
+
+
+@app.command()
+def export(
+    study: StudyFile, to: To = None, store: StoreDir = DEFAULT_STORE, out: ExportDir = None, limit: Limit = None,
+    device: Device = None, dtype: Dtype = None, seeds: Seeds = None,
+) -> None:  # fmt: skip
+    """Writes what was found for papers, peers and pull requests: tables, figures, JSON (`amuro list exporters`).
+
+    Example: `amuro export studies/demo.toml --to latex --to figures`
+    """
+    from amuro import export as exports
+    from amuro.results import results, source
+
+    exporters = exports.kinds(to or [])
+    plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
+    folder = out or Path("amuro-results") / plan.study.name / "export"
+    written = exports.write(source(plan, opened, results(plan, opened)), exporters, folder)
+    typer.echo(f"{len(written)} files ({', '.join(each.name for each in exporters)}): {folder}")
 
 
 paper_verbs.add_to(app)
@@ -164,7 +203,9 @@ paper_verbs.add_to(app)
 
 @app.command("list")
 def list_verb(
-    shelf: Annotated[str, typer.Argument(help="tasks, formats, metrics, analyses, series, recipes or importers.")],
+    shelf: Annotated[
+        str, typer.Argument(help="tasks, formats, metrics, analyses, series, recipes, importers or exporters.")
+    ],
 ) -> None:
     """Lists what is on a shelf.
 
@@ -214,7 +255,7 @@ def work(
 
 @app.command()
 def check(member: Annotated[str, typer.Argument(help="A member's name, or a dotted module of yours.")]) -> None:
-    """Runs the contract of a shelf on one task, format or analysis, ours or yours.
+    """Runs the contract of a shelf on one of its members, ours or yours: a task, a format, an analysis, an exporter …
 
     Example: `amuro check my_lab.tasks.hate`
     """

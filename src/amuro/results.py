@@ -13,6 +13,7 @@ from amuro import catalog, flags, scores
 from amuro.analysis import Analysis, Evidence
 from amuro.audits.series import last_kept, of_study
 from amuro.errors import DataError
+from amuro.exporter import Source
 from amuro.identity import digest
 from amuro.plan import Plan
 from amuro.report.book import Book
@@ -100,6 +101,15 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
         changes=count_changes(compared),
         audits=series_audits(plan, store),
     )  # fmt: skip
+
+
+def source(plan: Plan, store: Store, found: Results) -> Source:
+    """What an export is handed: the book, and the kept predictions of each cell."""
+
+    def predictions(cell: str) -> pl.DataFrame | None:
+        return store.frame(found.manifests[cell], "predictions.parquet") if cell in found.manifests else None
+
+    return Source(book(plan, store, found), predictions)
 
 
 SOURCES = {

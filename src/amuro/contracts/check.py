@@ -7,7 +7,9 @@ from typing import Any
 
 from amuro import catalog
 from amuro.contracts.analysis import check as check_analysis
+from amuro.contracts.exporter import check as check_exporter
 from amuro.contracts.format import check as check_format
+from amuro.contracts.importer import check as check_importer
 from amuro.contracts.metric import check as check_metric
 from amuro.contracts.task import check as check_task
 from amuro.errors import AmuroError, StudyError, nearest
@@ -17,6 +19,8 @@ CONTRACTS: dict[str, Callable[[Any], Iterator[str]]] = {
     "formats": check_format,
     "metrics": check_metric,
     "analyses": check_analysis,
+    "importers": check_importer,
+    "exporters": check_exporter,
 }
 
 

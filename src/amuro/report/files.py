@@ -36,23 +36,23 @@ def put_text(path: Path, content: str) -> None:
 
 def findings_json(study: str, findings: Sequence[Finding]) -> str:
     """All findings with all their fields; numbers that are not finite are written as null."""
-    records = [_finite(asdict(finding)) for finding in findings]
+    records = [as_json_value(asdict(finding)) for finding in findings]
     return json.dumps({"schema": SCHEMA, "study": study, "findings": records}, indent=1, ensure_ascii=False) + "\n"
 
 
 def environment_json(environment: Mapping[str, Any]) -> str:
     """Machine and versions that the cells were made with; where cells differ, every value that occurs."""
-    return json.dumps(_finite(environment), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(as_json_value(environment), indent=1, ensure_ascii=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def as_json_value(value: Any) -> Any:
     """The same value with null for what JSON cannot say (NaN, infinities)."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): as_json_value(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [as_json_value(inner) for inner in value]
     return value
 
 

@@ -22,15 +22,15 @@ def element(tag: str, *children: str | Markup, **attributes: str | float | None)
         for name, value in attributes.items()
         if value is not None
     )
-    inner = "".join(child if isinstance(child, Markup) else escape(_printable(child)) for child in children)
+    inner = "".join(child if isinstance(child, Markup) else escape(printable(child)) for child in children)
     return Markup(f"<{tag}{written}>{inner}</{tag}>")
 
 
 def _value(value: str | float) -> str:
-    return _printable(value) if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
+    return printable(value) if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
 
 
-def _printable(words: str) -> str:
+def printable(words: str) -> str:
     """XML allows hardly any control character, not even escaped: line ends become spaces, the rest a mark."""
     return _CONTROLS.sub("\ufffd", _LINE_ENDS.sub(" ", words))
 

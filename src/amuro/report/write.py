@@ -8,11 +8,12 @@ from amuro.errors import StoreError
 from amuro.report.book import Book
 from amuro.report.files import environment_json, findings_json, put_tables, put_text, standalone
 from amuro.report.page import render, source
+from amuro.report.study_file import study_json
 
 
 def write_report(book: Book, out: Path) -> Path:
-    """Writes report.html, findings.json, findings.csv, scores.csv, scores.parquet, items.parquet, environment.json and
-    figures/*.svg.
+    """Writes report.html, findings.json, findings.csv, scores.csv, scores.parquet, items.parquet, study.json,
+    environment.json and figures/*.svg.
 
     Returns the path of the page. The same book gives the same bytes. Raises `StoreError` where `out` cannot be written.
     """
@@ -20,6 +21,7 @@ def write_report(book: Book, out: Path) -> Path:
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
         put_text(out / "findings.json", findings_json(str(book.study["name"]), book.findings))
+        put_text(out / "study.json", study_json(book))
         put_text(out / "environment.json", environment_json(book.environment))
         put_tables(out, book.findings, book.scores, book.items)
         for name, figure in figures.items():

@@ -1,0 +1,34 @@
+"""Every chart of a study by the name that it has beside the report, before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from amuro.report.book import Book
+from amuro.report.charts import Chart
+from amuro.report.figures import finding_chart, task_chart
+from amuro.report.words import plain, slug
+
+
+def charts(book: Book) -> dict[str, Chart]:
+    """Name → chart: scores of each task in each series over pre-training, then each finding that has points."""
+    found = {name: chart for name, chart in (*_of_scores(book), *_of_findings(book)) if chart is not None}
+    return {name: chart for name, chart in found.items() if not chart.empty}
+
+
+def _of_scores(book: Book) -> Iterator[tuple[str, Chart]]:
+    rows = book.scores.filter(pl.col("split") != "dev") if book.scores.height else book.scores
+    series = rows["series"].unique().sort().to_list() if rows.height else []
+    for task in rows["task"].unique().sort().to_list() if rows.height else []:
+        splits = set(rows.filter(pl.col("task") == task)["split"])
+        for name in series:
+            title = f"{plain(task)}, {name}" if len(series) > 1 else plain(task)
+            yield f"scores-{slug(title)}", task_chart(book, name, task, "test" if "test" in splits else min(splits))
+
+
+def _of_findings(book: Book) -> Iterator[tuple[str, Chart | None]]:
+    for place, finding in enumerate(book.findings, 1):
+        name = f"finding-{place}-{slug(finding.id)}"
+        yield name, finding_chart(book, finding, name)

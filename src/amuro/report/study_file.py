@@ -1,0 +1,40 @@
+"""study.json: what a study states of itself and how large it is, for indexes and comparisons."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from amuro.comparison.kept import Kept
+from amuro.report.book import Book
+from amuro.report.files import as_json_value
+from amuro.report.picture import numbers
+
+SCHEMA = 1
+"""Version of study.json."""
+
+
+def facts(book: Book) -> dict[str, Any]:
+    """The study's own statements, its size, and the primary metric of each task."""
+    tasks = book.scores["task"].unique().sort().to_list() if book.scores.height else []
+    told: dict[str, Any] = as_json_value(
+        {
+            "schema": SCHEMA,
+            **book.study,
+            "numbers": numbers(book),
+            "metrics": {task: book.metric(task) for task in tasks},
+        }
+    )
+    return told
+
+
+def study_json(book: Book) -> str:
+    """The same as text."""
+    return json.dumps(facts(book), indent=1, ensure_ascii=False) + "\n"
+
+
+def kept(book: Book) -> Kept:
+    """A book as a folder of its report would give it."""
+    told = facts(book)
+    environment: dict[str, Any] = as_json_value(book.environment)
+    return Kept(str(book.study["name"]), told, tuple(book.findings), book.scores, environment)
