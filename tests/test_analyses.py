@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -273,6 +274,80 @@ def test_unpaired_examples_are_left_out_and_named() -> None:
     assert found.base.shape[1] == found.clusters.size == 447
 
 
+def whole_study(steps: Sequence[int] = STEPS, examples: int = 450, **coordinates: Any) -> Evidence:
+    """A study in which every analysis finds something to judge: roles, kinds, formats, a mixture, second readings."""
+    book, rng = Book(), np.random.default_rng(0)
+    kinds = {"label": (1 / 3, "accuracy"), "text": (None, "exact_match"), "choice": (0.25, "accuracy")}
+    clusters = max(examples // 8, 1)
+    for name, (chance, metric) in kinds.items():
+        kind = "generate" if name == "text" else name
+        about, exam = task(name, chance, metric=metric, kind=kind), Exam.draw(rng, examples, clusters)
+        for step in steps:
+            for wording in ("default", "instruct"):
+                how = {"step": step, "wording": wording, **coordinates}
+                book.add(about, exam, exam.answers(1.0, chance or 0.0, rng), **how)
+                for tuned_on in (*kinds, "label+text"):
+                    role = "in_domain" if name in tuned_on.split("+") else "cross_task"
+                    for seed in range(2):
+                        values = exam.answers(1.5 if role == "in_domain" else 0.3, chance or 0.0, rng)
+                        book.add(about, exam, values, tuned_on=tuned_on, role=role, tune_seed=seed, **how)
+                        if tuned_on == name:
+                            book.add(about, exam, values, tuned_on=tuned_on, role="out_of_domain", tune_seed=seed,
+                                     split="test_ood", **how)  # fmt: skip
+                book.add(about, exam, exam.answers(1.0, chance or 0.0, rng), split="test_ood", **how)
+    return book.evidence()
+
+
+def finite(finding: Finding) -> bool:
+    """No number of a finding is NaN or infinite, those of its figure included."""
+    marks = [mark[key] for mark in finding.points for key in ("value", "low", "high")]
+    return all(number is None or np.isfinite(number) for number in [finding.effect, finding.low, finding.high, *marks])
+
+
+def _without_bases(evidence: Evidence) -> Evidence:
+    kept = pl.col("tuned_on") != "none"
+    return replace(evidence, items=evidence.items.filter(kept), scores=evidence.scores.filter(kept))
+
+
+def _mixed(evidence: Evidence, column: str, other: str) -> Evidence:
+    """The bases differ from all others in one coordinate."""
+    differs = pl.when(pl.col("tuned_on") == "none").then(pl.lit(other)).otherwise(pl.lit("one")).alias(column)
+    return replace(evidence, scores=evidence.scores.with_columns(differs))
+
+
+BAD = {
+    "one checkpoint": lambda: whole_study(steps=STEPS[-1:]),
+    "one example": lambda: whole_study(examples=1),
+    "two examples of one cluster": lambda: whole_study(examples=2),
+    "no bases": lambda: _without_bases(whole_study()),
+    "unknown tokens": lambda: whole_study(steps=(-1,), tokens=None),
+    "only the untrained checkpoint": lambda: whole_study(steps=(0,)),
+    "mixed protocols": lambda: _mixed(whole_study(), "protocol", "paper"),
+    "mixed provenance": lambda: _mixed(whole_study(), "provenance", "torch 2.12.0"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("what", BAD)
+@pytest.mark.parametrize("name", ANALYSES)
+def test_bad_input_is_said_and_never_counted(name: str, what: str) -> None:
+    """Each analysis answers poor input with a reason in words: no warning, no NaN, and no verdict on what is mixed."""
+    findings = run(name, BAD[what]())
+    assert findings
+    assert all(finite(finding) for finding in findings)
+    if what.startswith("mixed") or "example" in what or what == "no bases":
+        assert all(finding.verdict == "open" for finding in findings), [f.id for f in findings if f.verdict != "open"]
+    for finding in findings:
+        assert finding.evidence == "measured" or finding.note or finding.evidence == "not run", finding
+
+
+def test_the_whole_study_is_judged_by_all() -> None:
+    """What the tests of bad input spoil is fit for every analysis that needs no tenth checkpoint or eighth data set."""
+    sound = whole_study()
+    judged = {name for name in ANALYSES if any(f.evidence == "measured" for f in run(name, sound))}
+    assert set(ANALYSES) - judged <= {"learned_gain_less", "trained_format", "overtraining"}
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("score", [0.0, 1.0])
 @pytest.mark.parametrize("name", ANALYSES)
@@ -295,8 +370,7 @@ def test_equal_scores_give_no_nan_and_no_warning(name: str, score: float) -> Non
                    scores=evidence.scores.unique(["cell", "metric"]))  # fmt: skip
     for finding in run(name, once):
         assert finding.verdict != "supported"
-        numbers = [finding.effect, finding.low, finding.high, *(m[k] for m in finding.points for k in ("value", "low"))]
-        assert all(number is None or np.isfinite(number) for number in numbers)
+        assert finite(finding)
 
 
 def test_an_example_twice_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from scipy import stats
 from amuro.stats.bootstrap import cluster_draws, percentile_interval, run_draws, two_level_draws
 from amuro.stats.clustered import clustered_mean, clustered_means
 from amuro.stats.equivalence import tost
-from amuro.stats.estimate import Estimate, combine, satterthwaite
-from amuro.stats.multiplicity import holm
-from amuro.stats.ratio import fieller
+from amuro.stats.estimate import Estimate, combine, independent_mean, satterthwaite
+from amuro.stats.multiplicity import benjamini_hochberg, holm
+from amuro.stats.paired import mcnemar, t_test
+from amuro.stats.ratio import PairedRatio, fieller
 from amuro.stats.regression import slope
 from amuro.stats.runs import RunNoise, drawn_together, run_noise
 from amuro.stats.spread import Spread, logit_covariance, logits, spread
@@ -223,6 +225,49 @@ def test_fieller_covers_a_ratio_and_refuses_a_vague_denominator() -> None:
     assert len(covered) == 1000
     assert 0.93 <= np.mean(covered) <= 0.97
     assert fieller(Estimate.of(0.3, 0.05, 50), Estimate.of(0.05, 0.05, 50)) is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_false_discoveries_are_held_as_scipy_holds_them(p: list[float]) -> None:
+    """Benjamini–Hochberg's adjusted values are scipy's, and never above Holm's."""
+    adjusted = benjamini_hochberg(p)
+    assert adjusted == pytest.approx(stats.false_discovery_control(p))
+    assert (adjusted <= holm(p) + 1e-12).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=8))
+def test_mcnemar_is_the_exact_binomial_test(moved: list[tuple[int, int]]) -> None:
+    """As scipy's two-sided binomial test of one half on the pairs that changed; nothing changed is p = 1."""
+    lost, won = (np.array(side) for side in zip(*moved, strict=True))
+    expected = [stats.binomtest(a, a + b, 0.5).pvalue if a + b else 1.0 for a, b in moved]
+    assert mcnemar(lost, won) == pytest.approx(np.array(expected), abs=1e-9)
+
+
+def test_the_clustered_t_test_is_students() -> None:
+    """Two-sided p values with G − 1 degrees of freedom; no error at all is no evidence."""
+    assert t_test([0.1, 0.1], [0.05, 0.0], [21, 21]) == pytest.approx([2 * stats.t.sf(2, 20), 1.0])
+
+
+def test_a_paired_ratio_is_fiellers() -> None:
+    """For independent sums the inverted contrast gives Fieller's interval, and one that has no end says so."""
+    above, below = Estimate.of(0.3, 0.05, 40), Estimate.of(0.6, 0.04, 40)
+
+    def contrast(of: Estimate) -> Callable[[float], Estimate]:
+        return lambda r: Estimate.of(above.value - r * of.value, float(np.hypot(above.se, r * of.se)), 40)
+
+    ratio = PairedRatio(0.5, contrast(below))
+    assert ratio.interval() == pytest.approx(fieller(above, below), abs=1e-6)
+    assert ratio.p_two_sided(ratio.interval()[0]) == pytest.approx(0.05, abs=1e-6)
+    vague = PairedRatio(6.0, contrast(Estimate.of(0.05, 0.05, 40)))
+    assert vague.interval()[1] == np.inf
+
+
+def test_the_mean_of_independent_estimates() -> None:
+    """Variances add and are divided by k²; alike sources of noise share Satterthwaite's degrees of freedom."""
+    one, other = Estimate(0.2, ((0.04, 50.0), (0.01, 4.0))), Estimate(0.4, ((0.02, 50.0), (0.01, 4.0)))
+    mean = independent_mean([one, other])
+    assert (mean.value, mean.variance) == (pytest.approx(0.3), pytest.approx(0.08 / 4))
+    assert mean.parts[1] == (pytest.approx(0.005), pytest.approx(8.0))
 
 
 def test_slope_is_corrected_for_error_in_x() -> None:

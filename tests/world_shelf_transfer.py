@@ -62,16 +62,19 @@ def _crossed(taught: str, asked: str, *, base: float, tuned: float, fall: float,
         book = Book()
         homes = [task(f"home{number}", 1 / 3, kind=taught) for number in range(3)]
         book.tasks.update({home.name: home for home in homes})
+        # A run that is lucky on one set is as lucky on the other.
+        luck = rng.normal(0, run_sd, (len(STEPS), 3, 2))
         for number in range(2):
             about = task(f"other{number}", guess or None, metric=metric, kind=asked)
             exam = Exam.draw(rng)
             for step in STEPS[-2:]:
                 book.add(about, exam, exam.answers(base, guess, rng), step=step)
                 book.add(about, exam, _level(exam, 0.0, rng, asked), step=step, metric=second)
-                for home in homes:
+                for place, home in enumerate(homes):
                     for seed in range(2):
+                        reached = tuned + luck[STEPS.index(step), place, seed]
                         how = {"step": step, "tuned_on": home.name, "tune_seed": seed, "role": "cross_task"}
-                        book.add(about, exam, exam.answers(tuned + rng.normal(0, run_sd), guess, rng), **how)
+                        book.add(about, exam, exam.answers(reached, guess, rng), **how)
                         book.add(about, exam, _level(exam, fall, rng, asked), metric=second, **how)
         return book.evidence()
 

@@ -130,6 +130,7 @@ class Book:
             pl.Series("value", [float(np.mean(values)) for values in self._values]),
             pl.lit(0.02).alias("se"),
             pl.Series("n", sizes),
+            pl.Series("clusters", [len(np.unique(clusters)) for clusters in self._clusters]),
             pl.lit(0.5).alias("majority"),
             pl.lit(0.6).alias("top_share"),
         )

@@ -302,7 +302,7 @@ def fewest_shots(source: Panel) -> Panel:
 
 
 def _differences(readings: Sequence[Reading]) -> str:
-    differing = [name for name in ASKED if len({reading[name] for reading in readings}) > 1]
+    differing = [name for name in (*ASKED, "provenance") if len({reading.get(name) for reading in readings}) > 1]
     runs = [(reading["tuned_on"], reading["step"], reading["tune_seed"]) for reading in readings]
     differing += ["learning_rate"] if len(set(runs)) < len(runs) else []
     return f"Compared cells differ in {', '.join(differing)}." if differing else ""

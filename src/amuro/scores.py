@@ -27,6 +27,8 @@ COORDINATES = (
     "learning_rate", "task", "split", "role", "family", "kind", "format", "shots", "shot_seed", "decoding", "protocol",
     "precision", "device", "limit", "cell",
 )  # fmt: skip
+TOUCHES_NUMBERS = ("torch", "transformers", "tokenizers", "peft", "machine")
+"""What stands in the column `provenance` of the scores: compared cells that differ in it are *mixed*."""
 _TYPES = {"step": pl.Int64, "tokens": pl.Int64, "tune_seed": pl.Int64, "learning_rate": pl.Float64, "shots": pl.Int64,
           "shot_seed": pl.Int64, "limit": pl.Int64}  # fmt: skip
 _ITEM_TYPES = {
@@ -43,7 +45,7 @@ def tables(
 
     All cells of a task are judged at once: a study has thousands of cells of a few hundred rows each.
     """
-    piles, priors, heads = defaultdict(list), {}, []
+    piles, priors, heads, made_with = defaultdict(list), {}, [], {}
     for address, manifest in cells.items():
         frame = store.frame(manifest, "predictions.parquet")
         if frame is None:
@@ -55,6 +57,7 @@ def tables(
             priors[_asked_like(found)] = label_prior(frame)
         facts = {**found, "role": roles[address], "family": task.family, "kind": task.kind, "cell": address}
         heads.append({name: facts[name] for name in COORDINATES})
+        made_with[address] = _made_with(manifest)
     if not heads:
         raise DataError("no finished cell to score", cure="fill some with `amuro run`")
     by_cell = {h["cell"]: prior for h in heads if (prior := priors.get(_asked_like(cells[h["cell"]]["coordinates"])))}
@@ -66,9 +69,15 @@ def tables(
             totals.append(total)
     judged_rows = pl.concat(items)
     scored = pl.concat(totals).join(clustered_errors(judged_rows), on=["cell", "metric"], how="left")
-    order = pl.DataFrame({"cell": [head["cell"] for head in heads]}).with_row_index("place")
+    order = pl.DataFrame({"cell": list(made_with), "provenance": list(made_with.values())}).with_row_index("place")
     scored = scored.join(order, on="cell").sort("place", maintain_order=True).drop("place")
     return _with_coordinates(judged_rows, heads, _ITEM_TYPES), _with_coordinates(scored, heads, _TYPES)
+
+
+def _made_with(manifest: Manifest) -> str:
+    """What can change a number without being a coordinate: `torch 2.13.0, transformers 5.24.0, …`."""
+    known = manifest["provenance"]
+    return ", ".join(f"{name} {known[name]}" for name in TOUCHES_NUMBERS if name in known)
 
 
 def _with_coordinates(frame: pl.DataFrame, heads: list[dict[str, Any]], types: Mapping[str, Any]) -> pl.DataFrame:
@@ -86,7 +95,8 @@ def no_items() -> pl.DataFrame:
 def no_scores() -> pl.DataFrame:
     """The scores of a study of which nothing has run."""
     numbers = dict.fromkeys(("value", "se", "chance", "majority", "top_share"), pl.Float64)
-    texts = {c: _TYPES.get(c, pl.String) for c in (*COORDINATES, "metric", "evidence", "predicted_histogram")}
+    words = ("metric", "evidence", "predicted_histogram", "provenance")
+    texts = {c: _TYPES.get(c, pl.String) for c in (*COORDINATES, *words)}
     return pl.DataFrame(schema={**texts, **numbers, "n": pl.Int64, "clusters": pl.Int64})
 
 
@@ -109,7 +119,7 @@ def pairs(frame: pl.DataFrame, *differing: str, left: pl.Expr, right: pl.Expr) -
     what differs was not fully named.
     """
     outcome = {"value", "se", "n", "clusters", "predicted", "cell", "role", "chance", "majority", "evidence",
-               "predicted_histogram", "top_share"}  # fmt: skip
+               "predicted_histogram", "top_share", "provenance"}  # fmt: skip
     keys = [c for c in frame.columns if c not in {*differing, *outcome}]
     joined = frame.filter(left).join(frame.filter(right), on=keys, how="inner", nulls_equal=True, suffix="_right")
     if joined.height > frame.filter(left).height:

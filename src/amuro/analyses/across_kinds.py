@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from amuro.findings import Standing, blank, nothing_to_lose, point, state
 from amuro.panels import Ladder, Tuning, ladders, longest
 from amuro.readouts import second_metric, second_readings
 from amuro.stats.clustered import Means, clustered_means
-from amuro.stats.estimate import Estimate, combine
+from amuro.stats.estimate import Estimate, Part, combine, satterthwaite
 from amuro.stats.ratio import PairedRatio
 from amuro.types import EvidenceState, Finding
 from amuro.verdicts import Claim, settle
@@ -41,7 +42,7 @@ class Pairs:
         was asked: its errors add up before they are squared.
         """
         each = 1 / len(self.found)
-        value, items, within, beyond = 0.0, 0.0, 0.0, defaultdict[Tuning, float](float)
+        value, items, within, errors = 0.0, 0.0, 0.0, defaultdict[Tuning, list[Part]](list)
         for asked, means in self._sets:
             weights = each * np.repeat([base, tuned], len(asked))
             value += float(weights @ means.value)
@@ -50,12 +51,14 @@ class Pairs:
                 noise, runs = one.noise, len(one.runs[-1])
                 if noise is not None:
                     within += (each * tuned) ** 2 * noise.sampling / runs
-                    beyond[one.tuning] += each * abs(tuned) * np.sqrt(max(noise.variance - noise.sampling, 0) / runs)
+                    beyond = each * abs(tuned) * math.sqrt(max(noise.variance - noise.sampling, 0.0) / runs)
+                    errors[one.tuning].append((beyond, noise.df))
         value -= (base + tuned) * float(np.mean(self.chances))
         groups = min(means.groups for _, means in self._sets)
-        of_runs = within + sum(sd**2 for sd in beyond.values())
-        freedom = min((one.noise.df for one in self.found if one.noise is not None), default=1.0)
-        return combine(value, [(max(items - within, 0.0), float(groups - 1)), (of_runs, freedom)])
+        of_runs = [(sum(sd for sd, _ in sets) ** 2, min(df for _, df in sets)) for sets in errors.values()]
+        noise_of_runs = within + sum(variance for variance, _ in of_runs)
+        freedom = satterthwaite(of_runs) if of_runs else 1.0
+        return combine(value, [(max(items - within, 0.0), float(groups - 1)), (noise_of_runs, freedom)])
 
     @cached_property
     def _sets(self) -> list[tuple[list[Ladder], Means]]:

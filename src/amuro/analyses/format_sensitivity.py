@@ -55,6 +55,8 @@ class Asked:
     @property
     def comparable(self) -> bool:
         """Every format clears chance and is off the ceiling, so that log odds mean the same at each checkpoint."""
+        if self.means.groups < 2:
+            return False
         lows = [self.score(wording).interval()[0] for wording in range(self.runs.shape[1])]
         return min(lows) > self.chance and float(self.means.value.max()) <= CEILING
 
@@ -167,7 +169,9 @@ def _alike(asked: Asked) -> str:
 
 
 def _room(asked: Asked) -> Standing:
-    """The best format must clear chance, and some format must leave errors."""
+    """The best format must clear chance, and some format must leave errors; both over several clusters."""
+    if asked.means.groups < 2:
+        return "insufficient", "One cluster of examples has no spread."
     if asked.score(int(asked.means.value.argmax())).interval()[0] <= asked.chance:
         return "insufficient", "The best format does not clear chance."
     if asked.means.value.min() > CEILING:
