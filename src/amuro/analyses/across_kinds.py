@@ -15,7 +15,7 @@ from amuro.analysis import Analysis, Evidence
 from amuro.findings import Standing, blank, nothing_to_lose, point, state
 from amuro.panels import Ladder, Tuning, ladders, longest
 from amuro.readouts import second_metric, second_readings
-from amuro.stats.clustered import Means, clustered_means
+from amuro.stats.clustered import Means, clustered_means, degrees
 from amuro.stats.estimate import Estimate, Part, combine, satterthwaite
 from amuro.stats.ratio import PairedRatio
 from amuro.types import EvidenceState, Finding
@@ -58,7 +58,7 @@ class Pairs:
         of_runs = [(sum(sd for sd, _ in sets) ** 2, min(df for _, df in sets)) for sets in errors.values()]
         noise_of_runs = within + sum(variance for variance, _ in of_runs)
         freedom = satterthwaite(of_runs) if of_runs else 1.0
-        return combine(value, [(max(items - within, 0.0), float(groups - 1)), (noise_of_runs, freedom)])
+        return combine(value, [(max(items - within, 0.0), degrees(groups)), (noise_of_runs, freedom)])
 
     @cached_property
     def _sets(self) -> list[tuple[list[Ladder], Means]]:

@@ -12,7 +12,7 @@ from amuro.panels import Ladder, Panel, ladders, longest
 from amuro.readouts import SECOND_READING, second_metric, second_readings
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
-from amuro.stats.clustered import Floats, clustered_means
+from amuro.stats.clustered import Floats, clustered_means, degrees
 from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import RunNoise, drawn_together, run_noise
 from amuro.types import Finding
@@ -94,7 +94,7 @@ def flow(found: Ladder, chance: float, noise: RunNoise | None, rng: np.random.Ge
     rows = np.array([lost(base, runs).mean(axis=0), churn(seeds), chance * (1 - base)])
     means = np.vstack([rows.mean(axis=1), cluster_draws(rows, found.clusters, rng)])
     beyond = means[:, 0] - means[:, 1:].max(axis=1)
-    items = float(beyond[1:].var()), float(found.source.groups - 1)
+    items = float(beyond[1:].var()), degrees(found.source.groups)
     return combine(float(beyond[0]), noise.parts(items, [1.0], [len(runs)]) if noise else [items])
 
 

@@ -13,7 +13,7 @@ from amuro.findings import Points, Standing, blank, counted, draft, limits, poin
 from amuro.panels import MIN_CHECKPOINTS, Ladder, fewest_shots, ladders, longest
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
-from amuro.stats.clustered import Floats, Ints, Means, clustered_mean, clustered_means
+from amuro.stats.clustered import Floats, Ints, Means, clustered_mean, clustered_means, degrees
 from amuro.stats.estimate import Estimate, combine, satterthwaite
 from amuro.stats.runs import RunNoise, run_noise
 from amuro.stats.spread import Spread, between, logit_covariance, logit_stretch, logits, spread
@@ -129,7 +129,7 @@ def measure(asked: Asked, noise: RunNoise | None) -> Spread:
     seeds, F, n = asked.runs.shape
     covariance = logit_covariance(asked.means, asked.chance, n)
     sampling = float(np.trace((np.eye(F) - 1 / F) @ covariance)) / (F - 1)
-    items = sampling, float(asked.means.groups - 1)
+    items = sampling, degrees(asked.means.groups)
     parts = noise.parts(items, [1.0], [seeds]) if noise else [items]
     beyond = sum(variance for variance, _ in parts) - sampling
     return spread(asked.logits, covariance + beyond * np.eye(F), satterthwaite(parts))
@@ -209,7 +209,7 @@ def easing(used: list[Asked], noise: RunNoise | None, rng: np.random.Generator) 
     rows = np.concatenate([asked.runs.mean(axis=0) for asked in used])
     means = cluster_draws(rows, used[0].clusters, rng).reshape(-1, len(used), F)
     drawn = between(logits(means, used[0].chance, n)) @ weights
-    parts = [(float(drawn.var()), float(used[0].means.groups - 1))]
+    parts = [(float(drawn.var()), degrees(used[0].means.groups))]
     if noise is not None:
         beyond = max(noise.variance - noise.sampling, 0.0)
         scatter = np.sqrt(beyond / np.array([len(asked.runs) for asked in used]))[:, None]

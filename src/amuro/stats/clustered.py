@@ -26,11 +26,16 @@ class Means:
     def noise(self, weights: ArrayLike) -> Part:
         """Variance of a weighted sum of the means, and its degrees of freedom."""
         w = np.asarray(weights, dtype=float)
-        return float(w @ self.covariance @ w), float(self.groups - 1)
+        return float(w @ self.covariance @ w), degrees(self.groups)
 
     def contrast(self, weights: ArrayLike) -> Estimate:
         """Weighted sum of the means."""
         return combine(float(np.asarray(weights, dtype=float) @ self.value), [self.noise(weights)])
+
+
+def degrees(groups: int) -> float:
+    """Degrees of freedom of a variance between so many clusters; of one cluster nothing is known, and it varies not."""
+    return float(max(groups - 1, 1))
 
 
 def cluster_sums(values: Floats, clusters: Ints) -> tuple[Floats, Floats]:
