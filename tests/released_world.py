@@ -6,6 +6,7 @@ binomial sampling of rows. The last two checkpoints are 20 steps apart, as in th
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,26 @@ class World:
     """Standard deviation between runs, one a tuned model."""
     role: str = "in_domain"
     """What its tuned models are asked: their own set, another domain, …"""
+
+
+def crossed_table(world: World, taught: str, asked: str, rng: np.random.Generator) -> Imported:
+    """Models tuned on tasks of one kind and asked sets of another: two of `world.runs` models, one set each."""
+    whole = released_table(world, rng=rng)
+    tuned = pl.col("tuned_on") != "none"
+    away = whole.scores.with_columns(
+        kind=pl.lit(asked),
+        role=pl.when(tuned).then(pl.lit("cross_task")).otherwise(pl.col("role")),
+        tuned_on=pl.when(tuned).then("home of " + pl.col("task")).otherwise(pl.col("tuned_on")),
+    )
+    home = whole.scores.with_columns(
+        kind=pl.lit(taught), task="home of " + pl.col("task"), source_set="home of " + pl.col("source_set"),
+        cell="home|" + pl.col("cell"), tuned_on=pl.when(tuned).then("home of " + pl.col("task")).otherwise("tuned_on"),
+    )  # fmt: skip
+    sets = {name: dataclasses.replace(of, kind=asked) for name, of in whole.sets.items()}
+    sets |= {
+        f"home of {name}": dataclasses.replace(of, task=f"home of {name}", kind=taught) for name, of in sets.items()
+    }
+    return Imported(pl.concat([away, home]), sets, ())
 
 
 PRIORS = {"a": 0.25, "b": 0.25, "c": 0.5}

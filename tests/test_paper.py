@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from released_world import World, released_table
+from released_world import World, crossed_table, released_table
 
 from amuro import paper as verb
 from amuro.analysis import Evidence
@@ -441,6 +441,30 @@ def test_claims_in_worlds_of_known_truth(claim: str, truth: World, holds: bool) 
     found = [member.run(claims.evidence(released_table(truth, rng=rng)), rng)[0].verdict for _ in range(draws)]
     supported = found.count("supported") / draws
     assert supported >= 0.72 if holds else supported <= 0.09
+
+
+ACROSS = {
+    "no change": (World(base=(1.0, 1.0), tuned=(1.0, 1.0)), False),
+    "gain": (World(base=(0.0, 0.0), tuned=(1.0, 1.0)), False),
+    "loss": (World(base=(1.0, 1.0), tuned=(0.0, 0.0)), True),
+    "a constant base": (World(base=(-9.0, -9.0), tuned=(-9.0, -9.0)), False),
+}
+
+
+@pytest.mark.parametrize("truth", ACROSS)
+@pytest.mark.parametrize(("claim", "kinds"), [("C1c", ("label", "generate")), ("C1d", ("generate", "label"))])
+def test_kinds_are_forgotten_where_they_are(claim: str, kinds: tuple[str, str], truth: str) -> None:
+    """C1d is supported where classes are lost and not elsewhere; C1c never, since text alone may be output form."""
+    member, rng, (world, lost) = (
+        next(c for c in claims.CLAIMS if c.name == claim),
+        np.random.default_rng(12),
+        ACROSS[truth],
+    )
+    found = [member.run(claims.evidence(crossed_table(world, *kinds, rng)), rng)[0] for _ in range(6)]
+    supported = sum(finding.verdict == "supported" for finding in found) / len(found)
+    assert supported >= 0.72 if lost and claim == "C1d" else supported == 0
+    states = {finding.evidence for finding in found}
+    assert states == {"degenerate" if truth == "a constant base" else "measured" if claim == "C1d" else "insufficient"}
 
 
 @pytest.mark.parametrize(
