@@ -1,0 +1,174 @@
+"""How small an effect a study can tell from 0, and what a given effect needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import optimize, special
+
+from amuro.stats.clustered import Floats, Ints
+from amuro.stats.estimate import Part, combine
+from amuro.stats.runs import RunNoise
+
+POWER = 0.8
+MOST_ROWS, MOST_SEEDS = 1_000_000, 100
+"""Beyond these a design is said not to exist."""
+SMALLEST_TAIL = 1e-12
+
+
+def detectable(parts: Sequence[Part], alpha: float = 0.05, power: float = POWER) -> float:
+    """The effect that a two-sided test at `alpha` tells from 0 with that power: (t_(1−α/2) + t_power) · SE.
+
+    The quantiles are those of `Estimate`, so noise that is known with few degrees of freedom costs power. 0 where
+    nothing varies. (Card et al., arXiv 2010.06595; Miller, arXiv 2411.00640, eq. 9, with t in place of z.)
+    """
+    estimate = combine(0.0, parts)
+    if estimate.variance <= 0:
+        return 0.0
+    return (estimate.multiplier(alpha / 2) + estimate.multiplier(1 - power)) * estimate.se
+
+
+def variance_interval(parts: Sequence[Part], level: float = 0.95) -> tuple[float, float]:
+    """Interval of a sum of variances, each known with its own degrees of freedom.
+
+    Graybill & Wang, J. Am. Stat. Assoc. 75 (1980) 869: Σv − √Σ(G v)², Σv + √Σ(H v)², with 1 − G and 1 + H the limits
+    of each part's own χ² interval. Satterthwaite's single χ² is too short where a part with few degrees is small.
+    """
+    tail = 0.5 - level / 2
+    total = sum(variance for variance, _ in parts)
+    below = sum((v * (1 - df / special.chdtri(df, tail))) ** 2 for v, df in parts)
+    above = sum((v * (df / special.chdtri(df, 1 - tail) - 1)) ** 2 for v, df in parts)
+    return total - math.sqrt(below), total + math.sqrt(above)
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """δ less the smallest detectable effect: above 0 where the study can tell an effect of δ from 0.
+
+    The interval is that of the variance behind it (`variance_interval`): noise is estimated, and so is what it allows.
+    """
+
+    delta: float
+    parts: tuple[Part, ...]
+    """At least one of them above 0."""
+    alpha: float
+    power: float = POWER
+
+    @property
+    def detectable(self) -> float:
+        return detectable(self.parts, self.alpha, self.power)
+
+    @property
+    def value(self) -> float:
+        return self.delta - self.detectable
+
+    def detectable_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval of the smallest detectable effect."""
+        total = sum(variance for variance, _ in self.parts)
+        low, high = (math.sqrt(limit / total) for limit in variance_interval(self.parts, level))
+        return self.detectable * low, self.detectable * high
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        low, high = self.detectable_interval(level)
+        return self.delta - high, self.delta - low
+
+    def p_two_sided(self, null: float = 0.0) -> float:
+        """1 − the level of the widest interval without `null`."""
+
+        def beyond(log_tail: float) -> float:
+            low, high = self.interval(1 - 2 * math.exp(log_tail))
+            return low - null if self.value > null else null - high
+
+        least, most = math.log(SMALLEST_TAIL), math.log(0.5)
+        if beyond(most) <= 0:
+            return 1.0
+        if beyond(least) >= 0:
+            return 2 * SMALLEST_TAIL
+        return 2 * math.exp(optimize.brentq(beyond, least, most))
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Where the noise of one difference comes from, apart from how many examples and runs it is asked with."""
+
+    between: float
+    """Variance of the clusters' own differences."""
+    within: float
+    """Variance of one example around its cluster, with the tuned side a mean over `seeds` runs."""
+    run: float = 0.0
+    """Variance of one tuning run's true score."""
+    answers: float = 0.0
+    """Variance that one example's answer has from run to run."""
+    seeds: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What a comparison at one checkpoint rests on."""
+
+    rows: int
+    clusters: int
+    seeds: int
+    replicated: int
+    """Checkpoints that have so many seeds: the noise of runs is known with replicated · (seeds − 1) degrees."""
+
+    @property
+    def run_df(self) -> int:
+        return self.replicated * (self.seeds - 1)
+
+
+def components(values: Floats, clusters: Ints) -> tuple[float, float]:
+    """(between, within) of values (n,) in clusters: one-way random effects (Searle, Casella & McCulloch 1992, §3.6)."""
+    sizes = np.bincount(clusters).astype(float)
+    means = np.bincount(clusters, values) / sizes
+    n, groups = len(values), len(sizes)
+    squares = float(((values - means[clusters]) ** 2).sum())
+    within = squares / (n - groups) if n > groups else 0.0
+    of_means = float((sizes * (means - values.mean()) ** 2).sum()) / max(groups - 1, 1)
+    size = (n - float((sizes**2).sum()) / n) / max(groups - 1, 1)
+    return max((of_means - within) / size, 0.0), within
+
+
+def parts(noise: Components, design: Design) -> list[Part]:
+    """Sources of noise of (tuned − base) under a design, as `RunNoise.parts` splits them."""
+    answers = noise.answers / design.rows
+    items = noise.between / design.clusters + noise.within / design.rows
+    items = max(items + answers * (1 / design.seeds - 1 / noise.seeds), 0.0)
+    of_items = (items, float(max(design.clusters - 1, 1)))
+    if design.run_df < 1:
+        return [of_items]
+    return RunNoise(noise.run + answers, answers, design.run_df).parts(of_items, [1.0], [design.seeds])
+
+
+def rows_needed(noise: Components, design: Design, delta: float, alpha: float, power: float = POWER) -> int | None:
+    """Rows, in proportionally more clusters, with which δ is detectable; None where runs alone are too noisy."""
+    a_cluster = design.rows / design.clusters
+
+    def enough(rows: int) -> bool:
+        wider = replace(design, rows=rows, clusters=max(round(rows / a_cluster), 2))
+        return detectable(parts(noise, wider), alpha, power) <= delta
+
+    return _least(enough, 2, MOST_ROWS)
+
+
+def seeds_needed(noise: Components, design: Design, delta: float, alpha: float, power: float = POWER) -> int | None:
+    """Seeds at each replicated checkpoint (two of them if there is none); None where examples alone are too few."""
+
+    def enough(seeds: int) -> bool:
+        more = replace(design, seeds=seeds, replicated=max(design.replicated, 2))
+        return detectable(parts(noise, more), alpha, power) <= delta
+
+    return _least(enough, 2, MOST_SEEDS)
+
+
+def _least(enough: Callable[[int], bool], least: int, most: int) -> int | None:
+    """The smallest number that is enough, where all greater ones are as well."""
+    if not enough(most):
+        return None
+    while least < most:
+        middle = (least + most) // 2
+        least, most = (least, middle) if enough(middle) else (middle + 1, most)
+    return least
