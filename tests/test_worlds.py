@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from run_worlds import answers, broken, covered
-from world_shelf import COVERAGE, WORLDS, Coverage, World
+from world_kinds import Coverage, World
+from world_shelf import COVERAGE, WORLDS
 
 from amuro import catalog
 

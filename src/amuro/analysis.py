@@ -29,6 +29,8 @@ class Evidence:
     """Columns `cell` (address) and `done`: what the study asked for, so that a hole is seen."""
     delta: Mapping[str, float] = field(default_factory=dict)
     """Analysis → smallest effect of interest, where the study overrides the analysis' own."""
+    schedules: Mapping[str, str] = field(default_factory=dict)
+    """Checkpoint (address) → state of its learning-rate schedule (`series_kind.SCHEDULES`); others are unknown."""
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,8 @@ class _Grid:
 
     def place(self, curve: Curve, delta: float) -> float:
         """Log tokens since the first checkpoint at which `curve` lacks `delta` of its last value; 0 where it never does
-        lack so much."""
+        lack so much.
+        """
         missing = float(np.exp(-curve.rate * self.x[-1])) + delta / curve.span
         return max(-float(np.log(missing)) / curve.rate, 0.0)
 

@@ -1,0 +1,70 @@
+"""Worlds of many checkpoints: curves over pre-training, and what noise lets a study see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from world_kinds import Coverage, Make, Rng, World
+from worlds import FLOOR, Book, climb, expected, task
+
+from amuro.analysis import Evidence
+
+LONG = (0, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600)
+"""Ten trained checkpoints, log-spaced: the least that *overtraining* asks for."""
+LONG_SEEDS = (1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 3)
+AT_A_CONSTANT_RATE = {f"world@{step}": "constant" for step in LONG}
+ANNEALED_END = {**AT_A_CONSTANT_RATE, f"world@{LONG[-1]}": "annealed"}
+
+
+def course(tuned: Sequence[float], base: Sequence[float] = (FLOOR,) * 11, *, schedules: dict[str, str] | None = None,
+           run_sd: float = 0.2, chance: float = 1 / 3, **how: Any) -> Make:  # fmt: skip
+    """Tasks followed over LONG: abilities of the tuned models and of the bases."""
+    settings = {"steps": LONG, "seeds": LONG_SEEDS, "scatter": (run_sd,) * len(LONG), "dev": False, **how}
+
+    def make(rng: Rng, tasks: int) -> Evidence:
+        book = Book()
+        for number in range(tasks):
+            climb(book, task(f"t{number}", chance), rng, base, tuned, **settings)
+        return book.evidence(schedules=AT_A_CONSTANT_RATE if schedules is None else schedules)
+
+    return make
+
+
+PLATEAU = (FLOOR, -2.0, -0.5, 0.5, 1.0, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2)
+RISING = (FLOOR, -2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.7, 1.1, 1.5)
+RISING_BASE = RISING
+PEAK = (FLOOR, -2.0, -0.5, 0.5, 1.2, 1.8, 1.4, 0.9, 0.4, -0.1, -0.6)
+EARLY_PEAK = (FLOOR, 0.0, 1.0, 2.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+LATE_DROP = (*PLATEAU[:-1], 0.2)
+"""What a decay of the learning rate, or one bad run, does to the last checkpoint."""
+
+OVERTRAINING = (
+    World("plateau", "overtraining", "null", course(PLATEAU, RISING_BASE)),
+    World("plateau at the ceiling", "overtraining", "null", course([min(a + 3, 4.2) for a in PLATEAU])),
+    World("plateau, runs scatter", "overtraining", "null", course(PLATEAU, run_sd=0.7)),
+    World("nothing but guesses", "overtraining", "null", course([FLOOR] * 11)),
+    World("annealed end", "overtraining", "null", course(LATE_DROP, schedules=ANNEALED_END)),
+    World("annealed end that nobody noted", "overtraining", "null", course(LATE_DROP, schedules={})),
+    World("one bad last run", "overtraining", "null", course(LATE_DROP, seeds=(1, 1, 1, 1, 1, 3, 1, 3, 1, 1, 1))),
+    World("early peak, then flat", "overtraining", "null", course(EARLY_PEAK)),
+    World("falls after a peak", "overtraining", "true", course(PEAK, RISING_BASE)),
+    World("still rising", "overtraining", "reversed", course(RISING, RISING_BASE)),
+)  # fmt: skip
+
+CURVE_WORLDS: tuple[World, ...] = OVERTRAINING
+HALF = LONG[-5:]
+FALLING = [expected(ability, 1 / 3, 0.2) for ability in PEAK[-5:]]
+FALL = float(-np.polyfit(np.log(HALF), FALLING, 1)[0] * np.log(HALF[-1] / HALF[0]))
+CURVE_COVERAGE: tuple[Coverage, ...] = (
+    Coverage("fall after a peak", "overtraining", course(PEAK, RISING_BASE), FALL),
+)  # fmt: skip
+
+
+def saturating(top: float, span: float, rate: float, run_sd: float, guess: float = 1 / 3) -> tuple[float, ...]:
+    """Abilities at LONG at which the expected score is top − span · (step / first)^(−rate)."""
+    scores = [top - span * (step / LONG[1]) ** -rate for step in LONG[1:]]
+    solve = [brentq(lambda a, s=score: expected(a, guess, run_sd) - s, -12, 12) for score in scores]
+    return (FLOOR, *(float(ability) for ability in solve))
