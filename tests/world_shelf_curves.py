@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 from world_kinds import Coverage, Make, Rng, World
-from worlds import FLOOR, Book, climb, expected, task
+from worlds import FLOOR, STEPS, Book, Exam, climb, expected, task, tune
 
 from amuro.analysis import Evidence
 
@@ -54,7 +54,76 @@ OVERTRAINING = (
     World("still rising", "overtraining", "reversed", course(RISING, RISING_BASE)),
 )  # fmt: skip
 
-CURVE_WORLDS: tuple[World, ...] = OVERTRAINING
+CLOSE_END = (100, 200, 400, 800, 1600, 3200, 3250, 3300, 3350, 3400)
+"""Five log-spaced checkpoints, and five close ones at the end."""
+
+
+def bases(abilities: Sequence[float], run_sd: float = 0.3, steps: Sequence[int] = CLOSE_END, **how: Any) -> Make:
+    """Bases that stray from their abilities from checkpoint to checkpoint; tuned alike at all of them."""
+
+    def make(rng: Rng, tasks: int) -> Evidence:
+        book = Book()
+        for number in range(tasks):
+            strayed = [ability + rng.normal(0, run_sd) for ability in abilities]
+            flat, once = [1.0] * len(steps), [1] * len(steps)
+            settings = {"steps": steps, "seeds": once, "scatter": [0.2] * len(steps), "dev": False, **how}
+            climb(book, task(f"t{number}", 1 / 3), rng, strayed, flat, **settings)
+        return book.evidence(schedules={f"world@{step}": "constant" for step in steps})
+
+    return make
+
+
+def early(tuned: Sequence[float], **how: Any) -> Make:
+    """Tasks followed over the six checkpoints of a plain study."""
+
+    def make(rng: Rng, tasks: int) -> Evidence:
+        book = Book()
+        for number in range(tasks):
+            climb(book, task(f"t{number}", 1 / 3), rng, [FLOOR] * 6, tuned, **{"dev": False, **how})
+        return book.evidence()
+
+    return make
+
+
+def tuned_once(base: float, tuned: float, *, examples: int = 450, chance: float | None = 1 / 3, **how: Any) -> Make:
+    """Tasks tuned at two checkpoints with three seeds, on so many examples."""
+
+    def make(rng: Rng, tasks: int) -> Evidence:
+        book = Book()
+        for number in range(tasks):
+            about, exam = task(f"t{number}", chance), Exam.draw(rng, examples)
+            for step in STEPS[-2:]:
+                tune(book, about, exam, rng, base=base, tuned=tuned, step=step, seeds=3, role="in_domain", **how)
+        return book.evidence()
+
+    return make
+
+
+RISE = (FLOOR, -2.5, -1.0, 0.0, 1.5, 3.0)
+TREND_AT_THE_END = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.2, 2.3, 2.4, 2.5, 2.6)
+NOISE = (
+    World("checkpoints alike", "noise", "null", early([0.0] * 6), "tuned"),
+    World("checkpoints alike, scatter of several sizes", "noise", "null",
+          early([0.0] * 6, scatter=(0.1, 0.5, 0.3, 0.1, 0.5, 0.3)), "tuned"),
+    World("one checkpoint strays", "noise", "null", early([0.0, 0.0, 0.0, 0.0, 2.5, 0.0]), "tuned"),
+    World("seeds drown checkpoints", "noise", "reversed",
+          early([0.0, -0.2, 0.0, 0.2, 0.0, 0.2], scatter=(0.8,) * 6), "tuned"),
+    World("checkpoints differ", "noise", "true", early(RISE), "tuned"),
+    World("bases alike", "noise", "null", bases([0.0] * 10), "base"),
+    World("bases rise on a log-spaced grid", "noise", "null", bases(RISE[1:], steps=STEPS[1:]), "base"),
+    World("trend among the last", "noise", "true", bases(TREND_AT_THE_END, run_sd=0.1), "base"),
+)  # fmt: skip
+DETECTABLE = (
+    World("a plain study", "detectable", "null", tuned_once(0.0, 0.0), ".gain"),
+    World("seeds too far apart", "detectable", "reversed", tuned_once(0.0, 1.0, run_sd=0.8), ".gain"),
+    World("few uneven examples", "detectable", "null", tuned_once(0.0, 1.0, examples=150), ".gain"),
+    World("easy to see", "detectable", "true", tuned_once(-5.0, 4.5, chance=None, run_sd=0.1), ".gain"),
+    World("growth is easy to see", "detectable", "true", early([FLOOR, *[4.0] * 5], seeds=(1, 3, 3, 3, 3, 3)),
+          ".latent_gain"),
+    World("growth, runs scatter", "detectable", "null", early([0.0] * 6, scatter=(1.2,) * 6), ".latent_gain"),
+)  # fmt: skip
+
+CURVE_WORLDS: tuple[World, ...] = OVERTRAINING + NOISE + DETECTABLE
 HALF = LONG[-5:]
 FALLING = [expected(ability, 1 / 3, 0.2) for ability in PEAK[-5:]]
 FALL = float(-np.polyfit(np.log(HALF), FALLING, 1)[0] * np.log(HALF[-1] / HALF[0]))

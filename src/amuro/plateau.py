@@ -116,6 +116,7 @@ def noise_draws(found: Ladder, rng: np.random.Generator) -> Floats:
     rows = found.tuned[found.rungs]
     draws = cluster_draws(rows, found.clusters, rng, DRAWS) - rows.mean(axis=1)
     if not found.noise:
-        return draws
+        return np.asarray(draws)
     own = max(found.noise.variance - found.noise.sampling, 0.0) / found.seeds[found.rungs]
-    return np.asarray(draws + rng.standard_t(found.noise.df, (DRAWS, len(rows))) * np.sqrt(own))
+    noisy: Floats = draws + rng.standard_t(found.noise.df, (DRAWS, len(rows))) * np.sqrt(own)
+    return noisy

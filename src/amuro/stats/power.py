@@ -65,6 +65,12 @@ class Margin:
     def value(self) -> float:
         return self.delta - self.detectable
 
+    @property
+    def supported_from(self) -> float:
+        """The effect whose estimate, with that power, is told from 0 and reaches δ as well."""
+        estimate = combine(0.0, self.parts)
+        return max(self.detectable, self.delta + estimate.multiplier(1 - self.power) * estimate.se)
+
     def detectable_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval of the smallest detectable effect."""
         total = sum(variance for variance, _ in self.parts)

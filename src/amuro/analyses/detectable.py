@@ -1,0 +1,93 @@
+"""Which effects could this study have seen?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from amuro.analyses.gain import ANALYSIS as GAIN
+from amuro.analyses.latent_gain import ANALYSIS as LATENT_GAIN
+from amuro.analysis import Analysis, Evidence
+from amuro.findings import NO_HOME, Standing, blank, counted, draft, limits, smallest_effect, trend_state, tuned_state
+from amuro.panels import Ladder, ladders, longest
+from amuro.stats.estimate import Estimate
+from amuro.stats.power import POWER, Margin
+from amuro.stats.trend import change_weights
+from amuro.types import Finding
+from amuro.verdicts import ALPHA, Claim, settle
+
+
+def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
+    """Two findings a tuned task: the gain, and the growth of the gap over pre-training, that would be told from 0."""
+    every = list(ladders(evidence, ["in_domain"]))
+    followed = longest(every)
+    claims = [_of_gain(evidence, found, len(every)) for found in every]
+    claims += [_of_trend(evidence, found, len(followed)) for found in followed]
+    return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
+
+
+def _of_gain(evidence: Evidence, found: Ladder, family: int) -> Claim:
+    last = found.at(-1)
+    seeds = counted(int(found.seeds[-1]), "tuning seed")
+    resting = f"{counted(len(found.examples), 'example')} in {found.source.groups} clusters and {seeds}"
+    what = f"a gain on {found.name}", resting
+    return _claim(evidence, found, GAIN, found.contrast(last, -last), tuned_state(found), family, what)
+
+
+def _of_trend(evidence: Evidence, found: Ladder, family: int) -> Claim:
+    standing = trend_state(found)
+    standing = tuned_state(found) if standing[0] == "measured" else standing
+    if len(found.rungs) < 2:
+        return _claim(evidence, found, LATENT_GAIN, None, standing, family, ("", ""))
+    weights = found.over_training(change_weights(found.tokens[found.rungs]))
+    replicated = counted(len(found.replicated), "replicated one")
+    resting = f"{counted(len(found.rungs), 'trained checkpoint')}, {replicated} among them"
+    what = f"a growth of the gap between tuned and base on {found.name}", resting
+    return _claim(evidence, found, LATENT_GAIN, found.contrast(weights, -weights), standing, family, what)
+
+
+def _claim(
+    evidence: Evidence, found: Ladder, target: Analysis, estimate: Estimate | None, standing: Standing, family: int,
+    what: tuple[str, str],
+) -> Claim:  # fmt: skip
+    state, reason = standing
+    if estimate is not None and estimate.variance <= 0 and state == "measured":
+        state, reason = "degenerate", "Nothing varies, between examples or between runs."
+    aim = smallest_effect(target, evidence, found.task, found.metric)
+    margin = Margin(aim, estimate.parts, ALPHA / family) if estimate and estimate.variance > 0 else None
+    sentence = _sentence(*what, margin, family) if margin else f"What can be seen on {found.name} cannot be said."
+    note = limits(evidence, found, reason, _to_be_supported(margin) if margin else "")
+    finding = draft(
+        ANALYSIS, evidence, found, sentence, state, detail=target.name, note=note, delta=0.0, points=(),
+        n=found.source.groups if target is GAIN else len(found.rungs),
+        unit=target.unit,
+    )  # fmt: skip
+    return Claim(finding, margin if state == "measured" else None)
+
+
+def _sentence(what: str, resting: str, margin: Margin, family: int) -> str:
+    low, high = margin.detectable_interval()
+    corrected = f", corrected for {family} tasks" if family > 1 else ""
+    return (
+        f"On {resting}, {what} of {margin.detectable:.2f} (95 % interval {low:.2f} to {high:.2f}) would be told from 0 "
+        f"in {POWER:.0%} of such studies{corrected}; the smallest effect of interest is {margin.delta:.2f}."
+    )
+
+
+def _to_be_supported(margin: Margin) -> str:
+    """*Supported* asks besides that the estimate reaches δ, which an effect of just δ does half of the time."""
+    return (
+        f"To be supported in {POWER:.0%} it must truly be {margin.supported_from:.2f}, so that its estimate reaches δ."
+    )
+
+
+ANALYSIS = Analysis(
+    name="detectable",
+    question="Which effects could this study have seen?",
+    family="detectable",
+    delta=GAIN.delta,
+    unit="clusters",
+    formula="δ of the analysis − (t_(1−α/2m) + t_.8) · SE ≥ 0 for gain and for the growth of latent gain, m tasks; "
+    "interval of the variance by Graybill & Wang",
+    source="Miller, arXiv 2411.00640, §5; Card et al., arXiv 2010.06595; Graybill & Wang 1980 (`stats/power.py`)",
+    run=run,
+)

@@ -1,0 +1,158 @@
+"""Do checkpoints differ by more than the noise of one run?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from amuro.analysis import Analysis, Evidence
+from amuro.findings import NO_HOME, Standing, blank, counted, draft, limits, state, trend_state, tuned_state
+from amuro.panels import MIN_CHECKPOINTS, Ladder, fewest_shots, ladders, longest
+from amuro.plateau import schedule
+from amuro.stats.clustered import Floats
+from amuro.stats.signal import SignalToNoise, detrended, signal_to_noise
+from amuro.types import Finding
+from amuro.verdicts import Claim, settle
+
+CLOSE = 0.9
+"""Bases from this share of the last one's tokens on are near-replicates of it, once their own trend is taken off."""
+FEWEST_CLOSE = 3
+"""One more than a straight line needs."""
+
+
+class Levels(NamedTuple):
+    """Mean scores of checkpoints, and the noise of one run."""
+
+    means: Floats
+    """(T,)"""
+    runs: Floats
+    """(T,) runs that each is the mean of."""
+    variance: float
+    """Of one run."""
+    df: float
+
+    def signal(self) -> SignalToNoise:
+        return signal_to_noise(self.means, self.variance, self.runs, self.df)
+
+    def without(self, place: int) -> Levels:
+        return self._replace(means=np.delete(self.means, place), runs=np.delete(self.runs, place))
+
+
+def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
+    """Two findings a tuned task: its tuned models against the noise of seeds, its bases against close checkpoints."""
+    found = longest(ladders(evidence, ["in_domain"]))
+    claims = [claim for one in found for claim in (_of_tuned(evidence, one), _of_bases(evidence, one))]
+    return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
+
+
+def _of_tuned(evidence: Evidence, found: Ladder) -> Claim:
+    standing, reason = trend_state(found)
+    if standing == "measured":
+        standing, reason = tuned_state(found)
+    at = found.rungs
+    levels = (
+        Levels(found.tuned[at].mean(axis=1), found.seeds[at].astype(float), found.noise.variance, float(found.noise.df))
+        if found.noise and standing == "measured"
+        else None
+    )
+    return _claim(evidence, found, levels, (standing, reason), "tuned", "tuning seeds")
+
+
+def _of_bases(evidence: Evidence, found: Ladder) -> Claim:
+    tokens, means = bases(found)
+    standing, reason = _close_state(found, tokens)
+    levels = close_levels(tokens, means) if standing == "measured" else None
+    return _claim(evidence, found, levels, (standing, reason), "base", "close checkpoints at the end, detrended")
+
+
+def bases(found: Ladder) -> tuple[Floats, Floats]:
+    """(tokens, mean scores) of every trained base that was asked like those of the ladder, tuned or not."""
+    asked = found.source.where(metric=found.metric, series=found.tuning.series, tuned_on="none", format=found.format)
+    asked = fewest_shots(asked)
+    place = [reading["step"] if reading["tokens"] is None else reading["tokens"] for reading in asked.readings]
+    tokens, order = np.array(place, dtype=float), np.argsort(place)
+    order = order[tokens[order] > 0]
+    return tokens[order], asked.values[order].mean(axis=1)
+
+
+def close_levels(tokens: Floats, means: Floats) -> Levels:
+    """The close checkpoints at the end as one level, with the noise around their own line; each other one by itself."""
+    close = _close(tokens)
+    variance, df = detrended(tokens[close], means[close])
+    levels, runs = np.append(means[~close], means[close].mean()), np.ones(int((~close).sum()) + 1)
+    runs[-1] = close.sum()
+    return Levels(levels, runs, variance, df)
+
+
+def _close(tokens: Floats) -> np.ndarray:
+    return np.asarray(tokens >= CLOSE * tokens[-1])
+
+
+def _close_state(found: Ladder, tokens: Floats) -> Standing:
+    close = int(_close(tokens).sum()) if len(tokens) else 0
+    if close < FEWEST_CLOSE:
+        return "insufficient", (
+            f"No close checkpoints: {counted(close, 'trained checkpoint')} in the last tenth of the tokens, and the "
+            f"noise of a base takes {FEWEST_CLOSE}. What lies between checkpoints further apart is trend as well."
+        )
+    if len(tokens) - close + 1 < MIN_CHECKPOINTS:
+        return "insufficient", f"{counted(len(tokens) - close, 'checkpoint')} besides the close ones at the end."
+    return state(found)
+
+
+def _claim(
+    evidence: Evidence, found: Ladder, levels: Levels | None, standing: Standing, kind: str, noise: str
+) -> Claim:
+    state_of, reason = standing
+    if state_of == "measured":
+        state_of, reason = _further(evidence, found, levels)
+    signal = levels.signal() if levels and state_of == "measured" else None
+    # One stray checkpoint makes no signal: the claim must hold without any one of them.
+    without = [levels.without(t).signal() for t in range(len(levels.means))] if levels and signal else []
+    p = max((one.p_two_sided() for one in (signal, *without) if one), default=1.0)
+    finding = draft(
+        ANALYSIS, evidence, found, _sentence(found, levels, signal, kind, noise), state_of, detail=kind,
+        note=limits(evidence, found, reason, tuned=False), delta=_delta(evidence),
+        n=len(levels.means) if levels else len(found.rungs),
+    )  # fmt: skip
+    return Claim(finding, signal, p, holds=all(one.interval()[0] > 0 for one in without))
+
+
+def _further(evidence: Evidence, found: Ladder, levels: Levels | None) -> Standing:
+    if mixed := schedule(evidence, found).mixed:
+        return "mixed", mixed
+    if levels is None or levels.variance <= 0:
+        return "degenerate", "Runs that should differ by noise score exactly alike."
+    return "measured", ""
+
+
+def _sentence(found: Ladder, levels: Levels | None, signal: SignalToNoise | None, kind: str, noise: str) -> str:
+    who = f"tuned on {found.tuning.lesson}" if kind == "tuned" else "as they are"
+    if levels is None or signal is None:
+        return f"Whether the checkpoints, {who}, differ on {found.name} by more than noise cannot be said."
+    low, high = signal.interval()
+    one = float(np.sqrt(levels.variance))
+    return (
+        f"The checkpoints, {who}, lie {signal.value:.1f} times as far apart on {found.name} as the noise of one run "
+        f"(standard deviation {one:.3f}, from {noise}; 95 % interval {low:.1f} to {high:.1f}; plain range over noise "
+        f"{np.ptp(levels.means) / one:.1f})."
+    )
+
+
+def _delta(evidence: Evidence) -> float:
+    """A ratio, hence not on the scale of the metric."""
+    return evidence.delta.get(ANALYSIS.name, ANALYSIS.delta)
+
+
+ANALYSIS = Analysis(
+    name="noise",
+    question="Do checkpoints differ by more than the noise of one run?",
+    family="noise",
+    delta=1.0,
+    unit="checkpoints",
+    formula="√(variance between checkpoints beyond noise / variance of one run), by inversion of the non-central F, "
+    "also without any one checkpoint; noise from tuning seeds (tuned) or close last checkpoints, detrended (bases)",
+    source="Heineman et al., arXiv 2508.13144, with the standard deviation beyond noise in place of the range",
+    run=run,
+)
