@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from amuro.audits.tasks import TaskAudit
     from amuro.costs import Costs
     from amuro.flags import Flag
+    from amuro.power import Outlook
+    from amuro.stats.power import Design
 
 console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 VERDICT_STYLE = {"supported": "bold green", "refuted": "bold red", "open": "bold yellow"}
@@ -167,6 +169,32 @@ def show_audit(audit: Audit) -> None:
         console.print(f"not checked  {reason}", markup=False)
     if not audit.faults:
         console.print("nothing found")
+
+
+def show_power(found: Outlook) -> None:
+    """What each tuned task's gain could be seen of, and what an effect of δ would need."""
+    if found.sights:
+        heads = ("pilot", "planned", "detectable", "δ", "rows for δ", "seeds for δ")
+        table = Table("tuned → set", *heads, box=None, padding=(0, 1), title="rows / clusters / seeds")
+        table.columns[0].no_wrap = True
+        for one in found.sights:
+            table.add_row(
+                f"{one.recipe} → {one.name}", _design(one.pilot), _design(one.planned),
+                f"{one.detectable:.3f} ({one.low:.3f} to {one.high:.3f})", f"{one.delta:.3f}",
+                _needed(one.rows_needed) + "*" * bool(one.available and (one.rows_needed or 0) > one.available),
+                _needed(one.seeds_needed),
+            )  # fmt: skip
+        console.print(table)
+    for line in found.notes:
+        console.print(line, markup=False)
+
+
+def _design(of: Design) -> str:
+    return f"{of.rows} / {of.clusters} / {of.seeds}"
+
+
+def _needed(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
 
 
 def _number(value: float | None) -> str:

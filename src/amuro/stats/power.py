@@ -71,10 +71,15 @@ class Margin:
         estimate = combine(0.0, self.parts)
         return max(self.detectable, self.delta + estimate.multiplier(1 - self.power) * estimate.se)
 
-    def detectable_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the smallest detectable effect."""
+    def relative_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval of the standard error behind it, as shares of its estimate."""
         total = sum(variance for variance, _ in self.parts)
         low, high = (math.sqrt(limit / total) for limit in variance_interval(self.parts, level))
+        return low, high
+
+    def detectable_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval of the smallest detectable effect."""
+        low, high = self.relative_interval(level)
         return self.detectable * low, self.detectable * high
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -118,12 +123,10 @@ class Design:
     rows: int
     clusters: int
     seeds: int
-    replicated: int
-    """Checkpoints that have so many seeds: the noise of runs is known with replicated · (seeds − 1) degrees."""
-
-    @property
-    def run_df(self) -> int:
-        return self.replicated * (self.seeds - 1)
+    replicated: int = 0
+    """Checkpoints of the series with several seeds."""
+    run_df: int = 0
+    """Degrees of freedom of the noise of runs: Σ (seeds − 1) over those checkpoints; 0 where it stays unknown."""
 
 
 def components(values: Floats, clusters: Ints) -> tuple[float, float]:
@@ -149,23 +152,25 @@ def parts(noise: Components, design: Design) -> list[Part]:
     return RunNoise(noise.run + answers, answers, design.run_df).parts(of_items, [1.0], [design.seeds])
 
 
-def rows_needed(noise: Components, design: Design, delta: float, alpha: float, power: float = POWER) -> int | None:
-    """Rows, in proportionally more clusters, with which δ is detectable; None where runs alone are too noisy."""
+def rows_needed(noise: Components, design: Design, delta: float, alpha: float, clusters: int = 2) -> int | None:
+    """Rows, in proportionally more clusters, of which there must be `clusters` at the least, with which δ is
+    detectable; None where runs alone are too noisy.
+    """
     a_cluster = design.rows / design.clusters
 
     def enough(rows: int) -> bool:
         wider = replace(design, rows=rows, clusters=max(round(rows / a_cluster), 2))
-        return detectable(parts(noise, wider), alpha, power) <= delta
+        return detectable(parts(noise, wider), alpha) <= delta
 
-    return _least(enough, 2, MOST_ROWS)
+    return _least(enough, math.ceil(clusters * a_cluster), MOST_ROWS)
 
 
-def seeds_needed(noise: Components, design: Design, delta: float, alpha: float, power: float = POWER) -> int | None:
+def seeds_needed(noise: Components, design: Design, delta: float, alpha: float) -> int | None:
     """Seeds at each replicated checkpoint (two of them if there is none); None where examples alone are too few."""
 
     def enough(seeds: int) -> bool:
-        more = replace(design, seeds=seeds, replicated=max(design.replicated, 2))
-        return detectable(parts(noise, more), alpha, power) <= delta
+        more = replace(design, seeds=seeds, run_df=max(design.replicated, 2) * (seeds - 1))
+        return detectable(parts(noise, more), alpha) <= delta
 
     return _least(enough, 2, MOST_SEEDS)
 
