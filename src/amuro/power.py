@@ -56,6 +56,11 @@ class Sight:
     seeds_needed: int | None
     """For δ with the planned rows; None where no number of seeds is enough."""
 
+    @property
+    def beyond(self) -> bool:
+        """Whether δ needs more rows than the set has."""
+        return self.available is not None and self.rows_needed is not None and self.rows_needed > self.available
+
 
 @dataclass(frozen=True)
 class Outlook:
@@ -196,7 +201,8 @@ def _clusters(found: Ladder, rows: int, whole: tuple[int, int] | None) -> int:
     if whole is None:
         return max(round(pilot_clusters * rows / pilot_rows), 2)
     R, C = whole
-    return max(round(C * (1 - (1 - rows / R) ** (R / C))), min(pilot_clusters, C))
+    expected: float = C * (1 - (1 - rows / R) ** (R / C))
+    return max(round(expected), min(pilot_clusters, C))
 
 
 def _notes(plan: Plan, path: str, sights: tuple[Sight, ...], unseen: list[tuple[str, str]]) -> Iterator[str]:
@@ -205,8 +211,6 @@ def _notes(plan: Plan, path: str, sights: tuple[Sight, ...], unseen: list[tuple[
                "sets. An estimate must reach δ as well for a finding to be supported.")  # fmt: skip
     if any(not sight.pilot.run_df for sight in sights):
         yield "Where the pilot has one tuning seed, the noise of runs is unknown and not counted: more will be needed."
-    if any(sight.available and (sight.rows_needed or 0) > sight.available for sight in sights):
-        yield "Where more rows are needed than the set has (*), more tuning seeds or a coarser δ must do."
     if not unseen:
         return
     named = ", ".join(f"{recipe} → {name}" for recipe, name in unseen[:4]) + (" …" if len(unseen) > 4 else "")
@@ -220,4 +224,4 @@ def _pilot_step(plan: Plan) -> int:
     for model in plan.models:
         if model.recipe:
             seeds[model.checkpoint.step].add(model.tune_seed)
-    return max(seeds, key=lambda step: (len(seeds[step]), step), default=plan.checkpoints[-1].step)
+    return max(seeds, key=lambda at: (len(seeds[at]), at), default=int(plan.checkpoints[-1].step))

@@ -173,28 +173,21 @@ def show_audit(audit: Audit) -> None:
 
 def show_power(found: Outlook) -> None:
     """What each tuned task's gain could be seen of, and what an effect of δ would need."""
-    if found.sights:
-        heads = ("pilot", "planned", "detectable", "δ", "rows for δ", "seeds for δ")
-        table = Table("tuned → set", *heads, box=None, padding=(0, 1), title="rows / clusters / seeds")
-        table.columns[0].no_wrap = True
-        for one in found.sights:
-            table.add_row(
-                f"{one.recipe} → {one.name}", _design(one.pilot), _design(one.planned),
-                f"{one.detectable:.3f} ({one.low:.3f} to {one.high:.3f})", f"{one.delta:.3f}",
-                _needed(one.rows_needed) + "*" * bool(one.available and (one.rows_needed or 0) > one.available),
-                _needed(one.seeds_needed),
-            )  # fmt: skip
-        console.print(table)
+    for one in found.sights:
+        more = [f"{one.rows_needed:,} rows"] if one.rows_needed else []
+        more += [f"{one.seeds_needed} seeds"] if one.seeds_needed else []
+        beyond = f" (the set has {one.available:,})" if one.available and one.beyond else ""
+        console.print(
+            f"[bold]{one.recipe} → {one.name}[/]  a gain of {one.detectable:.3f} ({one.low:.3f} to {one.high:.3f}) is "
+            f"detectable with {_design(one.planned)}; δ = {one.delta:.3f} needs {' or '.join(more) or 'another design'}"
+            f"{beyond}; pilot: {_design(one.pilot)}"
+        )
     for line in found.notes:
         console.print(line, markup=False)
 
 
 def _design(of: Design) -> str:
-    return f"{of.rows} / {of.clusters} / {of.seeds}"
-
-
-def _needed(number: int | None) -> str:
-    return "–" if number is None else f"{number:,}"
+    return f"{of.rows:,} rows in {of.clusters} clusters and {of.seeds} seed{'' if of.seeds == 1 else 's'}"
 
 
 def _number(value: float | None) -> str:

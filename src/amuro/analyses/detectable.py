@@ -69,15 +69,13 @@ def _sentence(what: str, resting: str, margin: Margin, family: int) -> str:
     corrected = f", corrected for {family} tasks" if family > 1 else ""
     return (
         f"On {resting}, {what} of {margin.detectable:.2f} (95 % interval {low:.2f} to {high:.2f}) would be told from 0 "
-        f"in {POWER:.0%} of such studies{corrected}; the smallest effect of interest is {margin.delta:.2f}."
+        f"in {100 * POWER:.0f} % of such studies{corrected}; the smallest effect of interest is {margin.delta:.2f}."
     )
 
 
 def _to_be_supported(margin: Margin) -> str:
     """*Supported* asks besides that the estimate reaches δ, which an effect of just δ does half of the time."""
-    return (
-        f"To be supported in {POWER:.0%} it must truly be {margin.supported_from:.2f}, so that its estimate reaches δ."
-    )
+    return f"To be supported in {100 * POWER:.0f} % it must truly be {margin.supported_from:.2f}, so that its estimate reaches δ."
 
 
 ANALYSIS = Analysis(

@@ -130,15 +130,20 @@ class Design:
 
 
 def components(values: Floats, clusters: Ints) -> tuple[float, float]:
-    """(between, within) of values (n,) in clusters: one-way random effects (Searle, Casella & McCulloch 1992, §3.6)."""
+    """(between, within) of values (n,) in clusters: one-way random effects (Searle, Casella & McCulloch 1992, §3.6).
+
+    Where clusters are more alike than chance makes them (each holds every answer once), *between* would be negative;
+    it is 0 then, and *within* what the means of clusters leave of it, so that the variance of the mean stays right.
+    """
     sizes = np.bincount(clusters).astype(float)
     means = np.bincount(clusters, values) / sizes
     n, groups = len(values), len(sizes)
-    squares = float(((values - means[clusters]) ** 2).sum())
-    within = squares / (n - groups) if n > groups else 0.0
+    inside = float(((values - means[clusters]) ** 2).sum()) / (n - groups) if n > groups else 0.0
     of_means = float((sizes * (means - values.mean()) ** 2).sum()) / max(groups - 1, 1)
+    if n == groups or of_means <= inside:
+        return 0.0, of_means
     size = (n - float((sizes**2).sum()) / n) / max(groups - 1, 1)
-    return max((of_means - within) / size, 0.0), within
+    return (of_means - inside) / size, inside
 
 
 def parts(noise: Components, design: Design) -> list[Part]:
