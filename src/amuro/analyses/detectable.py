@@ -75,7 +75,7 @@ def _sentence(what: str, resting: str, margin: Margin, family: int) -> str:
 
 def _to_be_supported(margin: Margin) -> str:
     """*Supported* asks besides that the estimate reaches δ, which an effect of just δ does half of the time."""
-    return f"To be supported in {100 * POWER:.0f} % it must truly be {margin.supported_from:.2f}, so that its estimate reaches δ."
+    return f"To be supported in {100 * POWER:.0f} % it must be {margin.supported_from:.2f}: its estimate must reach δ."
 
 
 ANALYSIS = Analysis(
