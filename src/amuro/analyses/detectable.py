@@ -86,6 +86,6 @@ ANALYSIS = Analysis(
     unit="clusters",
     formula="δ of the analysis − (t_(1−α/2m) + t_.8) · SE ≥ 0 for gain and for the growth of latent gain, m tasks; "
     "interval of the variance by Graybill & Wang",
-    source="Miller, arXiv 2411.00640, §5; Card et al., arXiv 2010.06595; Graybill & Wang 1980 (`stats/power.py`)",
+    source="Miller, arXiv 2411.00640 (power analysis); Graybill & Wang 1980 (`stats/power.py`)",
     run=run,
 )

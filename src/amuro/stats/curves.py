@@ -1,9 +1,10 @@
 """Saturating curves through a few checkpoints: y = top − span · (tokens / first)^(−rate).
 
-A power law with an offset, E + B / D^β (Hoffmann et al., arXiv 2203.15556, eq. 2; for scores after tuning Isik et al.,
-arXiv 2402.04177, and Zhang et al., arXiv 2402.17193). In log tokens it is an exponential approach to the top, so there
-is no second shape to choose from. Given the rate, top and span are linear: what remains is a search over one number,
-without start values and without anything that could fail to converge (Golub & Pereyra, SIAM J. Numer. Anal. 10, 1973).
+A power law with an offset, E + B / D^β for the loss (Hoffmann et al., arXiv 2203.15556, eq. 2; after tuning, over the
+tokens of pre-training, Isik et al., arXiv 2402.04177, and Zhang et al., arXiv 2402.17193), turned upside down for
+scores. In log tokens it is an exponential approach to the top: power law and exponential are one shape here. Given the
+rate, top and span are linear, and what remains is a search over one number, without start values and without anything
+that could fail to converge (variable projection: Golub & Pereyra, SIAM J. Numer. Anal. 10, 1973).
 """
 
 from __future__ import annotations

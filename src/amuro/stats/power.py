@@ -23,7 +23,7 @@ def detectable(parts: Sequence[Part], alpha: float = 0.05, power: float = POWER)
     """The effect that a two-sided test at `alpha` tells from 0 with that power: (t_(1−α/2) + t_power) · SE.
 
     The quantiles are those of `Estimate`, so noise that is known with few degrees of freedom costs power. 0 where
-    nothing varies. (Card et al., arXiv 2010.06595; Miller, arXiv 2411.00640, eq. 9, with t in place of z.)
+    nothing varies. (Miller, arXiv 2411.00640, on power analysis; here with t in place of z.)
     """
     estimate = combine(0.0, parts)
     if estimate.variance <= 0:

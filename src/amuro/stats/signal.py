@@ -20,7 +20,7 @@ LARGEST = 1e5
 class SignalToNoise:
     """Standard deviation between levels, beyond noise, over that of one run.
 
-    Heineman et al. (arXiv 2508.13144, §3) divide the range of scores by the noise. A range grows with the number of
+    Heineman et al. (arXiv 2508.13144) divide the range of scores by the noise. A range grows with the number of
     levels even where they are alike, so the standard deviation beyond noise stands in its place, which is 0 there.
     Value and interval invert the non-central F: what is observed over what noise makes of it, with both degrees of
     freedom, so that the uncertainty of the noise is carried.
