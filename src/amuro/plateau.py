@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from amuro.analysis import Evidence
-from amuro.panels import Ladder
+from amuro.panels import Ladder, Reading
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats
 from amuro.stats.curves import REFUSALS, Fitted, curvature_weights, fit, shape
@@ -42,26 +43,31 @@ class Plateau:
     fitted: Fitted | None = None
 
 
-def schedule(evidence: Evidence, found: Ladder) -> Schedule:
-    """The state of the schedule over the trained checkpoints, where it is one; warm-up goes with what follows it.
+def trained(found: Ladder) -> list[Reading]:
+    """The compared readings of all trained checkpoints."""
+    steps = set(found.steps[found.rungs].tolist())
+    return [reading for reading in found.readings if reading["step"] in steps]
+
+
+def schedule(evidence: Evidence, readings: Iterable[Reading]) -> Schedule:
+    """The state of the schedule over checkpoints, where it is one; warm-up goes with what follows it.
 
     A checkpoint at the end of a decay is another kind of model than one in its midst: scores jump there without a token
     more. So no two other states stand in one curve, and a state that nobody knows is none of the known.
     """
-    trained = {int(found.steps[t]) for t in found.rungs}
-    addresses = {r["checkpoint"] for r in found.readings if r["step"] in trained}
-    states = sorted({evidence.schedules.get(address, "unknown") for address in addresses})
-    after = [state for state in states if state not in ("warmup", "initial")] or ["warmup"]
+    compared = list(readings)
+    states = {evidence.schedules.get(reading["checkpoint"], "unknown") for reading in compared}
+    after = sorted(states - {"warmup", "initial"}) or ["warmup"]
     if len(after) == 1:
-        return Schedule(STATES[after[0]], _scales(found))
+        return Schedule(STATES[after[0]], _scales(compared))
     named = ", ".join(after)
     why = f"Checkpoints of different states of the learning rate ({named}) make no one curve."
     return Schedule(f"at learning rates of several states ({named})", why)
 
 
-def _scales(found: Ladder) -> str:
+def _scales(compared: list[Reading]) -> str:
     """Where some checkpoints have a token count and others only a step, there is no common axis."""
-    known = {reading["tokens"] is None for reading in found.readings}
+    known = {reading["tokens"] is None for reading in compared}
     return "Tokens are known for some checkpoints and not for others." if len(known) > 1 else ""
 
 

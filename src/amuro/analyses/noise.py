@@ -8,9 +8,9 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, counted, draft, limits, state, trend_state, tuned_state
-from amuro.panels import MIN_CHECKPOINTS, Ladder, fewest_shots, ladders, longest
-from amuro.plateau import schedule
-from amuro.stats.clustered import Floats
+from amuro.panels import MIN_CHECKPOINTS, Bools, Ladder, Reading, fewest_shots, ladders, longest
+from amuro.plateau import schedule, trained
+from amuro.stats.clustered import Floats, Ints
 from amuro.stats.signal import SignalToNoise, detrended, signal_to_noise
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
@@ -35,8 +35,17 @@ class Levels(NamedTuple):
     def signal(self) -> SignalToNoise:
         return signal_to_noise(self.means, self.variance, self.runs, self.df)
 
-    def without(self, place: int) -> Levels:
-        return self._replace(means=np.delete(self.means, place), runs=np.delete(self.runs, place))
+    def of(self, places: Ints) -> Levels:
+        """Some of the levels, beside the same noise."""
+        return self._replace(means=self.means[places], runs=self.runs[places])
+
+    def conditions(self) -> list[SignalToNoise]:
+        """What must show a signal as well: the levels without any one of them, so that one stray makes none, and those
+        of several runs alone, since only there the noise was seen.
+        """
+        every, several = np.arange(len(self.means)), np.flatnonzero(self.runs > 1)
+        fewer = [np.delete(every, place) for place in every]
+        return [self.of(places).signal() for places in (*fewer, several) if len(places) > 1]
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
@@ -50,6 +59,8 @@ def _of_tuned(evidence: Evidence, found: Ladder) -> Claim:
     standing, reason = trend_state(found)
     if standing == "measured":
         standing, reason = tuned_state(found)
+    if standing == "measured" and (mixed := schedule(evidence, trained(found)).mixed):
+        standing, reason = "mixed", mixed
     at = found.rungs
     levels = (
         Levels(found.tuned[at].mean(axis=1), found.seeds[at].astype(float), found.noise.variance, float(found.noise.df))
@@ -60,20 +71,22 @@ def _of_tuned(evidence: Evidence, found: Ladder) -> Claim:
 
 
 def _of_bases(evidence: Evidence, found: Ladder) -> Claim:
-    tokens, means = bases(found)
+    tokens, means, readings = bases(found)
     standing, reason = _close_state(found, tokens)
+    if standing == "measured" and (mixed := schedule(evidence, readings).mixed):
+        standing, reason = "mixed", mixed
     levels = close_levels(tokens, means) if standing == "measured" else None
     return _claim(evidence, found, levels, (standing, reason), "base", "close checkpoints at the end, detrended")
 
 
-def bases(found: Ladder) -> tuple[Floats, Floats]:
-    """(tokens, mean scores) of every trained base that was asked like those of the ladder, tuned or not."""
+def bases(found: Ladder) -> tuple[Floats, Floats, list[Reading]]:
+    """(tokens, mean scores, readings) of every trained base that was asked like those of the ladder, tuned or not."""
     asked = found.source.where(metric=found.metric, series=found.tuning.series, tuned_on="none", format=found.format)
     asked = fewest_shots(asked)
     place = [reading["step"] if reading["tokens"] is None else reading["tokens"] for reading in asked.readings]
-    tokens, order = np.array(place, dtype=float), np.argsort(place)
-    order = order[tokens[order] > 0]
-    return tokens[order], asked.values[order].mean(axis=1)
+    tokens = np.array(place, dtype=float)
+    order = [at for at in np.argsort(tokens).tolist() if tokens[at] > 0]
+    return tokens[order], asked.values[order].mean(axis=1), [asked.readings[at] for at in order]
 
 
 def close_levels(tokens: Floats, means: Floats) -> Levels:
@@ -85,7 +98,7 @@ def close_levels(tokens: Floats, means: Floats) -> Levels:
     return Levels(levels, runs, variance, df)
 
 
-def _close(tokens: Floats) -> np.ndarray:
+def _close(tokens: Floats) -> Bools:
     return np.asarray(tokens >= CLOSE * tokens[-1])
 
 
@@ -105,26 +118,25 @@ def _claim(
     evidence: Evidence, found: Ladder, levels: Levels | None, standing: Standing, kind: str, noise: str
 ) -> Claim:
     state_of, reason = standing
-    if state_of == "measured":
-        state_of, reason = _further(evidence, found, levels)
+    if levels and levels.variance <= 0:
+        state_of, reason = "degenerate", "Runs that should differ by noise score exactly alike."
     signal = levels.signal() if levels and state_of == "measured" else None
-    # One stray checkpoint makes no signal: the claim must hold without any one of them.
-    without = [levels.without(t).signal() for t in range(len(levels.means))] if levels and signal else []
-    p = max((one.p_two_sided() for one in (signal, *without) if one), default=1.0)
+    conditions = levels.conditions() if levels and signal else []
+    holds = all(one.interval()[0] > 0 for one in conditions)
+    doubt = (
+        ""
+        if holds or kind == "base"
+        else "Without some checkpoint, or on the replicated ones, it does not surely show."
+    )
+    limit = "Bases are taken to stray at all checkpoints as at the end." if kind == "base" and signal else ""
     finding = draft(
         ANALYSIS, evidence, found, _sentence(found, levels, signal, kind, noise), state_of, detail=kind,
-        note=limits(evidence, found, reason, tuned=False), delta=_delta(evidence),
+        note=limits(evidence, found, reason, doubt, limit, tuned=False),
+        delta=evidence.delta.get(ANALYSIS.name, ANALYSIS.delta),  # a ratio: not on the scale of the metric
         n=len(levels.means) if levels else len(found.rungs),
     )  # fmt: skip
-    return Claim(finding, signal, p, holds=all(one.interval()[0] > 0 for one in without))
-
-
-def _further(evidence: Evidence, found: Ladder, levels: Levels | None) -> Standing:
-    if mixed := schedule(evidence, found).mixed:
-        return "mixed", mixed
-    if levels is None or levels.variance <= 0:
-        return "degenerate", "Runs that should differ by noise score exactly alike."
-    return "measured", ""
+    p = max((one.p_two_sided() for one in (signal, *conditions) if one), default=1.0)
+    return Claim(finding, signal, p, holds)
 
 
 def _sentence(found: Ladder, levels: Levels | None, signal: SignalToNoise | None, kind: str, noise: str) -> str:
@@ -140,11 +152,6 @@ def _sentence(found: Ladder, levels: Levels | None, signal: SignalToNoise | None
     )
 
 
-def _delta(evidence: Evidence) -> float:
-    """A ratio, hence not on the scale of the metric."""
-    return evidence.delta.get(ANALYSIS.name, ANALYSIS.delta)
-
-
 ANALYSIS = Analysis(
     name="noise",
     question="Do checkpoints differ by more than the noise of one run?",
@@ -152,7 +159,8 @@ ANALYSIS = Analysis(
     delta=1.0,
     unit="checkpoints",
     formula="√(variance between checkpoints beyond noise / variance of one run), by inversion of the non-central F, "
-    "also without any one checkpoint; noise from tuning seeds (tuned) or close last checkpoints, detrended (bases)",
+    "also without any one checkpoint and among replicated ones; noise from tuning seeds (tuned) or from close last "
+    "checkpoints, detrended (bases)",
     source="Heineman et al., arXiv 2508.13144, with the standard deviation beyond noise in place of the range",
     run=run,
 )

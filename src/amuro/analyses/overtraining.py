@@ -10,7 +10,7 @@ import numpy as np
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Standing, blank, counted, draft, limits, reading, smallest_effect, trend_state, tuned_state
 from amuro.panels import Ladder, ladders
-from amuro.plateau import Plateau, plateau, schedule
+from amuro.plateau import Plateau, plateau, schedule, trained
 from amuro.stats.clustered import Floats
 from amuro.stats.estimate import Estimate
 from amuro.stats.trend import change_weights, without_each
@@ -83,13 +83,13 @@ def _standing(evidence: Evidence, found: Ladder) -> Standing:
     if standing == "measured":
         standing, reason = tuned_state(found)
     if standing == "measured":
-        reason = schedule(evidence, found).mixed
+        reason = schedule(evidence, trained(found)).mixed
         standing = "mixed" if reason else standing
     return standing, reason
 
 
 def _sentence(evidence: Evidence, found: Ladder, fall: Estimate, base: Estimate, delta: float) -> str:
-    first, last, way = _half(found)[0], -1, schedule(evidence, found)
+    first, last, way = _half(found)[0], -1, schedule(evidence, trained(found))
     return (
         f"In this pre-training run, {way.words}, the later half of the trained checkpoints takes {found.metric} on "
         f"{found.name}, once tuned on {found.tuning.lesson}, from {found.tuned[first].mean():.2f} to "
