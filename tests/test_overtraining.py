@@ -11,6 +11,10 @@ from world_shelf_curves import ANNEALED_END, LATE_DROP, LONG, PEAK, PLATEAU, RIS
 
 from amuro import catalog
 from amuro.analysis import Evidence
+from amuro.plan import Plan
+from amuro.results import results
+from amuro.run import run
+from amuro.store import Store
 from amuro.types import Finding
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -89,6 +93,14 @@ def test_one_example_is_no_evidence() -> None:
     items = evidence.items.filter(pl.col("example_id") == "e0")
     (finding,) = found(replace(evidence, items=items))
     assert (finding.evidence, finding.verdict) == ("insufficient", "open")
+
+
+def test_the_schedule_of_a_series_reaches_its_evidence(toy_plan: Plan, store: Store) -> None:
+    """What a series says of its learning rate stands beside the scores, by the address of each checkpoint."""
+    run(toy_plan, store, lambda event: None)
+    schedules = results(toy_plan, store).evidence.schedules
+    assert schedules == {c.address: c.schedule for c in toy_plan.checkpoints}
+    assert set(schedules.values()) == {"initial", "constant"}
 
 
 def test_no_base_no_finding() -> None:

@@ -13,7 +13,7 @@ from amuro.plateau import schedule, trained
 from amuro.stats.clustered import Floats, Ints
 from amuro.stats.signal import SignalToNoise, detrended, signal_to_noise
 from amuro.types import Finding
-from amuro.verdicts import Claim, settle
+from amuro.verdicts import ALPHA, Claim, settle
 
 CLOSE = 0.9
 """Bases from this share of the last one's tokens on are near-replicates of it, once their own trend is taken off."""
@@ -122,7 +122,7 @@ def _claim(
         state_of, reason = "degenerate", "Runs that should differ by noise score exactly alike."
     signal = levels.signal() if levels and state_of == "measured" else None
     conditions = levels.conditions() if levels and signal else []
-    holds = all(one.interval()[0] > 0 for one in conditions)
+    holds = all(one.p_two_sided() <= ALPHA for one in conditions)
     doubt = (
         ""
         if holds or kind == "base"
