@@ -9,7 +9,6 @@ import numpy as np
 
 from amuro.analysis import Evidence
 from amuro.panels import Ladder, Reading
-from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats
 from amuro.stats.curves import REFUSALS, Fitted, curvature_weights, fit, shape
 from amuro.stats.estimate import Estimate
@@ -114,15 +113,19 @@ def _errors(found: Ladder) -> Floats:
 
 
 def noise_draws(found: Ladder, rng: np.random.Generator) -> Floats:
-    """(DRAWS, T) draws of the noise of the tuned scores around 0: clusters drawn anew, and runs as known as they are.
+    """(DRAWS, T) draws of the noise of the tuned scores around 0: of examples in common, of runs for each by itself.
 
-    Run noise is drawn from Student's t, since its variance is estimated. What runs and examples have in common is in
-    the clusters already and taken off here (`RunNoise.parts`).
+    What runs and examples have in common is counted once, with the runs (`RunNoise.parts`). How large the noise of runs
+    is, is known with few degrees of freedom: each draw has a size of its own, from their χ², as Student's t would.
     """
-    rows = found.tuned[found.rungs]
-    draws = cluster_draws(rows, found.clusters, rng, DRAWS) - rows.mean(axis=1)
-    if not found.noise:
-        return np.asarray(draws)
-    own = max(found.noise.variance - found.noise.sampling, 0.0) / found.seeds[found.rungs]
-    noisy: Floats = draws + rng.standard_t(found.noise.df, (DRAWS, len(rows))) * np.sqrt(own)
-    return noisy
+    at = found.rungs
+    covariance = found.means.covariance[np.ix_(at, at)]
+    own = np.zeros(len(at))
+    if found.noise:
+        covariance = covariance - np.diag(found.noise.sampling / found.seeds[at])
+        own = np.sqrt(found.noise.variance / found.seeds[at])
+    size, direction = np.linalg.eigh(covariance)
+    shared = rng.normal(size=(DRAWS, len(at))) * np.sqrt(np.maximum(size, 0)) @ direction.T
+    df = found.noise.df if found.noise else 1
+    draws: Floats = shared + rng.normal(size=(DRAWS, len(at))) * own * np.sqrt(df / rng.chisquare(df, (DRAWS, 1)))
+    return draws
