@@ -73,9 +73,8 @@ class Outlook:
 
 def outlook(plan: Plan, store: Store, path: str) -> Outlook:
     """One sight a tuned task and set of its own, in and out of domain, of which a pilot has run."""
-    wanted = {address for address, role in plan.roles.items() if role in ANALYSES}
-    sets = {(cell.model.recipe.name, str(cell.eval_set)) for cell in plan.cells if cell.address in wanted
-            and cell.model.recipe}  # fmt: skip
+    tuned = [cell for cell in plan.cells if cell.model.recipe and plan.roles[cell.address] in ANALYSES]
+    sets = {_what(cell)[1:] for cell in tuned}
     found = pilot(plan, store)
     evidence = _evidence(plan, store, found) if found else None
     sights = tuple(_sights(plan, store, evidence)) if evidence else ()
@@ -128,11 +127,10 @@ def _what(cell: Cell) -> tuple[str, str, str]:
 def _sight(found: Ladder, planned: Design, available: int | None, family: int, delta: float) -> Sight:
     noise, own, alpha = _components(found), _pilot_design(found), ALPHA / family
     sources = tuple(power.parts(noise, planned))
-    known = (float(own.clusters - 1), float(own.run_df))
-    margin = power.Margin(delta, sources, alpha)
     # What a planned test will know of its noise is one thing; how well the pilot knows it is another.
-    as_known = tuple((v, df) for (v, _), df in zip(sources, known, strict=False) if df > 0)
-    low, high = power.Margin(delta, as_known, alpha).relative_interval()
+    known = (float(own.clusters - 1), float(max(own.run_df, 1)))[: len(sources)]
+    margin = power.Margin(delta, sources, alpha, known=known)
+    low, high = margin.detectable_interval()
     return Sight(
         recipe=found.tuning.recipe,
         name=found.name,
@@ -141,8 +139,8 @@ def _sight(found: Ladder, planned: Design, available: int | None, family: int, d
         pilot=own,
         planned=planned,
         detectable=margin.detectable,
-        low=low * margin.detectable,
-        high=high * margin.detectable,
+        low=low,
+        high=high,
         supported_from=margin.supported_from,
         delta=delta,
         rows_needed=power.rows_needed(noise, planned, delta, alpha, MIN_CLUSTERS),
@@ -211,6 +209,8 @@ def _notes(plan: Plan, path: str, sights: tuple[Sight, ...], unseen: list[tuple[
                "sets. An estimate must reach δ as well for a finding to be supported.")  # fmt: skip
     if any(not sight.pilot.run_df for sight in sights):
         yield "Where the pilot has one tuning seed, the noise of runs is unknown and not counted: more will be needed."
+    if any(not sight.planned.run_df for sight in sights):
+        yield "Where one tuning seed is planned, what is seen will hold for these weights, and no trend can be claimed."
     if not unseen:
         return
     named = ", ".join(f"{recipe} → {name}" for recipe, name in unseen[:4]) + (" …" if len(unseen) > 4 else "")

@@ -31,31 +31,44 @@ def detectable(parts: Sequence[Part], alpha: float = 0.05, power: float = POWER)
     return (estimate.multiplier(alpha / 2) + estimate.multiplier(1 - power)) * estimate.se
 
 
-def variance_interval(parts: Sequence[Part], level: float = 0.95) -> tuple[float, float]:
-    """Interval of a sum of variances, each known with its own degrees of freedom.
+def detectable_interval(
+    parts: Sequence[Part], known: Sequence[float], alpha: float, power: float = POWER, level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of the smallest detectable effect, where each variance is known with `known` degrees of freedom.
 
-    Graybill & Wang, J. Am. Stat. Assoc. 75 (1980) 869: Σv − √Σ(G v)², Σv + √Σ(H v)², with 1 − G and 1 + H the limits
-    of each part's own χ² interval. Satterthwaite's single χ² is too short where a part with few degrees is small.
+    The distances to what the effect would be at each part's own χ² limits, added as squares, below and above (Graybill
+    & Wang, J. Am. Stat. Assoc. 75 (1980) 869, for a sum of variances; Zou & Donner, Statist. Med. 27 (2008) 1693, for
+    any function that rises with each). One χ² for the sum, after Satterthwaite, is too short where a part with few
+    degrees happens to come out small.
     """
-    tail = 0.5 - level / 2
-    total = sum(variance for variance, _ in parts)
-    below = sum((v * (1 - df / special.chdtri(df, tail))) ** 2 for v, df in parts)
-    above = sum((v * (df / special.chdtri(df, 1 - tail) - 1)) ** 2 for v, df in parts)
-    return total - math.sqrt(below), total + math.sqrt(above)
+    own, tail = detectable(parts, alpha, power), 0.5 - level / 2
+
+    def away(place: int, limit: float) -> float:
+        variance, df = parts[place]
+        moved = [*parts[:place], (variance * known[place] / limit, df), *parts[place + 1 :]]
+        return detectable(moved, alpha, power) - own
+
+    below, above = (
+        math.sqrt(sum(away(place, float(special.chdtri(df, upper))) ** 2 for place, df in enumerate(known)))
+        for upper in (tail, 1 - tail)
+    )
+    return max(own - below, 0.0), own + above
 
 
 @dataclass(frozen=True, slots=True)
 class Margin:
     """δ less the smallest detectable effect: above 0 where the study can tell an effect of δ from 0.
 
-    The interval is that of the variance behind it (`variance_interval`): noise is estimated, and so is what it allows.
+    Its interval is that of the detectable effect: noise is estimated, and so is what it allows to be seen.
     """
 
     delta: float
     parts: tuple[Part, ...]
-    """At least one of them above 0."""
+    """Sources of noise, with the degrees of freedom that a test will have."""
     alpha: float
     power: float = POWER
+    known: tuple[float, ...] = ()
+    """Degrees of freedom that each variance is known with now; where empty, those of the test."""
 
     @property
     def detectable(self) -> float:
@@ -71,16 +84,10 @@ class Margin:
         estimate = combine(0.0, self.parts)
         return max(self.detectable, self.delta + estimate.multiplier(1 - self.power) * estimate.se)
 
-    def relative_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the standard error behind it, as shares of its estimate."""
-        total = sum(variance for variance, _ in self.parts)
-        low, high = (math.sqrt(limit / total) for limit in variance_interval(self.parts, level))
-        return low, high
-
     def detectable_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval of the smallest detectable effect."""
-        low, high = self.relative_interval(level)
-        return self.detectable * low, self.detectable * high
+        known = self.known or tuple(df for _, df in self.parts)
+        return detectable_interval(self.parts, known, self.alpha, self.power, level)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         low, high = self.detectable_interval(level)
