@@ -80,6 +80,16 @@ def test_clusters_that_hold_every_answer_once_vary_less() -> None:
     assert power.components(np.tile([1.0, 0.0, 0.0], 60), clusters) == pytest.approx((0.0, 0.0))
 
 
+def test_uneven_clusters_know_less() -> None:
+    """Sixty normal clusters know their variance with nearly sixty degrees; the more uneven their size, the fewer."""
+    rng, clusters = np.random.default_rng(4), np.arange(60)
+    alike = np.median([power.variance_df(rng.normal(0, 1, 60), clusters) for _ in range(200)])
+    uneven = np.median([power.variance_df(rng.normal(0, 1, 60) * rng.exponential(1, 60), clusters) for _ in range(200)])
+    assert 45 < alike <= 59
+    assert uneven < 25
+    assert power.variance_df(np.ones(60), clusters) == 59
+
+
 def test_what_an_effect_needs_is_enough_and_not_too_much() -> None:
     """The rows and seeds that are named detect δ; one fewer does not."""
     noise, design = Components(0.05, 0.1, 0.0004, 0.05, 3), Design(200, 50, 3, 2, 4)

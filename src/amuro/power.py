@@ -128,7 +128,8 @@ def _sight(found: Ladder, planned: Design, available: int | None, family: int, d
     noise, own, alpha = _components(found), _pilot_design(found), ALPHA / family
     sources = tuple(power.parts(noise, planned))
     # What a planned test will know of its noise is one thing; how well the pilot knows it is another.
-    known = (float(own.clusters - 1), float(max(own.run_df, 1)))[: len(sources)]
+    of_items = power.variance_df(found.tuned[-1] - found.base[-1], found.clusters)
+    known = (of_items, float(max(own.run_df, 1)))[: len(sources)]
     margin = power.Margin(delta, sources, alpha, known=known)
     low, high = margin.detectable_interval()
     return Sight(

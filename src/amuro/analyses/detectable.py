@@ -9,8 +9,8 @@ from amuro.analyses.latent_gain import ANALYSIS as LATENT_GAIN
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, counted, draft, limits, smallest_effect, trend_state, tuned_state
 from amuro.panels import Ladder, ladders, longest
-from amuro.stats.estimate import Estimate
-from amuro.stats.power import POWER, Margin
+from amuro.stats.clustered import Floats
+from amuro.stats.power import POWER, Margin, variance_df
 from amuro.stats.trend import change_weights
 from amuro.types import Finding
 from amuro.verdicts import ALPHA, Claim, settle
@@ -30,7 +30,7 @@ def _of_gain(evidence: Evidence, found: Ladder, family: int) -> Claim:
     seeds = counted(int(found.seeds[-1]), "tuning seed")
     resting = f"{counted(len(found.examples), 'example')} in {found.source.groups} clusters and {seeds}"
     what = f"a gain on {found.name}", resting
-    return _claim(evidence, found, GAIN, found.contrast(last, -last), tuned_state(found), family, what)
+    return _claim(evidence, found, GAIN, last, tuned_state(found), family, what)
 
 
 def _of_trend(evidence: Evidence, found: Ladder, family: int) -> Claim:
@@ -42,18 +42,23 @@ def _of_trend(evidence: Evidence, found: Ladder, family: int) -> Claim:
     replicated = counted(len(found.replicated), "replicated one")
     resting = f"{counted(len(found.rungs), 'trained checkpoint')}, {replicated} among them"
     what = f"a growth of the gap between tuned and base on {found.name}", resting
-    return _claim(evidence, found, LATENT_GAIN, found.contrast(weights, -weights), standing, family, what)
+    return _claim(evidence, found, LATENT_GAIN, weights, standing, family, what)
 
 
 def _claim(
-    evidence: Evidence, found: Ladder, target: Analysis, estimate: Estimate | None, standing: Standing, family: int,
+    evidence: Evidence, found: Ladder, target: Analysis, weights: Floats | None, standing: Standing, family: int,
     what: tuple[str, str],
 ) -> Claim:  # fmt: skip
     state, reason = standing
+    estimate = None if weights is None else found.contrast(weights, -weights)
     if estimate is not None and estimate.variance <= 0 and state == "measured":
         state, reason = "degenerate", "Nothing varies, between examples or between runs."
     aim = smallest_effect(target, evidence, found.task, found.metric)
-    margin = Margin(aim, estimate.parts, ALPHA / family) if estimate and estimate.variance > 0 else None
+    margin = None
+    if weights is not None and estimate is not None and estimate.variance > 0:
+        of_items = variance_df(weights @ (found.tuned - found.base), found.clusters)
+        known = (of_items, *(df for _, df in estimate.parts[1:]))
+        margin = Margin(aim, estimate.parts, ALPHA / family, known=known)
     sentence = _sentence(*what, margin, family) if margin else f"What can be seen on {found.name} cannot be said."
     note = limits(evidence, found, reason, _to_be_supported(margin) if margin else "")
     finding = draft(
