@@ -121,7 +121,7 @@ DETECTABLE = (
     World("a plain study", "detectable", "null", tuned_once(0.0, 0.0), ".gain"),
     World("seeds too far apart", "detectable", "reversed", tuned_once(0.0, 1.0, run_sd=0.8), ".gain"),
     World("few uneven examples", "detectable", "null", tuned_once(0.0, 1.0, examples=150), ".gain"),
-    World("easy to see", "detectable", "true", tuned_once(-5.0, 4.5, chance=None, run_sd=0.1), ".gain"),
+    World("easy to see", "detectable", "true", tuned_once(-5.0, 6.0, chance=None, run_sd=0.1), ".gain"),
     World("growth is easy to see", "detectable", "true", early([FLOOR, *[4.0] * 5], seeds=(1, 3, 3, 3, 3, 3)),
           ".latent_gain"),
     World("growth, runs scatter", "detectable", "null", early([0.0] * 6, scatter=(1.2,) * 6), ".latent_gain"),

@@ -90,7 +90,7 @@ ANALYSIS = Analysis(
     delta=GAIN.delta,
     unit="clusters",
     formula="δ of the analysis − (t_(1−α/2m) + t_.8) · SE ≥ 0 for gain and for the growth of latent gain, m tasks; "
-    "interval of the variance by Graybill & Wang",
-    source="Miller, arXiv 2411.00640 (power analysis); Graybill & Wang 1980 (`stats/power.py`)",
+    "interval by Zou & Donner from the χ² limits of each variance",
+    source="Miller, arXiv 2411.00640 (power analysis); Zou & Donner 2008 (`stats/power.py`)",
     run=run,
 )
