@@ -15,15 +15,15 @@ from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
-from all_worlds import COVERAGE, WORLDS
-from world_shelf import FAMILY, Coverage, World
+from world_kinds import FAMILY, Coverage, World
+from world_shelf import COVERAGE, WORLDS
 
 from amuro import catalog
 
 NULL_LIMIT = 0.06
 TRUE_LIMIT = 0.80
 COVERED = (0.93, 0.97)
-ANSWERS = ("supported", "refuted", "open", "insufficient", "degenerate")
+ANSWERS = ("supported", "refuted", "open", "insufficient", "degenerate", "mixed")
 
 
 def answers(world: World, draws: int, tasks: int = FAMILY) -> Counter[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from all_worlds import COVERAGE, WORLDS
 from run_worlds import answers, broken, covered
-from world_shelf import Coverage, World
+from world_kinds import Coverage, World
+from world_shelf import COVERAGE, WORLDS
 
 from amuro import catalog
 
@@ -14,7 +14,9 @@ FULL = {
     "no gain", "gain", "gain at home only", "transfer", "churn only", "guessing anew", "forgotten facts",
     "formats alike", "formats differ", "constant effect", "constant effect, to the ceiling", "eased", "no advantage",
     "advantage", "latent", "nothing grows", "one checkpoint", "base climbs by delta", "constant share of the room",
-    "one ceiling below 1", "gain less", "flat base", "rises", "jump at the end",
+    "one ceiling below 1", "gain less", "flat base", "rises", "jump at the end", "plateau", "falls after a peak",
+    "one bad last run", "checkpoints alike", "checkpoints differ", "seeds scatter where none is replicated",
+    "a plain study", "easy to see", "growth, runs scatter",
 }  # fmt: skip
 """Of each analysis a null, a true and a misspecified world get 200 draws; the others 25, enough to see one break."""
 NULL_LIMIT, TRUE_LIMIT = 0.09, 0.72

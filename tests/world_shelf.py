@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.special import logit
+from world_kinds import Coverage, Make, Rng, World
+from world_shelf_curves import CURVE_COVERAGE, CURVE_WORLDS
+from world_shelf_transfer import TRANSFER_COVERAGE, TRANSFER_WORLDS
 from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, ability_of, climb, expected, task, tune
 
 from amuro.analysis import Evidence
-
-Truth = Literal["null", "true", "reversed"]
-Rng = np.random.Generator
-Make = Callable[[Rng, int], Evidence]
-FAMILY = 4
-"""Tuned tasks of a plain study: the findings that are corrected together."""
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """A world whose effect is known, so that it can be counted how often the 95 % interval holds it."""
-
-    name: str
-    analysis: str
-    make: Make
-    truth: float
-    ending: str = ""
-
-
-@dataclass(frozen=True)
-class World:
-    """A process whose truth is known. In null and reversed worlds *supported* is the error, in true worlds its lack."""
-
-    name: str
-    analysis: str
-    truth: Truth
-    make: Make
-    """(generator, number of tasks) → what an analysis is given."""
-    ending: str = ""
-    """Only findings whose id ends so are counted."""
 
 
 def _climbs(base: Sequence[float], tuned: Sequence[float], *, chance: float = 1 / 3, **how: Any) -> Make:
@@ -326,6 +298,8 @@ WORLDS = (
           _climbs((FLOOR, -0.6, -1.0, -1.5, -2.0, -3.0), [FLOOR, 1, 1, 1, 1, 1]), "rise"),
     World("tuning adds nothing", "learned_in_pretraining", "null", _climbs(RISE, RISE), "tuning"),
     World("tuning adds", "learned_in_pretraining", "true", _climbs(FLAT, (FLOOR, 0, 0, 0, 0, 0)), "tuning"),
+    *TRANSFER_WORLDS,
+    *CURVE_WORLDS,
 )  # fmt: skip
 
 THIRD = 1 / 3
@@ -345,4 +319,6 @@ COVERAGE = (
     Coverage("variance between formats", "format_sensitivity", _formats(lambda _: (0.8, 0, -0.8), [1.0] * 2, **LATEST),
              float(np.var(LEVELS, ddof=1)), "after"),
     Coverage("advantage", "trained_format", _crossed(0.8), ADVANTAGE),
+    *TRANSFER_COVERAGE,
+    *CURVE_COVERAGE,
 )  # fmt: skip

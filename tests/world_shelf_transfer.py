@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from world_shelf import Coverage, Make, Rng, World
+from world_kinds import Coverage, Make, Rng, World
 from worlds import FLOOR, STEPS, Book, Exam, expected, task, tune
 
 from amuro.analysis import Evidence
@@ -88,7 +88,7 @@ def _level(exam: Exam, fall: float, rng: Rng, kind: str) -> np.ndarray:
 
 TO_TEXT, TO_CLASS = ("label", "generate"), ("generate", "label")
 
-WORLDS = (
+TRANSFER_WORLDS = (
     World("both lose alike", "mixture", "null", _mixed(0.3, 0.3)),
     World("nothing is lost", "mixture", "null", _mixed(1.5, 1.5)),
     World("both lose alike, runs scatter", "mixture", "null", _mixed(0.3, 0.3, run_sd=0.8)),
@@ -115,7 +115,7 @@ WORLDS = (
 SPARED = expected(1.2, 0.25, 0.2) - expected(0.0, 0.25, 0.2)
 SHARE = 1 - expected(0.0, 0.0, 0.2) / expected(1.0, 0.0)
 
-COVERAGE = (
+TRANSFER_COVERAGE = (
     Coverage("what a mixture spares", "mixture", _mixed(0.0, 1.2), SPARED),
     Coverage("share of text lost", "across_kinds", _crossed(*TO_TEXT, base=1.0, tuned=0.0, fall=1.0), SHARE,
              "class_to_generation"),

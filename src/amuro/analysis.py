@@ -30,6 +30,8 @@ class Evidence:
     """Columns `cell` (address) and `done`: what the study asked for, so that a hole is seen."""
     delta: Mapping[str, float] = field(default_factory=dict)
     """Analysis → smallest effect of interest, where the study overrides the analysis' own."""
+    schedules: Mapping[str, str] = field(default_factory=dict)
+    """Checkpoint (address) → state of its learning-rate schedule (`series_kind.SCHEDULES`); others are unknown."""
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What was derived from these frames before, so that each analysis need not do it again."""
 

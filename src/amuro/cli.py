@@ -18,6 +18,7 @@ from amuro.errors import INTERRUPTED, AmuroError, SeriesError, StudyError, neare
 if TYPE_CHECKING:
     from amuro.comparison.kept import Kept
     from amuro.plan import Plan
+    from amuro.power import Outlook
     from amuro.results import Results
     from amuro.status import State
     from amuro.store import Store
@@ -49,6 +50,7 @@ Limit = Annotated[int | None, typer.Option("--limit", "-L", help="At most so man
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0 …")]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16.")]
 Gpu = Annotated[str, typer.Option("--gpu", help="Whose hours are estimated: A100-80GB, H100-80GB …")]
+Power = Annotated[bool, typer.Option("--power", help="What the study will be able to see, from finished cells.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="One number for world, pre-training and first tuning seed.")]
@@ -87,11 +89,11 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
 @app.command("plan")
 def plan_verb(
     study: StudyFile, store: StoreDir = DEFAULT_STORE, only: Only = None, limit: Limit = None, device: Device = None,
-    dtype: Dtype = None, seeds: Seeds = None, gpu: Gpu = ASSUMED_GPU, as_json: AsJson = False,
+    dtype: Dtype = None, seeds: Seeds = None, gpu: Gpu = ASSUMED_GPU, power: Power = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Shows models and cells, which are done, which would run and why, and what that costs. Loads no torch.
 
-    Example: `amuro plan studies/amuro_olmo1b.toml --gpu H100-80GB`
+    Example: `amuro plan studies/amuro_olmo1b.toml --gpu H100-80GB`; after a pilot: `amuro plan my_study.toml --power`
     """
     from amuro import terminal
     from amuro.audits.series import faults_of
@@ -110,11 +112,14 @@ def plan_verb(
         ]
         told = {"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}
         told |= {"arithmetic": dataclasses.asdict(arithmetic), "faults": [dataclasses.asdict(f) for f in faults]}
+        told |= {"power": dataclasses.asdict(_outlook(plan, opened, study))} if power else {}
         typer.echo(json.dumps(told))
         return
     terminal.show_plan(plan, found)
     terminal.show_estimate(cost, arithmetic, gpu)
     terminal.show_faults(faults)
+    if power:
+        terminal.show_power(_outlook(plan, opened, study))
 
 
 @app.command()
@@ -317,6 +322,12 @@ def _states(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
         values = sorted({str(coordinates(s.cell)[key]) for s in found for key in list(wanted)[:1]})
         raise StudyError(f"no cell has {' and '.join(only or ())}", cure=f"values: {', '.join(values[:12])}")
     return kept
+
+
+def _outlook(plan: Plan, store: Store, path: Path) -> Outlook:
+    from amuro.power import outlook
+
+    return outlook(plan, store, str(path))
 
 
 def _ask_before_a_long_run(plan: Plan, found: list[State], store: Store, yes: bool) -> None:

@@ -42,7 +42,8 @@ def results(plan: Plan, store: Store) -> Results:
     if not done:
         raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure="amuro run STUDY")
     items, totals = scores.tables(store, done, plan.roles, plan.tasks)
-    evidence = Evidence(items, totals, plan.tasks, plan.study.name, _planned(found))
+    schedules = {checkpoint.address: checkpoint.schedule for checkpoint in plan.checkpoints}
+    evidence = Evidence(items, totals, plan.tasks, plan.study.name, _planned(found), schedules=schedules)
     members: tuple[Analysis, ...] = tuple(catalog.analysis(name) for name in catalog.names("analyses"))
     findings = [f for member in members for f in member.run(evidence, _rng(plan.study, member.name))]
     signs = (*flags.flags(totals, items), *_of_sets(plan, store))

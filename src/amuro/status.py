@@ -44,10 +44,11 @@ DEFAULTS = {"cell_seconds": 0.6, "tuning_seconds": 10.0, "cell_flops": 1e11, "ce
 def states(plan: Plan, store: Store) -> list[State]:
     """The state of every cell of the plan, in the plan's order."""
     known = store.cells()
-    return [_state(plan, cell, known.get(cell.address)) for cell in plan.cells]
+    return [state_of(plan, cell, known.get(cell.address)) for cell in plan.cells]
 
 
-def _state(plan: Plan, cell: Cell, manifest: Manifest | None) -> State:
+def state_of(plan: Plan, cell: Cell, manifest: Manifest | None) -> State:
+    """One cell against what the store holds for it; a result that was made from other inputs is stale."""
     if manifest is None:
         return State(cell, None, "not run")
     changes = list(_changes(manifest["declared"], plan.declared(cell)))

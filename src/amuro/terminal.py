@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from amuro.audits.tasks import TaskAudit
     from amuro.costs import Costs
     from amuro.flags import Flag
+    from amuro.power import Outlook
+    from amuro.stats.power import Design
 
 console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 VERDICT_STYLE = {"supported": "bold green", "refuted": "bold red", "open": "bold yellow"}
@@ -167,6 +169,25 @@ def show_audit(audit: Audit) -> None:
         console.print(f"not checked  {reason}", markup=False)
     if not audit.faults:
         console.print("nothing found")
+
+
+def show_power(found: Outlook) -> None:
+    """What each tuned task's gain could be seen of, and what an effect of δ would need."""
+    for one in found.sights:
+        more = [f"{one.rows_needed:,} rows"] if one.rows_needed else []
+        more += [f"{one.seeds_needed} seeds"] if one.seeds_needed else []
+        beyond = f" (the set has {one.available:,})" if one.available and one.beyond else ""
+        console.print(
+            f"[bold]{one.recipe} → {one.name}[/]  a gain of {one.detectable:.3f} ({one.low:.3f} to {one.high:.3f}) is "
+            f"detectable with {_design(one.planned)}; δ = {one.delta:.3f} needs {' or '.join(more) or 'another design'}"
+            f"{beyond}; pilot: {_design(one.pilot)}"
+        )
+    for line in found.notes:
+        console.print(line, markup=False)
+
+
+def _design(of: Design) -> str:
+    return f"{of.rows:,} rows in {of.clusters} clusters and {of.seeds} seed{'' if of.seeds == 1 else 's'}"
 
 
 def _number(value: float | None) -> str:

@@ -21,7 +21,7 @@ from amuro.types import Finding
 
 READING_ORDER = (
     "learned_in_pretraining", "gain", "transfer", "latent_gain", "learned_gain_less", "forgetting",
-    "across_kinds", "mixture", "format_sensitivity", "trained_format",
+    "across_kinds", "mixture", "format_sensitivity", "trained_format", "overtraining", "noise", "detectable",
 )  # fmt: skip
 """From what is simple to what builds on it; analyses that are not named here follow in the order of the book."""
 ALL_TASKS = "all tasks"
