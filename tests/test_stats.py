@@ -161,14 +161,22 @@ def test_noise_of_runs_and_examples_is_counted_once() -> None:
 
 
 def test_a_set_is_drawn_towards_the_others_and_not_towards_itself() -> None:
-    """The mean of the other sets counts for one degree of freedom; alone, or without seeds, nothing changes."""
-    quiet, loud = RunNoise(0.01, 0.004, 2), RunNoise(0.04, 0.008, 2)
-    drawn = drawn_together([quiet, None, loud, loud])
+    """What is usual among the others counts for one degree of freedom; alone, or without seeds, nothing changes."""
+    quiet, usual, loud = (RunNoise(variance, 0.001, 2) for variance in (0.01, 0.02, 5.0))
+    drawn = drawn_together([quiet, None, usual, usual, loud])
+    expected = 0.02 / (stats.chi2.median(2) / 2)
     assert drawn[0] is not None
-    assert drawn[0].variance == pytest.approx((1 * 0.04 + 2 * 0.01) / 3)
-    assert drawn[0].sampling == pytest.approx((1 * 0.008 + 2 * 0.004) / 3)
-    assert (drawn[0].df, drawn[0].units, drawn[1]) == (3, 3, None)
+    assert drawn[0].variance == pytest.approx((1 * expected + 2 * 0.01) / 3)
+    assert (drawn[0].df, drawn[0].units, drawn[1]) == (3, 4, None)
     assert drawn_together([quiet, None]) == [quiet, None]
+
+
+def test_what_is_usual_is_the_mean_of_what_is_drawn() -> None:
+    """Where all sets have one variance, the prior that their medians give is that variance."""
+    rng = np.random.default_rng(8)
+    sets = [RunNoise(float(v), 0.0, 2) for v in 0.03 * rng.chisquare(2, 2000) / 2]
+    drawn = [one.variance for one in drawn_together(sets) if one is not None]
+    assert np.mean(drawn) == pytest.approx(0.03, rel=0.06)
 
 
 @given(st.lists(st.integers(0, 40), min_size=3, max_size=9, unique=True), st.floats(-3, 3), st.floats(-5, 5))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from amuro.stats.clustered import Floats, Ints, clustered_means
 from amuro.stats.estimate import Part, satterthwaite
@@ -60,34 +61,22 @@ def run_noise(groups: Sequence[Floats], clusters: Ints) -> RunNoise | None:
 
 
 def drawn_together(noises: Sequence[RunNoise | None]) -> list[RunNoise | None]:
-    """Each set's noise drawn towards the mean of the others, as if they were `PRIOR_DF` degrees of freedom of its own.
+    """Each set's noise drawn towards what is usual among the others, as if that were `PRIOR_DF` degrees of its own.
 
-    Few seeds say little of one set, and sets differ: neither each alone nor one pool for all. Posterior of a scaled
-    inverse χ² prior (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004, eq. 3) whose mean is that of the *other* sets, so
-    that one set alone gains no degrees of freedom. None, a set without replicates, stays None.
+    Few seeds say little of one set, and sets differ by orders of magnitude: neither each alone nor one pool for all.
+    Posterior of a scaled inverse χ² prior (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004, eq. 3) around the median of
+    the *other* sets, each divided by the median of χ²/df: a mean would be that of the loudest. One set alone gains
+    nothing, and None, a set without replicates, stays None.
     """
     known = [one for one in noises if one is not None]
-    total, variance, sampling = (
-        sum(one.df * weight for one, weight in zip(known, weights, strict=True))
-        for weights in ([1.0] * len(known), [one.variance for one in known], [one.sampling for one in known])
-    )
+    usual = np.array([one.variance * one.df / float(special.chdtri(one.df, 0.5)) for one in known])
 
-    def towards(own: RunNoise) -> RunNoise:
-        others = total - own.df
-        if others <= 0:
+    def towards(own: RunNoise, place: int) -> RunNoise:
+        if len(known) < 2:
             return own
-        prior = min(PRIOR_DF, others)
-        df = prior + own.df
+        prior = float(np.median(np.delete(usual, place)))
+        variance = (PRIOR_DF * prior + own.df * own.variance) / (PRIOR_DF + own.df)
+        return replace(own, variance=variance, df=PRIOR_DF + own.df, units=len(known))
 
-        def posterior(mine: float, everyone: float) -> float:
-            return (prior * (everyone - own.df * mine) / others + own.df * mine) / df
-
-        return replace(
-            own,
-            variance=posterior(own.variance, variance),
-            sampling=posterior(own.sampling, sampling),
-            df=df,
-            units=len(known),
-        )
-
-    return [None if one is None else towards(one) for one in noises]
+    places = iter(range(len(known)))
+    return [None if one is None else towards(one, next(places)) for one in noises]
