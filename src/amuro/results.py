@@ -41,18 +41,33 @@ def results(plan: Plan, store: Store) -> Results:
     done = {state.cell.address: state.manifest for state in found if state.manifest is not None}
     if not done:
         raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure="amuro run STUDY")
-    items, totals = scores.tables(store, done, plan.roles, plan.tasks)
+    evidence = gathered(plan, *scores.tables(store, done, plan.roles, plan.tasks), _planned(found))
+    signs = (*flags.flags(evidence.scores, evidence.items), *_of_sets(plan, store))
+    return Results(evidence, analyses(), tuple(findings(plan.study, evidence)), signs, done)
+
+
+def gathered(plan: Plan, items: pl.DataFrame, totals: pl.DataFrame, planned: pl.DataFrame) -> Evidence:
+    """The two tidy frames with all that analyses are given besides."""
     schedules = {checkpoint.address: checkpoint.schedule for checkpoint in plan.checkpoints}
-    evidence = Evidence(items, totals, plan.tasks, plan.study.name, _planned(found), schedules=schedules)
-    members: tuple[Analysis, ...] = tuple(catalog.analysis(name) for name in catalog.names("analyses"))
-    findings = [f for member in members for f in member.run(evidence, _rng(plan.study, member.name))]
-    signs = (*flags.flags(totals, items), *_of_sets(plan, store))
-    return Results(evidence, members, tuple(findings), signs, done)
+    return Evidence(items, totals, plan.tasks, plan.study.name, planned, schedules=schedules)
 
 
-def _rng(study: Study, analysis: str) -> np.random.Generator:
-    """A stream for each analysis, by its name: adding one changes no other's draws."""
-    return np.random.default_rng([study.bootstrap_seed, int(digest(analysis)[:8], 16)])
+def analyses() -> tuple[Analysis, ...]:
+    """Every analysis of the shelf."""
+    return tuple(catalog.analysis(name) for name in catalog.names("analyses"))
+
+
+def findings(study: Study, evidence: Evidence) -> list[Finding]:
+    """What every analysis says, each with a stream of its own name: adding one changes no other's draws."""
+    return [
+        finding
+        for member in analyses()
+        for finding in member.run(evidence, np.random.default_rng([study.bootstrap_seed, _number(member.name)]))
+    ]
+
+
+def _number(name: str) -> int:
+    return int(digest(name)[:8], 16)
 
 
 def _of_sets(plan: Plan, store: Store) -> list[flags.Flag]:
