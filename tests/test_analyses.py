@@ -15,7 +15,7 @@ from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, climb, task, tune
 from amuro import catalog
 from amuro.analysis import Evidence
 from amuro.errors import DataError
-from amuro.panels import ladders
+from amuro.ladders import ladders
 from amuro.scores import no_items, no_scores
 from amuro.types import Finding
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from world_shelf_curves import LONG, course, saturating
 
-from amuro.panels import ladders
+from amuro.ladders import ladders
 from amuro.plateau import plateau
 from amuro.stats.curves import FEWEST, REFUSALS, Curve, Fitted, curvature_weights, fit, shape
 from amuro.stats.estimate import Estimate

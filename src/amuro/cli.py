@@ -11,15 +11,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amuro import paper_verbs
+from amuro import paper_verbs, report_verbs
 from amuro.audit_verbs import audit
 from amuro.errors import INTERRUPTED, AmuroError, SeriesError, StudyError, nearest
+from amuro.report_verbs import tell
+from amuro.verb_options import (
+    ASSUMED_GPU,
+    DEFAULT_STORE,
+    AsJson,
+    Device,
+    Dtype,
+    Gpu,
+    Limit,
+    Only,
+    OutDir,
+    Power,
+    Seeds,
+    StoreDir,
+    StudyFile,
+    Yes,
+    leave,
+    opened_store,
+    planned,
+    selected,
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from amuro.comparison.kept import Kept
     from amuro.plan import Plan
     from amuro.power import Outlook
-    from amuro.results import Results
     from amuro.status import State
     from amuro.store import Store
 
@@ -36,26 +55,6 @@ app.add_typer(audit, name="audit")
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
-StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default=False)]
-StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
-OutDir = Annotated[Path | None, typer.Option("--out", help="Report and tables; default ./amuro-results/NAME.")]
-ExportDir = Annotated[Path | None, typer.Option("--out", help="Default ./amuro-results/NAME/export.")]
-Reports = Annotated[
-    list[Path] | None, typer.Argument(help="Studies in TOML, or folders of reports.", show_default=False)
-]
-Index = Annotated[Path | None, typer.Option("--index", help="Write index.html over the reports in this folder.")]
-To = Annotated[list[str] | None, typer.Option("--to", help="What to write, repeatable; default all but large ones.")]
-Only = Annotated[list[str] | None, typer.Option("--only", help="COORDINATE=VALUE, e.g. task=world_inference.")]
-Limit = Annotated[int | None, typer.Option("--limit", "-L", help="At most so many rows a set.")]
-Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0 …")]
-Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16.")]
-Gpu = Annotated[str, typer.Option("--gpu", help="Whose hours are estimated: A100-80GB, H100-80GB …")]
-Power = Annotated[bool, typer.Option("--power", help="What the study will be able to see, from finished cells.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", help="One number for world, pre-training and first tuning seed.")]
-DEFAULT_STORE = Path("amuro-store")
-ASSUMED_GPU = "A100-80GB"
 LONG_RUN_SECONDS = 6 * 3600
 """From which on a run is announced before it starts."""
 
@@ -66,11 +65,11 @@ def demo(store: StoreDir = DEFAULT_STORE, out: OutDir = None, seeds: Seeds = Non
 
     Example: `amuro demo`; with a world of one's own: `amuro demo --seeds 7`
     """
-    plan = _plan(STUDIES / "demo.toml", None, None, None, seeds)
-    opened = _store(store)
+    plan = planned(STUDIES / "demo.toml", None, None, None, seeds)
+    opened = opened_store(store)
     failures = _run(plan, opened, None)
-    _report(plan, opened, out)
-    _leave(failures)
+    tell(plan, opened, out)
+    leave(failures)
 
 
 @app.command()
@@ -102,8 +101,8 @@ def plan_verb(
 
     if gpu not in GPUS:
         raise StudyError(f"--gpu {gpu} is not known", cure=nearest(gpu, GPUS))
-    plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
-    found = _states(plan, opened, only)
+    plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
+    found = selected(plan, opened, only)
     cost, faults = estimate(found, opened), faults_of(plan, opened)
     arithmetic = costs(plan, [s.cell for s in found if not s.done])
     if as_json:
@@ -130,8 +129,8 @@ def status(study: StudyFile, store: StoreDir = DEFAULT_STORE, as_json: AsJson = 
     """
     from amuro import terminal
 
-    plan, opened = _plan(study, None, None, None, None), _store(store)
-    found = _states(plan, opened, None)
+    plan, opened = planned(study, None, None, None, None), opened_store(store)
+    found = selected(plan, opened, None)
     if as_json:
         done = sum(s.done for s in found)
         typer.echo(json.dumps({"study": plan.study.name, "cells": len(found), "done": done}))
@@ -150,59 +149,16 @@ def run(
     """
     from amuro import study as studies
 
-    plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
-    found = _states(plan, opened, only)
+    plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
+    found = selected(plan, opened, only)
     _ask_before_a_long_run(plan, found, opened, yes)
     if studies.lock(plan.study, study) != plan.study:  # revisions of a hub became commits
-        plan = _plan(study, limit, device, dtype, seeds)
-        found = _states(plan, opened, only)
-    _leave(_run(plan, opened, found))
+        plan = planned(study, limit, device, dtype, seeds)
+        found = selected(plan, opened, only)
+    leave(_run(plan, opened, found))
 
 
-@app.command()
-def report(
-    studies: Reports = None, store: StoreDir = DEFAULT_STORE, out: OutDir = None, index: Index = None,
-    limit: Limit = None, device: Device = None, dtype: Dtype = None, seeds: Seeds = None,
-) -> None:  # fmt: skip
-    """Prints the findings and writes report.html, findings.json, and the scores as CSV and Parquet.
-
-    Two studies, or folders of reports made earlier, are laid side by side (compare.html); more of them, or `--index`,
-    get one page that leads to each (index.html).
-
-    Example: `amuro report studies/demo.toml --out my-results`; `amuro report studies/demo.toml results/demo_full`
-    """
-    from amuro import several
-
-    given = studies or []
-    if len(given) == 1 and index is None and not given[0].is_dir():
-        _report(_plan(given[0], limit, device, dtype, seeds), _store(store), out)
-        return
-
-    def read(path: Path) -> Kept:
-        return several.read(_plan(path, limit, device, dtype, seeds), _store(store))
-
-    typer.echo(several.told(given, index, out, read))
-
-
-@app.command()
-def export(
-    study: StudyFile, to: To = None, store: StoreDir = DEFAULT_STORE, out: ExportDir = None, limit: Limit = None,
-    device: Device = None, dtype: Dtype = None, seeds: Seeds = None,
-) -> None:  # fmt: skip
-    """Writes what was found for papers, peers and pull requests: tables, figures, JSON (`amuro list exporters`).
-
-    Example: `amuro export studies/demo.toml --to latex --to figures`
-    """
-    from amuro import export as exports
-    from amuro.results import results, source
-
-    exporters = exports.kinds(to or [])
-    plan, opened = _plan(study, limit, device, dtype, seeds), _store(store)
-    folder = out or Path("amuro-results") / plan.study.name / "export"
-    written = exports.write(source(plan, opened, results(plan, opened)), exporters, folder)
-    typer.echo(f"{len(written)} files ({', '.join(each.name for each in exporters)}): {folder}")
-
-
+report_verbs.add_to(app)
 paper_verbs.add_to(app)
 
 
@@ -236,11 +192,11 @@ def work(
     """
     from amuro.run import audited, check_rows, perform
 
-    plan, opened = _plan(study, None, None, None, seeds), _store(store)
+    plan, opened = planned(study, None, None, None, seeds), opened_store(store)
     addresses = [m.address for m in plan.models]
     if model not in addresses:
         raise StudyError(f"study {plan.study.name} has no model {model}", cure=nearest(model, addresses))
-    missing = [s.cell for s in _states(plan, opened, None) if s.cell.model.address == model and not s.done]
+    missing = [s.cell for s in selected(plan, opened, None) if s.cell.model.address == model and not s.done]
     check_rows(plan, missing)
     payload = {"study": plan.study.model_dump_json(), "store": str(opened.root), "model": model,
                "cells": [cell.address for cell in missing]}  # fmt: skip
@@ -255,7 +211,7 @@ def work(
         raise SeriesError(failures[0])
     perform(payload, on_event)
     typer.echo(f"{len(missing) - len(failures)} cells filled, {len(failures)} failed")
-    _leave(failures)
+    leave(failures)
 
 
 @app.command()
@@ -288,40 +244,6 @@ def main() -> None:
             raise
         typer.echo(f"amuro: {shown()}", err=True)
         sys.exit(StudyError.exit_code)
-
-
-def _plan(path: Path, limit: int | None, device: str | None, dtype: str | None, seeds: int | None) -> Plan:
-    from amuro import plan as planning
-    from amuro import study as studies
-
-    changes: dict[str, Any] = {"device": device, "precision": dtype}
-    study = studies.load(path, **{key: value for key, value in changes.items() if value is not None})
-    return planning.make(studies.changed(study, limit=limit, seeds=seeds))
-
-
-def _store(path: Path) -> Store:
-    from amuro.store import Store
-
-    return Store(path.expanduser().resolve())
-
-
-def _states(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
-    from amuro.records import coordinates
-    from amuro.status import states
-
-    wanted = dict(text.partition("=")[::2] for text in only or ())
-    found = states(plan, store)
-    if not wanted or not found:
-        return found
-    known = coordinates(found[0].cell)
-    for key in wanted:
-        if key not in known:
-            raise StudyError(f"--only {key}=… names no coordinate", cure=nearest(key, known))
-    kept = [s for s in found if all(str(coordinates(s.cell)[k]) == v for k, v in wanted.items())]
-    if not kept:
-        values = sorted({str(coordinates(s.cell)[key]) for s in found for key in list(wanted)[:1]})
-        raise StudyError(f"no cell has {' and '.join(only or ())}", cure=f"values: {', '.join(values[:12])}")
-    return kept
 
 
 def _outlook(plan: Plan, store: Store, path: Path) -> Outlook:
@@ -362,21 +284,3 @@ def _run(plan: Plan, store: Store, found: list[State] | None) -> list[str]:
         outcome = fill(plan, store, progress.on_event, found)
     terminal.show_outcome(outcome.filled, outcome.failures)
     return outcome.failures
-
-
-def _report(plan: Plan, store: Store, out: Path | None) -> Results:
-    from amuro import terminal
-    from amuro.report.write import write_report
-    from amuro.results import book, results
-
-    found = results(plan, store)
-    folder = out or Path("amuro-results") / plan.study.name
-    page = write_report(book(plan, store, found), folder)
-    terminal.show_findings(found.findings, found.flags)
-    typer.echo(f"\nReport: {page}")
-    return found
-
-
-def _leave(failures: list[str]) -> None:
-    if failures:
-        sys.exit(1)

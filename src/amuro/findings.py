@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from amuro.analysis import Analysis, Evidence
-from amuro.panels import MIN_CHECKPOINTS, Ladder
+from amuro.ladders import MIN_CHECKPOINTS, Ladder
 from amuro.series_kind import checkpoint_words
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate, Quantity

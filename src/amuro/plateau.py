@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from amuro.analysis import Evidence
-from amuro.panels import Ladder, Reading
+from amuro.ladders import Ladder
+from amuro.panels import Reading
 from amuro.stats.clustered import Floats
 from amuro.stats.curves import REFUSALS, Fitted, curvature_weights, fit, shape
 from amuro.stats.estimate import Estimate

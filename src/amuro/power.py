@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from amuro import catalog, scores
 from amuro.analysis import Evidence
 from amuro.findings import MIN_CLUSTERS, counted, smallest_effect
-from amuro.panels import Ladder, ladders
+from amuro.ladders import Ladder, ladders
 from amuro.plan import Plan
 from amuro.stats import power
 from amuro.stats.power import Components, Design

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from amuro.analysis import Evidence
-from amuro.panels import Ladder, Panel, panel, together
+from amuro.ladders import Ladder, together
+from amuro.panels import Panel, panel
 from amuro.stats.clustered import Ints
 
 READOUT = ("metric", "format", "shots", "shot_seed")

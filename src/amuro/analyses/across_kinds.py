@@ -13,7 +13,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Standing, blank, nothing_to_lose, point, state
-from amuro.panels import Ladder, Tuning, ladders, longest
+from amuro.ladders import Ladder, Tuning, ladders, longest
 from amuro.readouts import second_metric, second_readings
 from amuro.stats.clustered import Means, clustered_means, degrees
 from amuro.stats.estimate import Estimate, Part, combine, satterthwaite

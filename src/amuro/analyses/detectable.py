@@ -8,7 +8,7 @@ from amuro.analyses.gain import ANALYSIS as GAIN
 from amuro.analyses.latent_gain import ANALYSIS as LATENT_GAIN
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, counted, draft, limits, smallest_effect, trend_state, tuned_state
-from amuro.panels import Ladder, ladders, longest
+from amuro.ladders import Ladder, ladders, longest
 from amuro.stats.clustered import Floats
 from amuro.stats.power import POWER, Margin, variance_df
 from amuro.stats.trend import change_weights

@@ -8,7 +8,8 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import blank, draft, limits, nothing_to_lose, reading, state
-from amuro.panels import Ladder, Panel, ladders, longest
+from amuro.ladders import Ladder, ladders, longest
+from amuro.panels import Panel
 from amuro.readouts import SECOND_READING, second_metric, second_readings
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws

@@ -10,7 +10,8 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Points, Standing, blank, counted, draft, limits, point, reading, state, trend_state
-from amuro.panels import MIN_CHECKPOINTS, Ladder, fewest_shots, ladders, longest
+from amuro.ladders import MIN_CHECKPOINTS, Ladder, ladders, longest
+from amuro.panels import fewest_shots
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats, Ints, Means, clustered_mean, clustered_means, degrees

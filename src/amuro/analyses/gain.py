@@ -6,7 +6,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, blank, draft, gained, limits
-from amuro.panels import Ladder, ladders
+from amuro.ladders import Ladder, ladders
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
 

@@ -18,7 +18,7 @@ from amuro.findings import (
     trend_state,
     tuned_state,
 )
-from amuro.panels import MIN_CHECKPOINTS, Ladder, ladders, longest
+from amuro.ladders import MIN_CHECKPOINTS, Ladder, ladders, longest
 from amuro.readouts import BestReadout, best_readout
 from amuro.stats.equivalence import tost
 from amuro.stats.estimate import Estimate

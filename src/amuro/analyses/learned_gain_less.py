@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, blank, counted, point, reading, state
-from amuro.panels import Ladder, ladders
+from amuro.ladders import Ladder, ladders
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate
 from amuro.stats.regression import slope

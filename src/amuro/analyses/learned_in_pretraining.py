@@ -19,7 +19,7 @@ from amuro.findings import (
     trend_state,
     tuned_state,
 )
-from amuro.panels import Ladder, ladders, longest
+from amuro.ladders import Ladder, ladders, longest
 from amuro.readouts import BestReadout, best_readout
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate

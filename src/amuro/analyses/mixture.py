@@ -10,7 +10,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Standing, blank, draft, limits, nothing_to_lose, point, reading, state
-from amuro.panels import Ladder, Tuning, ladders
+from amuro.ladders import Ladder, Tuning, ladders
 from amuro.readouts import second_metric, second_readings
 from amuro.series_kind import checkpoint_words
 from amuro.stats.clustered import clustered_means

@@ -8,7 +8,8 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, counted, draft, limits, state, trend_state, tuned_state
-from amuro.panels import MIN_CHECKPOINTS, Bools, Ladder, Reading, fewest_shots, ladders, longest
+from amuro.ladders import MIN_CHECKPOINTS, Bools, Ladder, ladders, longest
+from amuro.panels import Reading, fewest_shots
 from amuro.plateau import schedule, trained
 from amuro.stats.clustered import Floats, Ints
 from amuro.stats.signal import SignalToNoise, detrended, signal_to_noise

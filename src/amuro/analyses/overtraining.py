@@ -9,7 +9,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Standing, blank, counted, draft, limits, reading, smallest_effect, trend_state, tuned_state
-from amuro.panels import Ladder, ladders
+from amuro.ladders import Ladder, ladders
 from amuro.plateau import Plateau, plateau, schedule, trained
 from amuro.stats.clustered import Floats
 from amuro.stats.estimate import Estimate

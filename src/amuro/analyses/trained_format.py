@@ -9,7 +9,8 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Points, blank, counted, draft, limits, point, reading, state
-from amuro.panels import Ladder, fewest_shots, ladders
+from amuro.ladders import Ladder, ladders
+from amuro.panels import fewest_shots
 from amuro.series_kind import checkpoint_words
 from amuro.stats.clustered import Floats, clustered_mean, clustered_means
 from amuro.stats.estimate import Estimate, combine

@@ -1,0 +1,256 @@
+"""One way of tuning followed over the checkpoints of one series, beside the base models asked the same way."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from amuro.analysis import Evidence
+from amuro.panels import Panel, Reading, fewest_shots, panel
+from amuro.stats.clustered import Floats, Ints, Means, clustered_means
+from amuro.stats.estimate import Estimate, combine
+from amuro.stats.runs import RunNoise, drawn_together, run_noise
+
+Bools = NDArray[np.bool_]
+MIN_CHECKPOINTS = 4
+"""Trained checkpoints that a trend needs."""
+ASKED = ("shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit")
+"""How a cell was asked, besides its format: compared cells must agree in all of these."""
+
+
+class Tuning(NamedTuple):
+    """What names one way of tuning."""
+
+    series: str
+    tuned_on: str
+    recipe: str
+    method: str
+    tune_format: str
+
+    @property
+    def lesson(self) -> str:
+        """What was learned, with what is unusual about how."""
+        how = [self.method] * (self.method != "full") + [f"worded as {self.tune_format}"] * (
+            self.tune_format != "default"
+        )
+        return f"{self.tuned_on} ({', '.join(how)})" if how else self.tuned_on
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One way of tuning over the checkpoints of one series, on one evaluation set, beside the base models."""
+
+    tuning: Tuning
+    task: str
+    split: str
+    metric: str
+    format: str
+    whole: Panel
+    """Every reading of the evaluation set, of these models and others."""
+    examples: Ints
+    """(n,) the examples, as places in `whole`, that every compared reading has."""
+    dropped: int
+    """Examples left out because some compared reading lacks them."""
+    steps: Ints
+    """(T,) ascending; only checkpoints with both a base and a tuned cell."""
+    tokens: Floats
+    """(T,) training tokens; the step where tokens are unknown."""
+    base: Floats
+    """(T, n)"""
+    runs: tuple[Floats, ...]
+    """T arrays (tuning seeds, n)."""
+    readings: tuple[Reading, ...]
+    """What was compared: the rows of `scores` that stand behind `base` and `runs`."""
+    mixed: str
+    """What differs between cells that should agree; empty where nothing does."""
+    drawn: RunNoise | None = None
+    """Noise of runs drawn towards that of the ladders beside this one (`together`)."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}/{self.split}"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Addresses of the cells that were compared."""
+        return tuple(reading["cell"] for reading in self.readings)
+
+    @property
+    def constant(self) -> bool:
+        """True where a tuned model of the latest checkpoint gives one answer to nearly everything."""
+        latest = (r for r in self.readings if r["tuned_on"] != "none" and r["step"] == self.steps[-1])
+        return any(reading["evidence"] == "degenerate" for reading in latest)
+
+    @cached_property
+    def source(self) -> Panel:
+        """The readings, of these models and others, that have all compared examples; and only those examples."""
+        return self.whole.on(self.examples)
+
+    @property
+    def clusters(self) -> Ints:
+        """(n,) codes from 0."""
+        return self.source.clusters
+
+    @cached_property
+    def tuned(self) -> Floats:
+        """(T, n): mean over tuning seeds."""
+        return np.array([runs.mean(axis=0) for runs in self.runs])
+
+    @property
+    def seeds(self) -> Ints:
+        """(T,) number of tuning seeds."""
+        return np.array([len(runs) for runs in self.runs])
+
+    @property
+    def rungs(self) -> Ints:
+        """Indices of the checkpoints that have been trained at all: those with a logarithm of tokens."""
+        return np.flatnonzero(self.tokens > 0)
+
+    @property
+    def sign(self) -> float:
+        """+1 where a higher score is better, −1 for bits per byte."""
+        return -1.0 if self.metric == "bits_per_byte" else 1.0
+
+    @property
+    def replicated(self) -> list[int]:
+        """Indices of trained checkpoints with several tuning seeds (of all, if no token count is known)."""
+        places = self.rungs if len(self.rungs) else np.arange(len(self.steps))
+        return [int(t) for t in places if len(self.runs[t]) > 1]
+
+    @cached_property
+    def own_noise(self) -> RunNoise | None:
+        """Variance between tuning seeds, pooled over the replicated checkpoints."""
+        return run_noise([self.runs[t] for t in self.replicated], self.clusters)
+
+    @property
+    def noise(self) -> RunNoise | None:
+        """Variance between tuning seeds, with what the ladders beside this one say of it."""
+        return self.drawn or self.own_noise
+
+    @cached_property
+    def means(self) -> Means:
+        """Means (2T,) of the tuned and then of the base models."""
+        return clustered_means(np.concatenate([self.tuned, self.base]), self.clusters)
+
+    def at(self, index: int) -> Floats:
+        """Weights (T,) that read one checkpoint; a negative index counts from the last."""
+        weights: Floats = np.eye(len(self.steps))[index]
+        return weights
+
+    def over_training(self, weights: Floats) -> Floats:
+        """Weights of the trained checkpoints as weights of all (zero at step 0)."""
+        full = np.zeros(len(self.steps))
+        full[self.rungs] = weights
+        return full
+
+    def contrast(self, tuned: ArrayLike, base: ArrayLike) -> Estimate:
+        """Σ_t tuned_t · (tuned mean)_t + base_t · (base mean)_t, with the noise of clusters and of tuning runs."""
+        of_tuned = np.asarray(tuned, dtype=float)
+        weights = np.concatenate([of_tuned, np.asarray(base, dtype=float)])
+        items = self.means.noise(weights)
+        parts = self.noise.parts(items, of_tuned, self.seeds) if self.noise else [items]
+        return combine(float(weights @ self.means.value), parts)
+
+    def under(self, metric: str) -> Ladder | None:
+        """The same models and examples under another metric; None where it was not measured."""
+        return ladder(self.whole, self.tuning, metric)
+
+    def only(self, kept: Bools) -> Ladder:
+        """The same comparison on fewer examples: those where `kept` (n,) is true."""
+        runs = tuple(run[:, kept] for run in self.runs)
+        lost = int(len(kept) - kept.sum())
+        return replace(
+            self, examples=self.examples[kept], dropped=self.dropped + lost, base=self.base[:, kept], runs=runs
+        )
+
+
+def _preferred_format(tuned: Panel, base: Panel, tune_format: str) -> str | None:
+    """The format that was tuned, if it was asked; else the first that both were asked in."""
+    shared = sorted(tuned.all("format") & base.all("format"))
+    return tune_format if tune_format in shared else next(iter(shared), None)
+
+
+def _differences(readings: Sequence[Reading]) -> str:
+    differing = [name for name in (*ASKED, "provenance") if len({reading.get(name) for reading in readings}) > 1]
+    runs = [(reading["tuned_on"], reading["step"], reading["tune_seed"]) for reading in readings]
+    differing += ["learning_rate"] if len(set(runs)) < len(runs) else []
+    return f"Compared cells differ in {', '.join(differing)}." if differing else ""
+
+
+def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
+    """Pair the cells of one way of tuning with the base cells, at equal format and fewest shots, on shared examples."""
+    of_metric = whole.where(metric=metric, series=tuning.series)
+    tuned, base = of_metric.where(**tuning._asdict()), of_metric.where(tuned_on="none")
+    wording = _preferred_format(tuned, base, tuning.tune_format)
+    if wording is None:
+        return None
+    tuned, base = (fewest_shots(side.where(format=wording)) for side in (tuned, base))
+    steps = sorted(base.all("step") & tuned.all("step"))
+    pairs = [(base.where(step=step), tuned.where(step=step)) for step in steps]
+    used = np.isfinite(np.concatenate([side.values for pair in pairs for side in pair])) if pairs else np.zeros((1, 0))
+    examples = np.flatnonzero(used.all(axis=0))
+    if not len(examples):
+        return None
+    readings = tuple(reading for pair in pairs for side in reversed(pair) for reading in side.readings)
+    tokens = {
+        reading["step"]: reading["step"] if reading["tokens"] is None else reading["tokens"] for reading in readings
+    }
+    return Ladder(
+        tuning=tuning,
+        task=whole.task,
+        split=whole.split,
+        metric=metric,
+        format=wording,
+        whole=whole,
+        examples=examples,
+        dropped=int(used.any(axis=0).sum()) - len(examples),
+        steps=np.array(steps),
+        tokens=np.array([tokens[step] for step in steps], dtype=float),
+        base=np.array([base.values[-1, examples] for base, _ in pairs]),
+        runs=tuple(tuned.values[:, examples] for _, tuned in pairs),
+        readings=readings,
+        mixed=_differences(readings),
+    )
+
+
+def together(found: Iterable[Ladder]) -> list[Ladder]:
+    """The ladders with the noise of their runs drawn towards that of the others under the same metric."""
+    every = list(found)
+    drawn: dict[int, RunNoise | None] = {}
+    for metric in {one.metric for one in every}:
+        alike = [place for place, one in enumerate(every) if one.metric == metric]
+        drawn |= zip(alike, drawn_together([every[place].own_noise for place in alike]), strict=True)
+    return [replace(one, drawn=drawn[place]) for place, one in enumerate(every)]
+
+
+def ladders(evidence: Evidence, roles: Sequence[str]) -> list[Ladder]:
+    """Every way of tuning × evaluation set that stands to it in one of `roles`, under the task's own metric."""
+    asked = pl.col("role").is_in(roles) & (pl.col("tuned_on") != "none")
+    found = evidence.scores.lazy().filter(asked).select("task", "split", *Tuning._fields).collect().iter_rows()
+    by_set: dict[tuple[str, str], set[Tuning]] = defaultdict(set)
+    for task, split, *tuning in found:
+        by_set[task, split].add(Tuning(*tuning))
+    pairs = [
+        ladder(source, tuning, evidence.tasks[task].metric)
+        for (task, split), tunings in sorted(by_set.items())
+        if (source := panel(evidence, task, split)) is not None
+        for tuning in sorted(tunings)
+    ]
+    return together(pair for pair in pairs if pair is not None)
+
+
+def longest(found: Iterable[Ladder]) -> list[Ladder]:
+    """The ladders over many checkpoints; of a task that has none, those over the most. For trends."""
+    every = list(found)
+    most: dict[tuple[str, str, str], int] = defaultdict(int)
+    for one in every:
+        place = one.tuning.series, one.task, one.split
+        most[place] = max(most[place], min(len(one.rungs), MIN_CHECKPOINTS))
+    return [one for one in every if len(one.rungs) >= most[one.tuning.series, one.task, one.split]]

@@ -1,0 +1,96 @@
+"""`amuro report` and `amuro export`: what was found. Each verb imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from amuro.verb_options import (
+    DEFAULT_STORE,
+    Device,
+    Dtype,
+    Limit,
+    OutDir,
+    Seeds,
+    StoreDir,
+    StudyFile,
+    opened_store,
+    planned,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from amuro.comparison.kept import Kept
+    from amuro.plan import Plan
+    from amuro.results import Results
+    from amuro.store import Store
+
+ExportDir = Annotated[Path | None, typer.Option("--out", help="Default ./amuro-results/NAME/export.")]
+Reports = Annotated[
+    list[Path] | None, typer.Argument(help="Studies in TOML, or folders of reports.", show_default=False)
+]
+Index = Annotated[Path | None, typer.Option("--index", help="Write index.html over the reports in this folder.")]
+To = Annotated[list[str] | None, typer.Option("--to", help="What to write, repeatable; default all but large ones.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """The two verbs as commands of `app`."""
+    app.command("report")(report)
+    app.command("export")(export)
+
+
+def report(
+    studies: Reports = None, store: StoreDir = DEFAULT_STORE, out: OutDir = None, index: Index = None,
+    limit: Limit = None, device: Device = None, dtype: Dtype = None, seeds: Seeds = None,
+) -> None:  # fmt: skip
+    """Prints the findings and writes report.html, findings.json, and the scores as CSV and Parquet.
+
+    Two studies, or folders of reports made earlier, are laid side by side (compare.html); more of them, or `--index`,
+    get one page that leads to each (index.html).
+
+    Example: `amuro report studies/demo.toml --out my-results`; `amuro report studies/demo.toml results/demo_full`
+    """
+    from amuro import several
+
+    given = studies or []
+    if len(given) == 1 and index is None and not given[0].is_dir():
+        tell(planned(given[0], limit, device, dtype, seeds), opened_store(store), out)
+        return
+
+    def read(path: Path) -> Kept:
+        return several.read(planned(path, limit, device, dtype, seeds), opened_store(store))
+
+    typer.echo(several.told(given, index, out, read))
+
+
+def export(
+    study: StudyFile, to: To = None, store: StoreDir = DEFAULT_STORE, out: ExportDir = None, limit: Limit = None,
+    device: Device = None, dtype: Dtype = None, seeds: Seeds = None,
+) -> None:  # fmt: skip
+    """Writes what was found for papers, peers and pull requests: tables, figures, JSON (`amuro list exporters`).
+
+    Example: `amuro export studies/demo.toml --to latex --to figures`
+    """
+    from amuro import export as exports
+    from amuro.results import results, source
+
+    exporters = exports.kinds(to or [])
+    plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
+    folder = out or Path("amuro-results") / plan.study.name / "export"
+    written = exports.write(source(plan, opened, results(plan, opened)), exporters, folder)
+    typer.echo(f"{len(written)} files ({', '.join(each.name for each in exporters)}): {folder}")
+
+
+def tell(plan: Plan, store: Store, out: Path | None) -> Results:
+    """Prints the findings of a study and writes its report."""
+    from amuro import terminal
+    from amuro.report.write import write_report
+    from amuro.results import book, results
+
+    found = results(plan, store)
+    folder = out or Path("amuro-results") / plan.study.name
+    page = write_report(book(plan, store, found), folder)
+    terminal.show_findings(found.findings, found.flags)
+    typer.echo(f"\nReport: {page}")
+    return found

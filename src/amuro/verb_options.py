@@ -1,0 +1,74 @@
+"""What the verbs share: their options, and the study, store and cells that these name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amuro.errors import StudyError, nearest
+
+if TYPE_CHECKING:
+    from amuro.plan import Plan
+    from amuro.status import State
+    from amuro.store import Store
+
+StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default=False)]
+StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
+OutDir = Annotated[Path | None, typer.Option("--out", help="Report and tables; default ./amuro-results/NAME.")]
+Only = Annotated[list[str] | None, typer.Option("--only", help="COORDINATE=VALUE, e.g. task=world_inference.")]
+Limit = Annotated[int | None, typer.Option("--limit", "-L", help="At most so many rows a set.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0 …")]
+Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16.")]
+Gpu = Annotated[str, typer.Option("--gpu", help="Whose hours are estimated: A100-80GB, H100-80GB …")]
+Power = Annotated[bool, typer.Option("--power", help="What the study will be able to see, from finished cells.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="One number for world, pre-training and first tuning seed.")]
+DEFAULT_STORE = Path("amuro-store")
+ASSUMED_GPU = "A100-80GB"
+
+
+def planned(path: Path, limit: int | None, device: str | None, dtype: str | None, seeds: int | None) -> Plan:
+    """The plan of a study with what the command line changes."""
+    from amuro import plan as planning
+    from amuro import study as studies
+
+    changes: dict[str, Any] = {"device": device, "precision": dtype}
+    study = studies.load(path, **{key: value for key, value in changes.items() if value is not None})
+    return planning.make(studies.changed(study, limit=limit, seeds=seeds))
+
+
+def opened_store(path: Path) -> Store:
+    """The store in a folder, which need not exist yet."""
+    from amuro.store import Store
+
+    return Store(path.expanduser().resolve())
+
+
+def selected(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
+    """Cells with their states, those that `--only` names. Raises StudyError where it names none."""
+    from amuro.records import coordinates
+    from amuro.status import states
+
+    wanted = dict(text.partition("=")[::2] for text in only or ())
+    found = states(plan, store)
+    if not wanted or not found:
+        return found
+    known = coordinates(found[0].cell)
+    for key in wanted:
+        if key not in known:
+            raise StudyError(f"--only {key}=… names no coordinate", cure=nearest(key, known))
+    kept = [s for s in found if all(str(coordinates(s.cell)[k]) == v for k, v in wanted.items())]
+    if not kept:
+        values = sorted({str(coordinates(s.cell)[key]) for s in found for key in list(wanted)[:1]})
+        raise StudyError(f"no cell has {' and '.join(only or ())}", cure=f"values: {', '.join(values[:12])}")
+    return kept
+
+
+def leave(failures: list[str]) -> None:
+    """Exit code 1 where some cells failed."""
+    if failures:
+        sys.exit(1)
