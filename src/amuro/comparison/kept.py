@@ -18,6 +18,8 @@ from amuro.types import EvidenceState, Finding, Verdict
 SCHEMA = 1
 """The version of findings.json that is understood."""
 PAGES = ("report.html", "paper.html")
+YOUNGER = ("provenance",)
+"""Columns that reports of earlier versions lack; unknown there."""
 CURE = "make it anew with `amuro report STUDY`"
 _NUMBERS = ("effect", "low", "high", "p_adjusted")
 _CHOICES = {"verdict": get_args(Verdict), "evidence": get_args(EvidenceState)}
@@ -112,9 +114,10 @@ def _scores(path: Path) -> pl.DataFrame:
         return wanted
     try:
         found = pl.read_parquet(path)
-        lacking = [name for name in wanted.columns if name not in found.columns]
+        lacking = [name for name in wanted.columns if name not in (*found.columns, *YOUNGER)]
         if lacking:
             raise DataError(f"{path} has no column {lacking[0]}", cure=CURE)
+        found = found.with_columns(pl.lit("unknown").alias(name) for name in YOUNGER if name not in found.columns)
         return found.select(pl.col(name).cast(kind) for name, kind in wanted.schema.items())
     except (OSError, pl.exceptions.PolarsError) as bad:
         raise DataError(f"{path} cannot be read as scores ({bad})", cure=CURE) from bad
