@@ -111,7 +111,7 @@ def test_real_findings_keep_to_the_schema(name: str, found: Any) -> None:
         ({"evidence": "mixed"}, "evidence is 'mixed', not 'measured'"),
         ({"n": 1.5}, "n is 1.5, not integer"),
         ({"n": True}, "n is True, not integer"),
-        ({"delta": 0}, "delta is 0, out of bounds"),
+        ({"delta": -0.1}, "delta is -0.1, out of bounds"),
         ({"p_adjusted": 1.1}, "p_adjusted is 1.1, out of bounds"),
         ({"id": ""}, "id is empty"),
         ({"mood": "good"}, "has a field mood"),
