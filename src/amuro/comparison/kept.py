@@ -36,6 +36,8 @@ class Kept:
     scores: pl.DataFrame
     environment: Mapping[str, Any]
     page: Path | None = None
+    folder: str = ""
+    """Name of the folder that it was read from: what tells two runs of one study apart."""
 
     def fact(self, name: str) -> Any:
         """What the study states of itself under this name, else None."""
@@ -54,7 +56,7 @@ def load(folder: Path) -> Kept:
     return Kept(
         name=str(told.get("study", folder.name)), study=_object(folder / "study.json"), findings=findings,
         scores=_scores(folder / "scores.parquet"), environment=_object(folder / "environment.json"),
-        page=next((folder / name for name in PAGES if (folder / name).is_file()), None),
+        page=next((folder / name for name in PAGES if (folder / name).is_file()), None), folder=folder.resolve().name,
     )  # fmt: skip
 
 

@@ -80,9 +80,11 @@ def page_style() -> str:
 
 
 def _names(left: Kept, right: Kept) -> tuple[str, str]:
-    """What the two are called; where that is the same word, their letters tell them apart."""
-    same = left.name == right.name
-    return (f"{left.name} (A)", f"{right.name} (B)") if same else (left.name, right.name)
+    """What the two are called; where that is the same word, their folders or letters tell them apart."""
+    if left.name != right.name:
+        return left.name, right.name
+    named = left.folder and right.folder and left.folder != right.folder
+    return (left.folder, right.folder) if named else (f"{left.name} (A)", f"{right.name} (B)")
 
 
 def _card(pair: by_id.Pair, place: int, tasks: set[str]) -> PairCard:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from amuro.report import svg
+from amuro.report.rows import marks
 from amuro.report.svg import Scale, element, line, text
 from amuro.report.words import interval, number
 from amuro.types import Finding
@@ -24,27 +25,18 @@ def double_strip(name: str, left: Finding, right: Finding) -> Markup:
     low, high = min(0.0, *reach), max(left.delta, 0.0, *reach)
     margin = 0.06 * ((high - low) or 1.0)
     x = Scale(low - margin, high + margin, 22, WIDTH - 4)
-    marks = [mark for letter, found in sides.items() for mark in _lane(letter, found, x)]
+    lanes = [mark for letter, found in sides.items() for mark in _lane(letter, found, x)]
     told = "; ".join(f"{letter} {number(f.effect)} {interval(f.low, f.high)}" for letter, f in sides.items())
-    return svg.image(name, told, WIDTH, HEIGHT, *_ground(x, left.delta), *marks)
-
-
-def _ground(x: Scale, delta: float) -> list[Markup]:
-    close = abs(x(delta) - x(0)) < 34
-    zero, other = ("end", "start") if close else ("middle", "middle")
-    return [
-        line(x(0), 4, x(0), FOOT, "zero"), text("0", x(0), FOOT + 14, "tick", zero),
-        line(x(delta), 4, x(delta), FOOT, "delta"), text(f"δ {number(delta)}", x(delta), FOOT + 14, "tick", other),
-    ]  # fmt: skip
+    return svg.image(name, told, WIDTH, HEIGHT, *marks(x, left.delta, FOOT), *lanes)
 
 
 def _lane(letter: str, found: Finding, x: Scale) -> list[Markup]:
     y, css = LANES[letter]
-    marks = [text(letter, 2, y + 4, f"name {css}")]
+    drawn = [text(letter, 2, y + 4, f"name {css}")]
     if found.effect is None:
-        return [*marks, text("no estimate", 22, y + 4, "tick")]
+        return [*drawn, text("no estimate", 22, y + 4, "tick")]
     if found.low is not None and found.high is not None:
-        marks.append(line(x(found.low), y, x(found.high), y, f"whisker {css}"))
+        drawn.append(line(x(found.low), y, x(found.high), y, f"whisker {css}"))
     hint = f"{letter}: {number(found.effect)} {interval(found.low, found.high)}"
     dot = element("title", hint)
-    return [*marks, element("circle", dot, cx=x(found.effect), cy=y, r=4.5, class_=f"dot {css}")]
+    return [*drawn, element("circle", dot, cx=x(found.effect), cy=y, r=4.5, class_=f"dot {css}")]

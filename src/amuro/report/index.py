@@ -29,6 +29,8 @@ class Entry:
     """One study as the index shows it."""
 
     name: str
+    folder: str
+    """Where several studies have this name; else empty."""
     question: str
     link: str
     sizes: tuple[tuple[str, str], ...]
@@ -52,7 +54,8 @@ def found_in(folder: Path) -> tuple[list[Kept], list[str]]:
 def write_index(studies: Sequence[Kept], out: Path, unread: Sequence[str] = ()) -> Path:
     """Writes index.html and returns its path. Raises `StoreError` where `out` cannot be written."""
     style = page_style()
-    entries = [_entry(study, out) for study in studies]
+    names = Counter(study.name for study in studies)
+    entries = [_entry(study, out, study.folder if names[study.name] > 1 else "") for study in studies]
     total = Counter(finding.verdict for study in studies for finding in study.findings)
     page = environment().get_template("index.html.j2").render(
         policy=static_policy(style), style=Markup(style), entries=entries, unread=unread, total=total,
@@ -66,9 +69,9 @@ def write_index(studies: Sequence[Kept], out: Path, unread: Sequence[str] = ()) 
     return out / "index.html"
 
 
-def _entry(study: Kept, out: Path) -> Entry:
+def _entry(study: Kept, out: Path, folder: str) -> Entry:
     return Entry(
-        study.name, str(study.fact("question") or ""), _link(study.page, out), tuple(_sizes(study)),
+        study.name, folder, str(study.fact("question") or ""), _link(study.page, out), tuple(_sizes(study)),
         Counter(finding.verdict for finding in study.findings),
     )  # fmt: skip
 

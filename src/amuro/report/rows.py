@@ -99,7 +99,7 @@ def strip(name: str, effect: float | None, low: float | None, high: float | None
     title = f"effect {number(effect)} {interval(low, high)}, smallest effect of interest {number(delta)}"
     parts = [
         element("rect", x=x(delta), y=4, width=max(0.0, 320 - x(delta)), height=26, class_="reach"),
-        *_marks(x, delta),
+        *marks(x, delta, 30),
     ]
     if low is not None and high is not None:
         parts.append(line(x(low), 17, x(high), 17, "whisker effect"))
@@ -107,13 +107,20 @@ def strip(name: str, effect: float | None, low: float | None, high: float | None
     return svg.image(name, title, 320, 48, *parts)
 
 
-def _marks(x: Scale, delta: float) -> list[Markup]:
-    """Zero and δ, with their words turned away from each other where they are close."""
-    close = abs(x(delta) - x(0)) < 34
-    zero, other = (("end", "start") if delta >= 0 else ("start", "end")) if close else ("middle", "middle")
+def marks(x: Scale, delta: float, foot: float) -> list[Markup]:
+    """Zero and δ down to `foot`, their words turned away from each other where they are close; a δ of 0 is zero itself.
+
+    Where there is no room on the right, both words stand left of their lines.
+    """
+    if delta == 0:
+        return [line(x(0), 4, x(0), foot, "zero"), text("0", x(0), foot + 13, "tick", "middle")]
+    words = f"δ {number(delta)}"
+    close, full = abs(x(delta) - x(0)) < 34, x(delta) + len(words) * CHARACTER > x.end
+    zero, other = (("end", "start") if delta > 0 else ("start", "end")) if close else ("middle", "middle")
+    at_zero = x(delta) - (len(words) + 1) * CHARACTER if close and full else x(0)
     return [
-        line(x(0), 4, x(0), 30, "zero"),
-        text("0", x(0), 43, "tick", zero),
-        line(x(delta), 4, x(delta), 30, "delta"),
-        text(f"δ {number(delta)}", x(delta), 43, "tick", other),
+        line(x(0), 4, x(0), foot, "zero"),
+        text("0", at_zero, foot + 13, "tick", zero),
+        line(x(delta), 4, x(delta), foot, "delta"),
+        text(words, x(delta), foot + 13, "tick", "end" if full else other),
     ]
