@@ -18,7 +18,7 @@ from amuro import asks, catalog, data
 from amuro.engine.protocol import Sequences
 from amuro.tokens import Encoder
 from amuro.types import Ask, Cell, Checkpoint, EvalSet, Example, Model, Query, Recipe, Task
-from side_by_side import Unequal
+from side_by_side import UnequalError
 
 CACHE = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser()
 REAL_MODEL = CACHE / "SmolLM2-135M-Instruct"
@@ -127,14 +127,14 @@ def real_task(name: str) -> Task:
 
 
 def real_ask(name: str, rows: int, precision: str) -> Ask:
-    """The first rows of a real set behind four shots, for SmolLM2. Raises Unequal where pieces encode otherwise."""
+    """The first rows of a real set behind four shots, for SmolLM2. Raises UnequalError where pieces give other ids."""
     task, encoder = real_task(name), Encoder.from_folder(REAL_MODEL)
     shots, examples = _shots_and_rows(task, rows)
     sheet = asks.sheet(task, "default", examples, shots, encoder, CONTEXT)
     ((ask, _),) = sheet.asks(cell(name, precision, rows))
     whole = encoder.prompts([prefix + text for prefix, text in sheet.texts.select("prefix", "text").iter_rows()])
     if [(*ask.prefix, *query.context) for query in ask.queries] != whole:
-        raise Unequal(f"{name}: the prompts have other ids as a whole than in pieces")
+        raise UnequalError(f"{name}: the prompts have other ids as a whole than in pieces")
     return ask
 
 
@@ -218,7 +218,7 @@ def tuned(name: str, rows: int = 0) -> Model:
 
 
 def neighbours(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Groups of `size` indices of about equal length, as a peer that sorts by length sees them; long and short mixed."""
+    """Groups of `size` indices of about equal length, as a peer that sorts by length sees them, in mixed order."""
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     groups = [order[begin : begin + size] for begin in range(0, len(order) - size + 1, size)]
     for number in np.random.default_rng(2).permutation(len(groups)):

@@ -21,7 +21,7 @@ import numpy as np
 import material
 import table
 from amuro.types import Ask, Query
-from side_by_side import ROOFLINE, Done, Matmul, Unequal, Variant, measure, outputs_of, timed
+from side_by_side import ROOFLINE, Done, Matmul, UnequalError, Variant, measure, outputs_of, timed
 from table import OURS, THEIRS, Row, Wish
 
 BATCHES = (1, 8, 32)
@@ -153,18 +153,18 @@ class Agreement:
         (most, rms), (their_most, their_rms) = (distance(sums, self._reference) for sums in (ours, theirs))
         seen = f"from float32: max {most:.3g} (lm_eval {their_most:.3g}), RMS {rms:.3g} (lm_eval {their_rms:.3g})"
         if not (most <= their_most and rms <= their_rms):
-            raise Unequal(seen)
+            raise UnequalError(seen)
         return seen
 
 
 def float32_agreement(ours: Sums, theirs: Sums) -> str:
-    """What is equal, in words. Raises Unequal beyond NEAR, or where an argmax differs that is not a tie."""
+    """What is equal, in words. Raises UnequalError beyond NEAR, or where an argmax differs that is not a tie."""
     most, _ = distance(ours, theirs)
     flips = [min(margin(a), margin(b)) for a, b in zip(ours, theirs, strict=True) if np.argmax(a) != np.argmax(b)]
     ties = sum(margin(sums) <= NEAR for sums in theirs)
     seen = f"max Δ {most:.1e} over {sum(map(len, ours))} requests, {len(flips)} flips, {ties} near ties"
     if not most <= NEAR or any(lost > NEAR for lost in flips):
-        raise Unequal(seen)
+        raise UnequalError(seen)
     return seen
 
 

@@ -21,15 +21,18 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from threading import BrokenBarrierError
 from typing import Any, Protocol
 
 import numpy as np
 from scipy.stats import t as student
 
 ROOFLINE = "matmul"
+_PATIENCE = 5
+"""Seconds that a process may take to end by itself."""
 
 
-class Unequal(Exception):
+class UnequalError(Exception):
     """Two variants do not compute the same: there is nothing to compare."""
 
 
@@ -141,7 +144,7 @@ def measure(
     rounds: int,
     core: int | None = None,
 ) -> Costs:
-    """Checks that outputs are equal (`equal` raises Unequal otherwise), then times `rounds` rounds on one core."""
+    """Checks that outputs are equal (`equal` raises UnequalError otherwise), then times `rounds` rounds on one core."""
     crew = _Crew(variants, _last_core() if core is None else core)
     try:
         given = crew.hear()
@@ -207,7 +210,12 @@ class _Crew:
             end.send(message)
 
     def dismiss(self) -> None:
+        """Lets all end; whoever has not after some seconds is stopped."""
+        self._shared[0].abort()
+        for end in self._ends:
+            end.close()
         for process in self._processes:
+            process.join(_PATIENCE)
             process.terminate()
             process.join()
 
@@ -222,8 +230,8 @@ def _work(variant: Variant, core: int, end: Connection, barrier: Any, finished: 
         for number in range(1, end.recv() + 1):
             end.send((True, _round(job, number * crew, barrier, finished)))
         end.recv()  # stay until dismissed
-    except EOFError:
-        return
+    except (EOFError, BrokenPipeError, BrokenBarrierError):
+        return  # dismissed
     except BaseException:
         end.send((False, traceback.format_exc()))
 
