@@ -5,12 +5,33 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from amuro.engine.protocol import Sequences
-from amuro.types import Recipe
+from side_by_side import Done
+
+if TYPE_CHECKING:
+    from amuro.engine.protocol import Sequences
+    from amuro.types import Recipe
+
+
+@dataclass
+class Clock:
+    """CPU time and loss at the end of each step."""
+
+    ends: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def tick(self, loss: float) -> None:
+        self.ends.append(time.process_time())
+        self.losses.append(loss)
+
+    def done(self) -> Done:
+        """What lies between the end of the first step and the end of the last."""
+        return Done(len(self.ends) - 1, self.ends[-1] - self.ends[0])
 
 
 def quiet() -> None:
@@ -95,7 +116,7 @@ def padded_batch(dialogues: Sequence[Sequence[Sequence[int]]]) -> dict[str, Any]
 
 
 def train(
-    model: Any, sequences: Sequences, recipe: Recipe, rate: float, bf16: bool, clock: Any, **arguments: Any
+    model: Any, sequences: Sequences, recipe: Recipe, rate: float, bf16: bool, clock: Clock, **arguments: Any
 ) -> None:
     """Runs Trainer; `clock.tick(loss)` is called at the end of each step (the loss is NaN unless it is logged)."""
     from transformers import PrinterCallback, TrainerCallback

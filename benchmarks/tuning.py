@@ -9,9 +9,8 @@ lies between the end of the first step and the end of the last; loading, setting
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import material
+import peers
 import table
 from amuro.engine.protocol import Sequences
 from side_by_side import ROOFLINE, Done, Matmul, UnequalError, Variant, measure, outputs_of
@@ -64,21 +64,6 @@ class Work:
         return self.sequences[: steps * 8]
 
 
-@dataclass
-class Clock:
-    """CPU time and loss at the end of each step."""
-
-    ends: list[float] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-
-    def tick(self, *_: Any) -> None:
-        self.ends.append(time.process_time())
-        self.losses.append(_[-1])
-
-    def done(self) -> Done:
-        return Done(len(self.ends) - 1, self.ends[-1] - self.ends[0])
-
-
 class Ours:
     """amuro's engine."""
 
@@ -95,9 +80,10 @@ class Ours:
     def once(self) -> Done:
         return self._tune(self._work.first(self._work.steps + 1)).done()
 
-    def _tune(self, sequences: Sequences) -> Clock:
-        clock = Clock()
-        self._engine.tune(in_step_order(sequences), material.tuned("benchmark", len(sequences)), RATE, clock.tick)
+    def _tune(self, sequences: Sequences) -> peers.Clock:
+        clock = peers.Clock()
+        model = material.tuned("benchmark", len(sequences))
+        self._engine.tune(in_step_order(sequences), model, RATE, lambda _done, _all, loss: clock.tick(loss))
         return clock
 
 
@@ -123,11 +109,9 @@ class Theirs:
     def once(self) -> Done:
         return self._tune(self._work.first(self._work.steps + 1)).done()
 
-    def _tune(self, sequences: Sequences, **arguments: Any) -> Clock:
-        import peers
-
+    def _tune(self, sequences: Sequences, **arguments: Any) -> peers.Clock:
         self._model.load_state_dict(self._start)
-        clock = Clock()
+        clock = peers.Clock()
         recipe = material.tuned("benchmark").recipe
         assert recipe is not None
         peers.train(self._model, sequences, recipe, RATE, self._work.precision == "bfloat16", clock, **arguments)
