@@ -10,14 +10,14 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import table
-from side_by_side import Done, Interval, Variant, measure, timed
+from side_by_side import Done, Variant, measure, timed
 from table import OURS, THEIRS, Row, Wish
 
 STUDY = """
@@ -141,17 +141,15 @@ def _live_cell(wish: Wish) -> Row:
     folder = material.model_folder("S", wish.folder)
     variants = [Variant(OURS, partial(LiveCell, folder)), Variant("arithmetic", partial(Arithmetic, folder))]
     costs = measure(variants, _nothing, wish.rounds)
-    beside = costs.mean(OURS) - costs.mean("arithmetic")
-    note = (
-        f"beside arithmetic {beside:.3f} s a cell, at most {CELL_LIMIT:g} s{'' if beside <= CELL_LIMIT else ' MISSED'}"
-    )
-    whole: Interval = costs.ratio("arithmetic", OURS)
-    return Row(
-        "a cell in a live process", "S", whole, costs.mean(OURS), costs.mean("arithmetic"), "cell", None, None, note
-    )
+    ours, arithmetic = costs.mean(OURS), costs.mean("arithmetic")
+    missed = "" if ours - arithmetic <= CELL_LIMIT else " MISSED"
+    note = f"beside arithmetic {ours - arithmetic:.3f} s a cell, at most {CELL_LIMIT:g} s{missed}"
+    whole = costs.ratio("arithmetic", OURS)
+    return Row("a cell in a live process", "S", whole, ours, arithmetic, "cell", None, None, note)
 
 
-_nothing: Callable[[object], None] = lambda _outputs: None  # noqa: E731 — pairs of programs have no common output
+def _nothing(_outputs: object) -> None:
+    """Pairs of programs have no common output."""
 
 
 if __name__ == "__main__":
