@@ -61,6 +61,8 @@ def _make_model(name: str, folder: Path) -> None:
 
     sizes: dict[str, Any] = {
         "vocab_size": VOCABULARY, "max_position_embeddings": CONTEXT, "tie_word_embeddings": False,
+        # Wide enough that a greedy text wanders before it repeats itself, and so meets its stop at various lengths.
+        "initializer_range": 0.05,
         "bos_token_id": None, "eos_token_id": EOS, "pad_token_id": None,
     }  # fmt: skip
     if name == "S":

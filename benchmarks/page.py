@@ -48,14 +48,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in given.only:
             rows = list(table.shown(importlib.import_module(name).rows(table.wish(given, Path(folder)))))
-            write(PAGE, name, section(name, rows, table.wish(given, Path(folder))))
+            if rows:
+                key = f"{name}_bf16" if given.bf16 else name
+                write(PAGE, key, section(name, rows, table.wish(given, Path(folder))))
 
 
 def section(name: str, rows: Sequence[Row], wish: Wish) -> str:
     """Heading, how and where it was measured, table."""
     about = (importlib.import_module(name).__doc__ or "").strip().partition("\n\n")
     precision = "bfloat16" if wish.bf16 else "float32"
-    lines = [f"## {SECTIONS[name]}", about[0], about[2] or None, f"*{machine()}; {wish.rounds} rounds, {precision}.*"]
+    heading = f"## {SECTIONS[name]}{', in bfloat16' if wish.bf16 else ''}"
+    lines = [heading, about[0], about[2] or None, f"*{machine()}; {wish.rounds} rounds, {precision}.*"]
     return "\n\n".join([*filter(None, lines), "\n".join([COLUMNS, "|---" * 9 + "|", *map(line, rows)])])
 
 
@@ -72,9 +75,11 @@ def line(row: Row) -> str:
 
 
 def write(page: Path, name: str, text: str) -> None:
-    """Puts one section in its place and leaves the others."""
+    """Puts one section in its place, or at the end where it has none, and leaves the others."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     old = page.read_text() if page.is_file() else _empty()
+    if begin not in old:
+        old = f"{old}\n{begin}\n{end}\n"
     before, _, rest = old.partition(begin)
     _, _, after = rest.partition(end)
     page.write_text(f"{before}{begin}\n{text}\n{end}{after}")

@@ -126,6 +126,8 @@ class Arithmetic:
 
 def rows(wish: Wish) -> Iterator[Row]:
     """Each start beside the peer's, then the live cell beside its arithmetic."""
+    if wish.bf16:
+        return
     for name, words, peer, their_words in PAIRS:
         if wish.wants(name, "process"):
             ours, theirs = Variant(OURS, partial(Start, words)), Variant(THEIRS, partial(Start, their_words))

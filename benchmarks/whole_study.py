@@ -16,7 +16,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from amuro.run import pretrain
 from amuro.store import Manifest, Store
 from amuro.types import Model
 from amuro.visit import Visitor, folder_of
-from side_by_side import Done, UnequalError, Variant, measure
+from side_by_side import Done, Interval, UnequalError, Variant, measure
 from table import OURS, THEIRS, Row, Wish
 
 HERE = Path(__file__).parent
@@ -124,64 +124,59 @@ def _with_prompts(store: Store, manifest: Manifest) -> pl.DataFrame:
 # -- the user
 
 
-@dataclass
-class Glue:
-    """All orders of the user, carried out by `run`."""
+@dataclass(frozen=True)
+class Order:
+    """One process of the user: score or train, for which model, by which file."""
 
-    root: Path
-    plan: Plan
-    asked: dict[Model, Requests]
-    series: Path
-    batch: int = 8
-    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    part: str
+    model: str
+    place: Path
 
-    def run(self) -> float:
-        """The whole study; CPU seconds."""
-        return children_seconds(lambda: [self._serve(model) for model in self.plan.models])
+    def carry_out(self) -> None:
+        call(str(HERE / "glue.py"), self.part, str(self.place))
 
-    def cost_of_scoring(self, batch: int) -> float:
-        """CPU seconds of the first base model."""
-        self.batch = batch
-        return children_seconds(lambda: self._score(self.plan.models[0], self._base(self.plan.models[0])))
+    def told(self) -> dict[str, Any]:
+        """What the process left."""
+        return dict(json.loads(self.place.with_suffix(".done").read_text()))
 
-    def _serve(self, model: Model) -> None:
-        self._score(model, self._train(model) if model.recipe else self._base(model))
 
-    def _base(self, model: Model) -> Path:
-        folder = folder_of(self.plan, Store(self.series), model.checkpoint)
-        assert folder is not None
-        return folder
+def orders(root: Path, plan: Plan, series: Path, asked: Mapping[Model, Requests], batch: int) -> list[Order]:
+    """All processes of the study: a base is scored, a tuned model trained and then scored."""
+    found = []
+    for number, model in enumerate(plan.models):
+        folder = base_folder(plan, series, model)
+        if model.recipe is not None:
+            out = root / "tuned" / str(number)
+            told = _training(plan, series, model) | {"model": str(folder), "out": str(out)}
+            found.append(_ordered(root, "train", model, number, told))
+            folder = out
+        told = {"model": str(folder), "batch": batch, "scored": asked[model].scored, "spoken": asked[model].spoken}
+        found.append(_ordered(root, "score", model, number, told))
+    return found
 
-    def _score(self, model: Model, folder: Path) -> None:
-        asked = self.asked[model]
-        order = {"model": str(folder), "batch": self.batch, "scored": asked.scored, "spoken": asked.spoken}
-        self.done[f"score {model.address}"] = self._carry_out("score", model, order)
 
-    def _train(self, model: Model) -> Path:
-        assert model.recipe is not None
-        out = self.root / "tuned" / str(self.plan.models.index(model))
-        order = {
-            "model": str(self._base(model)), "out": str(out), "recipe": asdict(model.recipe),
-            "rate": model.learning_rate, "sequences": self._sequences(model),
-        }  # fmt: skip
-        self.done[f"train {model.address}"] = self._carry_out("train", model, order)
-        return out
+def _ordered(root: Path, part: str, model: Model, number: int, told: Mapping[str, Any]) -> Order:
+    place = root / f"{part}_{number}.json"
+    place.write_text(json.dumps(told))
+    return Order(part, model.address, place)
 
-    def _sequences(self, model: Model) -> list[Any]:
-        """In the order in which amuro reads them."""
-        recipe = model.recipe
-        assert recipe is not None
-        visitor: Any = Visitor(self.plan, Store(self.series), None, lambda _event: None)  # type: ignore[arg-type]
-        sequences, _ = visitor._make_sequences(recipe, str(self._base(model)))
-        visitor._folder = self._base(model)
-        order = step_order(len(sequences), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
-        return [sequences[index] for step in order for index in step]
 
-    def _carry_out(self, part: str, model: Model, order: Mapping[str, Any]) -> dict[str, Any]:
-        place = self.root / f"{part}_{self.plan.models.index(model)}.json"
-        place.write_text(json.dumps(order))
-        call(str(HERE / "glue.py"), part, str(place))
-        return dict(json.loads(place.with_suffix(".done").read_text()))
+def base_folder(plan: Plan, series: Path, model: Model) -> Path:
+    folder = folder_of(plan, Store(series), model.checkpoint)
+    assert folder is not None
+    return folder
+
+
+def _training(plan: Plan, series: Path, model: Model) -> dict[str, Any]:
+    """The recipe, and ids in the order in which amuro reads them."""
+    recipe = model.recipe
+    assert recipe is not None
+    visitor: Any = Visitor(plan, Store(series), None, lambda _event: None)  # type: ignore[arg-type]
+    visitor._folder = base_folder(plan, series, model)
+    sequences, _ = visitor._make_sequences(recipe, str(visitor._folder))
+    order = step_order(len(sequences), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
+    read = [sequences[index] for step in order for index in step]
+    return {"recipe": asdict(recipe), "rate": model.learning_rate, "sequences": read}
 
 
 # -- equality
@@ -208,13 +203,12 @@ class Compared:
         return abs(self.score - self.their_score) <= POINTS and self.other_texts <= POINTS
 
 
-def agreement(plan: Plan, glue: Glue) -> str:
+def agreement(plan: Plan, asked: Mapping[Model, Requests], told: Mapping[str, Mapping[str, Any]]) -> str:
     """What is equal, in words. Raises UnequalError."""
     gaps: dict[str, list[float]] = {"base": [], "tuned": []}
     for model in plan.models:
-        told = glue.done[f"score {model.address}"]
-        sums, texts = iter(told["sums"]), iter(told["texts"])
-        for address, frame in glue.asked[model].cells:
+        sums, texts = iter(told[model.address]["sums"]), iter(told[model.address]["texts"])
+        for address, frame in asked[model].cells:
             found = compared(frame, sums, texts)
             if not (found.close if model.recipe else found.same):
                 raise UnequalError(f"{address}: {found}")
@@ -261,34 +255,40 @@ class Theirs:
 
     flops = 0.0
 
-    def __init__(self, glue: Glue) -> None:
-        self._glue = glue
+    def __init__(self, ordered: Sequence[Order]) -> None:
+        self._orders = ordered
 
     def outputs(self) -> None:
         """Compared before, by `agreement`."""
 
     def once(self) -> Done:
-        return Done(1, self._glue.run())
+        return Done(1, children_seconds(lambda: [order.carry_out() for order in self._orders]))
 
 
 def rows(wish: Wish) -> Iterator[Row]:
-    """The study, and what the whole demo would take."""
-    if not wish.wants("whole study", "world"):
+    """The study, and what the whole demo would take. In float32 only."""
+    if wish.bf16 or not wish.wants("whole study", "world"):
         return
-    series = prepare(wish.folder)
-    run_amuro(series, wish.folder / "compared")
-    plan, store = planning.make(studies.load(STUDY)), Store(wish.folder / "compared")
-    glue = Glue(wish.folder, plan, requests(plan, store), series)
-    glue.batch = min(BATCHES, key=glue.cost_of_scoring)
-    glue.run()
-    note = f"{agreement(plan, glue)}; lm_eval at batch {glue.batch}"
-    variants = [Variant(OURS, partial(Ours, wish.folder, series)), Variant(THEIRS, partial(Theirs, glue))]
+    series, filled = prepare(wish.folder), wish.folder / "compared"
+    run_amuro(series, filled)
+    plan, store = planning.make(studies.load(STUDY)), Store(filled)
+    asked = requests(plan, store)
+    batch = min(BATCHES, key=lambda size: children_seconds(orders(wish.folder, plan, series, asked, size)[0].carry_out))
+    ordered = orders(wish.folder, plan, series, asked, batch)
+    for order in ordered:
+        order.carry_out()
+    agreed = agreement(plan, asked, {order.model: order.told() for order in ordered if order.part == "score"})
+    variants = [Variant(OURS, partial(Ours, wish.folder, series)), Variant(THEIRS, partial(Theirs, ordered))]
     costs = measure(variants, lambda _outputs: None, wish.rounds)
-    yield table.compared(costs, "whole study", "world", "study", TARGET, f"{_size(plan)}; {note}")
-    ours = _demo_ours(plan, store, costs.mean(OURS))
-    theirs = _demo_theirs(plan, glue)
-    guess = table.Interval(theirs / ours, theirs / ours, theirs / ours)
-    yield Row("whole demo (extrapolated)", "world", guess, ours, theirs, "demo", TARGET, None, _size(_demo()))
+    note = f"{_size(plan)}; {agreed}; lm_eval at batch {batch}"
+    yield table.compared(costs, "whole study", "world", "study", TARGET, note)
+    yield _whole_demo(_demo_ours(plan, store, costs.mean(OURS)), _demo_theirs(plan, ordered))
+
+
+def _whole_demo(ours: float, theirs: float) -> Row:
+    """Extrapolated, so without an interval."""
+    ratio = Interval(theirs / ours, theirs / ours, theirs / ours)
+    return Row("whole demo, extrapolated", "world", ratio, ours, theirs, "demo", TARGET, None, _size(_demo()))
 
 
 def _demo() -> Plan:
@@ -315,14 +315,14 @@ def _demo_ours(plan: Plan, store: Store, seconds: float) -> float:
     return tuning * _examples(demo) / _examples(plan) + (seconds - tuning) * _rows(demo) / _rows(plan)
 
 
-def _demo_theirs(plan: Plan, glue: Glue) -> float:
+def _demo_theirs(plan: Plan, ordered: Sequence[Order]) -> float:
     """A start for every process, tuning by examples, scoring by rows."""
     demo = _demo()
     grows = {"train": _examples(demo) / _examples(plan), "score": _rows(demo) / _rows(plan)}
     models = {"train": [m for m in demo.models if m.recipe], "score": list(demo.models)}
     total = 0.0
     for part, factor in grows.items():
-        done = [told for name, told in glue.done.items() if name.startswith(part)]
+        done = [order.told() for order in ordered if order.part == part]
         total += factor * sum(told["all"] - told["loaded"] for told in done)
         total += len(models[part]) * float(np.mean([told["loaded"] for told in done]))
     return total
