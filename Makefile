@@ -39,5 +39,12 @@ check: setup
 worlds: setup
 	$(PY) tests/run_worlds.py
 
-bench: setup
+# Beside the peers, in an environment of its own: amuro never needs them. Arguments: BENCH="--only scoring --rounds 4"
+bench: setup .venv-bench/ready
 	$(PY) benchmarks/targets.py --demo
+	.venv-bench/bin/python benchmarks/page.py $(BENCH)
+
+.venv-bench/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet -c constraints.txt -e '.[peers]'
+	touch $@

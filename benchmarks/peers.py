@@ -1,0 +1,135 @@
+"""The other side: lm_eval's `hf` model and transformers' Trainer, set up as their users do."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from side_by_side import Done
+
+if TYPE_CHECKING:
+    from amuro.engine.protocol import Sequences
+    from amuro.types import Recipe
+
+
+@dataclass
+class Clock:
+    """CPU time and loss at the end of each step."""
+
+    ends: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def tick(self, loss: float) -> None:
+        self.ends.append(time.process_time())
+        self.losses.append(loss)
+
+    def done(self) -> Done:
+        """What lies between the end of the first step and the end of the last."""
+        return Done(len(self.ends) - 1, self.ends[-1] - self.ends[0])
+
+
+def quiet() -> None:
+    """No warnings and no progress bars."""
+    from transformers.utils import logging as transformers_logging
+
+    logging.disable(logging.WARNING)
+    transformers_logging.disable_progress_bar()
+
+
+def hflm(folder: Path, dtype: str, batch_size: int) -> Any:
+    """lm_eval's model on the weights of `folder`, its one-token cache on."""
+    import torch
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    quiet()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+    return HFLM(
+        pretrained=model.eval(),
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        batch_size=batch_size,
+        max_length=2048,
+        logits_cache=True,
+    )
+
+
+def trainer(
+    model: Any,
+    sequences: Sequences,
+    recipe: Recipe,
+    rate: float,
+    folder: Path,
+    bf16: bool,
+    arguments: Mapping[str, Any],
+    **more: Any,
+) -> Any:
+    """Transformers' Trainer on ready ids in their order, with what `recipe` means and further `arguments`."""
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    steps = -(-len(sequences) // recipe.batch_size)
+    chosen: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": recipe.batch_size,
+        "num_train_epochs": 1,
+        "learning_rate": rate,
+        "lr_scheduler_type": recipe.schedule,
+        "warmup_steps": math.ceil(recipe.warmup_ratio * steps),
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_grad_norm,
+        "optim": "adamw_torch_fused",
+        "train_sampling_strategy": "sequential",
+        "bf16": bf16,
+        "use_cpu": True,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_steps": 1,
+        "logging_strategy": "no",
+        "dataloader_pin_memory": False,
+        "remove_unused_columns": False,
+    }
+    settings = TrainingArguments(**(chosen | dict(arguments)))
+    data: Any = [list(dialogue) for dialogue in sequences]
+    torch.manual_seed(0)
+    return Trainer(model=model, args=settings, train_dataset=data, data_collator=padded_batch, **more)
+
+
+def padded_batch(dialogues: Sequence[Sequence[Sequence[int]]]) -> dict[str, Any]:
+    """Ids padded on the right; a label wherever an answer stands."""
+    import torch
+
+    rows = [[token for part in dialogue for token in part] for dialogue in dialogues]
+    labels = [[t if turn % 2 else -100 for turn, part in enumerate(d) for t in part] for d in dialogues]
+    longest = max(map(len, rows))
+    return {
+        "input_ids": torch.tensor([row + [0] * (longest - len(row)) for row in rows]),
+        "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
+        "labels": torch.tensor([row + [-100] * (longest - len(row)) for row in labels]),
+    }
+
+
+def train(
+    model: Any, sequences: Sequences, recipe: Recipe, rate: float, bf16: bool, clock: Clock, **arguments: Any
+) -> None:
+    """Runs Trainer; `clock.tick(loss)` is called at the end of each step (the loss is NaN unless it is logged)."""
+    from transformers import PrinterCallback, TrainerCallback
+
+    class Tick(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            clock.tick(math.nan)
+
+        def on_log(self, _args: Any, _state: Any, _control: Any, logs: dict[str, float], **__: Any) -> None:
+            if "loss" in logs:
+                clock.losses[-1] = logs["loss"]
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = trainer(model, sequences, recipe, rate, Path(folder), bf16, callbacks=[Tick()], arguments=arguments)
+        found.remove_callback(PrinterCallback)
+        found.train()

@@ -1,0 +1,217 @@
+"""Scoring answers: amuro beside lm_eval's `hf` model, the few-shot prefix fixed, tokenising left out on both sides.
+
+Equality in float32: summed log-probabilities within 1e-4 and the same argmax wherever the margin is above 1e-4. In
+bfloat16 amuro counts only where it is no farther from float32 than lm_eval, in the largest and the RMS difference.
+lm_eval takes the best of its batch sizes and its one-token cache; its batch size "auto" finds 64 on a CPU, by five
+readings of 64 rows of full length, and is left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import material
+import table
+from amuro.types import Ask, Query
+from side_by_side import ROOFLINE, Done, Matmul, UnequalError, Variant, measure, outputs_of, timed
+from table import OURS, THEIRS, Row, Wish
+
+BATCHES = (1, 8, 32)
+NEAR = 1e-4
+"""Nats: what float32 may differ by, and the margin below which an argmax is a tie."""
+
+Sums = list[tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One kind of question on one model."""
+
+    name: str
+    model: str
+    lengths: material.Lengths | None
+    """None: real rows of the set `name`."""
+    rows: int
+    """Documents a pass of amuro."""
+    part: int
+    """Documents a pass of lm_eval (32 requests or fewer): a pass need not take all, its cost a document is the same."""
+    target: float | None = None
+
+
+QUESTIONS = (
+    Question("one-token labels (MNLI)", "S", material.LABELS, 256, 32, 5),
+    Question("options (ARC)", "S", material.OPTIONS, 256, 8, 16),
+    Question("long endings (HellaSwag)", "S", material.ENDINGS, 128, 8, 9),
+    Question("long context (1.9k)", "S", material.LONG, 96, 8, 15),
+    Question("one-token labels (MNLI)", "M", material.LABELS, 128, 32, 5),
+    Question("options (ARC)", "M", material.OPTIONS, 96, 8, 16),
+    Question("long endings (HellaSwag)", "M", material.ENDINGS, 64, 8, 9),
+    Question("boolq", "SmolLM2", None, 16, 8),
+    Question("arc_easy", "SmolLM2", None, 16, 4),
+    Question("hellaswag", "SmolLM2", None, 16, 4),
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What both sides are given, and how many of its first queries are compared and timed."""
+
+    folder: Path
+    ask: Ask
+    checked: int
+    rows: int
+    part: int
+    precision: str
+
+    def first(self, rows: int) -> Ask:
+        return replace(self.ask, queries=self.ask.queries[:rows])
+
+
+class Ours:
+    """amuro's engine."""
+
+    def __init__(self, work: Work) -> None:
+        import engine_jobs
+
+        self._work, self._timed = work, work.first(work.rows)
+        self._engine = engine_jobs.loaded(work.folder, work.precision)
+        self.flops = engine_jobs.needed_flops(self._engine, self._timed) / work.rows
+
+    def outputs(self) -> Sums:
+        return self._engine.score(self._work.first(self._work.checked))
+
+    def once(self) -> Done:
+        return timed(self._work.rows, lambda: self._engine.score(self._timed))
+
+
+class Theirs:
+    """lm_eval: every option after its context, at the batch size that costs least here."""
+
+    flops = 0.0
+
+    def __init__(self, work: Work) -> None:
+        import peers
+
+        self._work = work
+        self._lm = peers.hflm(work.folder, work.precision, BATCHES[1])
+        self._lengths = material.document_tokens(work.first(work.rows))
+        self._parts = itertools.cycle(list(material.neighbours(self._lengths, work.part)))
+
+    def outputs(self) -> tuple[Sums, int]:
+        """The sums of the checked queries, and the batch size that will be timed."""
+        sums = self._score(self._work.ask.queries[: self._work.checked])
+        self._lm.batch_size_per_gpu = self._best_batch()
+        return sums, self._lm.batch_size_per_gpu
+
+    def once(self) -> Done:
+        return self._pass(next(self._parts))
+
+    def _best_batch(self) -> int:
+        part = next(self._parts)
+        self._pass(part)
+        return min(BATCHES, key=lambda size: self._cost(size, part))
+
+    def _cost(self, size: int, part: Sequence[int]) -> float:
+        self._lm.batch_size_per_gpu = size
+        return self._pass(part).seconds
+
+    def _pass(self, part: Sequence[int]) -> Done:
+        """Counts as so many mean documents as its tokens make."""
+        tokens = sum(self._lengths[index] for index in part)
+        queries = [self._work.ask.queries[index] for index in part]
+        return timed(tokens / float(np.mean(self._lengths)), lambda: self._score(queries))
+
+    def _score(self, queries: Sequence[Query]) -> Sums:
+        prefix = self._work.ask.prefix
+        sent = [(("", ""), [*prefix, *q.context], list(option)) for q in queries for option in q.options]
+        got = iter(self._lm._loglikelihood_tokens(sent, disable_tqdm=True))
+        return [tuple(next(got)[0] for _ in query.options) for query in queries]
+
+
+class Agreement:
+    """Compares the outputs of both sides; keeps what it saw as a note."""
+
+    def __init__(self, reference: Sums | None) -> None:
+        """reference: in bfloat16, the sums in float32."""
+        self._reference, self.note = reference, ""
+
+    def __call__(self, outputs: Mapping[str, Any]) -> None:
+        ours, (theirs, batch) = outputs[OURS], outputs[THEIRS]
+        agreed = float32_agreement(ours, theirs) if self._reference is None else self._nearer(ours, theirs)
+        self.note = f"{agreed}; lm_eval at batch {batch}"
+
+    def _nearer(self, ours: Sums, theirs: Sums) -> str:
+        assert self._reference is not None
+        (most, rms), (their_most, their_rms) = (distance(sums, self._reference) for sums in (ours, theirs))
+        seen = f"from float32: max {most:.3g} (lm_eval {their_most:.3g}), RMS {rms:.3g} (lm_eval {their_rms:.3g})"
+        if not (most <= their_most and rms <= their_rms):
+            raise UnequalError(seen)
+        return seen
+
+
+def float32_agreement(ours: Sums, theirs: Sums) -> str:
+    """What is equal, in words. Raises UnequalError beyond NEAR, or where an argmax differs that is not a tie."""
+    most, _ = distance(ours, theirs)
+    flips = [min(margin(a), margin(b)) for a, b in zip(ours, theirs, strict=True) if np.argmax(a) != np.argmax(b)]
+    ties = sum(margin(sums) <= NEAR for sums in theirs)
+    seen = f"max Δ {most:.1e} over {sum(map(len, ours))} requests, {len(flips)} flips, {ties} near ties"
+    if not most <= NEAR or any(lost > NEAR for lost in flips):
+        raise UnequalError(seen)
+    return seen
+
+
+def distance(left: Sums, right: Sums) -> tuple[float, float]:
+    """Largest and RMS difference."""
+    gaps = [a - b for one, other in zip(left, right, strict=True) for a, b in zip(one, other, strict=True)]
+    return max(map(abs, gaps)), math.sqrt(float(np.mean(np.square(gaps))))
+
+
+def margin(sums: Sequence[float]) -> float:
+    """Between the best and the second."""
+    best = sorted(sums)[-2:]
+    return best[-1] - best[0]
+
+
+def rows(wish: Wish) -> Iterator[Row]:
+    """Every wanted question, measured."""
+    for question in QUESTIONS:
+        is_real = question.lengths is None
+        if wish.wants(question.name, question.model) and (not is_real or (wish.real and material.has_real())):
+            yield _row(question, wish)
+
+
+def _row(question: Question, wish: Wish) -> Row:
+    work = _work(question, wish)
+    reference = outputs_of(Variant(OURS, partial(Ours, replace(work, precision="float32")))) if wish.bf16 else None
+    agreement = Agreement(reference)
+    variants = [
+        Variant(OURS, partial(Ours, work)),
+        Variant(THEIRS, partial(Theirs, work)),
+        Variant(ROOFLINE, partial(Matmul, wish.precision)),
+    ]
+    costs = measure(variants, agreement, wish.rounds)
+    model = question.model + (" bf16" if wish.bf16 else "")
+    return table.compared(costs, question.name, model, "document", question.target, agreement.note)
+
+
+def _work(question: Question, wish: Wish) -> Work:
+    folder = material.model_folder(question.model, wish.folder)
+    if question.lengths is None:
+        checked = question.rows
+        ask = material.real_ask(question.name, question.rows, wish.precision)
+    else:
+        checked = -(-wish.check // question.lengths.options)
+        ask = material.synthetic_ask(question.name, question.lengths, max(question.rows, checked), wish.precision)
+    return Work(folder, ask, checked, question.rows, question.part, wish.precision)
+
+
+if __name__ == "__main__":
+    table.run(__doc__, rows)

@@ -1,0 +1,213 @@
+"""Full tuning: amuro beside transformers' Trainer, 8 examples a step, the same examples in the same order.
+
+Both take AdamW (fused), gradients clipped at 1.0, loss on the answer only and every answer token of a step weighing
+the same. Equality in float32: the loss of every step within 1e-5. In bfloat16 (autocast on both sides) amuro counts
+only where its losses are no farther from float32 than Trainer's, in the largest and the RMS difference. Timed is what
+lies between the end of the first step and the end of the last; loading, setting up and the first step are not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import material
+import peers
+import table
+from amuro.engine.protocol import Sequences
+from side_by_side import ROOFLINE, Done, Matmul, UnequalError, Variant, measure, outputs_of
+from table import OURS, THEIRS, Row, Wish
+
+NEAR = 1e-5
+"""Nats a token that a loss may differ by in float32."""
+RATE = 1e-4
+CHECKED = 40
+"""Steps whose losses are compared; `--check` may ask for fewer."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One kind of training text on one model."""
+
+    name: str
+    model: str
+    steps: int
+    """A pass."""
+    target: float | None = None
+
+
+QUESTIONS = (
+    Question("MNLI-like", "S", 8, 1.7),
+    Question("XSum-like", "S", 4, 1.7),
+    Question("MNLI-like", "M", 4, 1.7),
+    Question("socialiqa_question", "SmolLM2", 2),
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What both sides are given, in the order in which it is read."""
+
+    folder: Path
+    sequences: Sequences
+    steps: int
+    """Timed ones of all that are compared."""
+    precision: str
+
+    def first(self, steps: int) -> Sequences:
+        return self.sequences[: steps * 8]
+
+
+class Ours:
+    """amuro's engine."""
+
+    def __init__(self, work: Work) -> None:
+        import engine_jobs
+
+        self._work = work
+        self._engine = engine_jobs.loaded(work.folder, work.precision)
+        self.flops = 3 * _forward_flops(self._engine, work.first(work.steps + 1)[8:]) / work.steps
+
+    def outputs(self) -> tuple[float, ...]:
+        return tuple(self._tune(self._work.sequences).losses)
+
+    def once(self) -> Done:
+        return self._tune(self._work.first(self._work.steps + 1)).done()
+
+    def _tune(self, sequences: Sequences) -> peers.Clock:
+        clock = peers.Clock()
+        model = material.tuned("benchmark", len(sequences))
+        self._engine.tune(in_step_order(sequences), model, RATE, lambda _done, _all, loss: clock.tick(loss))
+        return clock
+
+
+class Theirs:
+    """transformers' Trainer, each pass from the same weights."""
+
+    flops = 0.0
+
+    def __init__(self, work: Work) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        import peers
+
+        peers.quiet()
+        self._work = work
+        self._model = AutoModelForCausalLM.from_pretrained(work.folder, dtype=torch.float32)
+        self._start = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+
+    def outputs(self) -> tuple[float, ...]:
+        return tuple(self._tune(self._work.sequences, logging_strategy="steps").losses)
+
+    def once(self) -> Done:
+        return self._tune(self._work.first(self._work.steps + 1)).done()
+
+    def _tune(self, sequences: Sequences, **arguments: Any) -> peers.Clock:
+        self._model.load_state_dict(self._start)
+        clock = peers.Clock()
+        recipe = material.tuned("benchmark").recipe
+        assert recipe is not None
+        peers.train(self._model, sequences, recipe, RATE, self._work.precision == "bfloat16", clock, **arguments)
+        return clock
+
+
+def in_step_order(sequences: Sequences) -> Sequences:
+    """Rearranged so that amuro, which shuffles by its seed, reads them in the order given."""
+    from amuro.engine.finetune import step_order
+
+    order = [
+        index for step in step_order(len(sequences), 8, 1, material.tuned("benchmark").tune_seed or 0) for index in step
+    ]
+    placed: list[Any] = [None] * len(sequences)
+    for read, index in enumerate(order):
+        placed[index] = sequences[read]
+    return placed
+
+
+def _forward_flops(engine: Any, sequences: Sequences) -> float:
+    """Needed by one reading: every token but a row's last, the head where an answer token is predicted."""
+    import engine_jobs
+
+    config = engine_jobs.live_model(engine).config
+    head = 2.0 * config.vocab_size * config.hidden_size
+    rows = [sum(map(len, dialogue)) - 1 for dialogue in sequences]
+    answers = sum(len(part) for dialogue in sequences for part in dialogue[1::2])
+    keys = sum(length * (length + 1) / 2 for length in rows)
+    attention = 4.0 * config.hidden_size * config.num_hidden_layers * keys
+    return (engine.flops_per_token() - head) * sum(rows) + head * answers + attention
+
+
+class Agreement:
+    """Compares the loss curves; keeps what it saw as a note."""
+
+    def __init__(self, reference: Sequence[float] | None) -> None:
+        """reference: in bfloat16, the losses in float32."""
+        self._reference, self.note = reference, ""
+
+    def __call__(self, outputs: Mapping[str, Any]) -> None:
+        ours, theirs = outputs[OURS], outputs[THEIRS]
+        self.note = curves_agree(ours, theirs) if self._reference is None else self._nearer(ours, theirs)
+
+    def _nearer(self, ours: Sequence[float], theirs: Sequence[float]) -> str:
+        assert self._reference is not None
+        (most, rms), (their_most, their_rms) = (distance(losses, self._reference) for losses in (ours, theirs))
+        seen = f"from float32: max {most:.2g} (Trainer {their_most:.2g}), RMS {rms:.2g} (Trainer {their_rms:.2g})"
+        if not (most <= their_most and rms <= their_rms):
+            raise UnequalError(seen)
+        return seen
+
+
+def curves_agree(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """What is equal, in words. Raises UnequalError beyond NEAR."""
+    most, _ = distance(ours, theirs)
+    seen = f"max Δ loss {most:.1e} over {len(ours)} steps"
+    if not most <= NEAR:
+        raise UnequalError(seen)
+    return seen
+
+
+def distance(left: Sequence[float], right: Sequence[float]) -> tuple[float, float]:
+    """Largest and RMS difference of two curves of equal length."""
+    gaps = [a - b for a, b in zip(left, right, strict=True)]
+    return max(map(abs, gaps)), math.sqrt(float(np.mean(np.square(gaps))))
+
+
+def rows(wish: Wish) -> Iterator[Row]:
+    """Every wanted question, measured."""
+    for question in QUESTIONS:
+        is_real = question.model == "SmolLM2"
+        if wish.wants(question.name, question.model) and (not is_real or (wish.real and material.has_real())):
+            yield _row(question, wish)
+
+
+def _row(question: Question, wish: Wish) -> Row:
+    work = _work(question, wish)
+    reference = outputs_of(Variant(OURS, partial(Ours, replace(work, precision="float32")))) if wish.bf16 else None
+    agreement = Agreement(reference)
+    variants = [
+        Variant(OURS, partial(Ours, work)),
+        Variant(THEIRS, partial(Theirs, work)),
+        Variant(ROOFLINE, partial(Matmul, wish.precision)),
+    ]
+    costs = measure(variants, agreement, wish.rounds)
+    model = question.model + (" bf16" if wish.bf16 else "")
+    return table.compared(costs, question.name, model, "step", question.target, agreement.note)
+
+
+def _work(question: Question, wish: Wish) -> Work:
+    folder = material.model_folder(question.model, wish.folder)
+    real = question.model == "SmolLM2"
+    steps = question.steps + 1 if real else max(min(wish.check, CHECKED), question.steps + 1)
+    sequences = material.real_training(8 * steps) if real else material.training(question.name, 8 * steps)
+    return Work(folder, sequences, question.steps, wish.precision)
+
+
+if __name__ == "__main__":
+    table.run(__doc__, rows)

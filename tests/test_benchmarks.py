@@ -1,0 +1,119 @@
+"""The measuring method of benchmarks/ itself, without peers: a known ratio is found, unequal outputs stop it."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import page
+import side_by_side
+from side_by_side import Costs, Done, Interval, UnequalError, Variant, fieller, measure
+from table import Row
+
+
+class Busy:
+    """Counts in pure Python; `amount` of it makes a unit."""
+
+    flops = 0.0
+
+    def __init__(self, amount: int, output: int = 7) -> None:
+        self._amount, self._output = amount, output
+
+    def outputs(self) -> int:
+        return self._output
+
+    def once(self) -> Done:
+        return side_by_side.timed(1, lambda: sum(range(self._amount)))
+
+
+class Broken(Busy):
+    def outputs(self) -> int:
+        raise ValueError("no such weights")
+
+
+def equal(outputs: Mapping[str, Any]) -> None:
+    if len(set(outputs.values())) > 1:
+        raise UnequalError(str(outputs))
+
+
+AMOUNT = 1_500_000
+
+
+def test_a_known_ratio_is_found() -> None:
+    """Twice the work costs twice the CPU time, within 15 %, whatever else runs on the core."""
+    variants = [Variant("once", partial(Busy, AMOUNT)), Variant("twice", partial(Busy, 2 * AMOUNT))]
+    ratio = measure(variants, equal, rounds=6).ratio("twice", "once")
+    assert ratio.value == pytest.approx(2.0, rel=0.15)
+    assert ratio.low <= ratio.value <= ratio.high
+
+
+def test_unequal_outputs_stop_the_benchmark() -> None:
+    """Nothing is timed where two variants answer differently, and no process is left behind."""
+    variants = [Variant("right", partial(Busy, AMOUNT)), Variant("wrong", partial(Busy, AMOUNT, output=8))]
+    began = time.monotonic()
+    with pytest.raises(UnequalError, match="wrong"):
+        measure(variants, equal, rounds=1000)
+    assert time.monotonic() - began < 60
+
+
+def test_a_variant_that_fails_is_named_with_its_error() -> None:
+    """The traceback of a process reaches the reader, and the others do not wait for it."""
+    variants = [Variant("well", partial(Busy, AMOUNT)), Variant("ill", partial(Broken, AMOUNT))]
+    with pytest.raises(RuntimeError, match=r"ill failed:[\s\S]*no such weights"):
+        measure(variants, equal, rounds=2)
+
+
+def test_fieller_covers_the_ratio_of_means() -> None:
+    """Of 400 samples with a true ratio of 5, the 95 % interval holds it in about 95 %; paired noise narrows it."""
+    rng = np.random.default_rng(1)
+    held, widths = 0, []
+    for _ in range(400):
+        weather = rng.normal(1, 0.1, 8)
+        found = fieller(5 * weather + rng.normal(0, 0.1, 8), weather + rng.normal(0, 0.02, 8))
+        held += found.low <= 5 <= found.high
+        widths.append(found.high - found.low)
+    assert 0.92 <= held / 400 <= 0.98
+    assert np.mean(widths) < 0.3
+
+
+@pytest.mark.parametrize("below", [[1.0], [1.0, -1.0, 0.5]], ids=["one round", "may be 0"])
+def test_too_little_gives_an_open_interval(below: list[float]) -> None:
+    """One round, or a denominator that may be 0, claims nothing."""
+    found = fieller([2.0] * len(below), below)
+    assert (found.low, found.high) == (0.0, math.inf)
+
+
+def test_share_of_the_roofline() -> None:
+    """Half the rate of the loop beside it is a share of one half."""
+    costs = Costs({"ours": 10.0, "matmul": 1.0}, {"ours": [2.0, 2.0, 2.0], "matmul": [0.1, 0.1, 0.1]})
+    assert costs.roofline_share("ours").value == pytest.approx(0.5)
+
+
+def test_a_partial_run_writes_its_section_only(tmp_path: Path) -> None:
+    """The page begins with all sections; each write replaces one of them and nothing else."""
+    place = tmp_path / "performance.md"
+    page.write(place, "scoring", "first")
+    page.write(place, "tuning", "slow")
+    page.write(place, "scoring", "second")
+    text = place.read_text()
+    assert "second" in text
+    assert "slow" in text
+    assert "first" not in text.partition("<!-- scoring -->")[2].partition("<!-- end of scoring -->")[0]
+    assert text.count("Not measured yet.") == len(page.SECTIONS) - 2
+
+
+@pytest.mark.parametrize(("low", "marked"), [(4.9, True), (5.1, False)])
+def test_a_missed_target_is_marked(low: float, marked: bool) -> None:
+    """The lower end decides, not the estimate."""
+    row = Row("labels", "S", Interval(6.0, low, 7.0), 0.01, 0.06, "document", target=5)
+    assert ("**" in page.line(row)) is marked
