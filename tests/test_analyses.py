@@ -341,6 +341,55 @@ def test_bad_input_is_said_and_never_counted(name: str, what: str) -> None:
         assert finding.evidence in ("measured", "not run") or finding.note or "needs" in finding.statement, finding
 
 
+def _where(evidence: Evidence, which: pl.Expr, **changed: str) -> Evidence:
+    """Some rows of the scores with other coordinates."""
+    new = [pl.when(which).then(pl.lit(text)).otherwise(pl.lit("one")).alias(name) for name, text in changed.items()]
+    return replace(evidence, scores=evidence.scores.with_columns(new))
+
+
+@pytest.mark.parametrize("column", ["precision", "provenance"])
+def test_formats_asked_otherwise_are_mixed(column: str) -> None:
+    """A wording that was asked in another precision, or after an upgrade, makes no sensitivity to wording."""
+    mixed = _where(whole_study(), pl.col("format") == "instruct", **{column: "other"})
+    asked = [f for f in run("format_sensitivity", mixed) if f.id.endswith((".before", ".after"))]
+    assert {(f.verdict, f.evidence) for f in asked} == {("open", "mixed")}
+    assert all(column in f.note for f in asked)
+
+
+def test_trends_over_several_schedules_are_mixed() -> None:
+    """An annealed last checkpoint beside constant ones makes no trend, in any analysis of trends."""
+    schedules = {f"world@{step}": "annealed" if step == STEPS[-1] else "constant" for step in STEPS}
+    evidence = replace(one_task(), schedules=schedules)
+    for name, ending in (("latent_gain", ""), ("learned_in_pretraining", ".rise"), ("detectable", ".latent_gain")):
+        states = {f.evidence for f in run(name, evidence) if f.id.endswith(ending)}
+        assert states == {"mixed"}, name
+
+
+def test_a_second_reading_of_another_checkpoint_is_none() -> None:
+    """A likelihood that was measured at an earlier checkpoint alone does not vouch for a loss at the latest."""
+    book, rng = Book(), np.random.default_rng(0)
+    about, exam = task("t", None, metric="exact_match", kind="generate"), Exam.draw(np.random.default_rng(1))
+    for step in STEPS[-2:]:
+        tune(book, about, exam, rng, base=1.5, tuned=-0.5, step=step, seeds=3, role="cross_task", tuned_on="other")
+    for seed in range(-1, 3):
+        how = {"tuned_on": "other", "tune_seed": seed, "role": "cross_task"} if seed >= 0 else {}
+        book.add(about, exam, exam.easiness - (seed >= 0), step=STEPS[-2], metric="log_likelihood", **how)
+    (finding,) = run("forgetting", book.evidence())
+    assert finding.verdict == "open"
+    assert "log_likelihood was not measured" in finding.note
+
+
+def test_a_claim_on_one_seed_says_so() -> None:
+    """Claims that stand on several comparisons say where no seed was replicated."""
+    lone = whole_study()
+    kept = pl.col("tune_seed") <= 0
+    lone = replace(lone, items=lone.items.filter(kept), scores=lone.scores.filter(kept))
+    for name in ("across_kinds", "mixture"):
+        measured = [f for f in run(name, lone) if f.evidence == "measured"]
+        assert measured, name
+        assert all("of these weights alone" in f.note for f in measured), name
+
+
 def test_the_whole_study_is_judged_by_all() -> None:
     """What the tests of bad input spoil is fit for every analysis that needs no tenth checkpoint or eighth data set."""
     sound = whole_study()

@@ -14,7 +14,7 @@ from scipy import stats
 from amuro.stats.bootstrap import cluster_draws, percentile_interval, run_draws, two_level_draws
 from amuro.stats.clustered import clustered_mean, clustered_means
 from amuro.stats.equivalence import tost
-from amuro.stats.estimate import Estimate, combine, independent_mean, satterthwaite
+from amuro.stats.estimate import Estimate, combine, satterthwaite
 from amuro.stats.multiplicity import benjamini_hochberg, holm
 from amuro.stats.paired import mcnemar, t_test
 from amuro.stats.ratio import PairedRatio, fieller
@@ -171,6 +171,14 @@ def test_a_set_is_drawn_towards_the_others_and_not_towards_itself() -> None:
     assert drawn_together([quiet, None]) == [quiet, None]
 
 
+def test_a_loud_set_among_quiet_ones_keeps_the_noise_of_its_examples() -> None:
+    """Where runs add nothing beyond sampling, a set is drawn to its own sampling, not to that of quieter sets."""
+    loud, quiet = RunNoise(4e-4, 4e-4, 2), RunNoise(1e-6, 1e-6, 2)
+    drawn = drawn_together([loud, quiet, quiet, quiet])[0]
+    assert drawn is not None
+    assert drawn.variance == pytest.approx(4e-4, rel=1e-3)
+
+
 def test_what_is_usual_is_the_mean_of_what_is_drawn() -> None:
     """Where all sets have one variance, the prior that their medians give is that variance."""
     rng = np.random.default_rng(8)
@@ -252,8 +260,9 @@ def test_mcnemar_is_the_exact_binomial_test(moved: list[tuple[int, int]]) -> Non
 
 
 def test_the_clustered_t_test_is_students() -> None:
-    """Two-sided p values with G − 1 degrees of freedom; no error at all is no evidence."""
-    assert t_test([0.1, 0.1], [0.05, 0.0], [21, 21]) == pytest.approx([2 * stats.t.sf(2, 20), 1.0])
+    """Two-sided p values with G − 1 degrees of freedom; what never varies is sure, unless one cluster is all."""
+    found = t_test([0.1, -1.0, 0.0, -1.0], [0.05, 0.0, 0.0, 0.0], [21, 60, 60, 1])
+    assert found == pytest.approx([2 * stats.t.sf(2, 20), 0.0, 1.0, 1.0])
 
 
 def test_a_paired_ratio_is_fiellers() -> None:
@@ -268,14 +277,6 @@ def test_a_paired_ratio_is_fiellers() -> None:
     assert ratio.p_two_sided(ratio.interval()[0]) == pytest.approx(0.05, abs=1e-6)
     vague = PairedRatio(6.0, contrast(Estimate.of(0.05, 0.05, 40)))
     assert vague.interval()[1] == np.inf
-
-
-def test_the_mean_of_independent_estimates() -> None:
-    """Variances add and are divided by k²; alike sources of noise share Satterthwaite's degrees of freedom."""
-    one, other = Estimate(0.2, ((0.04, 50.0), (0.01, 4.0))), Estimate(0.4, ((0.02, 50.0), (0.01, 4.0)))
-    mean = independent_mean([one, other])
-    assert (mean.value, mean.variance) == (pytest.approx(0.3), pytest.approx(0.08 / 4))
-    assert mean.parts[1] == (pytest.approx(0.005), pytest.approx(8.0))
 
 
 def test_slope_is_corrected_for_error_in_x() -> None:

@@ -60,6 +60,16 @@ def _scattered(base: float, tuned: float, **how: Any) -> Make:
     return make
 
 
+def _loud_among_quiet(rng: Rng, tasks: int) -> Evidence:
+    """A set at one half beside sets near the ceiling; tuning changes none and runs do not scatter."""
+    book = Book()
+    for number, ability in enumerate((0.0, 7.0, 7.0, 7.0)[:tasks]):
+        about, exam = task(f"t{number}", 0.0), Exam.draw(rng)
+        for step in STEPS[-2:]:
+            tune(book, about, exam, rng, base=ability, tuned=ability, step=step, run_sd=0.0, seeds=2, role="in_domain")
+    return book.evidence()
+
+
 CROSS: dict[str, Any] = {"role": "cross_task", "tuned_on": "other"}
 FACTS: dict[str, Any] = {"chance": 0.25, "role": "facts", "tuned_on": "other"}
 
@@ -224,6 +234,7 @@ WORLDS = (
     World("no gain, runs scatter", "gain", "null", _latest(0.0, 0.0, role="in_domain", run_sd=0.7)),
     World("no gain, the runs of one task scatter", "gain", "null", _scattered(0.0, 0.0, role="in_domain", seeds=3)),
     World("no gain, two seeds, one scatters", "gain", "null", _scattered(0.0, 0.0, role="in_domain", seeds=2)),
+    World("no gain, one loud set among quiet ones", "gain", "null", _loud_among_quiet),
     World("gain, two seeds", "gain", "true", _latest(0.0, 1.2, role="in_domain", seeds=2)),
     World("gain", "gain", "true", _latest(0.0, 1.2, role="in_domain")),
     World("tuning harms", "gain", "reversed", _latest(0.5, 0.0, role="in_domain")),

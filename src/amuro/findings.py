@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from amuro.analysis import Analysis, Evidence
 from amuro.ladders import MIN_CHECKPOINTS, Ladder
+from amuro.plateau import schedule, trained
 from amuro.series_kind import checkpoint_words
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate, Quantity
@@ -66,8 +67,8 @@ def tuned_state(found: Ladder) -> Standing:
     return standing, reason
 
 
-def trend_state(found: Ladder) -> Standing:
-    """Evidence state of a trend over checkpoints: it needs checkpoints, and seeds at two of them."""
+def trend_state(evidence: Evidence, found: Ladder) -> Standing:
+    """Evidence state of a trend over checkpoints: it needs checkpoints of one curve, and seeds at two of them."""
     if len(found.rungs) < MIN_CHECKPOINTS:
         return (
             "insufficient",
@@ -75,6 +76,8 @@ def trend_state(found: Ladder) -> Standing:
         )
     if len(found.replicated) < 2:
         return "insufficient", "A trend needs several tuning seeds at two checkpoints or more."
+    if mixed := schedule(evidence, trained(found)).mixed:
+        return "mixed", mixed
     return state(found)
 
 
@@ -116,10 +119,26 @@ def limits(evidence: Evidence, found: Ladder, *further: str, tuned: bool = True)
     return " ".join(part for part in parts if part)
 
 
+def limits_of(evidence: Evidence, every: Sequence[Ladder], *further: str) -> str:
+    """`limits` of a claim that stands on several ladders."""
+    lone = sum(found.noise is None for found in every)
+    holes = sum(missing(evidence, *name.split("/", 1)) for name in {found.name for found in every})
+    runs = f"One tuning seed and no replicate in {lone} of {counted(len(every), 'comparison')}: of these weights alone."
+    parts = [
+        *further,
+        runs if lone else _of_runs(every[0].noise),
+        f"Missing: {counted(holes, 'planned cell')} on these sets." if holes else "",
+        f"Left out: {counted(max(found.dropped for found in every), 'example')} of a set that some cell lacks."
+        if any(found.dropped for found in every)
+        else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
 def _of_runs(noise: RunNoise | None) -> str:
     if noise is None:
         return "One tuning seed and no replicate: this holds for these weights."
-    beside = f", drawn towards that of {counted(noise.units - 1, 'set')} beside it" if noise.units > 1 else ""
+    beside = f", drawn towards that of {counted(noise.units - 1, 'comparison')} beside it" if noise.units > 1 else ""
     return f"Tuning noise comes from replicated seeds{beside} ({noise.df:g} degrees of freedom)."
 
 

@@ -57,7 +57,8 @@ def _beside_base(scores: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     item_base, item_tuned = (frame.filter(PRIMARY) for frame in (_of_base(items), _of_tuned(items)))
     beside = item_tuned.join(item_base.select(*keys, "example_id", before="value"), on=[*keys, "example_id"])
     errors = clustered_errors(beside.with_columns(pl.col("value") - pl.col("before")))
-    gain = _better(pl.col("value")) - _better(pl.col("before"))
+    # On the examples that both were asked, as its error is.
+    gain = _better(pl.col("change"))
     return (
         tuned.drop("se")
         .join(base.select(*keys, before="value"), on=keys)
@@ -68,9 +69,10 @@ def _beside_base(scores: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
 
 
 def _moved(beside: pl.DataFrame) -> pl.DataFrame:
-    """Of each cell and metric: examples lost and won, and whether each is a right or wrong one of its own cluster."""
+    """Of each cell: mean change, examples lost and won, whether all are right or wrong, whether each is a cluster."""
     value, before = pl.col("value"), pl.col("before")
     found = beside.group_by("cell", "metric").agg(
+        (value - before).mean().alias("change"),
         (value < before).sum().alias("lost"),
         (value > before).sum().alias("won"),
         (value.is_in([0.0, 1.0]) & before.is_in([0.0, 1.0])).all().alias("binary"),

@@ -23,6 +23,8 @@ MIN_CHECKPOINTS = 4
 """Trained checkpoints that a trend needs."""
 ASKED = ("shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit")
 """How a cell was asked, besides its format: compared cells must agree in all of these."""
+HOW = ("protocol", "precision", "device", "provenance")
+"""What must agree even where other shots, formats or row limits are chosen on purpose."""
 
 
 class Tuning(NamedTuple):
@@ -177,11 +179,15 @@ def _preferred_format(tuned: Panel, base: Panel, tune_format: str) -> str | None
     return tune_format if tune_format in shared else next(iter(shared), None)
 
 
-def _differences(readings: Sequence[Reading]) -> str:
-    differing = [name for name in (*ASKED, "provenance") if len({reading.get(name) for reading in readings}) > 1]
-    runs = [(reading["tuned_on"], reading["step"], reading["tune_seed"]) for reading in readings]
-    differing += ["learning_rate"] if len(set(runs)) < len(runs) else []
+def differences(readings: Sequence[Reading], names: Sequence[str] = (*ASKED, "provenance")) -> str:
+    """What compared cells differ in though they should agree, as a sentence; empty where nothing does."""
+    differing = [name for name in names if len({reading.get(name) for reading in readings}) > 1]
     return f"Compared cells differ in {', '.join(differing)}." if differing else ""
+
+
+def _two_rates(readings: Sequence[Reading]) -> str:
+    runs = [(reading["tuned_on"], reading["step"], reading["tune_seed"]) for reading in readings]
+    return "Compared cells differ in learning_rate." if len(set(runs)) < len(runs) else ""
 
 
 def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
@@ -216,7 +222,7 @@ def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
         base=np.array([base.values[-1, examples] for base, _ in pairs]),
         runs=tuple(tuned.values[:, examples] for _, tuned in pairs),
         readings=readings,
-        mixed=_differences(readings),
+        mixed=differences(readings) or _two_rates(readings),
     )
 
 

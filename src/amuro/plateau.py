@@ -109,7 +109,8 @@ def _errors(found: Ladder) -> Floats:
     """
     variances = np.diag(found.means.covariance)[found.rungs]
     if found.noise:
-        variances = variances + found.noise.variance / found.seeds[found.rungs]
+        beyond = max(found.noise.variance - found.noise.sampling, 0.0)
+        variances = variances + beyond / found.seeds[found.rungs]
     return np.asarray(np.sqrt(np.maximum(variances, 0.5 / len(found.examples) ** 2)))
 
 

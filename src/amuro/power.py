@@ -20,7 +20,7 @@ from amuro.stats import power
 from amuro.stats.power import Components, Design
 from amuro.status import state_of
 from amuro.store import Manifest, Store
-from amuro.types import Cell
+from amuro.types import Cell, EvalSet
 from amuro.verdicts import ALPHA
 
 ANALYSES = {"in_domain": "gain", "out_of_domain": "transfer"}
@@ -101,8 +101,10 @@ def _needed(plan: Plan) -> Iterator[Cell]:
     """Zero-shot cells (or those with the fewest shots) of the sets that tuned models are judged on."""
     sets = {cell.eval_set for cell in plan.cells if plan.roles[cell.address] in ANALYSES}
     asked = [cell for cell in plan.cells if cell.eval_set in sets]
-    fewest = min((cell.shots for cell in asked), default=0)
-    yield from (cell for cell in asked if cell.shots == fewest)
+    fewest: dict[EvalSet, int] = {}
+    for cell in asked:
+        fewest[cell.eval_set] = min(cell.shots, fewest.get(cell.eval_set, cell.shots))
+    yield from (cell for cell in asked if cell.shots == fewest[cell.eval_set])
 
 
 def _evidence(plan: Plan, store: Store, found: Mapping[str, Manifest]) -> Evidence:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from amuro.analysis import Evidence
-from amuro.ladders import Ladder, together
+from amuro.ladders import HOW, Ladder, differences, together
 from amuro.panels import Panel, panel
 from amuro.stats.clustered import Ints
 
@@ -75,7 +75,10 @@ def best_readout(evidence: Evidence, found: Ladder) -> BestReadout:
     kept = np.asarray(np.isfinite(values).all(axis=0))
     readings = [reading for reading in found.readings if reading["tuned_on"] != "none"]
     readings += [found.whole.readings[test[key].row] for key in picked]
-    asked = replace(found, base=values, readings=tuple(readings)).only(kept) if kept.any() else found
+    mixed = found.mixed or differences(readings, HOW)
+    asked = found
+    if kept.any():
+        asked = replace(found, base=values, readings=tuple(readings), mixed=mixed).only(kept)
     return BestReadout(
         ladder=asked,
         names=tuple(f"{metric}, {wording}, {shots}-shot" for _, metric, wording, shots, _ in picked),
@@ -100,11 +103,16 @@ def second_metric(evidence: Evidence, found: Ladder) -> str | None:
 
 
 def second_readings(evidence: Evidence, every: Sequence[Ladder]) -> list[Ladder | None]:
-    """The same comparisons under their second reading; None where there is none or where it was not measured."""
+    """The same comparisons under their second reading; None where there is none or where it was not measured.
+
+    A reading that ends at another checkpoint than the first is none of this loss.
+    """
     other = {
         place: second
         for place, found in enumerate(every)
-        if (metric := second_metric(evidence, found)) and (second := found.under(metric)) is not None
+        if (metric := second_metric(evidence, found))
+        and (second := found.under(metric)) is not None
+        and second.steps[-1] == found.steps[-1]
     }
     drawn = dict(zip(other, together(other.values()), strict=True))
     return [drawn.get(place) for place in range(len(every))]

@@ -34,7 +34,7 @@ def _of_gain(evidence: Evidence, found: Ladder, family: int) -> Claim:
 
 
 def _of_trend(evidence: Evidence, found: Ladder, family: int) -> Claim:
-    standing = trend_state(found)
+    standing = trend_state(evidence, found)
     standing = tuned_state(found) if standing[0] == "measured" else standing
     if len(found.rungs) < 2:
         return _claim(evidence, found, LATENT_GAIN, None, standing, family, ("", ""))

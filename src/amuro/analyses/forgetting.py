@@ -8,7 +8,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import blank, draft, limits, nothing_to_lose, reading, state
-from amuro.ladders import Ladder, ladders, longest
+from amuro.ladders import HOW, Ladder, ladders, longest
 from amuro.panels import Panel
 from amuro.readouts import SECOND_READING, second_metric, second_readings
 from amuro.series_kind import checkpoint_words
@@ -111,7 +111,8 @@ def _best_ways(found: Ladder) -> Estimate | None:
 
     What another wording or a few examples bring back was not forgotten (spurious forgetting, arXiv 2501.13453).
     """
-    latest = found.source.where(metric=found.metric, series=found.tuning.series, step=int(found.steps[-1]))
+    alike = {name: found.readings[-1][name] for name in HOW if name in found.readings[-1]}
+    latest = found.source.where(metric=found.metric, series=found.tuning.series, step=int(found.steps[-1]), **alike)
     sides = [_ways(latest.where(**line)) for line in (found.tuning._asdict(), {"tuned_on": "none"})]
     shared = sides[0].keys() & sides[1].keys()
     if len(shared) < 2:

@@ -10,8 +10,8 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Points, Standing, blank, counted, draft, limits, point, reading, state, trend_state
-from amuro.ladders import MIN_CHECKPOINTS, Ladder, ladders, longest
-from amuro.panels import fewest_shots
+from amuro.ladders import MIN_CHECKPOINTS, Ladder, differences, ladders, longest
+from amuro.panels import Reading, fewest_shots
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats, Ints, Means, clustered_mean, clustered_means, degrees
@@ -37,7 +37,12 @@ class Asked:
     """(tuning seeds, F, n); one seed for a base."""
     clusters: Ints
     chance: float
-    cells: tuple[str, ...]
+    readings: tuple[Reading, ...]
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Addresses of the cells that were asked."""
+        return tuple(reading["cell"] for reading in self.readings)
 
     @cached_property
     def means(self) -> Means:
@@ -101,8 +106,8 @@ def _asked(found: Ladder, formats: list[str], chance: float, line: Mapping[str, 
         whole = [seed for seed in seeds if seed.all("format") >= set(formats)]
         if whole:
             stacked = [[seed.where(format=wording).values[0] for wording in formats] for seed in whole]
-            cells = tuple(reading["cell"] for seed in whole for reading in seed.readings)
-            asked.append(Asked(step, tokens, np.array(stacked), found.clusters, chance, cells))
+            readings = tuple(reading for seed in whole for reading in seed.readings if reading["format"] in formats)
+            asked.append(Asked(step, tokens, np.array(stacked), found.clusters, chance, readings))
     return asked
 
 
@@ -140,6 +145,8 @@ def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Ask
                points: Points, when: str) -> Claim:  # fmt: skip
     scores, (room, why) = asked.means.value, _room(asked)
     standing, reason = state(found)
+    if mixed := differences(asked.readings):
+        standing, reason = "mixed", mixed
     if standing == "measured":
         standing, reason = room, why
     variance = measure(asked, noise) if room == "measured" else None
@@ -183,7 +190,9 @@ def _room(asked: Asked) -> Standing:
 def _easing(evidence: Evidence, found: Ladder, tuned: list[Asked], noise: RunNoise | None, points: Points,
             rng: np.random.Generator) -> Claim:  # fmt: skip
     used = [asked for asked in tuned if asked.tokens > 0 and asked.comparable]
-    standing, reason = trend_state(found)
+    standing, reason = trend_state(evidence, found)
+    if mixed := differences([reading for asked in used for reading in asked.readings]):
+        standing, reason = "mixed", mixed
     if len(used) < MIN_CHECKPOINTS:
         standing, estimate = ("mixed" if standing == "mixed" else "insufficient"), None
         sentence = (

@@ -55,7 +55,7 @@ def _claim(evidence: Evidence, found: Ladder) -> Claim:
 
 
 def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
-    standing, reason = trend_state(found)
+    standing, reason = trend_state(evidence, found)
     if standing == "measured" and best.constant:
         return "degenerate", "However it is asked, a base gives one answer to nearly everything: that is not flat."
     if standing == "measured" and np.ptp(found.base[found.rungs]) == 0:

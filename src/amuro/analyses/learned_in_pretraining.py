@@ -104,7 +104,7 @@ def _there_from_the_start(evidence: Evidence, found: Ladder, delta: float) -> bo
 
 
 def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
-    standing, reason = trend_state(found)
+    standing, reason = trend_state(evidence, found)
     if standing == "measured" and best.constant:
         return "degenerate", "However it is asked, a base gives one answer to nearly everything."
     return standing, reason

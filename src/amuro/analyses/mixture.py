@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,12 +10,12 @@ from itertools import groupby
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import Standing, blank, draft, limits, nothing_to_lose, point, reading, state
+from amuro.findings import Standing, blank, draft, limits_of, nothing_to_lose, point, reading, state
 from amuro.ladders import Ladder, Tuning, ladders
 from amuro.readouts import second_metric, second_readings
 from amuro.series_kind import checkpoint_words
 from amuro.stats.clustered import clustered_means
-from amuro.stats.estimate import Estimate, combine, independent_mean
+from amuro.stats.estimate import Estimate, combine, satterthwaite
 from amuro.stats.runs import noise_parts
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
@@ -51,6 +52,14 @@ class Beside:
         return combine(float(whole @ means.value), noise_parts(means.noise(whole), shares))
 
     @property
+    def run_error(self) -> float:
+        """Standard error that the mixture's runs give its mean score, beyond the sampling of examples."""
+        noise, place = self.mixture.noise, self.mixture.steps.tolist().index(self.step)
+        if noise is None:
+            return 0.0
+        return math.sqrt(max(noise.variance - noise.sampling, 0.0) / len(self.mixture.runs[place]))
+
+    @property
     def spared(self) -> Estimate:
         """How much less the mixture loses: the base on which both stand cancels."""
         return self.contrast(1, -1, 0)
@@ -79,13 +88,15 @@ def _pairs(every: Sequence[Ladder]) -> Iterator[Beside]:
 
     def alike(found: Ladder) -> tuple[str, ...]:
         tuning = found.tuning
-        return found.task, found.split, found.metric, tuning.series, tuning.method, tuning.tune_format
+        return found.task, found.split, found.metric, found.format, tuning.series, tuning.method, tuning.tune_format
 
     for _, group in groupby(sorted(every, key=alike), key=alike):
         found = list(group)
         for mixture in found:
             parts = set(mixture.tuning.tuned_on.split("+"))
-            singles = [one for one in found if one.tuning.tuned_on in parts] if len(parts) > 1 else []
+            # Of several recipes of one task the first stands for it.
+            by_task = {one.tuning.tuned_on: one for one in reversed(found) if one.tuning.tuned_on in parts}
+            singles = [by_task[task] for task in sorted(by_task)] if len(parts) > 1 else []
             if (pair := _beside(mixture, singles)) is not None:
                 yield pair
 
@@ -125,36 +136,54 @@ def _at_home(pair: Beside, home: Homes) -> list[Beside]:
     return found
 
 
-def _less(evidence: Evidence, at_home: Sequence[Beside]) -> bool:
-    """Whether the mixture may be worse by `AS_GOOD` at home, in the mean over its tasks, from chance to perfect."""
+def _as_good(evidence: Evidence, at_home: Sequence[Beside]) -> Estimate:
+    """How far the mixture stays above being worse at home by `AS_GOOD`, in the mean over its tasks, from chance up.
+
+    All tasks are asked of the same runs of the mixture: one that is lucky on one counts as lucky on all, and its errors
+    add up before they are squared.
+    """
+    each = 1 / len(at_home)
     rooms = [1 - (evidence.tasks[both.mixture.task].chance or 0.0) for both in at_home]
-    shares = [both.contrast(1 / room, -1 / room, 0) for both, room in zip(at_home, rooms, strict=True)]
-    return bool(shares) and independent_mean(shares).interval()[0] <= -AS_GOOD
+    apart = [both.contrast(each / room, -each / room, 0) for both, room in zip(at_home, rooms, strict=True)]
+    luck = [both.run_error * each / room for both, room in zip(at_home, rooms, strict=True)]
+    items = combine(0.0, [one.parts[0] for one in apart])
+    of_runs = [part for one in apart for part in one.parts[1:]]
+    shared = sum(luck) ** 2 - sum(error**2 for error in luck)
+    runs = [(sum(variance for variance, _ in of_runs) + shared, satterthwaite(of_runs))] if of_runs else []
+    groups = min(df for _, df in items.parts)
+    return combine(sum(one.value for one in apart) + AS_GOOD, [(items.variance, groups), *runs])
 
 
 def _claim(evidence: Evidence, pair: Beside, home: Homes, second: Seconds) -> Claim:
     spared, lost = pair.spared, pair.lost
     standing, reason = _standing(evidence, pair)
-    at_home = _at_home(pair, home)
+    at_home, as_good = _at_home(pair, home), None
+    if len(at_home) == len(pair.singles):
+        as_good = _as_good(evidence, at_home)
     again = _again(evidence, pair, second)
     doubts = [
         "" if lost.interval()[0] > 0 else "Tuning on a single task does not surely lose here.",
-        "What the mixture learned of its tasks was not measured." if len(at_home) < len(pair.singles) else "",
-        "The mixture may have learned less of its tasks: that alone forgets less." if _less(evidence, at_home) else "",
+        "What the mixture learned of its tasks was not measured." if as_good is None else "",
+        "The mixture may have learned less of its tasks: that alone forgets less."
+        if as_good is not None and as_good.interval()[0] <= 0
+        else "",
         _form(evidence, pair, again),
     ]
-    note = limits(evidence, pair.mixture, reason, *doubts)
+    note = limits_of(evidence, (pair.mixture, *pair.singles), reason, *doubts)
     finding = draft(
         ANALYSIS, evidence, pair.mixture, _sentence(pair, spared, lost), standing, note=note, points=_points(pair),
         cells=tuple(dict.fromkeys(cell for one in (pair.mixture, *pair.singles) for cell in one.cells)),
     )  # fmt: skip
     if standing == "insufficient":
         return Claim(finding, None)
-    conditions = [one for one in (spared, lost, again) if one is not None]
+    conditions = [one for one in (spared, lost, again, as_good) if one is not None]
     return Claim(finding, spared, max(one.p_two_sided() for one in conditions), holds=not any(doubts))
 
 
 def _standing(evidence: Evidence, pair: Beside) -> Standing:
+    alone = {one.tuning.tuned_on for one in pair.singles}
+    if absent := sorted(set(pair.mixture.tuning.tuned_on.split("+")) - alone):
+        return "insufficient", f"No tuning on {', '.join(absent)} alone stands beside the mixture."
     if why := nothing_to_lose(ANALYSIS, evidence, pair.mixture):
         return "insufficient", why
     for one in (pair.mixture, *pair.singles):
@@ -169,7 +198,9 @@ def _again(evidence: Evidence, pair: Beside, second: Seconds) -> Estimate | None
     others = [second.get((one.tuning, one.name)) for one in (pair.mixture, *pair.singles)]
     known = [one for one in others if one is not None]
     both = _beside(known[0], known[1:]) if len(known) == len(others) else None
-    return None if both is None or second_metric(evidence, pair.mixture) is None else both.spared
+    if both is None or both.step != pair.step or second_metric(evidence, pair.mixture) is None:
+        return None
+    return both.spared
 
 
 def _form(evidence: Evidence, pair: Beside, again: Estimate | None) -> str:

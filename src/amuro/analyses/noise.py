@@ -8,9 +8,9 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, counted, draft, limits, state, trend_state, tuned_state
-from amuro.ladders import MIN_CHECKPOINTS, Bools, Ladder, ladders, longest
+from amuro.ladders import MIN_CHECKPOINTS, Bools, Ladder, differences, ladders, longest
 from amuro.panels import Reading, fewest_shots
-from amuro.plateau import schedule, trained
+from amuro.plateau import schedule
 from amuro.stats.clustered import Floats, Ints
 from amuro.stats.signal import SignalToNoise, detrended, signal_to_noise
 from amuro.types import Finding
@@ -57,11 +57,9 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
 
 
 def _of_tuned(evidence: Evidence, found: Ladder) -> Claim:
-    standing, reason = trend_state(found)
+    standing, reason = trend_state(evidence, found)
     if standing == "measured":
         standing, reason = tuned_state(found)
-    if standing == "measured" and (mixed := schedule(evidence, trained(found)).mixed):
-        standing, reason = "mixed", mixed
     at = found.rungs
     levels = (
         Levels(found.tuned[at].mean(axis=1), found.seeds[at].astype(float), found.noise.variance, float(found.noise.df))
@@ -74,7 +72,7 @@ def _of_tuned(evidence: Evidence, found: Ladder) -> Claim:
 def _of_bases(evidence: Evidence, found: Ladder) -> Claim:
     tokens, means, readings = bases(found)
     standing, reason = _close_state(found, tokens)
-    if standing == "measured" and (mixed := schedule(evidence, readings).mixed):
+    if standing == "measured" and (mixed := differences(readings) or schedule(evidence, readings).mixed):
         standing, reason = "mixed", mixed
     levels = close_levels(tokens, means) if standing == "measured" else None
     return _claim(evidence, found, levels, (standing, reason), "base", "close checkpoints at the end, detrended")

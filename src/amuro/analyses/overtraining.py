@@ -79,13 +79,8 @@ def _claim(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> Claim
 
 
 def _standing(evidence: Evidence, found: Ladder) -> Standing:
-    standing, reason = trend_state(found)
-    if standing == "measured":
-        standing, reason = tuned_state(found)
-    if standing == "measured":
-        reason = schedule(evidence, trained(found)).mixed
-        standing = "mixed" if reason else standing
-    return standing, reason
+    standing, reason = trend_state(evidence, found)
+    return tuned_state(found) if standing == "measured" else (standing, reason)
 
 
 def _sentence(evidence: Evidence, found: Ladder, fall: Estimate, base: Estimate, delta: float) -> str:

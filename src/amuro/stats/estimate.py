@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Protocol
 
 from scipy import optimize, special
@@ -101,12 +100,3 @@ def satterthwaite(parts: Sequence[Part]) -> float:
     if total <= 0:
         return min(df for _, df in parts)
     return total**2 / sum(variance**2 / df for variance, df in parts)
-
-
-def independent_mean(estimates: Sequence[Estimate]) -> Estimate:
-    """Mean of independent estimates; parts that stand in the same place become one, with Satterthwaite's df."""
-    k = len(estimates)
-    places = zip_longest(*(one.parts for one in estimates))
-    like = [[part for part in parts if part is not None] for parts in places]
-    merged = [(sum(variance for variance, _ in parts) / k**2, satterthwaite(parts)) for parts in like]
-    return combine(sum(one.value for one in estimates) / k, merged)

@@ -20,7 +20,11 @@ def mcnemar(lost: ArrayLike, won: ArrayLike) -> Floats:
 
 
 def t_test(difference: ArrayLike, se: ArrayLike, groups: ArrayLike) -> Floats:
-    """Two-sided p values of "no difference" (k,) with clustered errors over so many clusters; 1 where se is 0."""
-    mean, error = np.asarray(difference, dtype=float), np.asarray(se, dtype=float)
-    t = np.divide(np.abs(mean), error, out=np.zeros_like(mean), where=error > 0)
-    return np.asarray(2 * special.stdtr(np.maximum(np.asarray(groups, dtype=float) - 1, 1), -t))
+    """Two-sided p values of "no difference" (k,) with clustered errors over so many clusters.
+
+    Where nothing varies the difference is sure, unless one cluster is all there is: then nothing is known.
+    """
+    mean, error, G = (np.asarray(values, dtype=float) for values in (difference, se, groups))
+    sure = np.where((mean != 0) & (G > 1), np.inf, 0.0)
+    t = np.divide(np.abs(mean), error, out=sure, where=error > 0)
+    return np.asarray(2 * special.stdtr(np.maximum(G - 1, 1), -t))

@@ -23,7 +23,7 @@ class RunNoise:
     """The share of `variance` that is there because runs are asked few examples: it falls with more of them."""
     df: float
     units: int = 1
-    """Evaluation sets that had a say: its own, and those that it was drawn towards."""
+    """Comparisons that had a say: its own, and those that it was drawn towards."""
 
     def parts(self, items: Part, weights: ArrayLike, runs: ArrayLike) -> list[Part]:
         """Sources of noise of Σ w_t ȳ_t, where ȳ_t is a mean over `runs`[t] runs and `items` its noise of examples."""
@@ -61,21 +61,21 @@ def run_noise(groups: Sequence[Floats], clusters: Ints) -> RunNoise | None:
 
 
 def drawn_together(noises: Sequence[RunNoise | None]) -> list[RunNoise | None]:
-    """Each set's noise drawn towards what is usual among the others, as if that were `PRIOR_DF` degrees of its own.
+    """Each comparison's noise drawn towards what is usual among the others, worth `PRIOR_DF` degrees of freedom.
 
-    Few seeds say little of one set, and sets differ by orders of magnitude: neither each alone nor one pool for all.
-    Posterior of a scaled inverse χ² prior (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004, eq. 3) around the median of
-    the *other* sets, each divided by the median of χ²/df: a mean would be that of the loudest. One set alone gains
-    nothing, and None, a set without replicates, stays None.
+    Few seeds say little of one comparison, and they differ by orders of magnitude: neither each alone nor one pool for
+    all. Posterior of a scaled inverse χ² prior (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004, eq. 3) around its own
+    sampling and the median of what runs add beyond sampling in the *others* (each variance divided by the median of
+    χ²/df): a mean would be that of the loudest. One alone gains nothing, and None, one without replicates, stays None.
     """
     known = [one for one in noises if one is not None]
-    usual = np.array([one.variance * one.df / float(special.chdtri(one.df, 0.5)) for one in known])
+    beyond = np.array([one.variance * one.df / float(special.chdtri(one.df, 0.5)) - one.sampling for one in known])
 
     def towards(own: RunNoise, place: int) -> RunNoise:
         if len(known) < 2:
             return own
-        prior = float(np.median(np.delete(usual, place)))
-        variance = (PRIOR_DF * prior + own.df * own.variance) / (PRIOR_DF + own.df)
+        usual = own.sampling + max(float(np.median(np.delete(beyond, place))), 0.0)
+        variance = (PRIOR_DF * usual + own.df * own.variance) / (PRIOR_DF + own.df)
         return replace(own, variance=variance, df=PRIOR_DF + own.df, units=len(known))
 
     places = iter(range(len(known)))

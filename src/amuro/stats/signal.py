@@ -79,8 +79,13 @@ def signal_to_noise(levels: Floats, variance: float, runs: ArrayLike, noise_df: 
 
 
 def detrended(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:
-    """Variance of y (k,) around its straight line over x, and its degrees of freedom k − 2; k must be 3 or more."""
+    """Variance of y (k,) around its straight line over x, and its degrees of freedom k − 2; k must be 3 or more.
+
+    Where x is the same everywhere there is no line, only a mean: k − 1 degrees.
+    """
     xs, ys = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if np.ptp(xs) == 0:
+        return float(np.var(ys, ddof=1)), float(len(xs) - 1)
     design = np.column_stack([np.ones(len(xs)), (xs - xs.mean()) / np.ptp(xs)])
     residual = ys - design @ (np.linalg.pinv(design) @ ys)
     df = float(len(xs) - 2)
