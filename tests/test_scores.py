@@ -36,6 +36,15 @@ def test_scores_are_the_means_of_their_items(tables: tuple[pl.DataFrame, pl.Data
     assert (both["rows"] == both["n"]).all()
 
 
+def test_scores_are_the_same_to_the_last_digit(toy_plan: Plan, store: Store) -> None:
+    """Errors are summed in the order of the rows, whatever threads do: twice the same store, twice the same bytes."""
+    run(toy_plan, store, lambda event: None)
+    done = {s.cell.address: s.manifest for s in states(toy_plan, store) if s.manifest}
+    once, again = (scores.tables(store, done, toy_plan.roles, toy_plan.tasks) for _ in range(2))
+    assert once[0].equals(again[0])
+    assert once[1].equals(again[1])
+
+
 def test_every_row_carries_every_coordinate(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
     """No coordinate is missing or null where a value exists; a base says none rather than nothing."""
     for frame in tables:

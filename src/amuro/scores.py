@@ -68,9 +68,11 @@ def tables(
             items += [judged] if judged is not None else []
             totals.append(total)
     judged_rows = pl.concat(items)
-    scored = pl.concat(totals).join(clustered_errors(judged_rows), on=["cell", "metric"], how="left")
+    scored = pl.concat(totals).join(
+        clustered_errors(judged_rows), on=["cell", "metric"], how="left", maintain_order="left"
+    )
     order = pl.DataFrame({"cell": list(made_with), "provenance": list(made_with.values())}).with_row_index("place")
-    scored = scored.join(order, on="cell").sort("place", maintain_order=True).drop("place")
+    scored = scored.join(order, on="cell", maintain_order="left").sort("place", maintain_order=True).drop("place")
     return _with_coordinates(judged_rows, heads, _ITEM_TYPES), _with_coordinates(scored, heads, _TYPES)
 
 
@@ -256,8 +258,11 @@ def clustered_errors(items: pl.DataFrame) -> pl.DataFrame:
     √(G/(G−1) · Σ_g (Σ_{i∈g} (x_i − x̄))²) / n for G clusters and n rows; null with one cluster.
     """
     centred = items.with_columns((pl.col("value") - pl.col("value").mean().over("cell", "metric")).alias("off"))
-    sums = centred.group_by("cell", "metric", "cluster").agg(pl.col("off").sum(), pl.len().alias("rows"))
+    # In the order of the rows: another order of the same sum is another last digit.
+    sums = centred.group_by("cell", "metric", "cluster", maintain_order=True).agg(
+        pl.col("off").sum(), pl.len().alias("rows")
+    )
     g = pl.len().cast(pl.Float64)
     spread = (pl.when(g > 1).then(g / (g - 1)) * pl.col("off").pow(2).sum()).sqrt()
-    errors = sums.group_by("cell", "metric").agg((spread / pl.col("rows").sum()).alias("se"))
+    errors = sums.group_by("cell", "metric", maintain_order=True).agg((spread / pl.col("rows").sum()).alias("se"))
     return errors.with_columns(pl.col("cell", "metric").cast(pl.String))
