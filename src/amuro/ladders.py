@@ -236,6 +236,12 @@ def together(found: Iterable[Ladder]) -> list[Ladder]:
     return [replace(one, drawn=drawn[place]) for place, one in enumerate(every)]
 
 
+def on_shared_examples(every: Sequence[Ladder]) -> list[Ladder]:
+    """Ladders on one set, each on the examples that all of them have; perhaps none."""
+    shared = list(set.intersection(*(set(one.examples.tolist()) for one in every)))
+    return [one.only(np.isin(one.examples, shared)) for one in every]
+
+
 def ladders(evidence: Evidence, roles: Sequence[str]) -> list[Ladder]:
     """Every way of tuning × evaluation set that stands to it in one of `roles`, under the task's own metric."""
     asked = pl.col("role").is_in(roles) & (pl.col("tuned_on") != "none")

@@ -109,8 +109,7 @@ def _errors(found: Ladder) -> Floats:
     """
     variances = np.diag(found.means.covariance)[found.rungs]
     if found.noise:
-        beyond = max(found.noise.variance - found.noise.sampling, 0.0)
-        variances = variances + beyond / found.seeds[found.rungs]
+        variances = variances + found.noise.beyond / found.seeds[found.rungs]
     return np.asarray(np.sqrt(np.maximum(variances, 0.5 / len(found.examples) ** 2)))
 
 

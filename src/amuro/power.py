@@ -157,8 +157,9 @@ def _components(found: Ladder) -> Components:
     between, within = power.components(found.tuned[-1] - found.base[-1], found.clusters)
     if not found.noise:
         return Components(between, within, seeds=int(found.seeds[-1]))
-    run = max(found.noise.variance - found.noise.sampling, 0.0)
-    return Components(between, within, run, found.noise.sampling * len(found.examples), int(found.seeds[-1]))
+    return Components(
+        between, within, found.noise.beyond, found.noise.sampling * len(found.examples), int(found.seeds[-1])
+    )
 
 
 def _pilot_design(found: Ladder) -> Design:

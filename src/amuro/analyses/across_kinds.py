@@ -13,7 +13,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Standing, blank, limits_of, nothing_to_lose, point, state
-from amuro.ladders import Bools, Ladder, Tuning, ladders, longest
+from amuro.ladders import Bools, Ladder, Tuning, ladders, longest, on_shared_examples
 from amuro.readouts import second_metric, second_readings
 from amuro.stats.clustered import Means, clustered_means, degrees
 from amuro.stats.estimate import Estimate, Part, combine, satterthwaite
@@ -55,7 +55,7 @@ class Pairs:
                 noise, runs = one.noise, len(one.runs[-1])
                 if noise is not None:
                     within += (each * tuned) ** 2 * noise.sampling / runs
-                    beyond = each * abs(tuned) * math.sqrt(max(noise.variance - noise.sampling, 0.0) / runs)
+                    beyond = each * abs(tuned) * math.sqrt(noise.beyond / runs)
                     errors[one.tuning].append((beyond, noise.df))
         groups = min(means.groups for _, means, _ in self._sets)
         of_runs = [(sum(sd for sd, _ in sets) ** 2, min(df for _, df in sets)) for sets in errors.values()]
@@ -87,10 +87,9 @@ class Pairs:
 
 def _means(pairs: Sequence[Ladder]) -> tuple[Means, float]:
     """(means on the examples that all pairs on one set share, their share of the examples that the set has)."""
-    shared = set.intersection(*(set(one.examples.tolist()) for one in pairs))
-    asked = [one.only(np.isin(one.examples, list(shared))) for one in pairs]
+    asked = on_shared_examples(pairs)
     rows = [*(one.base[-1] for one in asked), *(one.tuned[-1] for one in asked)]
-    return clustered_means(np.array(rows), asked[0].clusters), len(shared) / len(pairs[0].whole.clusters)
+    return clustered_means(np.array(rows), asked[0].clusters), len(asked[0].examples) / len(asked[0].whole.clusters)
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:

@@ -18,7 +18,7 @@ from amuro.verdicts import ALPHA, Claim, settle
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """Two findings a tuned task: the gain, and the growth of the gap over pre-training, that would be told from 0."""
-    every = list(ladders(evidence, ["in_domain"]))
+    every = ladders(evidence, ["in_domain"])
     followed = longest(every)
     claims = [_of_gain(evidence, found, len(every)) for found in every]
     claims += [_of_trend(evidence, found, len(followed)) for found in followed]

@@ -221,7 +221,7 @@ def easing(used: list[Asked], noise: RunNoise | None, rng: np.random.Generator) 
     drawn = between(logits(means, used[0].chance, n)) @ weights
     parts = [(float(drawn.var()), degrees(used[0].means.groups))]
     if noise is not None:
-        beyond = max(noise.variance - noise.sampling, 0.0)
+        beyond = noise.beyond
         scatter = np.sqrt(beyond / np.array([len(asked.runs) for asked in used]))[:, None]
         shaken = np.array([asked.logits for asked in used]) + scatter * rng.normal(size=(len(drawn), len(used), F))
         parts.append((float((between(shaken) @ weights).var()), float(noise.df)))

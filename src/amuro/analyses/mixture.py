@@ -11,7 +11,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Standing, blank, draft, limits_of, nothing_to_lose, point, reading, state
-from amuro.ladders import Ladder, Tuning, ladders
+from amuro.ladders import Ladder, Tuning, ladders, on_shared_examples
 from amuro.readouts import second_metric, second_readings
 from amuro.series_kind import checkpoint_words
 from amuro.stats.clustered import clustered_means
@@ -57,7 +57,7 @@ class Beside:
         noise, place = self.mixture.noise, self.mixture.steps.tolist().index(self.step)
         if noise is None:
             return 0.0
-        return math.sqrt(max(noise.variance - noise.sampling, 0.0) / len(self.mixture.runs[place]))
+        return math.sqrt(noise.beyond / len(self.mixture.runs[place]))
 
     @property
     def spared(self) -> Estimate:
@@ -105,11 +105,10 @@ def _beside(mixture: Ladder, singles: Sequence[Ladder]) -> Beside | None:
     """Both on the examples and at the latest checkpoint that they share; None where they share none."""
     every = [mixture, *singles]
     steps = set.intersection(*(set(one.steps.tolist()) for one in every))
-    shared = set.intersection(*(set(one.examples.tolist()) for one in every))
-    if not singles or not steps or not shared:
+    if not singles or not steps:
         return None
-    ours, *others = (one.only(np.isin(one.examples, list(shared))) for one in every)
-    return Beside(ours, tuple(others), max(steps))
+    ours, *others = on_shared_examples(every)
+    return Beside(ours, tuple(others), max(steps)) if len(ours.examples) else None
 
 
 Seconds = dict[tuple[Tuning, str], Ladder]

@@ -24,7 +24,7 @@ ROLES = ("in_domain", "out_of_domain", "facts", "cross_task", "corpus")
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task and evaluation set; sets that are followed too briefly share one a series."""
-    every = list(ladders(evidence, ROLES))
+    every = ladders(evidence, ROLES)
     claims = [_claim(evidence, found, rng) for found in every if len(found.rungs) >= LEAST]
     claims += _short(evidence, every)
     return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked anything.", "not run")]

@@ -9,7 +9,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Points, blank, counted, draft, limits, point, reading, state
-from amuro.ladders import Ladder, ladders
+from amuro.ladders import Ladder, ladders, on_shared_examples
 from amuro.panels import fewest_shots
 from amuro.series_kind import checkpoint_words
 from amuro.stats.clustered import Floats, clustered_mean, clustered_means
@@ -42,8 +42,7 @@ def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
     formats = [found.tuning.tune_format for found in lines]
     if len(formats) < 2:
         return _easiest(evidence, lines[0])
-    shared = set.intersection(*(set(found.examples.tolist()) for found in lines))
-    lines = [found.only(np.isin(found.examples, list(shared))) for found in lines]
+    lines = on_shared_examples(lines)
     matrix = _matrix(lines, formats)
     if not matrix:
         return _easiest(evidence, lines[0])

@@ -25,6 +25,11 @@ class RunNoise:
     units: int = 1
     """Comparisons that had a say: its own, and those that it was drawn towards."""
 
+    @property
+    def beyond(self) -> float:
+        """What runs add to the noise of examples."""
+        return max(self.variance - self.sampling, 0.0)
+
     def parts(self, items: Part, weights: ArrayLike, runs: ArrayLike) -> list[Part]:
         """Sources of noise of Σ w_t ȳ_t, where ȳ_t is a mean over `runs`[t] runs and `items` its noise of examples."""
         share = float((np.asarray(weights, dtype=float) ** 2 / np.asarray(runs, dtype=float)).sum())
