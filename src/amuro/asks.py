@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import polars as pl
@@ -51,7 +52,7 @@ class Sheet:
                 Ask(
                     cell,
                     prefix,
-                    tuple(self.queries[i] for i in rows),
+                    queries,
                     stop,
                     limit,
                     tuple(self.examples[i].answer for i in rows),
@@ -59,8 +60,13 @@ class Sheet:
                 ),
                 rows,
             )
-            for _, prefix, rows in self.groups
+            for (_, prefix, rows), queries in zip(self.groups, self._queries_of_groups, strict=True)
         ]
+
+    @cached_property
+    def _queries_of_groups(self) -> tuple[tuple[Query, ...], ...]:
+        """The same objects for every cell, by which an engine knows what it has laid out before."""
+        return tuple(tuple(self.queries[i] for i in rows) for _, _, rows in self.groups)
 
     def k_effective(self) -> list[int]:
         """Shots that each row was really shown."""

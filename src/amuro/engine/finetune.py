@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from amuro.engine.attention import end_to_end
 from amuro.engine.network import Network
 from amuro.engine.protocol import OnStep, Sequences
-from amuro.engine.score import batches, padded
+from amuro.engine.layout import batches
 from amuro.errors import AmuroError
 from amuro.types import Model, Recipe, Training
 
-_TOKENS = {"cpu": 2048, "cuda": 16384}
-"""Tokens a forward pass, padding counted; a step of more is split without changing its loss or gradient."""
+_TOKENS = {"cpu": 2048, "cuda": 32768}
+"""Most tokens a forward pass; a step of more is split without changing its loss or gradient."""
 
 Dialogue = tuple[tuple[int, ...], ...]
 """Alternately prompt and answer: one pair for an ordinary example."""
@@ -35,7 +36,8 @@ def finetune(
 ) -> Training:
     """Tune every parameter of `network` that wants a gradient, in place, without dropout.
 
-    budget: tokens a forward pass (the result does not depend on it beyond rounding).
+    budget: tokens a forward pass, by the free memory where it is not given (the result does not depend on it beyond
+    rounding). A sequence of more tokens is read with layers that forget their states and compute them again.
     Raises AmuroError where there is nothing to learn.
     """
     recipe = _recipe(model)
@@ -44,9 +46,11 @@ def finetune(
     steps = [[fitted[index] for index in members] for members in order]
     began = perf_counter()
     losses: list[float] = []
-    for loss in _losses(network, steps, recipe, learning_rate, budget or _TOKENS.get(network.device.type, 2048)):
-        losses.append(loss)
-        on_step(len(losses), len(steps), loss)
+    budget = budget or min(_TOKENS[network.device.type], network.tokens_in_memory(training=True))
+    with network.recomputing(max(map(_length, fitted)) - 1 > budget):
+        for loss in _losses(network, steps, recipe, learning_rate, budget):
+            losses.append(loss)
+            on_step(len(losses), len(steps), loss)
     read = [dialogue for step in steps[: len(losses)] for dialogue in step]
     return Training(
         losses=tuple(losses),
@@ -158,29 +162,37 @@ def _backward(network: Network, batch: Sequence[Dialogue], weighting: str, budge
 
 
 def _parts(batch: Sequence[Dialogue], budget: int) -> Iterator[list[Dialogue]]:
-    """The sequences of a step by rising length, in forward passes of at most `budget` padded tokens."""
+    """The sequences of a step by rising length, in forward passes of at most `budget` tokens."""
     ordered = sorted(batch, key=_length)
     for chosen in batches([_length(dialogue) - 1 for dialogue in ordered], budget):
         yield ordered[chosen]
 
 
 def _answer_nats(network: Network, part: Sequence[Dialogue]) -> Tensor:
-    """Negative log-probability of every answer token, sequence after sequence.
-
-    Padding stands on the right under a causal mask, so no mask is needed; where it may, the head reads the answer
-    positions only.
-    """
-    ids = padded(network, [tuple(chain.from_iterable(dialogue))[:-1] for dialogue in part])
+    """Negative log-probability of every answer token, sequence after sequence."""
+    rows = [tuple(chain.from_iterable(dialogue))[:-1] for dialogue in part]
     places = [_answer_places(dialogue) for dialogue in part]
-    rows = [number for number, own in enumerate(places) for _ in own]
-    columns = list(chain.from_iterable(places))
-    at = network.tensor(rows), network.tensor(columns)
-    if network.has_plain_head:
-        logits = network.logits(network.hidden(ids)[at])
-    else:
-        logits = network.model(ids).logits[at].float()
+    read = _read_packed if network.reads_layouts(max(map(len, rows))) else _read_padded
     targets = network.tensor([token for dialogue in part for answer in dialogue[1::2] for token in answer])
-    return cross_entropy(logits, targets, reduction="none")
+    return cross_entropy(read(network, rows, places), targets, reduction="none")
+
+
+def _read_packed(network: Network, rows: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> Tensor:
+    """Logits at the places of each row; the rows stand end to end and do not see each other."""
+    lengths = np.array([len(row) for row in rows])
+    positions = np.concatenate([np.arange(length) for length in lengths])
+    starts = np.cumsum(lengths) - lengths
+    wanted = np.concatenate([start + np.array(own) for start, own in zip(starts, places, strict=True)])
+    trees = end_to_end(lengths, network.device)
+    return network.logits(network.read(list(chain.from_iterable(rows)), positions, trees, wanted))
+
+
+def _read_padded(network: Network, rows: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> Tensor:
+    """The same from attention that reads no layouts. Padding stands on the right of causal rows: none needs a mask."""
+    longest = max(map(len, rows))
+    ids = network.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
+    row = network.tensor([number for number, own in enumerate(places) for _ in own])
+    return network.model(ids).logits[row, network.tensor(list(chain.from_iterable(places)))].float()
 
 
 def _answer_places(dialogue: Dialogue) -> list[int]:

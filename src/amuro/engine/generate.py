@@ -1,22 +1,28 @@
-"""Greedy generation: the prefix is read once, all rows step together, and a row leaves as soon as it stops."""
+"""Greedy generation: the prefix is read once, rows step together, and who stops makes room for one who waits."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
+from amuro.engine.attention import Kept, Slots, added_mask, end_to_end
 from amuro.engine.network import Network
 from amuro.engine.protocol import Decode
-from amuro.engine.score import batches, padded
 from amuro.errors import AmuroError
 from amuro.types import Ask, Generation
 
-_TOKENS = {"cpu": 8192, "cuda": 65536}
-"""Prompt tokens a batch, padding counted."""
+_ROWS = {"cpu": 64, "cuda": 512}
+"""Rows that step together; more would not be faster."""
+_SHARE_OF_MEMORY = 0.2
+"""Of the memory that is free, what keys and values of all rows may take."""
+_REFILLED = 0.75
+"""Rows are added when fewer than this share still speak: reading contexts one by one would be slow."""
 
 
 def generate(network: Network, ask: Ask, decode: Decode) -> list[Generation]:
@@ -33,80 +39,155 @@ def generate(network: Network, ask: Ask, decode: Decode) -> list[Generation]:
         )
     if not all(query.context for query in ask.queries):
         raise AmuroError(f"a query of {ask.cell.eval_set} has an empty context", "give it words")
+    stopped = _Stop(network.end_of_text, ask.stop, decode)
     with torch.no_grad(), network.autocast():
-        if network.takes_own_masks(longest + ask.max_new_tokens):
-            said = _say_together(network, ask, decode)
+        if network.reads_layouts(longest + ask.max_new_tokens):
+            speaks = ask.queries and ask.max_new_tokens
+            said = _Speakers(network, ask, stopped).all_said() if speaks else [[] for _ in ask.queries]
         else:
-            said = [_say_alone(network, ask, query.context, decode) for query in ask.queries]
+            said = [_say_alone(network, ask, query.context, stopped) for query in ask.queries]
     return [_finish(network, ask, ids, decode) for ids in said]
 
 
-def _say_together(network: Network, ask: Ask, decode: Decode) -> list[list[int]]:
-    prefix = network.read_prefix(ask.prefix)
-    order = sorted(range(len(ask.queries)), key=lambda index: len(ask.queries[index].context))
-    lengths = [len(ask.prefix) + len(ask.queries[index].context) + ask.max_new_tokens for index in order]
-    said: list[list[int]] = [[] for _ in order]
-    for batch in batches(lengths, _TOKENS.get(network.device.type, 8192)):
-        rows = order[batch]
-        contexts = [ask.queries[index].context for index in rows]
-        for index, ids in zip(rows, _say_batch(network, ask, contexts, prefix, decode), strict=True):
-            said[index] = ids
-    return said
+@dataclass
+class _Stop:
+    """Whether what was said ends a row. Only a token that holds a stop string's last letter can complete one, so most
+    tokens need no look at the whole text.
+    """
+
+    end_of_text: frozenset[int]
+    stop: tuple[str, ...]
+    decode: Decode
+    _completes: dict[int, bool] = field(default_factory=dict)
+
+    def __call__(self, said: list[int]) -> bool:
+        if not said:
+            return False
+        if said[-1] in self.end_of_text:
+            return True
+        if not self.stop or not self._may_complete(said[-1]):
+            return False
+        text = self.decode(said)
+        return any(stop in text for stop in self.stop)
+
+    def _may_complete(self, token: int) -> bool:
+        """A token of bytes that are no whole letter may."""
+        if token not in self._completes:
+            text = self.decode([token])
+            self._completes[token] = "\N{REPLACEMENT CHARACTER}" in text or any(s[-1] in text for s in self.stop)
+        return self._completes[token]
 
 
-def _say_batch(
-    network: Network, ask: Ask, contexts: Sequence[tuple[int, ...]], prefix: DynamicCache, decode: Decode
-) -> list[list[int]]:
-    """New tokens of each context. Columns of the cache: prefix, padded contexts, then one for each step."""
-    start, longest = len(ask.prefix), max(map(len, contexts))
-    lengths = network.tensor([len(context) for context in contexts])
-    cache = network.shared(prefix, len(contexts), longest + ask.max_new_tokens)
-    filled = _filled(lengths, start, ask.max_new_tokens)
-    hidden = _read_contexts(network, contexts, cache, start)
-    last = hidden[torch.arange(len(contexts), device=network.device), lengths - 1]
-    said: list[list[int]] = [[] for _ in contexts]
-    alive, positions = list(range(len(contexts))), lengths + start
-    for column in range(start + longest, start + longest + ask.max_new_tokens):
-        chosen = network.logits(last).argmax(-1)
-        for index, token in zip(alive, chosen.tolist(), strict=True):
-            said[index].append(token)
-        full = (positions >= _end(network, ask)).tolist()
-        going = [
-            row for row, index in enumerate(alive) if not (full[row] or _stopped(network, ask, said[index], decode))
-        ]
-        if not going:
-            break
-        if len(going) < len(alive):
-            keep = network.tensor(going)
-            cache.batch_select_indices(keep)
-            filled, positions, chosen = filled[keep], positions[keep], chosen[keep]
-            alive = [alive[row] for row in going]
-        last = network.hidden(chosen[:, None], positions[:, None], filled[:, None, : column + 1], cache)[:, -1]
-        positions = positions + 1
-    return said
+class _Speakers:
+    """The rows that speak stand first in the buffers: the last one moves where a row has stopped."""
+
+    def __init__(self, network: Network, ask: Ask, stopped: Callable[[list[int]], bool]) -> None:
+        self._network, self._ask, self._stopped = network, ask, stopped
+        self._prefix = network.read_prefix(ask.prefix)
+        self._said: list[list[int]] = [[] for _ in ask.queries]
+        self._waiting = deque(sorted(range(len(ask.queries)), key=lambda index: len(ask.queries[index].context)))
+        self._end = _end(network, ask)
+        room = max(len(query.context) for query in ask.queries) + ask.max_new_tokens
+        self._buffers, self._rows = _buffers(network, len(ask.queries), room)
+        self._speaking: list[int] = []
+        """Query of each row."""
+        self._lengths: list[int] = []
+        """Tokens in each row's buffer."""
+
+    def all_said(self) -> list[list[int]]:
+        """New tokens of each query."""
+        while self._waiting or self._speaking:
+            if self._waiting and len(self._speaking) <= _REFILLED * self._rows:
+                self._refill()
+            if self._speaking:
+                self._step()
+        return self._said
+
+    def _refill(self) -> None:
+        """Read the contexts of those who wait, as many as find a place and as fit into one pass."""
+        network, first = self._network, len(self._speaking)
+        chosen, budget = [], network.tokens_in_memory()
+        while self._waiting and first + len(chosen) < self._rows:
+            length = len(self._ask.queries[self._waiting[0]].context)
+            if chosen and length > budget:
+                break
+            budget -= length
+            chosen.append(self._waiting.popleft())
+        contexts = [self._ask.queries[index].context for index in chosen]
+        lengths = np.array([len(context) for context in contexts])
+        kept: Kept = {}
+        trees = end_to_end(lengths, network.device, prefix=self._prefix, kept=kept)
+        start = len(self._ask.prefix)
+        hidden = network.read(
+            [token for context in contexts for token in context],
+            [start + place for length in lengths for place in range(length)],
+            trees,
+            np.cumsum(lengths) - 1,
+        )
+        rows = torch.from_numpy(np.repeat(np.arange(first, first + len(chosen)), lengths)).to(network.device)
+        places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])).to(network.device)
+        for layer, (keys, values) in kept.items():
+            self._buffers[layer][0][rows, :, places] = keys[0].transpose(0, 1)
+            self._buffers[layer][1][rows, :, places] = values[0].transpose(0, 1)
+        self._speaking += chosen
+        self._lengths += lengths.tolist()
+        self._hear(hidden, first)
+
+    def _step(self) -> None:
+        """Feed the last word of every row."""
+        network, lengths = self._network, self._network.tensor(self._lengths)
+        columns = max(self._lengths) + 1
+        seen = torch.arange(columns, device=network.device) <= lengths[:, None]
+        slots = Slots(self._prefix, self._buffers, lengths, added_mask(seen[:, None, None]))
+        words = [self._said[index][-1] for index in self._speaking]
+        hidden = network.read(words, lengths + len(self._ask.prefix), slots)
+        self._lengths = [length + 1 for length in self._lengths]
+        self._hear(hidden, 0)
+
+    def _hear(self, hidden: Tensor, first: int) -> None:
+        """Take the next word of the rows from `first` on; who has ended leaves."""
+        words = self._network.logits(hidden).argmax(-1).tolist()
+        for row, word in reversed(list(enumerate(words, start=first))):
+            said = self._said[self._speaking[row]]
+            said.append(word)
+            full = len(self._ask.prefix) + self._lengths[row] >= self._end
+            if full or len(said) == self._ask.max_new_tokens or self._stopped(said):
+                self._leave(row)
+
+    def _leave(self, row: int) -> None:
+        last = len(self._speaking) - 1
+        if row < last:
+            used = self._lengths[last]
+            for keys, values in self._buffers.values():
+                keys[row, :, :used], values[row, :, :used] = keys[last, :, :used], values[last, :, :used]
+            self._speaking[row], self._lengths[row] = self._speaking[last], self._lengths[last]
+        self._speaking.pop()
+        self._lengths.pop()
 
 
-def _filled(lengths: Tensor, start: int, steps: int) -> Tensor:
-    """[rows, columns]: every column of the cache except the padding after a context."""
-    longest = int(lengths.max())
-    columns = torch.arange(start + longest + steps, device=lengths.device)
-    return (columns < start + lengths[:, None]) | (columns >= start + longest)
+def _buffers(network: Network, queries: int, room: int) -> tuple[Kept, int]:
+    """Empty keys and values of every layer [rows, heads, room, width], and how many rows they have."""
+    config = network.model.config
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    dtype = torch.bfloat16 if network.precision == "bfloat16" else torch.float32
+    row = 2 * config.num_hidden_layers * heads * room * width * dtype.itemsize
+    rows = min(queries, _ROWS[network.device.type], max(1, int(_SHARE_OF_MEMORY * network.free_memory()) // row))
+
+    def empty() -> Tensor:
+        return torch.zeros(rows, heads, room, width, dtype=dtype, device=network.device)
+
+    return {layer: (empty(), empty()) for layer in range(config.num_hidden_layers)}, rows
 
 
-def _read_contexts(network: Network, contexts: Sequence[tuple[int, ...]], cache: DynamicCache, start: int) -> Tensor:
-    ids = padded(network, contexts)
-    rows, length = ids.shape
-    positions = torch.arange(start, start + length, device=network.device).expand(rows, -1)
-    seen = torch.ones(length, start + length, dtype=torch.bool, device=network.device).tril(start)
-    return network.hidden(ids, positions, seen.expand(rows, -1, -1), cache)
-
-
-def _say_alone(network: Network, ask: Ask, context: tuple[int, ...], decode: Decode) -> list[int]:
-    """One row through the model's own cache: for attention that we do not know."""
+def _say_alone(
+    network: Network, ask: Ask, context: tuple[int, ...], stopped: Callable[[list[int]], bool]
+) -> list[int]:
+    """One row through the model's own cache: for attention that reads no layouts."""
     room = _end(network, ask) - len(ask.prefix) - len(context)
     fed, cache = network.tensor([[*ask.prefix, *context]]), None
     said: list[int] = []
-    while len(said) < min(ask.max_new_tokens, room) and not _stopped(network, ask, said, decode):
+    while len(said) < min(ask.max_new_tokens, room) and not stopped(said):
         output = network.model(fed, use_cache=True, **({network.cache_argument: cache} if cache else {}))
         cache = getattr(output, network.cache_argument)
         said.append(int(output.logits[0, -1].argmax()))
@@ -117,15 +198,6 @@ def _say_alone(network: Network, ask: Ask, context: tuple[int, ...], decode: Dec
 def _end(network: Network, ask: Ask) -> int:
     """The first position at which nothing more is said. Rotary positions have no last one of their own."""
     return sys.maxsize if ask.past_window else network.context_length
-
-
-def _stopped(network: Network, ask: Ask, said: list[int], decode: Decode) -> bool:
-    if said and said[-1] in network.end_of_text:
-        return True
-    if not ask.stop or not said:
-        return False
-    text = decode(said)
-    return any(stop in text for stop in ask.stop)
 
 
 def _finish(network: Network, ask: Ask, said: list[int], decode: Decode) -> Generation:

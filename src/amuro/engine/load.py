@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from amuro.engine.network import Network
+from amuro.engine.attention import NAME
+from amuro.engine.network import KNOWN, Network
 from amuro.errors import WeightsError
 from amuro.safetensors_header import read_header
 from amuro.weights import weight_files
@@ -43,6 +44,8 @@ def load_network(folder: Path, precision: str, device: str) -> Network:
         reason = str(error).strip().splitlines()[0][:200]
         raise WeightsError(f"the model in {folder} cannot be loaded: {reason}", _CURE) from error
     check_against_files(model, files, folder)
+    if model.config.model_type in KNOWN:
+        model.set_attn_implementation(NAME)
     return Network(model.eval().to(device), precision, torch.device(device))
 
 

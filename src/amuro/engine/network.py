@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-KNOWN = frozenset({"llama", "olmo", "olmo2", "gpt_neox", "qwen2", "mistral"})
-"""Model types whose attention takes a mask of our own and whose logits are `head(body(ids))`; tested one by one."""
+from amuro.engine.attention import LAYOUT, Kept, Layout, end_to_end, no_mask
+
+KNOWN = frozenset({"llama", "olmo", "olmo2", "gpt_neox", "qwen2", "qwen3", "mistral"})
+"""Model types whose attention reads a layout and whose logits are `head(body(ids))`; tested one by one."""
+_SHARE_OF_MEMORY = 0.4
+"""Of the memory that is free, what the tokens of one forward pass may take."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +45,10 @@ class Network:
         found = self.model.config.eos_token_id if found is None else found
         return frozenset() if found is None else frozenset(found if isinstance(found, list) else [found])
 
-    @property
-    def has_plain_head(self) -> bool:
-        """Whether logits are known to be `head(body(ids))`, without a scale or cap behind the head."""
-        return self.model.config.model_type in KNOWN
-
-    def takes_own_masks(self, longest: int) -> bool:
-        """Whether rows of up to `longest` tokens may share contexts; else every row is read the plain way."""
+    def reads_layouts(self, longest: int) -> bool:
+        """Whether rows of up to `longest` tokens may share what is equal; else every row is read the plain way."""
         config = self.model.config
-        if not self.has_plain_head:
+        if config.model_type not in KNOWN:
             return False
         slides = config.model_type == "mistral" or "sliding_attention" in (getattr(config, "layer_types", None) or ())
         window = getattr(config, "sliding_window", None) if slides else None
@@ -59,28 +61,44 @@ class Network:
         """Whole numbers → int64 tensor on the device."""
         return torch.as_tensor(values, dtype=torch.int64, device=self.device)
 
-    def hidden(
-        self,
-        ids: Tensor,
-        positions: Tensor | None = None,
-        seen: Tensor | None = None,
-        cache: DynamicCache | None = None,
-    ) -> Tensor:
-        """Last hidden states [rows, tokens, width] of `ids` [rows, tokens].
+    def read(self, ids: Any, positions: Any, layout: Layout, wanted: Any = None) -> Tensor:
+        """Last hidden states [wanted, width] of flat tokens that see each other as `layout` says.
 
-        seen: bool [rows, tokens, keys], which of the cached and own keys each token attends to; None is causal.
-        cache: keys and values of earlier tokens; those of `ids` are added to it.
+        wanted: which tokens' states are returned; None for all.
         """
-        extra: dict[str, Any] = {}
-        if positions is not None:
-            extra["position_ids"] = positions
-        if seen is not None:
-            mask = torch.zeros(seen.shape, dtype=torch.float32, device=self.device)
-            extra["attention_mask"] = mask.masked_fill_(~seen, float("-inf"))[:, None]
-        if cache is not None:
-            extra[self.cache_argument] = cache
-        hidden: Tensor = self.model.base_model(ids, use_cache=cache is not None, **extra)[0]
-        return hidden
+        ids, positions = self.tensor(ids), self.tensor(positions)
+        wanted = None if wanted is None else self.tensor(wanted)
+        with self._at_the_end_only(wanted, len(ids)):
+            hidden: Tensor = self.model.base_model(
+                ids[None],
+                position_ids=positions[None],
+                attention_mask=no_mask(ids),
+                use_cache=False,
+                **{LAYOUT: layout},
+            )[0][0]
+        return hidden if wanted is None else hidden[wanted]
+
+    @contextmanager
+    def _at_the_end_only(self, wanted: Tensor | None, tokens: int) -> Iterator[None]:
+        """The last layer's matrices behind attention are multiplied with the wanted tokens only: no other token's
+        output is read. The states of the others are wrong then.
+        """
+        hooks = []
+        if wanted is not None:
+            for module in self._behind_attention:
+                hooks.append(module.register_forward_pre_hook(lambda _, given: (given[0][:, wanted],)))
+                hooks.append(module.register_forward_hook(lambda _, __, out: _in_place(out, wanted, tokens)))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @cached_property
+    def _behind_attention(self) -> tuple[Any, ...]:
+        last = self.model.base_model.layers[-1]
+        attention = getattr(last, "self_attn", None) or last.attention
+        return getattr(attention, "o_proj", None) or attention.dense, last.mlp
 
     def logits(self, hidden: Tensor) -> Tensor:
         """float32 logits [..., vocabulary] of hidden states [..., width]."""
@@ -93,58 +111,51 @@ class Network:
         names = inspect.signature(self.model.base_model.forward).parameters
         return "cache" if "cache" in names else "past_key_values"
 
-    def read_prefix(self, prefix: tuple[int, ...]) -> DynamicCache:
-        """Keys and values of the prefix, one row."""
-        cache = DynamicCache()
+    def read_prefix(self, prefix: tuple[int, ...]) -> Kept:
+        """Each layer's keys and values of the prefix."""
+        kept: Kept = {}
         if prefix:
-            self.hidden(self.tensor([prefix]), cache=cache)
-        return cache
+            layout = end_to_end(np.array([len(prefix)]), self.device, kept=kept)
+            self.read(prefix, range(len(prefix)), layout, wanted=[len(prefix) - 1])
+        return kept
 
-    def shared(self, prefix: DynamicCache, rows: int, room: int) -> DynamicCache:
-        """A cache of `rows` rows that all begin with the one row of `prefix`, with room for `room` more tokens."""
-        cache = DynamicCache()
-        start = prefix.get_seq_length()
-        for number in range(self.model.config.num_hidden_layers):
-            layer: Any = RoomyLayer(start + room)
-            if start:
-                one: Any = prefix.layers[number]
-                layer.update(one.keys.expand(rows, -1, -1, -1), one.values.expand(rows, -1, -1, -1))
-            cache.layers.append(layer)
-        return cache
+    def tokens_in_memory(self, training: bool = False) -> int:
+        """How many tokens a forward pass may have, by a part of the free memory; `training` keeps every layer's states.
 
+        A layer's states are about 16 vectors of the model's width and 5 of the inner width for each token.
+        """
+        config = self.model.config
+        layer = 4 * (16 * config.hidden_size + 5 * config.intermediate_size)
+        layers = config.num_hidden_layers if training else 2
+        room = max(1, int(_SHARE_OF_MEMORY * self.free_memory()) // (layer * layers))
+        return 1 << (room.bit_length() - 1)  # a round number, so that it is the same a moment later
 
-class RoomyLayer(DynamicLayer):
-    """Keys and values [rows, heads, tokens, width] in a buffer with room for all that will come.
+    def free_memory(self) -> int:
+        """Bytes."""
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            return int(free + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device))
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
-    The layer that it replaces copies everything with each new token.
-    """
+    @contextmanager
+    def recomputing(self, wanted: bool) -> Iterator[None]:
+        """Layers forget their states and compute them again in the backward pass: a third more time, far less memory.
 
-    def __init__(self, room: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.room = room
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Write the new tokens' keys and values behind the others; returns all of them as views."""
-        if not self.is_initialized:
-            self._key_buffer = _roomy(key_states, self.room)
-            self._value_buffer = _roomy(value_states, self.room)
-            self.is_initialized, self.length = True, 0
-        begin, self.length = self.length, self.length + key_states.shape[-2]
-        self._key_buffer[:, :, begin : self.length] = key_states
-        self._value_buffer[:, :, begin : self.length] = value_states
-        return self._show()
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep the named rows only."""
-        self._key_buffer, self._value_buffer = self._key_buffer[indices], self._value_buffer[indices]
-        self._show()
-
-    def _show(self) -> tuple[Tensor, Tensor]:
-        self.keys = self._key_buffer[:, :, : self.length]
-        self.values = self._value_buffer[:, :, : self.length]
-        return self.keys, self.values
+        All but the last, whose hooks are gone by then. Only the layers themselves are told that they train: what is
+        inside them stays without dropout.
+        """
+        layers = [module for module in self.model.modules() if isinstance(module, GradientCheckpointingLayer)][:-1]
+        chosen = layers if wanted else []
+        for layer in chosen:
+            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+            layer.gradient_checkpointing = layer.training = True
+        try:
+            yield
+        finally:
+            for layer in chosen:
+                layer.gradient_checkpointing = layer.training = False
 
 
-def _roomy(states: Tensor, room: int) -> Tensor:
-    rows, heads, _, width = states.shape
-    return states.new_empty(rows, heads, room, width)
+def _in_place(states: Tensor, wanted: Tensor, tokens: int) -> Tensor:
+    """[1, wanted, width] → [1, tokens, width]; zeros elsewhere."""
+    return states.new_zeros(1, tokens, states.shape[-1]).index_copy(1, wanted, states)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from amuro.engine.finetune import finetune
 from amuro.engine.generate import generate
+from amuro.engine.layout import Shelf
 from amuro.engine.load import live_tensors, load_network
 from amuro.engine.network import Network
 from amuro.engine.protocol import Decode, OnStep, Sequences
@@ -41,6 +42,7 @@ class TorchEngine:
         self._network: Network | None = None
         self._folder = Path()
         self._base: Mapping[str, Tensor] = {}
+        self._shelf = Shelf()
 
     def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
         """Load the weights of `checkpoint` and check them against the files. Raises WeightsError."""
@@ -82,7 +84,7 @@ class TorchEngine:
 
     def score(self, ask: Ask) -> list[tuple[float, ...]]:
         """See `engine.score`."""
-        return score(self._live(), ask)
+        return score(self._live(), ask, self._shelf)
 
     def generate(self, ask: Ask, decode: Decode) -> list[Generation]:
         """See `engine.generate`."""

@@ -1,0 +1,228 @@
+"""Attention of flat tokens: many rows laid end to end without padding, all of them behind one shared prefix.
+
+A model of transformers runs unchanged on one long row of tokens; only its attention is ours, and is told by a `Layout`
+which token sees which. The keys and values of a prefix are kept once and never copied: what a token sees of the prefix
+and what it sees of its own row are computed apart and merged by their log-sum-exps, which is exact (Milakov &
+Gimelshein 2018, arXiv:1805.02867, §3.1; Juravsky et al. 2024, arXiv:2402.05099, §3.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers.modeling_utils import AttentionInterface
+
+NAME = "amuro"
+"""What transformers calls this attention."""
+LAYOUT = "amuro_layout"
+"""The keyword that carries a layout through the model. No context variable: a backward pass that computes a layer
+again does so in another thread on CUDA."""
+
+_ALIGNED = 8
+"""Columns of a mask are a multiple of it on CUDA, where the kernel wants its lines so."""
+
+Ints = NDArray[np.int64]
+KeyValue = tuple[Tensor, Tensor]
+"""Keys and values [rows, heads, tokens, width]; where several query heads share them, once."""
+Kept = dict[int, KeyValue]
+"""Layer → its keys and values; empty before anything was read."""
+
+
+class Layout(Protocol):
+    """How the flat tokens of one forward pass attend."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Each of the three [1, heads, tokens, width], keys and values of fewer heads perhaps.
+
+        Returns [1, tokens, heads, width].
+        """
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Rows that do not see each other, each read after the same prefix."""
+
+    gather: Tensor
+    """[rows, longest]: which flat token stands where in its row; padding repeats any."""
+    scatter: Tensor
+    """[tokens]: where each flat token stands in the flattened rows."""
+    mask: Tensor | None = None
+    """[rows, 1, longest, longest], added to the scores; None: causal, with padding on the right."""
+    prefix: Kept = field(default_factory=dict)
+    """One row, which all rows are read after."""
+    kept: Kept | None = None
+    """Filled with each layer's flat keys and values [1, heads, tokens, width] where they are wanted."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """See `Layout`."""
+        if self.kept is not None:
+            self.kept[layer] = key, value
+        own = [states[0].transpose(0, 1)[self.gather].transpose(1, 2) for states in (query, key, value)]
+        if not self.prefix:
+            return self._flat(_whole(*own, self.mask, scale))[None]
+        seen, weight = partial(*own, self.mask, scale)
+        before, before_weight = partial(query, *self.prefix[layer], None, scale, causal=False)
+        weight = self._flat(weight[..., None])
+        return merged(self._flat(seen), weight, *_tokens_first(before, before_weight))[None]
+
+    def _flat(self, states: Tensor) -> Tensor:
+        """[rows, heads, longest, width] → [tokens, heads, width]."""
+        return states.transpose(1, 2).flatten(0, 1)[self.scatter]
+
+
+def end_to_end(
+    lengths: Ints,
+    device: torch.device,
+    branch: Ints | None = None,
+    prefix: Kept | None = None,
+    kept: Kept | None = None,
+) -> Trees:
+    """Rows of those lengths, laid end to end.
+
+    branch: for each token 0 on its row's trunk, 1, 2, … on the branches behind it, which see the trunk and themselves;
+    None where no row has branches.
+    """
+    step = 1 if device.type == "cpu" else _ALIGNED
+    columns = np.arange(-(-int(lengths.max()) // step) * step)
+    there, starts = columns < lengths[:, None], np.cumsum(lengths) - lengths
+    gather = torch.from_numpy(np.where(there, starts[:, None] + columns, starts[:, None])).to(device)
+    scatter = torch.from_numpy(np.flatnonzero(there)).to(device)
+    mask = None
+    if branch is not None:
+        of = torch.from_numpy(branch).to(device)[gather].masked_fill(~torch.from_numpy(there).to(device), -1)
+        keys, queries, order = of[:, None, :], of[:, :, None], torch.arange(len(columns), device=device)
+        seen = (order[:, None] >= order) & ((keys == 0) | (keys == queries))
+        mask = added_mask(seen[:, None])
+    return Trees(gather, scatter, mask, prefix or {}, kept)
+
+
+def added_mask(seen: Tensor) -> Tensor:
+    """What is added to attention scores: 0 where a key is seen, else −∞."""
+    return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, float("-inf"))
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Rows that grow by one token a pass, each behind the same prefix, in buffers made beforehand."""
+
+    prefix: Kept
+    own: Kept
+    """[slots, heads, room, width]: the keys and values of each row so far."""
+    places: Tensor
+    """[slots]: where in its buffer each row's new token goes."""
+    mask: Tensor
+    """[slots, 1, 1, columns], added to the scores: −∞ beyond a row's new token."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """See `Layout`. The new tokens' keys and values are written into the buffers."""
+        rows, columns = torch.arange(len(self.places), device=query.device), self.mask.shape[-1]
+        keys, values = self.own[layer]
+        keys[rows, :, self.places] = key[0].transpose(0, 1)
+        values[rows, :, self.places] = value[0].transpose(0, 1)
+        one = query[0].transpose(0, 1)[:, :, None]
+        seen, weight = partial(one, keys[: len(rows), :, :columns], values[: len(rows), :, :columns], self.mask, scale)
+        seen, weight = seen[:, :, 0], weight[:, :, 0, None]
+        if self.prefix:
+            before = partial(query, *self.prefix[layer], None, scale, causal=False)
+            seen = merged(seen, weight, *_tokens_first(*before))
+        return seen[None]
+
+
+def attend(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+) -> tuple[Tensor, Any]:
+    """What transformers calls for each layer: query [1, heads, tokens, width], keys and values of fewer heads perhaps.
+
+    Returns [1, tokens, heads, width] and no weights. Without a layout it is transformers' own attention.
+    """
+    layout: Layout | None = options.pop(LAYOUT, None)
+    if layout is None:
+        untyped: Any = sdpa_attention_forward
+        plain: tuple[Tensor, Any] = untyped(module, query, key, value, mask, **options)
+        return plain
+    # Under autocast values come in half precision and what was rotated in full: attention is done in the former.
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    scale = options.get("scaling") or query.shape[-1] ** -0.5
+    return layout.attend(module.layer_idx, query, key, value, scale), None
+
+
+def no_mask(like: Tensor) -> Tensor:
+    """What a model is given for a mask where a layout says who sees whom: it makes none of its own then.
+
+    NaN, so that attention which does not know of layouts gives NaN instead of wrong numbers.
+    """
+    return torch.full((1, 1, 1, 1), float("nan"), device=like.device)
+
+
+def _whole(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    added = None if mask is None else mask.to(query.dtype)
+    key, value = _for_each_head(query, key, value)
+    return scaled_dot_product_attention(query, key, value, attn_mask=added, is_causal=mask is None, scale=scale)
+
+
+def _for_each_head(query: Tensor, key: Tensor, value: Tensor) -> KeyValue:
+    """Keys and values that several query heads share, repeated for each."""
+    groups = query.shape[1] // key.shape[1]
+    return (key, value) if groups == 1 else (key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1))
+
+
+def partial(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, causal: bool = True
+) -> KeyValue:
+    """(attention [rows, heads, queries, width], log-sum-exp of the scores [rows, heads, queries]) over some of the keys.
+
+    Without a mask the keys are those of the queries up to themselves (`causal`) or all. Every query must see a key.
+    """
+    causal = causal and mask is None
+    if not causal and (mask is None or query.shape[2] == 1):
+        # All queries see the same keys, so the heads that share keys are more queries of one head.
+        heads, queries = query.shape[1:3]
+        query = query.unflatten(1, (key.shape[1], -1)).flatten(2, 3)
+        seen, weight = _fused(query, key, value, mask, scale, causal)
+        return seen.reshape(-1, heads, queries, seen.shape[-1]), weight.reshape(-1, heads, queries)
+    return _fused(query, *_for_each_head(query, key, value), mask, scale, causal)
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, causal: bool) -> KeyValue:
+    """torch's kernels behind `scaled_dot_product_attention`, which keeps their log-sum-exps to itself."""
+    added = None if mask is None else mask.to(query.dtype)
+    if query.device.type == "cpu":
+        found: KeyValue = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, is_causal=causal, attn_mask=added, scale=scale
+        )
+        return found
+    if added is None and query.dtype != torch.float32:
+        seen, weight, *_ = torch.ops.aten._scaled_dot_product_flash_attention(
+            query, key, value, 0.0, causal, scale=scale
+        )
+    else:
+        if added is not None:
+            added = added.expand(len(query), query.shape[1], query.shape[2], -1)
+        seen, weight, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
+            query, key, value, added, True, 0.0, causal, scale=scale
+        )
+    return seen, weight[:, :, : query.shape[2]]
+
+
+def merged(seen: Tensor, weight: Tensor, other: Tensor, other_weight: Tensor) -> Tensor:
+    """Attention over the keys of both, from that over each [..., width] and the log-sum-exps [..., 1]."""
+    share = torch.sigmoid(other_weight.float() - weight.float())
+    return torch.lerp(seen.float(), other.float(), share).to(seen.dtype)
+
+
+def _tokens_first(seen: Tensor, weight: Tensor) -> KeyValue:
+    """[1, heads, tokens, width] and [1, heads, tokens] → [tokens, heads, width] and [tokens, heads, 1]."""
+    return seen[0].transpose(0, 1), weight[0].transpose(0, 1)[..., None]
+
+
+AttentionInterface.register(NAME, attend)
+_untyped_mask: Any = sdpa_mask
+AttentionMaskInterface.register(NAME, _untyped_mask)
