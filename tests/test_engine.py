@@ -181,7 +181,9 @@ def test_any_ask_is_scored_as_alone(
     assert largest_difference(engine.score(ask), plain_scores(engine._live().model, ask)) <= 1e-4
 
 
-@pytest.mark.parametrize("limit", [("_TOKENS", {"cpu": 1}), ("_LOGITS", {"cpu": 1})], ids=["one row a batch", "one logit row"])
+@pytest.mark.parametrize(
+    "limit", [("_TOKENS", {"cpu": 1}), ("_LOGITS", {"cpu": 1})], ids=["one row a batch", "one logit row"]
+)
 def test_scores_do_not_depend_on_batches(
     engine: TorchEngine, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, Any]
 ) -> None:

@@ -65,13 +65,17 @@ class Trees:
         """See `Layout`."""
         if self.kept is not None:
             self.kept[layer] = key, value
-        own = [states[0].transpose(0, 1)[self.gather].transpose(1, 2) for states in (query, key, value)]
+        own = self._by_row(query), self._by_row(key), self._by_row(value)
         if not self.prefix:
             return self._flat(_whole(*own, self.mask, scale))[None]
         seen, weight = partial(*own, self.mask, scale)
         before, before_weight = partial(query, *self.prefix[layer], None, scale, causal=False)
         weight = self._flat(weight[..., None])
         return merged(self._flat(seen), weight, *_tokens_first(before, before_weight))[None]
+
+    def _by_row(self, states: Tensor) -> Tensor:
+        """[1, heads, tokens, width] → [rows, heads, longest, width]."""
+        return states[0].transpose(0, 1)[self.gather].transpose(1, 2)
 
     def _flat(self, states: Tensor) -> Tensor:
         """[rows, heads, longest, width] → [tokens, heads, width]."""
@@ -177,22 +181,22 @@ def _for_each_head(query: Tensor, key: Tensor, value: Tensor) -> KeyValue:
 def partial(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, causal: bool = True
 ) -> KeyValue:
-    """(attention [rows, heads, queries, width], log-sum-exp of the scores [rows, heads, queries]) over some of the keys.
+    """(attention [rows, heads, queries, width], log-sum-exp [rows, heads, queries] of the scores) over some keys.
 
     Without a mask the keys are those of the queries up to themselves (`causal`) or all. Every query must see a key.
     """
     causal = causal and mask is None
     if not causal and (mask is None or query.shape[2] == 1):
         # All queries see the same keys, so the heads that share keys are more queries of one head.
-        heads, queries = query.shape[1:3]
-        query = query.unflatten(1, (key.shape[1], -1)).flatten(2, 3)
-        seen, weight = _fused(query, key, value, mask, scale, causal)
-        return seen.reshape(-1, heads, queries, seen.shape[-1]), weight.reshape(-1, heads, queries)
+        rows, heads, queries, width = query.shape
+        together = query.reshape(rows, key.shape[1], -1, width)
+        seen, weight = _fused(together, key, value, mask, scale, causal)
+        return seen.reshape(rows, heads, queries, width), weight.reshape(rows, heads, queries)
     return _fused(query, *_for_each_head(query, key, value), mask, scale, causal)
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, causal: bool) -> KeyValue:
-    """torch's kernels behind `scaled_dot_product_attention`, which keeps their log-sum-exps to itself."""
+    """Torch's kernels behind `scaled_dot_product_attention`, which keeps their log-sum-exps to itself."""
     added = None if mask is None else mask.to(query.dtype)
     if query.device.type == "cpu":
         found: KeyValue = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(

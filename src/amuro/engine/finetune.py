@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from amuro.engine.attention import end_to_end
+from amuro.engine.layout import batches
 from amuro.engine.network import Network
 from amuro.engine.protocol import OnStep, Sequences
-from amuro.engine.layout import batches
 from amuro.errors import AmuroError
 from amuro.types import Model, Recipe, Training
 
@@ -192,7 +192,8 @@ def _read_padded(network: Network, rows: Sequence[Sequence[int]], places: Sequen
     longest = max(map(len, rows))
     ids = network.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
     row = network.tensor([number for number, own in enumerate(places) for _ in own])
-    return network.model(ids).logits[row, network.tensor(list(chain.from_iterable(places)))].float()
+    logits: Tensor = network.model(ids).logits[row, network.tensor(list(chain.from_iterable(places)))]
+    return logits.float()
 
 
 def _answer_places(dialogue: Dialogue) -> list[int]:

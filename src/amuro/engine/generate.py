@@ -106,7 +106,8 @@ class _Speakers:
     def _refill(self) -> None:
         """Read the contexts of those who wait, as many as find a place and as fit into one pass."""
         network, first = self._network, len(self._speaking)
-        chosen, budget = [], network.tokens_in_memory()
+        chosen: list[int] = []
+        budget = network.tokens_in_memory()
         while self._waiting and first + len(chosen) < self._rows:
             length = len(self._ask.queries[self._waiting[0]].context)
             if chosen and length > budget:
@@ -180,9 +181,7 @@ def _buffers(network: Network, queries: int, room: int) -> tuple[Kept, int]:
     return {layer: (empty(), empty()) for layer in range(config.num_hidden_layers)}, rows
 
 
-def _say_alone(
-    network: Network, ask: Ask, context: tuple[int, ...], stopped: Callable[[list[int]], bool]
-) -> list[int]:
+def _say_alone(network: Network, ask: Ask, context: tuple[int, ...], stopped: Callable[[list[int]], bool]) -> list[int]:
     """One row through the model's own cache: for attention that reads no layouts."""
     room = _end(network, ask) - len(ask.prefix) - len(context)
     fed, cache = network.tensor([[*ask.prefix, *context]]), None

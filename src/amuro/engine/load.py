@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from amuro.engine.attention import NAME
 from amuro.engine.network import KNOWN, Network
+from amuro.engine.norms import hasten_norms
 from amuro.errors import WeightsError
 from amuro.safetensors_header import read_header
 from amuro.weights import weight_files
@@ -46,6 +47,7 @@ def load_network(folder: Path, precision: str, device: str) -> Network:
     check_against_files(model, files, folder)
     if model.config.model_type in KNOWN:
         model.set_attn_implementation(NAME)
+        hasten_norms(model)
     return Network(model.eval().to(device), precision, torch.device(device))
 
 

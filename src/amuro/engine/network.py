@@ -127,7 +127,7 @@ class Network:
         config = self.model.config
         layer = 4 * (16 * config.hidden_size + 5 * config.intermediate_size)
         layers = config.num_hidden_layers if training else 2
-        room = max(1, int(_SHARE_OF_MEMORY * self.free_memory()) // (layer * layers))
+        room = max(1, int(_SHARE_OF_MEMORY * self.free_memory()) // int(layer * layers))
         return 1 << (room.bit_length() - 1)  # a round number, so that it is the same a moment later
 
     def free_memory(self) -> int:
@@ -144,8 +144,8 @@ class Network:
         All but the last, whose hooks are gone by then. Only the layers themselves are told that they train: what is
         inside them stays without dropout.
         """
-        layers = [module for module in self.model.modules() if isinstance(module, GradientCheckpointingLayer)][:-1]
-        chosen = layers if wanted else []
+        layers: list[Any] = [one for one in self.model.modules() if isinstance(one, GradientCheckpointingLayer)]
+        chosen = layers[:-1] if wanted else []
         for layer in chosen:
             layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
             layer.gradient_checkpointing = layer.training = True

@@ -74,17 +74,16 @@ def _log_probabilities(network: Network, batch: Batch, prefix: Kept) -> np.ndarr
     trees = end_to_end(batch.lengths, network.device, batch.branch, prefix)
     hidden = network.read(batch.ids, batch.positions, trees, batch.heads)
     chunk = max(1, _LOGITS[network.device.type] // network.model.config.vocab_size)
-    # `where` rises within a row's option only; sorted by it, each chunk of logits serves a run of targets.
-    order = np.argsort(batch.where, kind="stable")
-    edges = np.searchsorted(batch.where[order], np.arange(0, len(hidden) + chunk, chunk))
-    parts = []
-    for number, (begin, end) in enumerate(zip(edges, edges[1:], strict=False)):
-        logits = network.logits(hidden[number * chunk : (number + 1) * chunk])
-        where = network.tensor(batch.where[order[begin:end]] - number * chunk)
-        picked = logits[where, network.tensor(batch.targets[order[begin:end]])]
-        parts.append(picked - torch.logsumexp(logits, dim=-1)[where])
-    values = np.empty(len(order), dtype=np.float64)
-    values[order] = torch.cat(parts).cpu().numpy()
+    pieces = []
+    for start in range(0, len(hidden), chunk):
+        logits = network.logits(hidden[start : start + chunk])
+        here = np.flatnonzero((batch.where >= start) & (batch.where < start + chunk))
+        where = network.tensor(batch.where[here] - start)
+        picked = logits[where, network.tensor(batch.targets[here])]
+        pieces.append((here, picked - torch.logsumexp(logits, dim=-1)[where]))
+    values = np.empty(len(batch.where))
+    for here, piece in pieces:  # after the last piece was sent to the device
+        values[here] = piece.cpu().numpy()
     return values
 
 
