@@ -17,7 +17,7 @@ import material
 import table
 from amuro.tokens import Encoder
 from amuro.types import Ask
-from side_by_side import ROOFLINE, Done, Matmul, UnequalError, Variant, measure, timed
+from side_by_side import Done, UnequalError, timed
 from table import OURS, THEIRS, Row, Wish
 
 BATCHES = (1, 8, 32)
@@ -49,7 +49,7 @@ QUESTIONS = (
     Question("long prompts, 60 tokens", "S", LONG, False, 64, 16, 6),
     Question("long prompts, stop", "S", LONG, True, 64, 16, 6),
     Question("short prompts, stop", "M", SHORT, True, 64, 16, 3),
-    Question("socialiqa_question", "SmolLM2", None, True, 16, 8),
+    Question("socialiqa_question", material.REAL, None, True, 16, 8),
 )
 
 
@@ -153,21 +153,9 @@ def same_texts(ours: Sequence[str], theirs: Sequence[str]) -> str:
 
 def rows(wish: Wish) -> Iterator[Row]:
     """Every wanted question, measured. None in bfloat16, which changes texts on both sides."""
-    for question in () if wish.bf16 else QUESTIONS:
-        is_real = question.lengths is None
-        if wish.wants(question.name, question.model) and (not is_real or (wish.real and material.has_real())):
-            yield _row(question, wish)
-
-
-def _row(question: Question, wish: Wish) -> Row:
-    work, agreement = _work(question, wish), Agreement()
-    variants = [
-        Variant(OURS, partial(Ours, work)),
-        Variant(THEIRS, partial(Theirs, work)),
-        Variant(ROOFLINE, Matmul),
-    ]
-    costs = measure(variants, agreement, wish.rounds)
-    return table.compared(costs, question.name, question.model, "text", question.target, agreement.note)
+    for question in () if wish.bf16 else table.wanted(QUESTIONS, wish):
+        work = _work(question, wish)
+        yield table.measured(question, wish, "text", partial(Ours, work), partial(Theirs, work), Agreement())
 
 
 def _work(question: Question, wish: Wish) -> Work:

@@ -21,6 +21,7 @@ from amuro.types import Ask, Cell, Checkpoint, EvalSet, Example, Model, Query, R
 from side_by_side import UnequalError
 
 CACHE = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser()
+REAL = "SmolLM2"
 REAL_MODEL = CACHE / "SmolLM2-135M-Instruct"
 VOCABULARY, CONTEXT, EOS = 8192, 2048, 0
 LINE_FEEDS = VOCABULARY // 20
@@ -46,7 +47,7 @@ LONG = Lengths(1564, 327, 16, 4)
 
 def model_folder(name: str, root: Path) -> Path:
     """The folder of S (Llama, 10.5 M), M (OLMo, 69 M) or SmolLM2; made under `root` unless it is there."""
-    if name == "SmolLM2":
+    if name == REAL:
         return REAL_MODEL
     folder = root / name
     if not folder.is_dir():

@@ -21,7 +21,7 @@ import numpy as np
 import material
 import table
 from amuro.types import Ask, Query
-from side_by_side import ROOFLINE, Done, Matmul, UnequalError, Variant, measure, outputs_of, timed
+from side_by_side import Done, UnequalError, Variant, outputs_of, timed
 from table import OURS, THEIRS, Row, Wish
 
 BATCHES = (1, 8, 32)
@@ -54,9 +54,9 @@ QUESTIONS = (
     Question("one-token labels (MNLI)", "M", material.LABELS, 128, 32, 5),
     Question("options (ARC)", "M", material.OPTIONS, 96, 8, 16),
     Question("long endings (HellaSwag)", "M", material.ENDINGS, 64, 8, 9),
-    Question("boolq", "SmolLM2", None, 16, 8),
-    Question("arc_easy", "SmolLM2", None, 16, 4),
-    Question("hellaswag", "SmolLM2", None, 16, 4),
+    Question("boolq", material.REAL, None, 16, 8),
+    Question("arc_easy", material.REAL, None, 16, 4),
+    Question("hellaswag", material.REAL, None, 16, 4),
 )
 
 
@@ -182,24 +182,11 @@ def margin(sums: Sequence[float]) -> float:
 
 def rows(wish: Wish) -> Iterator[Row]:
     """Every wanted question, measured."""
-    for question in QUESTIONS:
-        is_real = question.lengths is None
-        if wish.wants(question.name, question.model) and (not is_real or (wish.real and material.has_real())):
-            yield _row(question, wish)
-
-
-def _row(question: Question, wish: Wish) -> Row:
-    work = _work(question, wish)
-    reference = outputs_of(Variant(OURS, partial(Ours, replace(work, precision="float32")))) if wish.bf16 else None
-    agreement = Agreement(reference)
-    variants = [
-        Variant(OURS, partial(Ours, work)),
-        Variant(THEIRS, partial(Theirs, work)),
-        Variant(ROOFLINE, partial(Matmul, wish.precision)),
-    ]
-    costs = measure(variants, agreement, wish.rounds)
-    model = question.model + (" bf16" if wish.bf16 else "")
-    return table.compared(costs, question.name, model, "document", question.target, agreement.note)
+    for question in table.wanted(QUESTIONS, wish):
+        work = _work(question, wish)
+        exact = partial(Ours, replace(work, precision="float32"))
+        agreement = Agreement(outputs_of(Variant(OURS, exact)) if wish.bf16 else None)
+        yield table.measured(question, wish, "document", partial(Ours, work), partial(Theirs, work), agreement)
 
 
 def _work(question: Question, wish: Wish) -> Work:

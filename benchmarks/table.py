@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
-from side_by_side import Costs, Interval
+import material
+from side_by_side import ROOFLINE, Costs, Interval, Job, Matmul, Variant, measure
 
 OURS, THEIRS = "amuro", "peer"
+
+
+class Agreement(Protocol):
+    """Raises UnequalError unless the outputs of both sides are equal; says what it saw."""
+
+    note: str
+
+    def __call__(self, outputs: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,44 @@ def compared(costs: Costs, question: str, model: str, unit: str, target: float |
         costs.roofline_share(OURS) if costs.flops[OURS] else None,
         note,
     )
+
+
+class Question(Protocol):
+    """What every kind of question says of itself."""
+
+    name: str
+    model: str
+    target: float | None
+
+
+Asked = TypeVar("Asked", bound=Question)
+
+
+def wanted(questions: Iterable[Asked], wish: Wish) -> Iterator[Asked]:
+    """Those that are wished for and can be asked here."""
+    for question in questions:
+        real = question.model == material.REAL
+        if wish.wants(question.name, question.model) and (not real or (wish.real and material.has_real())):
+            yield question
+
+
+def measured(
+    question: Question,
+    wish: Wish,
+    unit: str,
+    ours: Callable[[], Job],
+    theirs: Callable[[], Job],
+    agreement: Agreement,
+) -> Row:
+    """Both sides and the roofline side by side, once `agreement` found their outputs equal."""
+    variants = [
+        Variant(OURS, ours),
+        Variant(THEIRS, theirs),
+        Variant(ROOFLINE, partial(Matmul, wish.precision)),
+    ]
+    costs = measure(variants, agreement, wish.rounds)
+    model = question.model + (" bf16" if wish.bf16 else "")
+    return compared(costs, question.name, model, unit, question.target, agreement.note)
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:

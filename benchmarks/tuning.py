@@ -21,7 +21,7 @@ import material
 import peers
 import table
 from amuro.engine.protocol import Sequences
-from side_by_side import ROOFLINE, Done, Matmul, UnequalError, Variant, measure, outputs_of
+from side_by_side import Done, UnequalError, Variant, outputs_of
 from table import OURS, THEIRS, Row, Wish
 
 NEAR = 1e-5
@@ -46,7 +46,7 @@ QUESTIONS = (
     Question("MNLI-like", "S", 8, 1.7),
     Question("XSum-like", "S", 4, 1.7),
     Question("MNLI-like", "M", 4, 1.7),
-    Question("socialiqa_question", "SmolLM2", 2),
+    Question("socialiqa_question", material.REAL, 2),
 )
 
 
@@ -181,29 +181,16 @@ def distance(left: Sequence[float], right: Sequence[float]) -> tuple[float, floa
 
 def rows(wish: Wish) -> Iterator[Row]:
     """Every wanted question, measured."""
-    for question in QUESTIONS:
-        is_real = question.model == "SmolLM2"
-        if wish.wants(question.name, question.model) and (not is_real or (wish.real and material.has_real())):
-            yield _row(question, wish)
-
-
-def _row(question: Question, wish: Wish) -> Row:
-    work = _work(question, wish)
-    reference = outputs_of(Variant(OURS, partial(Ours, replace(work, precision="float32")))) if wish.bf16 else None
-    agreement = Agreement(reference)
-    variants = [
-        Variant(OURS, partial(Ours, work)),
-        Variant(THEIRS, partial(Theirs, work)),
-        Variant(ROOFLINE, partial(Matmul, wish.precision)),
-    ]
-    costs = measure(variants, agreement, wish.rounds)
-    model = question.model + (" bf16" if wish.bf16 else "")
-    return table.compared(costs, question.name, model, "step", question.target, agreement.note)
+    for question in table.wanted(QUESTIONS, wish):
+        work = _work(question, wish)
+        exact = partial(Ours, replace(work, precision="float32"))
+        agreement = Agreement(outputs_of(Variant(OURS, exact)) if wish.bf16 else None)
+        yield table.measured(question, wish, "step", partial(Ours, work), partial(Theirs, work), agreement)
 
 
 def _work(question: Question, wish: Wish) -> Work:
     folder = material.model_folder(question.model, wish.folder)
-    real = question.model == "SmolLM2"
+    real = question.model == material.REAL
     steps = question.steps + 1 if real else max(min(wish.check, CHECKED), question.steps + 1)
     sequences = material.real_training(8 * steps) if real else material.training(question.name, 8 * steps)
     return Work(folder, sequences, question.steps, wish.precision)
