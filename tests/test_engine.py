@@ -167,6 +167,14 @@ def test_only_known_attention_shares_contexts(engine_of: Callable[[str], TorchEn
     assert engine_of("mistral_window")._live().reads_layouts(6)
 
 
+def test_a_plain_way_is_told_of(engine_of: Callable[[str], TorchEngine]) -> None:
+    """Whose rows are read one by one, always or beyond a window, is said by name; nothing is said of the others."""
+    remarks = {name: " ".join(engine_of(name).remarks()) for name in CONFIGS}
+    assert {name for name, remark in remarks.items() if remark} == {"gemma2", "mistral_window"}
+    assert "gemma2" in remarks["gemma2"]
+    assert "6 tokens" in remarks["mistral_window"]
+
+
 ids_strategy = st.lists(st.integers(2, VOCABULARY - 1), min_size=1, max_size=8).map(tuple)
 query_strategy = st.builds(Query, st.just("q"), ids_strategy, st.lists(ids_strategy, min_size=1, max_size=4).map(tuple))
 

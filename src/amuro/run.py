@@ -117,13 +117,27 @@ def _audits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
 
 def _visits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
     wanted = {cell.address for cell in missing}
-    jobs, members = [], _members(plan)
-    for model, cells in plan.visits().items():
-        own = [cell for cell in cells if cell.address in wanted]
-        if own and model not in members:
-            ask = {"model": model.address, "cells": [cell.address for cell in own]}
-            jobs.append(Job(model.address, _payload(plan, store, ask), _ready(plan, store, model)))
-    return jobs
+    members = _members(plan)
+    asked = {
+        model: own
+        for model, cells in plan.visits().items()
+        if model not in members and (own := [cell.address for cell in cells if cell.address in wanted])
+    }
+    following = _following([model.checkpoint for model in asked])
+    return [
+        Job(
+            model.address,
+            _payload(plan, store, {"model": model.address, "cells": cells, "following": following[model.checkpoint]}),
+            _ready(plan, store, model),
+        )
+        for model, cells in asked.items()
+    ]
+
+
+def _following(checkpoints: Sequence[Checkpoint]) -> dict[Checkpoint, str | None]:
+    """Checkpoint → address of the one that is visited after it, to be read ahead."""
+    order = list(dict.fromkeys(checkpoints))
+    return dict(zip(order, [*(checkpoint.address for checkpoint in order[1:]), None], strict=True))
 
 
 def _members(plan: Plan) -> set[Model]:
@@ -167,7 +181,8 @@ def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
     wanted = set(payload["cells"])
     visitor = _visitor(payload["study"], payload["store"])
     visitor.emit = emit
-    visitor.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted])
+    following = next((c for c in plan.checkpoints if c.address == payload.get("following")), None)
+    visitor.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted], following)
 
 
 def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:

@@ -71,6 +71,8 @@ class Progress:
                 self._bar(f"tuning {event['model']} (loss {event['loss']:.2f})", "tune", event)
             case "failed" | "lost":
                 console.print(f"[red]failed[/] {event.get('cell') or event.get('job')}: {event['error']}")
+            case "remark":
+                console.print(f"[yellow]note[/] {event['job']}: {event['text']}")
             case "doubt":
                 console.print(f"[yellow]doubtful[/] {event['job']}: {event['error']}")
 

@@ -20,6 +20,7 @@ from amuro.engine.protocol import Engine
 from amuro.errors import AmuroError, DataError, WeightsError
 from amuro.identity import digest, tensor_digest
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
+from amuro.read_ahead import read_ahead
 from amuro.records import coordinates, predictions, provenance
 from amuro.scores import cell_value
 from amuro.series_kind import twin_error
@@ -44,7 +45,9 @@ class Cost:
 
 
 class Visitor:
-    """Fills cells of one plan into one store with one engine. Rows, ids and base weights are kept between visits."""
+    """Fills cells of one plan into one store with one engine. Between visits rows and base weights are kept, and for
+    each tokenizer (not each checkpoint) all ids.
+    """
 
     def __init__(self, plan: Plan, store: Store, engine: Engine, emit: Emit) -> None:
         self.plan, self.store, self.engine, self.emit = plan, store, engine, emit
@@ -53,15 +56,19 @@ class Visitor:
         self.examples = lru_cache(maxsize=None)(self._examples)
         self._sheet = lru_cache(maxsize=256)(self._make_sheet)
         self._sequences = lru_cache(maxsize=16)(self._make_sequences)
-        self._encoder = lru_cache(maxsize=4)(_encoder)
+        self._read_encoder = lru_cache(maxsize=4)(_encoder)
+        self._encoders: dict[tuple[str, int], Encoder] = {}
+        self._told: set[str] = set()
 
-    def visit(self, model: Model, cells: Sequence[Cell]) -> None:
+    def visit(self, model: Model, cells: Sequence[Cell], following: Checkpoint | None = None) -> None:
         """Loads, tunes where the model is tuned, fills `cells`, and leaves a cost ledger. One failed cell is
-        noted and does not stop the others.
+        noted and does not stop the others. Meanwhile the checkpoint that will be `following` is read ahead.
         """
         started, cost = time.monotonic(), Cost()
         self.emit({"event": "visit", "model": model.address})
         self._load(model.checkpoint)
+        if following is not None:
+            read_ahead(lambda: folder_of(self.plan, self.store, following))
         if model.recipe is None:
             key = self._base_key(model.checkpoint)
         else:
@@ -105,7 +112,7 @@ class Visitor:
             tokens += len(ask.prefix) + sum(len(q.context) + sum(map(len, q.options)) for q in ask.queries)
             scored.update(zip(rows, self.engine.score(ask), strict=True))
             if cell.decoding == "greedy":
-                answers = self.engine.generate(ask, self._encoder(self._folder).decode)
+                answers = self.engine.generate(ask, self._encoder().decode)
                 generated.update(zip(rows, answers, strict=True))
                 tokens += sum(answer.tokens for answer in answers)
         unconditional: list[tuple[float, ...]] = []
@@ -123,7 +130,15 @@ class Visitor:
         self._folder = folder_of(self.plan, self.store, checkpoint)
         self.engine.load(checkpoint, self._folder)
         self._loaded = checkpoint
+        for remark in set(self.engine.remarks()) - self._told:
+            self._told.add(remark)
+            self.emit({"event": "remark", "job": checkpoint.address, "text": remark})
         self._refuse_twin(checkpoint)
+
+    def _encoder(self) -> Encoder:
+        """Of the live checkpoint. Equal ones of other folders are one object, and so is all that they encoded."""
+        found = self._read_encoder(self._folder)
+        return self._encoders.setdefault((found.digest, found.eos), found)
 
     def _base_key(self, checkpoint: Checkpoint) -> str:
         if self._folder is None:
@@ -146,7 +161,7 @@ class Visitor:
         """Tunes the live model; its key is made of the inputs of its training."""
         assert model.recipe is not None
         assert model.learning_rate is not None
-        sequences, ids = self._sequences(model.recipe, str(self._folder))
+        sequences, ids = self._sequences(model.recipe, self._encoder())
         key = digest({
             "parent": self._base_key(model.checkpoint), "recipe": dataclasses.asdict(model.recipe) | {"name": ""},
             "learning_rate": model.learning_rate, "tune_seed": model.tune_seed, "semantics": SEMANTICS["tune"],
@@ -208,14 +223,14 @@ class Visitor:
 
     def _sheet_name(self, cell: Cell) -> tuple[Any, ...]:
         chosen = cell.eval_set
-        return (chosen.task, chosen.split, cell.format, cell.shots, cell.shot_seed, cell.limit, str(self._folder))
+        asked = chosen.task, chosen.split, cell.format, cell.shots, cell.shot_seed, cell.limit
+        return (*asked, self._encoder(), self.engine.context_length())
 
     def _make_sheet(self, task_name: str, split: str, format_name: str, shots: int, shot_seed: int, limit: int,
-                    _folder: str) -> asks.Sheet:  # fmt: skip
+                    encoder: Encoder, room: int) -> asks.Sheet:  # fmt: skip
         task = self.plan.tasks[task_name]
         pool = self.examples(task_name, "train", None) if shots and task.shots_from != "evaluation" else ()
         examples = self.examples(task_name, split, limit)
-        encoder, room = self._encoder(self._folder), self.engine.context_length()
         self._audit_encoding(task, format_name, examples, encoder)
         if self.plan.study.protocol == "paper":
             return paper_asks.sheet(task, format_name, examples, pool, shots, encoder, room)
@@ -233,7 +248,7 @@ class Visitor:
         counts = {"pairs": len(asked), "disagreements": encoder.disagreements(asked, answered)}
         self.store.commit("audits", digest(facts), {**facts, **counts}, {})
 
-    def _make_sequences(self, recipe: Recipe, _folder: str) -> tuple[list[Any], str]:
+    def _make_sequences(self, recipe: Recipe, encoder: Encoder) -> tuple[list[Any], str]:
         total = sum(weight for _, weight in recipe.mixture)
         parts = []
         for name, weight in recipe.mixture:
@@ -245,7 +260,7 @@ class Visitor:
                     cure=f"set rows = {int(len(pool) * total / weight)} or fewer",
                 )
             parts.append((self.plan.tasks[name], _drawn(pool, wanted, recipe)))
-        sequences = asks.training_sequences(parts, recipe, self._encoder(self._folder))
+        sequences = asks.training_sequences(parts, recipe, encoder)
         return sequences, asks.sequences_digest(sequences)
 
 

@@ -47,12 +47,23 @@ class Network:
 
     def reads_layouts(self, longest: int) -> bool:
         """Whether rows of up to `longest` tokens may share what is equal; else every row is read the plain way."""
+        return self.model.config.model_type in KNOWN and (self._window is None or longest <= self._window)
+
+    @property
+    def _window(self) -> int | None:
+        """Tokens that attention looks back, where it does not see all."""
         config = self.model.config
-        if config.model_type not in KNOWN:
-            return False
         slides = config.model_type == "mistral" or "sliding_attention" in (getattr(config, "layer_types", None) or ())
-        window = getattr(config, "sliding_window", None) if slides else None
-        return window is None or longest <= window
+        return getattr(config, "sliding_window", None) if slides else None
+
+    def remark(self) -> str:
+        """Which prompts are read the plain way, in words; empty where none can be."""
+        kind = self.model.config.model_type
+        if kind not in KNOWN:
+            return f"attention of type '{kind}' is not known here: rows are read one by one, slower, with equal scores"
+        if self._window is not None and self._window < self.context_length:
+            return f"attention looks back {self._window} tokens: longer rows are read one by one, with equal scores"
+        return ""
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")

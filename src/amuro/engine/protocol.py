@@ -54,5 +54,8 @@ class Engine(Protocol):
     def flops_per_token(self) -> float:
         """Floating-point operations of one token's forward pass; a training step costs about three times that."""
 
+    def remarks(self) -> Sequence[str]:
+        """What a user should know of the way in which the live model is read; usually nothing."""
+
     def context_length(self) -> int:
         """How many tokens the model can read at once."""

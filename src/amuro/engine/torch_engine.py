@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -109,6 +109,11 @@ class TorchEngine:
         matrices.pop(id(model.get_input_embeddings().weight), None)
         matrices[id(model.get_output_embeddings().weight)] = model.get_output_embeddings().weight.numel()
         return 2.0 * float(sum(matrices.values()))
+
+    def remarks(self) -> Sequence[str]:
+        """Which prompts are read row by row, if any."""
+        remark = self._live().remark()
+        return (remark,) if remark else ()
 
     def context_length(self) -> int:
         """Most tokens that the model was made to read at once."""

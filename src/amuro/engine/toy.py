@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -63,6 +63,10 @@ class ToyEngine:
     def reset(self) -> None:
         """Back to the base."""
         self._model = Model(self._live().checkpoint)
+
+    def remarks(self) -> Sequence[str]:
+        """None: nothing is read."""
+        return ()
 
     def keep(self) -> Model:
         """What would decide the weights."""

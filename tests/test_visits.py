@@ -1,0 +1,56 @@
+"""What a live process keeps from one visit to the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import OlmoConfig, OlmoForCausalLM
+
+from amuro import plan as planning
+from amuro import study as studies
+from amuro.engine.torch_engine import TorchEngine
+from amuro.store import Store
+from amuro.tokens import Encoder
+from amuro.visit import Visitor
+
+
+def save_checkpoint(folder: Path, seed: int) -> None:
+    """A tiny OLMo that reads bytes."""
+    torch.manual_seed(seed)
+    encoder = Encoder.of_bytes()
+    config = OlmoConfig(
+        vocab_size=encoder.tokenizer.get_vocab_size(), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=512, eos_token_id=encoder.eos, pad_token_id=None,
+    )  # fmt: skip
+    OlmoForCausalLM(config).save_pretrained(folder)
+    encoder.tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "<eos>"}')
+
+
+def test_ids_and_layouts_are_made_once_a_tokenizer(tmp_path: Path, monkeypatch: Any) -> None:
+    """The second checkpoint of a tokenizer is asked with the ids and the batches that were made for the first."""
+    for step in (1, 2):
+        save_checkpoint(tmp_path / "made" / f"step{step}", step)
+    plan = planning.make(
+        studies.parse(
+            {
+                "name": "two", "world_seed": 1, "dev_limit": 10,
+                "series": {"made": {"kind": "folder", "path": str(tmp_path / "made")}},
+                "evaluate": [{"models": ["base"], "sets": ["world_inference/test"], "limit": 6}],
+            }
+        )
+    )  # fmt: skip
+    engine = TorchEngine("float32", "cpu", 1)
+    visitor = Visitor(plan, Store(tmp_path / "store"), engine, lambda _event: None)
+    encoded: list[int] = []
+    encode = Encoder.prompts
+    monkeypatch.setattr(Encoder, "prompts", lambda self, texts: encoded.append(len(texts)) or encode(self, texts))
+    counts = []
+    for model, cells in plan.visits().items():
+        visitor.visit(model, cells)
+        counts.append((len(encoded), len(engine._shelf._kept)))
+    assert len(counts) == 2
+    assert counts[0][0] > 0
+    assert counts[0] == counts[1]
