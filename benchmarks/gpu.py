@@ -270,9 +270,10 @@ def once(work: Callable[[], object], device: str) -> float:
     return time.perf_counter() - began
 
 
-def timed(bench: Bench, work: Callable[[], object]) -> tuple[float, Facts]:
-    """(median seconds of a pass, figures); one pass before them warms up."""
-    once(work, bench.device)
+def timed(bench: Bench, work: Callable[[], object], warm: bool = False) -> tuple[float, Facts]:
+    """(median seconds of a pass, figures); one pass before them warms up, unless that has been done."""
+    if not warm:
+        once(work, bench.device)
     taken = [once(work, bench.device) for _ in range(bench.scale.passes)]
     median = statistics.median(taken)
     return median, {"seconds": median, "spread": (max(taken) - min(taken)) / median}
@@ -280,7 +281,6 @@ def timed(bench: Bench, work: Callable[[], object]) -> tuple[float, Facts]:
 
 def best_batch(bench: Bench, batches: Sequence[int], work: Callable[[int], object]) -> tuple[int, Facts]:
     """The batch size whose pass takes least time; one that does not fit into memory is left out."""
-    once(partial(work, batches[0]), bench.device)
     seconds = {batch: _if_it_fits(partial(work, batch), bench.device) for batch in batches}
     best = min(batches, key=lambda batch: seconds[batch])
     if math.isinf(seconds[best]):
@@ -560,8 +560,9 @@ def _score_theirs(bench: Bench, kind: str) -> Facts:
         lm.batch_size_per_gpu = batch
         lm_sums(lm, _first(ask, count))
 
+    reads(8, 8)  # warms up
     batch, tried = best_batch(bench, bench.scale.batches, partial(reads, chosen))
-    seconds, facts = timed(bench, lambda: reads(part, batch))
+    seconds, facts = timed(bench, lambda: reads(part, batch), warm=True)
     lengths = material.document_tokens(_first(ask, rows))
     documents = sum(lengths[:part]) / float(np.mean(lengths))
     ours = bench.found["scoring"][f"{kind}, amuro"].get("documents_s", math.nan)
@@ -728,8 +729,9 @@ def _speak_ours(bench: Bench, kind: str) -> Facts:
 def _speak_theirs(bench: Bench, kind: str) -> Facts:
     """The `generate` of transformers on bfloat16 weights, padded on the left, rows of like length together."""
     ask, batches = _prompts(bench, kind), bench.scale.batches[1:]
+    their_texts(bench.half, _first(ask, 8), 8)  # warms up
     batch, tried = best_batch(bench, batches, partial(their_texts, bench.half, ask))
-    seconds, facts = timed(bench, lambda: their_texts(bench.half, ask, batch))
+    seconds, facts = timed(bench, lambda: their_texts(bench.half, ask, batch), warm=True)
     ours = bench.found["generation"][f"{kind}, amuro"].get("rows_s", math.nan)
     rows = len(ask.queries) / seconds
     return {"rows_s": rows, "amuro_times": ours / rows, **tried, **facts}
