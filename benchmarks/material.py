@@ -1,7 +1,7 @@
 """What both sides are given: two models with random weights and synthetic text, or a real model and real rows.
 
 Token ids only, as an engine sees them. Lengths are those of real sets (4 shots); `scripts/real_material.py` fetches
-what is real.
+what is real. What reads real rows is imported where it is used: a machine with a GPU may lack it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from amuro import asks, catalog, data
 from amuro.engine.protocol import Sequences
 from amuro.tokens import Encoder
 from amuro.types import Ask, Cell, Checkpoint, EvalSet, Example, Model, Query, Recipe, Task
@@ -125,12 +124,16 @@ def synthetic_ask(name: str, lengths: Lengths, rows: int, precision: str, new_to
 
 
 def real_task(name: str) -> Task:
+    from amuro import catalog
+
     folder = "socialiqa" if name.startswith("socialiqa") else name
     return replace(catalog.task(name), source=f"file:{CACHE}/rows/{folder}")
 
 
 def real_ask(name: str, rows: int, precision: str) -> Ask:
     """The first rows of a real set behind four shots, for SmolLM2. Raises UnequalError where pieces give other ids."""
+    from amuro import asks
+
     task, encoder = real_task(name), Encoder.from_folder(REAL_MODEL)
     shots, examples = _shots_and_rows(task, rows)
     sheet = asks.sheet(task, "default", examples, shots, encoder, CONTEXT)
@@ -143,6 +146,8 @@ def real_ask(name: str, rows: int, precision: str) -> Ask:
 
 def _shots_and_rows(task: Task, rows: int) -> tuple[Sequence[Example], Sequence[Example]]:
     """Shots from train, or from behind the rows where no training split is here."""
+    from amuro import data
+
     tested = data.examples(task, "test")
     if task.name == "hellaswag":
         return tested[-SHOTS:], tested[:rows]
@@ -207,6 +212,8 @@ def training(name: str, count: int) -> Sequences:
 
 def real_training(count: int) -> Sequences:
     """SocialIQA: write the question to a context."""
+    from amuro import asks, data
+
     recipe = tuned("float32").recipe
     assert recipe is not None
     task = real_task("socialiqa_question")

@@ -45,18 +45,18 @@ def quiet() -> None:
 def hflm(folder: Path, dtype: str, batch_size: int) -> Any:
     """lm_eval's model on the weights of `folder`, its one-token cache on."""
     import torch
-    from lm_eval.models.huggingface import HFLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     quiet()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
-    return HFLM(
-        pretrained=model.eval(),
-        tokenizer=AutoTokenizer.from_pretrained(folder),
-        batch_size=batch_size,
-        max_length=2048,
-        logits_cache=True,
-    )
+    return around(model.eval(), AutoTokenizer.from_pretrained(folder), batch_size)
+
+
+def around(model: Any, tokenizer: Any, batch_size: int) -> Any:
+    """lm_eval's model around one that is in memory."""
+    from lm_eval.models.huggingface import HFLM
+
+    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, max_length=2048, logits_cache=True)
 
 
 def trainer(

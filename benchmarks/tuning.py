@@ -72,7 +72,8 @@ class Ours:
 
         self._work = work
         self._engine = engine_jobs.loaded(work.folder, work.precision)
-        self.flops = 3 * _forward_flops(self._engine, work.first(work.steps + 1)[8:]) / work.steps
+        config, timed = engine_jobs.live_model(self._engine).config, work.first(work.steps + 1)[8:]
+        self.flops = 3 * forward_flops(timed, config, self._engine.flops_per_token()) / work.steps
 
     def outputs(self) -> tuple[float, ...]:
         return tuple(self._tune(self._work.sequences).losses)
@@ -131,17 +132,14 @@ def in_step_order(sequences: Sequences) -> Sequences:
     return placed
 
 
-def _forward_flops(engine: Any, sequences: Sequences) -> float:
+def forward_flops(sequences: Sequences, config: Any, flops_per_token: float) -> float:
     """Needed by one reading: every token but a row's last, the head where an answer token is predicted."""
-    import engine_jobs
-
-    config = engine_jobs.live_model(engine).config
     head = 2.0 * config.vocab_size * config.hidden_size
     rows = [sum(map(len, dialogue)) - 1 for dialogue in sequences]
     answers = sum(len(part) for dialogue in sequences for part in dialogue[1::2])
     keys = sum(length * (length + 1) / 2 for length in rows)
     attention = 4.0 * config.hidden_size * config.num_hidden_layers * keys
-    return (engine.flops_per_token() - head) * sum(rows) + head * answers + attention
+    return (flops_per_token - head) * sum(rows) + head * answers + attention
 
 
 class Agreement:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import sys
 import time
@@ -15,6 +17,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
+import gpu
 import page
 import side_by_side
 from side_by_side import Costs, Done, Interval, UnequalError, Variant, fieller, measure
@@ -117,3 +120,29 @@ def test_a_missed_target_is_marked(low: float, marked: bool) -> None:
     """The lower end decides, not the estimate."""
     row = Row("labels", "S", Interval(6.0, low, 7.0), 0.01, 0.06, "document", target=5)
     assert ("**" in page.line(row)) is marked
+
+
+def test_the_program_for_a_gpu_runs_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every stage with tiny models: no job fails, what must be equal is, and the file holds them all."""
+    place = tmp_path / "gpu.json"
+    try:
+        failed = gpu.main(["--tiny", "--out", str(place)])
+    finally:
+        logging.disable(logging.NOTSET)  # the peers are silenced for the whole process
+    told = capsys.readouterr().out
+    assert not failed, told
+    assert told.endswith("failed: none\nnot equal: none\n")
+    found = json.loads(place.read_text())
+    assert list(found) == ["rates", "families", "scoring", "tuning", "generation", "profile"]
+    assert found["scoring"]["labels, amuro"]["documents_s"] > 0
+
+
+def test_no_job_begins_after_the_end(tmp_path: Path) -> None:
+    """What is left out is named; a job that fails does not stop the next one."""
+    bench = gpu.Bench(gpu.TINY, tmp_path / "gpu.json", time.perf_counter() + 60)
+    bench.do("one", [("breaks", lambda: {"figure": 1 / 0}), ("goes on", lambda: {"figure": 1.0})])
+    bench.ends = time.perf_counter()
+    bench.do("two", [("late", lambda: {"figure": 1.0})])
+    assert bench.found["one"]["breaks"]["failed"].startswith("ZeroDivisionError")
+    assert bench.found["one"]["goes on"] == {"figure": 1.0}
+    assert bench.found["two"]["late"] == {"skipped": "no time is left"}
