@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -75,11 +76,13 @@ class Trees:
 
     def _by_row(self, states: Tensor) -> Tensor:
         """[1, heads, tokens, width] → [rows, heads, longest, width]."""
-        return states[0].transpose(0, 1)[self.gather].transpose(1, 2)
+        found: Tensor = _apply(_ToRows, states[0].transpose(0, 1), self.gather, self.scatter)
+        return found.transpose(1, 2)
 
     def _flat(self, states: Tensor) -> Tensor:
         """[rows, heads, longest, width] → [tokens, heads, width]."""
-        return states.transpose(1, 2).flatten(0, 1)[self.scatter]
+        found: Tensor = _apply(_ToTokens, states.transpose(1, 2), self.scatter)
+        return found
 
 
 def end_to_end(
@@ -94,18 +97,29 @@ def end_to_end(
     branch: for each token 0 on its row's trunk, 1, 2, … on the branches behind it, which see the trunk and themselves;
     None where no row has branches.
     """
-    step = 1 if device.type == "cpu" else _ALIGNED
-    columns = np.arange(-(-int(lengths.max()) // step) * step)
+    columns = np.arange(columns_for(int(lengths.max()), device))
     there, starts = columns < lengths[:, None], np.cumsum(lengths) - lengths
-    gather = torch.from_numpy(np.where(there, starts[:, None] + columns, starts[:, None])).to(device)
-    scatter = torch.from_numpy(np.flatnonzero(there)).to(device)
+    gather = on_device(np.where(there, starts[:, None] + columns, starts[:, None]), device)
+    scatter = on_device(np.flatnonzero(there), device)
     mask = None
     if branch is not None:
-        of = torch.from_numpy(branch).to(device)[gather].masked_fill(~torch.from_numpy(there).to(device), -1)
+        of = on_device(branch, device)[gather].masked_fill(~on_device(there, device), -1)
         keys, queries, order = of[:, None, :], of[:, :, None], torch.arange(len(columns), device=device)
         seen = (order[:, None] >= order) & ((keys == 0) | (keys == queries))
         mask = added_mask(seen[:, None])
     return Trees(gather, scatter, mask, prefix or {}, kept)
+
+
+def columns_for(tokens: int, device: torch.device) -> int:
+    """How many columns a mask of rows of up to `tokens` tokens has."""
+    step = 1 if device.type == "cpu" else _ALIGNED
+    return -(-tokens // step) * step
+
+
+def on_device(values: NDArray[Any], device: torch.device) -> Tensor:
+    """The array as a tensor. A GPU is not waited for."""
+    found = torch.from_numpy(values)
+    return found if device.type == "cpu" else found.pin_memory().to(device, non_blocking=True)
 
 
 def added_mask(seen: Tensor) -> Tensor:
@@ -120,6 +134,8 @@ class Slots:
     prefix: Kept
     own: Kept
     """[slots, heads, room, width]: the keys and values of each row so far."""
+    rows: Tensor
+    """[slots]: 0, 1, …"""
     places: Tensor
     """[slots]: where in its buffer each row's new token goes."""
     mask: Tensor
@@ -127,12 +143,12 @@ class Slots:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """See `Layout`. The new tokens' keys and values are written into the buffers."""
-        rows, columns = torch.arange(len(self.places), device=query.device), self.mask.shape[-1]
         keys, values = self.own[layer]
-        keys[rows, :, self.places] = key[0].transpose(0, 1)
-        values[rows, :, self.places] = value[0].transpose(0, 1)
+        keys[self.rows, :, self.places] = key[0].transpose(0, 1)
+        values[self.rows, :, self.places] = value[0].transpose(0, 1)
         one = query[0].transpose(0, 1)[:, :, None]
-        seen, weight = partial(one, keys[: len(rows), :, :columns], values[: len(rows), :, :columns], self.mask, scale)
+        rows, columns = len(self.rows), self.mask.shape[-1]
+        seen, weight = partial(one, keys[:rows, :, :columns], values[:rows, :, :columns], self.mask, scale)
         seen, weight = seen[:, :, 0], weight[:, :, 0, None]
         if self.prefix:
             before = partial(query, *self.prefix[layer], None, scale, causal=False)
@@ -225,6 +241,45 @@ def merged(seen: Tensor, weight: Tensor, other: Tensor, other_weight: Tensor) ->
 def _tokens_first(seen: Tensor, weight: Tensor) -> KeyValue:
     """[1, heads, tokens, width] and [1, heads, tokens] → [tokens, heads, width] and [tokens, heads, 1]."""
     return seen[0].transpose(0, 1), weight[0].transpose(0, 1)[..., None]
+
+
+class _ToRows(torch.autograd.Function):
+    """states [tokens, …] → states[gather] [rows, longest, …].
+
+    Padding repeats a token and is read by nobody, so its gradient is zero, and the gradient of a token is that of its
+    own place: what indexing would sum up from all places, sorting them first on CUDA.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, gather: Tensor, scatter: Tensor) -> Tensor:
+        ctx.save_for_backward(scatter)
+        return states[gather]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient.flatten(0, 1)[ctx.saved_tensors[0]], None, None
+
+
+class _ToTokens(torch.autograd.Function):
+    """states [rows, longest, …] → their flat tokens [tokens, …]."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, scatter: Tensor) -> Tensor:
+        ctx.save_for_backward(scatter)
+        ctx.shape = states.shape
+        return states.flatten(0, 1)[scatter]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        places = gradient.new_zeros(ctx.shape).flatten(0, 1)
+        return places.index_copy_(0, ctx.saved_tensors[0], gradient).view(ctx.shape), None
+
+
+def _apply(function: Any, *given: Any) -> Any:
+    """Torch's `apply` has no types."""
+    return function.apply(*given)
 
 
 AttentionInterface.register(NAME, attend)

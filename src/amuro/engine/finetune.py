@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from amuro.engine.attention import end_to_end
+from amuro.engine.attention import end_to_end, on_device
 from amuro.engine.layout import batches
 from amuro.engine.network import Network
 from amuro.engine.protocol import OnStep, Sequences
@@ -71,8 +71,9 @@ def _losses(
     optimizer = _optimizer(parameters, recipe, learning_rate)
     for number, step in enumerate(steps):
         optimizer.zero_grad(set_to_none=True)
-        loss = _backward(network, step, recipe.weighting, budget)
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.max_grad_norm))
+        nats = _backward(network, step, recipe.weighting, budget)
+        length = torch.nn.utils.clip_grad_norm_(parameters, recipe.max_grad_norm)
+        loss, norm = torch.stack([nats, length]).tolist()  # a GPU is waited for once a step
         if not (math.isfinite(loss) and math.isfinite(norm)):
             break
         for group in optimizer.param_groups:
@@ -146,7 +147,7 @@ def _optimizer(parameters: Sequence[torch.nn.Parameter], recipe: Recipe, learnin
     return torch.optim.AdamW(filled, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
 
 
-def _backward(network: Network, batch: Sequence[Dialogue], weighting: str, budget: int) -> float:
+def _backward(network: Network, batch: Sequence[Dialogue], weighting: str, budget: int) -> Tensor:
     """Add the gradient of one step's loss; returns the loss in nats, a weighted mean over the answer tokens."""
     total = sum(map(_answer_length, batch))
     loss = torch.zeros((), device=network.device)
@@ -155,10 +156,10 @@ def _backward(network: Network, batch: Sequence[Dialogue], weighting: str, budge
         weights = [1 / total if weighting == "token" else 1 / (len(batch) * n) for n in lengths]
         with network.autocast():
             nats = _answer_nats(network, part)
-        share = (nats * torch.tensor(weights, device=network.device)).sum()
+        share = (nats * on_device(np.array(weights, dtype=np.float32), network.device)).sum()
         torch.autograd.backward(share)
         loss += share.detach()
-    return float(loss)
+    return loss
 
 
 def _parts(batch: Sequence[Dialogue], budget: int) -> Iterator[list[Dialogue]]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amuro.engine.attention import Kept, Slots, added_mask, end_to_end
+from amuro.engine.attention import Kept, Slots, added_mask, columns_for, end_to_end
 from amuro.engine.network import Network
 from amuro.engine.protocol import Decode
 from amuro.errors import AmuroError
@@ -88,7 +88,7 @@ class _Speakers:
         self._waiting = deque(sorted(range(len(ask.queries)), key=lambda index: len(ask.queries[index].context)))
         self._end = _end(network, ask)
         room = max(len(query.context) for query in ask.queries) + ask.max_new_tokens
-        self._buffers, self._rows = _buffers(network, len(ask.queries), room)
+        self._buffers, self._rows = _buffers(network, len(ask.queries), columns_for(room, network.device))
         self._speaking: list[int] = []
         """Query of each row."""
         self._lengths: list[int] = []
@@ -125,8 +125,8 @@ class _Speakers:
             trees,
             np.cumsum(lengths) - 1,
         )
-        rows = torch.from_numpy(np.repeat(np.arange(first, first + len(chosen)), lengths)).to(network.device)
-        places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])).to(network.device)
+        rows = network.tensor(np.repeat(np.arange(first, first + len(chosen)), lengths))
+        places = network.tensor(np.concatenate([np.arange(length) for length in lengths]))
         for layer, (keys, values) in kept.items():
             self._buffers[layer][0][rows, :, places] = keys[0].transpose(0, 1)
             self._buffers[layer][1][rows, :, places] = values[0].transpose(0, 1)
@@ -137,9 +137,10 @@ class _Speakers:
     def _step(self) -> None:
         """Feed the last word of every row."""
         network, lengths = self._network, self._network.tensor(self._lengths)
-        columns = max(self._lengths) + 1
+        columns = columns_for(max(self._lengths) + 1, network.device)
         seen = torch.arange(columns, device=network.device) <= lengths[:, None]
-        slots = Slots(self._prefix, self._buffers, lengths, added_mask(seen[:, None, None]))
+        rows = torch.arange(len(lengths), device=network.device)
+        slots = Slots(self._prefix, self._buffers, rows, lengths, added_mask(seen[:, None, None]))
         words = [self._said[index][-1] for index in self._speaking]
         hidden = network.read(words, lengths + len(self._ask.prefix), slots)
         self._lengths = [length + 1 for length in self._lengths]
@@ -147,23 +148,29 @@ class _Speakers:
 
     def _hear(self, hidden: Tensor, first: int) -> None:
         """Take the next word of the rows from `first` on; who has ended leaves."""
-        words = self._network.logits(hidden).argmax(-1).tolist()
-        for row, word in reversed(list(enumerate(words, start=first))):
+        ended = []
+        for row, word in enumerate(self._network.logits(hidden).argmax(-1).tolist(), start=first):
             said = self._said[self._speaking[row]]
             said.append(word)
             full = len(self._ask.prefix) + self._lengths[row] >= self._end
             if full or len(said) == self._ask.max_new_tokens or self._stopped(said):
-                self._leave(row)
+                ended.append(row)
+        if ended:
+            self._close_ranks(ended)
 
-    def _leave(self, row: int) -> None:
-        last = len(self._speaking) - 1
-        if row < last:
-            used = self._lengths[last]
+    def _close_ranks(self, ended: list[int]) -> None:
+        """The last rows take the places of those that have ended."""
+        left = len(self._speaking) - len(ended)
+        free = [row for row in ended if row < left]
+        movers = [row for row in range(left, len(self._speaking)) if row not in ended]
+        if free:
+            used = max(self._lengths[row] for row in movers)
+            to, of = self._network.tensor(free), self._network.tensor(movers)
             for keys, values in self._buffers.values():
-                keys[row, :, :used], values[row, :, :used] = keys[last, :, :used], values[last, :, :used]
-            self._speaking[row], self._lengths[row] = self._speaking[last], self._lengths[last]
-        self._speaking.pop()
-        self._lengths.pop()
+                keys[to, :, :used], values[to, :, :used] = keys[of, :, :used], values[of, :, :used]
+        for row, mover in zip(free, movers, strict=True):
+            self._speaking[row], self._lengths[row] = self._speaking[mover], self._lengths[mover]
+        del self._speaking[left:], self._lengths[left:]
 
 
 def _buffers(network: Network, queries: int, room: int) -> tuple[Kept, int]:

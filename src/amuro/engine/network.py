@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from amuro.engine.attention import LAYOUT, Kept, Layout, end_to_end, no_mask
+from amuro.engine.attention import LAYOUT, Kept, Layout, end_to_end, no_mask, on_device
 
 KNOWN = frozenset({"llama", "olmo", "olmo2", "gpt_neox", "qwen2", "qwen3", "mistral"})
 """Model types whose attention reads a layout and whose logits are `head(body(ids))`; tested one by one."""
@@ -69,8 +69,8 @@ class Network:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def tensor(self, values: Any) -> Tensor:
-        """Whole numbers → int64 tensor on the device."""
-        return torch.as_tensor(values, dtype=torch.int64, device=self.device)
+        """Whole numbers → int64 tensor on the device, which is not waited for."""
+        return values if isinstance(values, Tensor) else on_device(np.asarray(values, dtype=np.int64), self.device)
 
     def read(self, ids: Any, positions: Any, layout: Layout, wanted: Any = None) -> Tensor:
         """Last hidden states [wanted, width] of flat tokens that see each other as `layout` says.
