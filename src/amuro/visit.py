@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from amuro import asks, catalog, data, paper_asks, prompts
-from amuro.engine.protocol import Engine
+from amuro.engine.protocol import Engine, Run
 from amuro.errors import AmuroError, DataError, WeightsError
 from amuro.identity import digest, tensor_digest
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
@@ -158,7 +158,24 @@ class Visitor:
         self.store.commit("checkpoints", digest(facts), facts, {})
 
     def _tuned(self, model: Model, cost: Cost) -> str:
-        """Tunes the live model; its key is made of the inputs of its training."""
+        """Tunes the live model; returns its key."""
+        return next(self._tuned_each([model], cost))
+
+    def _tuned_each(self, models: Sequence[Model], cost: Cost) -> Iterator[str]:
+        """Tunes the models from the loaded checkpoint; yields their keys in order, each while its model is live."""
+        runs, keys = zip(*(self._run(model) for model in models), strict=True)
+        for model, key, training in zip(models, keys, self.engine.tune_each(runs), strict=True):
+            cost.add(training.tokens, 3 * self.engine.flops_per_token())
+            cost.tuning_seconds += training.seconds
+            self._record_training(model, key, training)
+            if training.diverged_at is not None:
+                raise WeightsError(
+                    f"tuning {model.address} diverged at step {training.diverged_at}", cure="lower its learning rate"
+                )
+            yield key
+
+    def _run(self, model: Model) -> tuple[Run, str]:
+        """What the engine is given to make `model`, and the model's key, made of the inputs of its training."""
         assert model.recipe is not None
         assert model.learning_rate is not None
         sequences, ids = self._sequences(model.recipe, self._encoder())
@@ -172,15 +189,7 @@ class Visitor:
         def on_step(done: int, total: int, loss: float) -> None:
             self.emit({"event": "step", "model": model.address, "done": done, "total": total, "loss": loss})
 
-        training = self.engine.tune(sequences, model, model.learning_rate, on_step)
-        cost.add(training.tokens, 3 * self.engine.flops_per_token())
-        cost.tuning_seconds += training.seconds
-        self._record_training(model, key, training)
-        if training.diverged_at is not None:
-            raise WeightsError(
-                f"tuning {model.address} diverged at step {training.diverged_at}", cure="lower its learning rate"
-            )
-        return key
+        return Run(sequences, model, model.learning_rate, on_step), key
 
     def _record_training(self, model: Model, key: str, training: Training) -> None:
         told = {k: v for k, v in dataclasses.asdict(training).items() if k != "losses"}
@@ -194,8 +203,8 @@ class Visitor:
         """
         scores: dict[float, float] = {}
         best: tuple[float, str, Any] | None = None
-        for member in candidates(model):
-            key = self._tuned(member, cost)
+        members = candidates(model)
+        for member, key in zip(members, self._tuned_each(members, cost), strict=True):
             dev = [cell for cell in self.plan.visits().get(member, ()) if cell.eval_set.split == "dev"]
             self._fill(dev, key, cost)
             score = sum(self._dev_score(cell) for cell in dev) / max(len(dev), 1)

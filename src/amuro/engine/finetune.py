@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain
 from time import perf_counter
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -40,27 +42,58 @@ def finetune(
     rounding). A sequence of more tokens is read with layers that forget their states and compute them again.
     Raises AmuroError where there is nothing to learn.
     """
+    course = course_of(network, sequences, model)
+    began = perf_counter()
+    losses: list[float] = []
+    budget = budget or token_budget(network)
+    with network.recomputing(course.longest > budget):
+        for loss in _losses(network, course.steps, course.recipe, learning_rate, budget):
+            losses.append(loss)
+            on_step(len(losses), len(course.steps), loss)
+    return course.training(losses, perf_counter() - began)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What one run reads."""
+
+    recipe: Recipe
+    steps: Sequence[Sequence[Dialogue]]
+    """The sequences of each optimiser step, as they fit."""
+    longest: int
+    """Tokens that the longest of them is read with."""
+    truncated: int
+
+    def training(self, losses: Sequence[float], seconds: float) -> Training:
+        """What the run left, after as many steps as there are losses."""
+        read = [dialogue for step in self.steps[: len(losses)] for dialogue in step]
+        return Training(
+            losses=tuple(losses),
+            steps=len(losses),
+            tokens=sum(map(_length, read)),
+            answer_tokens=sum(map(_answer_length, read)),
+            seconds=seconds,
+            truncated=self.truncated,
+            diverged_at=None if len(losses) == len(self.steps) else len(losses),
+        )
+
+
+def course_of(network: Network, sequences: Sequences, model: Model) -> Course:
+    """Raises AmuroError where there is nothing to learn."""
     recipe = _recipe(model)
     fitted = fit(sequences, min(recipe.max_length, network.context_length))
     order = step_order(len(fitted), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
-    steps = [[fitted[index] for index in members] for members in order]
-    began = perf_counter()
-    losses: list[float] = []
-    budget = budget or min(_TOKENS[network.device.type], network.tokens_in_memory(training=True))
-    with network.recomputing(max(map(_length, fitted)) - 1 > budget):
-        for loss in _losses(network, steps, recipe, learning_rate, budget):
-            losses.append(loss)
-            on_step(len(losses), len(steps), loss)
-    read = [dialogue for step in steps[: len(losses)] for dialogue in step]
-    return Training(
-        losses=tuple(losses),
-        steps=len(losses),
-        tokens=sum(map(_length, read)),
-        answer_tokens=sum(map(_answer_length, read)),
-        seconds=perf_counter() - began,
+    return Course(
+        recipe=recipe,
+        steps=[[fitted[index] for index in members] for members in order],
+        longest=max(map(_length, fitted)) - 1,
         truncated=sum(new != old for new, old in zip(fitted, sequences, strict=True)),
-        diverged_at=None if len(losses) == len(steps) else len(losses),
     )
+
+
+def token_budget(network: Network) -> int:
+    """Tokens a forward pass of training, by the device and its free memory."""
+    return min(_TOKENS[network.device.type], network.tokens_in_memory(training=True))
 
 
 def _losses(
@@ -68,7 +101,7 @@ def _losses(
 ) -> Iterator[float]:
     """Take the steps one by one; yields the loss of each, and ends before the first one that is not finite."""
     parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
-    optimizer = _optimizer(parameters, recipe, learning_rate)
+    optimizer = optimizer_of(parameters, recipe, learning_rate)
     for number, step in enumerate(steps):
         optimizer.zero_grad(set_to_none=True)
         nats = _backward(network, step, recipe.weighting, budget)
@@ -138,7 +171,7 @@ def _recipe(model: Model) -> Recipe:
     return model.recipe
 
 
-def _optimizer(parameters: Sequence[torch.nn.Parameter], recipe: Recipe, learning_rate: float) -> torch.optim.AdamW:
+def optimizer_of(parameters: Sequence[torch.nn.Parameter], recipe: Recipe, learning_rate: float) -> torch.optim.AdamW:
     """AdamW whose weight decay spares norms and biases, as is usual."""
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
@@ -149,17 +182,23 @@ def _optimizer(parameters: Sequence[torch.nn.Parameter], recipe: Recipe, learnin
 
 def _backward(network: Network, batch: Sequence[Dialogue], weighting: str, budget: int) -> Tensor:
     """Add the gradient of one step's loss; returns the loss in nats, a weighted mean over the answer tokens."""
-    total = sum(map(_answer_length, batch))
     loss = torch.zeros((), device=network.device)
     for part in _parts(batch, budget):
-        lengths = [n for dialogue in part for n in [_answer_length(dialogue)] * _answer_length(dialogue)]
-        weights = [1 / total if weighting == "token" else 1 / (len(batch) * n) for n in lengths]
+        weights = answer_weights(part, batch, weighting)
         with network.autocast():
-            nats = _answer_nats(network, part)
-        share = (nats * on_device(np.array(weights, dtype=np.float32), network.device)).sum()
+            nats = answer_nats(network, part)
+        share = (nats * on_device(weights, network.device)).sum()
         torch.autograd.backward(share)
         loss += share.detach()
     return loss
+
+
+def answer_weights(part: Sequence[Dialogue], batch: Sequence[Dialogue], weighting: str) -> NDArray[np.float32]:
+    """What each answer token of some sequences counts in the loss of the step `batch`; a step's add up to 1."""
+    total = sum(map(_answer_length, batch))
+    lengths = [n for dialogue in part for n in [_answer_length(dialogue)] * _answer_length(dialogue)]
+    weights = [1 / total if weighting == "token" else 1 / (len(batch) * n) for n in lengths]
+    return np.array(weights, dtype=np.float32)
 
 
 def _parts(batch: Sequence[Dialogue], budget: int) -> Iterator[list[Dialogue]]:
@@ -169,7 +208,7 @@ def _parts(batch: Sequence[Dialogue], budget: int) -> Iterator[list[Dialogue]]:
         yield ordered[chosen]
 
 
-def _answer_nats(network: Network, part: Sequence[Dialogue]) -> Tensor:
+def answer_nats(network: Network, part: Sequence[Dialogue]) -> Tensor:
     """Negative log-probability of every answer token, sequence after sequence."""
     rows = [tuple(chain.from_iterable(dialogue))[:-1] for dialogue in part]
     places = [_answer_places(dialogue) for dialogue in part]

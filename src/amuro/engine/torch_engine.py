@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from amuro.engine.finetune import finetune
 from amuro.engine.generate import generate
 from amuro.engine.layout import Shelf
 from amuro.engine.load import live_tensors, load_network
+from amuro.engine.lora import Adapter
 from amuro.engine.network import Network
-from amuro.engine.protocol import Decode, OnStep, Sequences
+from amuro.engine.protocol import Decode, OnStep, Run, Sequences
 from amuro.engine.score import score
+from amuro.engine.together import groups, is_low_rank, train_together
 from amuro.errors import AmuroError, WeightsError
 from amuro.identity import digest
 from amuro.types import Ask, Checkpoint, Generation, Model, Training
@@ -42,45 +44,56 @@ class TorchEngine:
         self._network: Network | None = None
         self._folder = Path()
         self._base: Mapping[str, Tensor] = {}
+        self._adapter: Adapter | None = None
+        """What is merged into the live weights; None where they are the checkpoint's own or tuned fully."""
         self._shelf = Shelf()
 
     def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
         """Load the weights of `checkpoint` and check them against the files. Raises WeightsError."""
         if folder is None:
             raise WeightsError(f"{checkpoint.address} has no folder of weights", "use the toy engine for this series")
-        self._network, self._base = None, {}
+        self._network, self._base, self._adapter = None, {}, None
         network = load_network(folder, self.precision, self.device)
         self._network, self._folder = network, folder
-        self._base = self.keep()
+        self._base = self._copy()
 
     def reset(self) -> None:
         """Copy the loaded checkpoint's own weights back into the live model."""
         self.restore(self._base)
 
-    def keep(self) -> Mapping[str, Tensor]:
-        """A copy of the live weights in memory."""
-        return {name: tensor.clone() for name, tensor in live_tensors(self._live().model).items()}
+    def keep(self) -> Adapter | Mapping[str, Tensor]:
+        """The adapter that is merged into the live weights, or else a copy of them in memory."""
+        return self._adapter or self._copy()
 
-    def restore(self, kept: Mapping[str, Tensor]) -> None:
-        """Copy kept weights into the live model."""
+    def restore(self, kept: Adapter | Mapping[str, Tensor]) -> None:
+        """Copy kept weights into the live model, or the checkpoint's own with the kept adapter."""
+        adapter = kept if isinstance(kept, Adapter) else None
         live = live_tensors(self._live().model)
         with torch.no_grad():
-            for name, tensor in kept.items():
+            for name, tensor in (self._base if isinstance(kept, Adapter) else kept).items():
                 live[name].copy_(tensor)
+        if adapter is not None:
+            adapter.merge(self._live().model)
+        self._adapter = adapter
+
+    def _copy(self) -> Mapping[str, Tensor]:
+        return {name: tensor.clone() for name, tensor in live_tensors(self._live().model).items()}
 
     def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:
-        """Tune from the loaded checkpoint's weights, fully or by adapters that are merged at the end."""
-        network = self._live()
-        self.reset()
-        if model.recipe is None or model.recipe.method == "full":
-            return finetune(network, sequences, model, learning_rate, on_step)
-        from amuro.engine.lora import add_adapters, merge_adapters  # peft takes seconds to import
+        """Tune from the loaded checkpoint's weights, fully or by an adapter that is merged at the end."""
+        return next(self.tune_each([Run(sequences, model, learning_rate, on_step)]))
 
-        adapted = add_adapters(network.model, model.recipe, model.tune_seed or 0)
-        try:
-            return finetune(network, sequences, model, learning_rate, on_step)
-        finally:
-            merge_adapters(adapted)
+    def tune_each(self, runs: Sequence[Run]) -> Iterator[Training]:
+        """Full tunings one after another; adapters in groups that are trained together, then merged one by one."""
+        for group in groups(self._live(), runs):
+            self.reset()
+            if not is_low_rank(group[0]):
+                (run,) = group
+                yield finetune(self._live(), run.sequences, run.model, run.learning_rate, run.on_step)
+                continue
+            for training, adapter in train_together(self._live(), group):
+                self.restore(adapter)
+                yield training
 
     def score(self, ask: Ask) -> list[tuple[float, ...]]:
         """See `engine.score`."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from statistics import NormalDist
 
-from amuro.engine.protocol import Decode, OnStep, Sequences
+from amuro.engine.protocol import Decode, OnStep, Run, Sequences
 from amuro.errors import AmuroError
 from amuro.types import Ask, Cell, Checkpoint, Generation, Model, Query, Training
 
@@ -91,6 +91,11 @@ class ToyEngine:
         answer_tokens = sum(len(answer) for sequence in sequences for answer in sequence[1::2]) * model.recipe.epochs
         tokens = sum(len(part) for sequence in sequences for part in sequence) * model.recipe.epochs
         return Training(losses, steps, tokens, answer_tokens, seconds=0.0)
+
+    def tune_each(self, runs: Sequence[Run]) -> Iterator[Training]:
+        """One after the other: nothing would be saved."""
+        for run in runs:
+            yield self.tune(run.sequences, run.model, run.learning_rate, run.on_step)
 
     def score(self, ask: Ask) -> list[tuple[float, ...]]:
         """Log probabilities: the right option wins in a share of the queries that the dials decide."""

@@ -1,0 +1,198 @@
+"""Runs of low-rank adapters trained together on one frozen model: other rates, seeds and tasks of one checkpoint.
+
+One step of the group is the next step of each run, all their sequences end to end. Loss, clipping, schedule and
+optimiser are each run's own, so every run gives what it gives alone, up to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from amuro.engine.finetune import (
+    Course,
+    Dialogue,
+    answer_nats,
+    answer_weights,
+    course_of,
+    optimizer_of,
+    rate_factor,
+    token_budget,
+)
+from amuro.engine.layout import batches
+from amuro.engine.lora import Adapter, Spans, beside, draw_adapter
+from amuro.engine.network import Network
+from amuro.engine.protocol import Run
+from amuro.types import Training
+
+_FILLED = {"cpu": 160, "cuda": 32768}
+"""Tokens of a step up to which a device reads more of them in less time for each; runs are joined up to there.
+
+MEASURED
+"""
+_MOST = 16
+"""Runs of a group: in training each holds four numbers in memory for every number of its adapter."""
+
+
+def is_low_rank(run: Run) -> bool:
+    """Whether the run trains an adapter and leaves the weights as they are."""
+    return run.model.recipe is not None and run.model.recipe.method == "lora"
+
+
+def groups(network: Network, runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """The runs in order, those together that are worth training together."""
+    room = min(_FILLED[network.device.type], token_budget(network))
+    group: list[Run] = []
+    for run in runs:
+        joined = [*group, run]
+        if group and not (all(map(is_low_rank, joined)) and len(joined) <= _MOST and _step_tokens(joined) <= room):
+            yield group
+            joined = [run]
+        group = joined
+    if group:
+        yield group
+
+
+def _step_tokens(runs: Sequence[Run]) -> float:
+    """Tokens of one step of all runs: the mean, as if nothing were cut."""
+    total = 0.0
+    for run in runs:
+        batch_size = run.model.recipe.batch_size if run.model.recipe else 1
+        total += batch_size * sum(map(_tokens, run.sequences)) / max(1, len(run.sequences))
+    return total
+
+
+@dataclass
+class _Member:
+    """One run of a group and how far it has come."""
+
+    run: Run
+    course: Course
+    adapter: Adapter
+    optimizer: torch.optim.AdamW
+    losses: list[float] = field(default_factory=list)
+    diverged: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        return not self.diverged and len(self.losses) < len(self.course.steps)
+
+    @property
+    def step(self) -> Sequence[Dialogue]:
+        """The sequences of its next optimiser step."""
+        return self.course.steps[len(self.losses)]
+
+
+def train_together(network: Network, runs: Sequence[Run], budget: int | None = None) -> list[tuple[Training, Adapter]]:
+    """What each run left and its adapter; the weights of `network` are not touched.
+
+    A run whose loss or gradient is not finite ends before that step, and the others go on. The seconds of a run are
+    its share of the group's, by tokens read. Budget: as in `finetune`. Raises AmuroError where a run has nothing to
+    learn.
+    """
+    began = perf_counter()
+    members = [_member(network, run) for run in runs]
+    budget = budget or token_budget(network)
+    longest = max(member.course.longest for member in members)
+    with beside(network.model, list(members[0].adapter.factors)) as spans, network.recomputing(longest > budget):
+        while going := [member for member in members if member.goes_on]:
+            _take_step(network, going, spans, budget)
+    seconds = perf_counter() - began
+    trainings = [member.course.training(member.losses, 0.0) for member in members]
+    tokens = max(1, sum(training.tokens for training in trainings))
+    shares = [seconds * training.tokens / tokens for training in trainings]
+    return [
+        (member.course.training(member.losses, share), member.adapter.finished())
+        for member, share in zip(members, shares, strict=True)
+    ]
+
+
+def _member(network: Network, run: Run) -> _Member:
+    course = course_of(network, run.sequences, run.model)
+    adapter = draw_adapter(network.model, course.recipe, run.model.tune_seed or 0)
+    return _Member(run, course, adapter, optimizer_of([adapter.flat], course.recipe, run.learning_rate))
+
+
+def _take_step(network: Network, going: Sequence[_Member], spans: Spans, budget: int) -> None:
+    """The next step of each run, but for those that diverge at it."""
+    for member in going:
+        member.optimizer.zero_grad(set_to_none=False)
+    losses = _backward(network, going, spans, budget)
+    norms = [
+        torch.nn.utils.clip_grad_norm_([member.adapter.flat], member.course.recipe.max_grad_norm) for member in going
+    ]
+    told = torch.stack([losses, torch.stack(norms)]).tolist()  # one wait for the device, not one a run
+    for member, loss, norm in zip(going, *told, strict=True):
+        member.diverged = not (math.isfinite(loss) and math.isfinite(norm))
+        if not member.diverged:
+            _apply(member, loss)
+
+
+def _apply(member: _Member, loss: float) -> None:
+    recipe, steps = member.course.recipe, len(member.course.steps)
+    for group in member.optimizer.param_groups:
+        group["lr"] = member.run.learning_rate * rate_factor(len(member.losses), steps, recipe)
+    member.optimizer.step()
+    member.losses.append(loss)
+    member.run.on_step(len(member.losses), steps, loss)
+
+
+def _backward(network: Network, going: Sequence[_Member], spans: Spans, budget: int) -> Tensor:
+    """Add the gradient of each run's step to its adapter; returns their losses [runs] in nats."""
+    losses = torch.zeros(len(going), device=network.device)
+    for part in _parts(going, budget):
+        _lay(spans, going, part)
+        weights = [
+            weight
+            for at, own in part
+            for weight in answer_weights(own, going[at].step, going[at].course.recipe.weighting)
+        ]
+        with network.autocast():
+            nats = answer_nats(network, [dialogue for _, own in part for dialogue in own])
+        shares = nats * torch.tensor(weights, device=network.device)
+        torch.autograd.backward(shares.sum())
+        counts = [sum(map(_answers, own)) for _, own in part]
+        for (at, _), share in zip(part, torch.split(shares.detach(), counts), strict=True):
+            losses[at] += share.sum()
+    return losses
+
+
+Part = list[tuple[int, list[Dialogue]]]
+"""What a forward pass reads: the place of a run in the group, and its sequences by rising length."""
+
+
+def _parts(going: Sequence[_Member], budget: int) -> Iterator[Part]:
+    """The next steps of all runs, in forward passes of at most `budget` tokens or one sequence."""
+    ordered = [(at, dialogue) for at, member in enumerate(going) for dialogue in sorted(member.step, key=_tokens)]
+    for chosen in batches([_tokens(dialogue) for _, dialogue in ordered], budget):
+        part: dict[int, list[Dialogue]] = {}
+        for at, dialogue in ordered[chosen]:
+            part.setdefault(at, []).append(dialogue)
+        yield list(part.items())
+
+
+def _lay(spans: Spans, going: Sequence[_Member], part: Part) -> None:
+    """Say whose tokens stand where: among all that are read, among those whose logits are wanted, and among the rows
+    of a model that is read with padding. Two of these are as many only where they are the same.
+    """
+    longest = max(_tokens(dialogue) for _, own in part for dialogue in own)
+    spans.lay(
+        *(
+            [(going[at].adapter, sum(map(count, own))) for at, own in part]
+            for count in (_tokens, _answers, lambda _: longest)
+        )
+    )
+
+
+def _tokens(dialogue: Dialogue) -> int:
+    """Tokens that a sequence is read with: its last one is only predicted."""
+    return sum(map(len, dialogue)) - 1
+
+
+def _answers(dialogue: Dialogue) -> int:
+    return sum(map(len, dialogue[1::2]))
