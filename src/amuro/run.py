@@ -124,20 +124,30 @@ def _visits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
         if model not in members and (own := [cell.address for cell in cells if cell.address in wanted])
     }
     following = _following([model.checkpoint for model in asked])
-    return [
-        Job(
-            model.address,
-            _payload(plan, store, {"model": model.address, "cells": cells, "following": following[model.checkpoint]}),
-            _ready(plan, store, model),
-        )
-        for model, cells in asked.items()
-    ]
+    jobs = []
+    for model, cells in asked.items():
+        waiting = [other.address for other in _waiting(plan, model, list(asked))]
+        ask = {"model": model.address, "cells": cells, "following": following[model.checkpoint], "waiting": waiting}
+        jobs.append(Job(model.address, _payload(plan, store, ask), _ready(plan, store, model)))
+    return jobs
 
 
 def _following(checkpoints: Sequence[Checkpoint]) -> dict[Checkpoint, str | None]:
     """Checkpoint → address of the one that is visited after it, to be read ahead."""
     order = list(dict.fromkeys(checkpoints))
     return dict(zip(order, [*(checkpoint.address for checkpoint in order[1:]), None], strict=True))
+
+
+def _waiting(plan: Plan, model: Model, visited: Sequence[Model]) -> list[Model]:
+    """The models behind `model` whose adapters stand on the same checkpoint, where one process visits them all."""
+    if workers(plan.study) > 1 or not _is_low_rank(model):
+        return []
+    behind = visited[visited.index(model) + 1 :]
+    return [other for other in behind if _is_low_rank(other) and other.checkpoint == model.checkpoint]
+
+
+def _is_low_rank(model: Model) -> bool:
+    return model.recipe is not None and model.recipe.method == "lora"
 
 
 def _members(plan: Plan) -> set[Model]:
@@ -177,12 +187,14 @@ def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
     if "audit" in payload:
         sets.keep(plan, store, payload["audit"])
         return
-    model = next(m for m in plan.models if m.address == payload["model"])
+    named = {model.address: model for model in plan.models}
+    model = named[payload["model"]]
     wanted = set(payload["cells"])
     visitor = _visitor(payload["study"], payload["store"])
     visitor.emit = emit
     following = next((c for c in plan.checkpoints if c.address == payload.get("following")), None)
-    visitor.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted], following)
+    waiting = [named[address] for address in payload.get("waiting", ())]
+    visitor.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted], following, waiting)
 
 
 def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:

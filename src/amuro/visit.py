@@ -53,6 +53,8 @@ class Visitor:
         self.plan, self.store, self.engine, self.emit = plan, store, engine, emit
         self._loaded: Checkpoint | None = None
         self._folder: Path | None = None
+        self._ahead: dict[str, tuple[Training, Any]] = {}
+        """Key → what tuning left and the kept model, of visits to the loaded checkpoint that are still to come."""
         self.examples = lru_cache(maxsize=None)(self._examples)
         self._sheet = lru_cache(maxsize=256)(self._make_sheet)
         self._sequences = lru_cache(maxsize=16)(self._make_sequences)
@@ -60,9 +62,18 @@ class Visitor:
         self._encoders: dict[tuple[str, int], Encoder] = {}
         self._told: set[str] = set()
 
-    def visit(self, model: Model, cells: Sequence[Cell], following: Checkpoint | None = None) -> None:
+    def visit(
+        self,
+        model: Model,
+        cells: Sequence[Cell],
+        following: Checkpoint | None = None,
+        waiting: Sequence[Model] = (),
+    ) -> None:
         """Loads, tunes where the model is tuned, fills `cells`, and leaves a cost ledger. One failed cell is
         noted and does not stop the others. Meanwhile the checkpoint that will be `following` is read ahead.
+
+        waiting: models of the same checkpoint that this process will visit next. Those that the engine trains together
+        with this one are trained now and kept in memory.
         """
         started, cost = time.monotonic(), Cost()
         self.emit({"event": "visit", "model": model.address})
@@ -72,6 +83,8 @@ class Visitor:
         if model.recipe is None:
             key = self._base_key(model.checkpoint)
         else:
+            if waiting:
+                self._train_ahead([model, *waiting])
             key = self._chosen(model, cost) if len(candidates(model)) > 1 else self._tuned(model, cost)
         filled = self._fill(cells, key, cost)
         used = {**dataclasses.asdict(cost), "seconds": time.monotonic() - started, "peak_memory_mb": peak_memory_mb()}
@@ -128,6 +141,7 @@ class Visitor:
             self.engine.reset()
             return
         self._folder = folder_of(self.plan, self.store, checkpoint)
+        self._ahead.clear()
         self.engine.load(checkpoint, self._folder)
         self._loaded = checkpoint
         for remark in set(self.engine.remarks()) - self._told:
@@ -163,8 +177,14 @@ class Visitor:
 
     def _tuned_each(self, models: Sequence[Model], cost: Cost) -> Iterator[str]:
         """Tunes the models from the loaded checkpoint; yields their keys in order, each while its model is live."""
-        runs, keys = zip(*(self._run(model) for model in models), strict=True)
-        for model, key, training in zip(models, keys, self.engine.tune_each(runs), strict=True):
+        wanted = [(model, *self._run(model)) for model in models]
+        fresh = self.engine.tune_each([run for _, run, key in wanted if key not in self._ahead])
+        for model, _, key in wanted:
+            if key in self._ahead:
+                training, kept = self._ahead.pop(key)
+                self.engine.restore(kept)
+            else:
+                training = next(fresh)
             cost.add(training.tokens, 3 * self.engine.flops_per_token())
             cost.tuning_seconds += training.seconds
             self._record_training(model, key, training)
@@ -173,6 +193,22 @@ class Visitor:
                     f"tuning {model.address} diverged at step {training.diverged_at}", cure="lower its learning rate"
                 )
             yield key
+
+    def _train_ahead(self, models: Sequence[Model]) -> None:
+        """Trains the first model together with those behind it that the engine joins to it, unless that was done.
+
+        What stops this stops nobody: each visit can tune its own.
+        """
+        try:
+            wanted = [self._run(member) for model in models for member in candidates(model)]
+            runs = {key: run for run, key in wanted if key not in self._ahead}
+            joined = self.engine.joins(list(runs.values()))
+            if wanted[0][1] in runs and joined > len(candidates(models[0])):
+                trained = self.engine.tune_each(list(runs.values())[:joined])
+                for key, training in zip(list(runs)[:joined], trained, strict=True):
+                    self._ahead[key] = training, self.engine.keep()
+        except (AmuroError, RuntimeError, MemoryError) as error:
+            self.emit({"event": "remark", "job": models[0].address, "text": f"is tuned alone: {error}"})
 
     def _run(self, model: Model) -> tuple[Run, str]:
         """What the engine is given to make `model`, and the model's key, made of the inputs of its training."""

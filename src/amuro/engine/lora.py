@@ -52,8 +52,19 @@ def draw_adapter(model: Any, recipe: Recipe, tune_seed: int) -> Adapter:
     `tune_seed` draws the first halves as peft does; the second halves are zero, so nothing changes before the first
     step. The model is left as it was.
     """
+    adapted = _injected(model, recipe, tune_seed)
+    drawn = {
+        name: (layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach())
+        for name, layer in adapted.get_base_model().named_modules()
+        if hasattr(layer, "lora_A")
+    }
+    adapted.unload().requires_grad_(True)
+    return _flattened(drawn, recipe.lora_alpha / recipe.lora_rank)
+
+
+def _injected(model: Any, recipe: Recipe, tune_seed: int) -> Any:
+    """A model of peft around `model`, whose linear layers it has replaced."""
     from peft import LoraConfig, get_peft_model  # takes seconds to import
-    from peft.tuners.lora import LoraLayer
 
     config = LoraConfig(
         r=recipe.lora_rank,
@@ -65,15 +76,7 @@ def draw_adapter(model: Any, recipe: Recipe, tune_seed: int) -> Adapter:
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
         torch.manual_seed(tune_seed)
-        adapted: Any = get_peft_model(model, config)
-    body = adapted.get_base_model()
-    drawn = {
-        name: (layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach())
-        for name, layer in body.named_modules()
-        if isinstance(layer, LoraLayer)
-    }
-    adapted.unload().requires_grad_(True)
-    return _flattened(drawn, recipe.lora_alpha / recipe.lora_rank)
+        return get_peft_model(model, config)
 
 
 def _flattened(drawn: Mapping[str, tuple[Tensor, Tensor]], scale: float) -> Adapter:

@@ -55,6 +55,9 @@ class Engine(Protocol):
         model is live until the next is asked for.
         """
 
+    def joins(self, runs: Sequence[Run]) -> int:
+        """How many of the runs, from the first, `tune_each` would train together before any of them is live."""
+
     def score(self, ask: Ask) -> list[tuple[float, ...]]:
         """Summed natural-log probability of each option of each query, given prefix and context."""
 

@@ -95,6 +95,10 @@ class TorchEngine:
                 self.restore(adapter)
                 yield training
 
+    def joins(self, runs: Sequence[Run]) -> int:
+        """The first group that `engine.together` would make."""
+        return len(next(groups(self._live(), runs), []))
+
     def score(self, ask: Ask) -> list[tuple[float, ...]]:
         """See `engine.score`."""
         return score(self._live(), ask, self._shelf)

@@ -97,6 +97,10 @@ class ToyEngine:
         for run in runs:
             yield self.tune(run.sequences, run.model, run.learning_rate, run.on_step)
 
+    def joins(self, runs: Sequence[Run]) -> int:
+        """None with another."""
+        return min(1, len(runs))
+
     def score(self, ask: Ask) -> list[tuple[float, ...]]:
         """Log probabilities: the right option wins in a share of the queries that the dials decide."""
         model = self._asked(ask.cell)
