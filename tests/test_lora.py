@@ -15,9 +15,10 @@ import pytest
 import torch
 from conftest import toy_table
 from peft import LoraConfig, get_peft_model
-from test_engine import CHECKPOINT, CONFIGS, EOS, training_pairs, tuned, words
+from test_engine import CHECKPOINT, EOS, training_pairs, tuned, words
+from test_engine import CONFIGS as OTHERS
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config
 
 from amuro import plan as planning
 from amuro import study as studies
@@ -34,8 +35,20 @@ from amuro.status import states
 from amuro.store import Store
 from amuro.types import Ask, Training
 
-ARCHITECTURES = ["llama", "gpt_neox", "gemma2"]
-"""Flat tokens without and with biases, and rows with padding."""
+CONFIGS = {
+    **{name: OTHERS[name] for name in ("llama", "gpt_neox", "gemma2")},
+    "gpt2": GPT2Config(
+        vocab_size=61,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=96,
+        bos_token_id=0,
+        eos_token_id=EOS,
+        intermediate_size=128,  # GPT-2 does not name it, and the engine asks for it
+    ),
+}
+"""Flat tokens without and with biases; rows with padding, which are tuned alone; matrices the other way round."""
 APART = 1e-5
 """Most that a loss in nats or a merged weight may differ."""
 
@@ -93,7 +106,8 @@ def by_peft(network: Network, wanted: Run) -> Training:
         warnings.simplefilter("ignore")
         torch.manual_seed(wanted.model.tune_seed or 0)
         adapted = get_peft_model(network.model, config)
-    training = finetune(network, wanted.sequences, wanted.model, wanted.learning_rate, wanted.on_step)
+    fresh = Network(network.model, network.precision, network.device)  # one remembers the modules of its last layer
+    training = finetune(fresh, wanted.sequences, wanted.model, wanted.learning_rate, wanted.on_step)
     adapted.merge_and_unload().requires_grad_(True)
     return training
 
@@ -111,7 +125,7 @@ def in_one_group(monkeypatch: pytest.MonkeyPatch, tokens: int = 1 << 20) -> None
     monkeypatch.setattr(together, "_FILLED", {"cpu": tokens})
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", list(CONFIGS))
 def test_together_is_as_alone_with_peft(
     name: str, engine_of: Callable[[str], TorchEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +216,7 @@ def test_full_tunings_stand_between(engine_of: Callable[[str], TorchEngine]) -> 
 
 
 def test_groups_fill_a_step(engine_of: Callable[[str], TorchEngine], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are joined in order while their steps together hold no more tokens than the device needs to be busy."""
+    """Runs are joined in order while their steps hold no more tokens than make the device busy, of models read flat."""
     pairs = [((2,) * 8, (3, EOS, EOS))] * 4  # 10 tokens each, 40 a step
     network, runs = engine_of("llama")._live(), [run(seed, pairs=pairs) for seed in range(5)]
     sizes = {}
@@ -210,6 +224,7 @@ def test_groups_fill_a_step(engine_of: Callable[[str], TorchEngine], monkeypatch
         in_one_group(monkeypatch, tokens)
         sizes[tokens] = [len(group) for group in together.groups(network, runs)]
     assert sizes == {1: [1] * 5, 80: [2, 2, 1], 1000: [5]}
+    assert [len(group) for group in together.groups(engine_of("gemma2")._live(), runs)] == [1] * 5
 
 
 def test_half_precision_is_near(engine_of: Callable[[str], TorchEngine], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Low-rank adapters: drawn by peft, multiplied with the tokens of their own run, merged into the weights at the end.
 
 Several runs share one frozen model: its matrices are multiplied once with the tokens of all runs, end to end, and each
-adapter with the span of its own tokens (as Sheng et al. 2023, arXiv:2311.03285, do to serve many adapters).
+adapter with the span of its own tokens (as Ye et al. 2023, arXiv:2312.02515).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -101,18 +102,21 @@ def _leaf(values: Tensor, grad: Tensor) -> Tensor:
 class Spans:
     """Whose tokens stand where in the forward pass that comes."""
 
-    of: dict[int, list[tuple[Adapter, Span]]] = field(default_factory=dict)
-    """Number of tokens in all → each adapter with its span. The last layer's matrices are multiplied with fewer."""
+    _of: dict[int, list[tuple[Adapter, Span]]] = field(default_factory=dict)
+    """Number of tokens in all → each adapter with its span."""
 
     def lay(self, *laid: Sequence[tuple[Adapter, int]]) -> None:
         """Each adapter with its number of tokens, in order; once for each number of tokens that layers are given."""
-        self.of = {}
+        self._of = {}
         for counts in laid:
-            begin, spans = 0, []
-            for adapter, count in counts:
-                spans.append((adapter, (begin, begin + count)))
-                begin += count
-            self.of[begin] = spans
+            ends = list(accumulate(count for _, count in counts))
+            spans = zip([0, *ends], ends, strict=False)
+            self._of[ends[-1]] = [(adapter, span) for (adapter, _), span in zip(counts, spans, strict=True)]
+
+    def whose(self, tokens: int) -> list[tuple[Adapter, Span]]:
+        """Each adapter with its span of so many tokens. One alone has them all, whatever part a layer is given."""
+        first = next(iter(self._of.values()))
+        return [(first[0][0], (0, tokens))] if len(first) == 1 else self._of[tokens]
 
 
 @contextmanager
@@ -137,7 +141,7 @@ def beside(model: Any, names: Sequence[str]) -> Iterator[Spans]:
 def _forward(name: str, module: Any, spans: Spans, states: Tensor) -> Tensor:
     """What the layer gives for states [..., in], each token by its own adapter: [..., out]."""
     flat = states.flatten(0, -2)
-    chosen = spans.of[len(flat)]
+    chosen = spans.whose(len(flat))
     kind = states.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
     factors = [factor for adapter, _ in chosen for factor in adapter.factors[name]]

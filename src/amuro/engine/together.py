@@ -2,6 +2,9 @@
 
 One step of the group is the next step of each run, all their sequences end to end. Loss, clipping, schedule and
 optimiser are each run's own, so every run gives what it gives alone, up to rounding.
+
+Their models are scored one by one, merged: a merged model reads as fast as its checkpoint, and the batches of one ask
+fill the device, so that asking several at once would only add the low-rank products.
 """
 
 from __future__ import annotations
@@ -30,10 +33,12 @@ from amuro.engine.network import Network
 from amuro.engine.protocol import Run
 from amuro.types import Training
 
-_FILLED = {"cpu": 160, "cuda": 32768}
-"""Tokens of a step up to which a device reads more of them in less time for each; runs are joined up to there.
+_FILLED = {"cpu": 600, "cuda": 32768}
+"""Tokens of a step up to which more of them take less time each; runs are joined while their steps hold no more.
 
-MEASURED
+On one thread of a CPU, in float32 and with 10.5 M parameters, four runs took 13 % less CPU time together than one at a
+time with 75 tokens a step each and 18 % less with 150; two runs of 300 took 7 % less, four of 300 no less, and runs of
+600 saved nothing (`benchmarks/adapters.py`). A GPU takes many more tokens before it is busy.
 """
 _MOST = 16
 """Runs of a group: in training each holds four numbers in memory for every number of its adapter."""
@@ -49,13 +54,19 @@ def groups(network: Network, runs: Sequence[Run]) -> Iterator[list[Run]]:
     room = min(_FILLED[network.device.type], token_budget(network))
     group: list[Run] = []
     for run in runs:
-        joined = [*group, run]
-        if group and not (all(map(is_low_rank, joined)) and len(joined) <= _MOST and _step_tokens(joined) <= room):
+        if group and not _may_join(network, [*group, run], room):
             yield group
-            joined = [run]
-        group = joined
+            group = []
+        group.append(run)
     if group:
         yield group
+
+
+def _may_join(network: Network, runs: Sequence[Run], room: int) -> bool:
+    """Only where all layers are given the same flat tokens is it known whose they are: experts get some of them."""
+    longest = max((_tokens(dialogue) for run in runs for dialogue in run.sequences), default=0)
+    fits = len(runs) <= _MOST and _step_tokens(runs) <= room
+    return fits and all(map(is_low_rank, runs)) and network.reads_layouts(longest)
 
 
 def _step_tokens(runs: Sequence[Run]) -> float:
@@ -92,8 +103,8 @@ def train_together(network: Network, runs: Sequence[Run], budget: int | None = N
     """What each run left and its adapter; the weights of `network` are not touched.
 
     A run whose loss or gradient is not finite ends before that step, and the others go on. The seconds of a run are
-    its share of the group's, by tokens read. Budget: as in `finetune`. Raises AmuroError where a run has nothing to
-    learn.
+    its share of the group's, by tokens read. Several runs must be such as `groups` joins. Budget: as in `finetune`.
+    Raises AmuroError where a run has nothing to learn.
     """
     began = perf_counter()
     members = [_member(network, run) for run in runs]
@@ -177,16 +188,10 @@ def _parts(going: Sequence[_Member], budget: int) -> Iterator[Part]:
 
 
 def _lay(spans: Spans, going: Sequence[_Member], part: Part) -> None:
-    """Say whose tokens stand where: among all that are read, among those whose logits are wanted, and among the rows
-    of a model that is read with padding. Two of these are as many only where they are the same.
+    """Say whose tokens stand where, among all that are read, and among those whose logits are wanted, which the last
+    layer's matrices are given. They are as many only where they are the same.
     """
-    longest = max(_tokens(dialogue) for _, own in part for dialogue in own)
-    spans.lay(
-        *(
-            [(going[at].adapter, sum(map(count, own))) for at, own in part]
-            for count in (_tokens, _answers, lambda _: longest)
-        )
-    )
+    spans.lay(*([(going[at].adapter, sum(map(count, own))) for at, own in part] for count in (_tokens, _answers)))
 
 
 def _tokens(dialogue: Dialogue) -> int:
