@@ -14,9 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from amuro.engine.attention import on_device
 from amuro.engine.finetune import (
     Course,
     Dialogue,
@@ -158,14 +160,10 @@ def _backward(network: Network, going: Sequence[_Member], spans: Spans, budget: 
     losses = torch.zeros(len(going), device=network.device)
     for part in _parts(going, budget):
         _lay(spans, going, part)
-        weights = [
-            weight
-            for at, own in part
-            for weight in answer_weights(own, going[at].step, going[at].course.recipe.weighting)
-        ]
+        weights = [answer_weights(own, going[at].step, going[at].course.recipe.weighting) for at, own in part]
         with network.autocast():
             nats = answer_nats(network, [dialogue for _, own in part for dialogue in own])
-        shares = nats * torch.tensor(weights, device=network.device)
+        shares = nats * on_device(np.concatenate(weights), network.device)
         torch.autograd.backward(shares.sum())
         counts = [sum(map(_answers, own)) for _, own in part]
         for (at, _), share in zip(part, torch.split(shares.detach(), counts), strict=True):
