@@ -31,7 +31,7 @@ from transformers import (
 
 from amuro.engine import finetune as finetuning
 from amuro.engine import generate as generating
-from amuro.engine import layout
+from amuro.engine import graphs, layout
 from amuro.engine import score as scoring
 from amuro.engine.protocol import Engine
 from amuro.engine.torch_engine import TorchEngine
@@ -447,6 +447,28 @@ def test_forgetful_layers_change_nothing(engine: TorchEngine, monkeypatch: pytes
     assert all(again)
     assert not network.model.model.layers[0].gradient_checkpointing
     network.model.model.layers[0]._forward_hooks.clear()
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_padding_to_a_recorded_shape_changes_nothing(name: str, engine_of: Callable[[str], TorchEngine]) -> None:
+    """A step padded to a shape that CUDA graphs share, with fewer rows than others, has its own loss and gradient."""
+    network, step = engine_of(name)._live(), training_pairs()[:3]
+    parameters = list(network.model.parameters())
+    weights = finetuning.answer_weights(step, step, "example")
+    arrays = graphs.padded(finetuning._pass(step, weights), rows=5, longest=40)
+    assert len(arrays["ids"]) > sum(len(part) for dialogue in step for part in dialogue)
+    assert arrays["gather"].shape[0] == 6
+    found = []
+    for backward in (
+        lambda: finetuning._backward(network, step, "example", 10_000),
+        lambda: graphs.backward(network, {key: torch.from_numpy(value) for key, value in arrays.items()}),
+    ):
+        network.model.zero_grad()
+        found.append((float(backward()), [p.grad.clone() for p in parameters if p.grad is not None]))
+    network.model.zero_grad()
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
+    assert len(found[0][1]) == len(found[1][1])
+    assert max(float((a - b).abs().max()) for a, b in zip(found[0][1], found[1][1], strict=True)) < 1e-4
 
 
 def test_seed_decides_the_weights_and_reset_restores_them(engine: TorchEngine) -> None:

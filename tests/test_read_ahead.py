@@ -20,7 +20,9 @@ def test_all_weight_files_are_advised(tmp_path: Path, monkeypatch: pytest.Monkey
     index = {"weight_map": dict(zip(("a", "b"), shards, strict=True))}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     told: list[str] = []
-    monkeypatch.setattr(os, "posix_fadvise", lambda number, *_: told.append(os.readlink(f"/proc/self/fd/{number}")))
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda number, *_: told.append(str(Path(f"/proc/self/fd/{number}").readlink()))
+    )
     opened = _open_files()
     read_ahead(lambda: tmp_path).join()
     assert sorted(Path(path).name for path in told) == shards

@@ -97,17 +97,23 @@ def end_to_end(
     branch: for each token 0 on its row's trunk, 1, 2, … on the branches behind it, which see the trunk and themselves;
     None where no row has branches.
     """
-    columns = np.arange(columns_for(int(lengths.max()), device))
-    there, starts = columns < lengths[:, None], np.cumsum(lengths) - lengths
-    gather = on_device(np.where(there, starts[:, None] + columns, starts[:, None]), device)
-    scatter = on_device(np.flatnonzero(there), device)
+    columns = columns_for(int(lengths.max()), device)
+    gather, scatter = (on_device(found, device) for found in places(lengths, columns))
     mask = None
     if branch is not None:
-        of = on_device(branch, device)[gather].masked_fill(~on_device(there, device), -1)
-        keys, queries, order = of[:, None, :], of[:, :, None], torch.arange(len(columns), device=device)
+        order = torch.arange(columns, device=device)
+        of = on_device(branch, device)[gather].masked_fill(order >= on_device(lengths, device)[:, None], -1)
+        keys, queries = of[:, None, :], of[:, :, None]
         seen = (order[:, None] >= order) & ((keys == 0) | (keys == queries))
         mask = added_mask(seen[:, None])
     return Trees(gather, scatter, mask, prefix or {}, kept)
+
+
+def places(lengths: Ints, columns: int) -> tuple[Ints, Ints]:
+    """`gather` and `scatter` of `Trees` for rows of those lengths, end to end."""
+    column, starts = np.arange(columns), np.cumsum(lengths) - lengths
+    there = column < lengths[:, None]
+    return np.where(there, starts[:, None] + column, starts[:, None]), np.flatnonzero(there)
 
 
 def columns_for(tokens: int, device: torch.device) -> int:

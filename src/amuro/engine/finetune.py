@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from amuro.engine.attention import end_to_end, on_device
+from amuro.engine.graphs import Graphs, Pass
 from amuro.engine.layout import batches
 from amuro.engine.network import Network
 from amuro.engine.protocol import OnStep, Sequences
@@ -102,9 +103,14 @@ def _losses(
     """Take the steps one by one; yields the loss of each, and ends before the first one that is not finite."""
     parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
     optimizer = optimizer_of(parameters, recipe, learning_rate)
+    graphs = Graphs(network, parameters, max(map(len, steps)), max(_length(own) - 1 for step in steps for own in step))
     for number, step in enumerate(steps):
         optimizer.zero_grad(set_to_none=True)
-        nats = _backward(network, step, recipe.weighting, budget)
+        tokens = sum(_length(dialogue) - 1 for dialogue in step)
+        if tokens <= budget and graphs.takes(tokens):
+            nats = graphs.backward(_pass(step, answer_weights(step, step, recipe.weighting)))
+        else:
+            nats = _backward(network, step, recipe.weighting, budget)
         length = torch.nn.utils.clip_grad_norm_(parameters, recipe.max_grad_norm)
         loss, norm = torch.stack([nats, length]).tolist()  # a GPU is waited for once a step
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -210,11 +216,20 @@ def _parts(batch: Sequence[Dialogue], budget: int) -> Iterator[list[Dialogue]]:
 
 def answer_nats(network: Network, part: Sequence[Dialogue]) -> Tensor:
     """Negative log-probability of every answer token, sequence after sequence."""
-    rows = [tuple(chain.from_iterable(dialogue))[:-1] for dialogue in part]
-    places = [_answer_places(dialogue) for dialogue in part]
-    read = _read_packed if network.reads_layouts(max(map(len, rows))) else _read_padded
-    targets = network.tensor([token for dialogue in part for answer in dialogue[1::2] for token in answer])
-    return cross_entropy(read(network, rows, places), targets, reduction="none")
+    given = _pass(part)
+    read = _read_packed if network.reads_layouts(max(map(len, given.rows))) else _read_padded
+    logits = read(network, given.rows, given.wanted)
+    return cross_entropy(logits, network.tensor(given.targets), reduction="none")
+
+
+def _pass(part: Sequence[Dialogue], weights: NDArray[np.float32] | None = None) -> Pass:
+    """What is read of some sequences, and what is learned from it."""
+    return Pass(
+        rows=[tuple(chain.from_iterable(dialogue))[:-1] for dialogue in part],
+        wanted=[_answer_places(dialogue) for dialogue in part],
+        targets=[token for dialogue in part for answer in dialogue[1::2] for token in answer],
+        weights=np.ones(0, dtype=np.float32) if weights is None else weights,
+    )
 
 
 def _read_packed(network: Network, rows: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> Tensor:

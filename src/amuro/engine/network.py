@@ -136,7 +136,8 @@ class Network:
         A layer's states are about 16 vectors of the model's width and 5 of the inner width for each token.
         """
         config = self.model.config
-        layer = 4 * (16 * config.hidden_size + 5 * config.intermediate_size)
+        inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+        layer = 4 * (16 * config.hidden_size + 5 * inner)
         layers = config.num_hidden_layers if training else 2
         room = max(1, int(_SHARE_OF_MEMORY * self.free_memory()) // int(layer * layers))
         return 1 << (room.bit_length() - 1)  # a round number, so that it is the same a moment later
