@@ -455,7 +455,7 @@ def test_padding_to_a_recorded_shape_changes_nothing(name: str, engine_of: Calla
     network, step = engine_of(name)._live(), training_pairs()[:3]
     parameters = list(network.model.parameters())
     weights = finetuning.answer_weights(step, step, "example")
-    arrays = graphs.padded(finetuning._pass(step, weights), rows=5, longest=40)
+    arrays = graphs.padded(finetuning.pass_of(step, weights), rows=5, longest=40)
     assert len(arrays["ids"]) > sum(len(part) for dialogue in step for part in dialogue)
     assert arrays["gather"].shape[0] == 6
     found = []

@@ -108,7 +108,7 @@ def _losses(
         optimizer.zero_grad(set_to_none=True)
         tokens = sum(_length(dialogue) - 1 for dialogue in step)
         if tokens <= budget and graphs.takes(tokens):
-            nats = graphs.backward(_pass(step, answer_weights(step, step, recipe.weighting)))
+            nats = graphs.backward(pass_of(step, answer_weights(step, step, recipe.weighting)))
         else:
             nats = _backward(network, step, recipe.weighting, budget)
         length = torch.nn.utils.clip_grad_norm_(parameters, recipe.max_grad_norm)
@@ -216,13 +216,13 @@ def _parts(batch: Sequence[Dialogue], budget: int) -> Iterator[list[Dialogue]]:
 
 def answer_nats(network: Network, part: Sequence[Dialogue]) -> Tensor:
     """Negative log-probability of every answer token, sequence after sequence."""
-    given = _pass(part)
+    given = pass_of(part)
     read = _read_packed if network.reads_layouts(max(map(len, given.rows))) else _read_padded
     logits = read(network, given.rows, given.wanted)
     return cross_entropy(logits, network.tensor(given.targets), reduction="none")
 
 
-def _pass(part: Sequence[Dialogue], weights: NDArray[np.float32] | None = None) -> Pass:
+def pass_of(part: Sequence[Dialogue], weights: NDArray[np.float32] | None = None) -> Pass:
     """What is read of some sequences, and what is learned from it."""
     return Pass(
         rows=[tuple(chain.from_iterable(dialogue))[:-1] for dialogue in part],

@@ -77,9 +77,13 @@ def backward(network: Network, given: Mapping[str, Tensor]) -> Tensor:
 class Graphs:
     """Recorded passes of one course. Everything that records or replays is reached on CUDA only."""
 
-    def __init__(self, network: Network, parameters: Sequence[torch.nn.Parameter], rows: int, longest: int) -> None:
-        """rows, longest: the most of any step of the course."""
-        self._network, self._parameters = network, parameters
+    def __init__(
+        self, network: Network, parameters: Sequence[Tensor], rows: int, longest: int, in_place: bool = False
+    ) -> None:
+        """rows, longest: the most of any step of the course. in_place: the parameters' gradients have memory of their
+        own, which passes add to; else a pass leaves gradients in memory of its own.
+        """
+        self._network, self._parameters, self._in_place = network, parameters, in_place
         self._rows, self._longest = rows, longest
         self._met: Counter[tuple[int, ...]] = Counter()
         self._recorded: dict[tuple[int, ...], _Recorded] = {}
@@ -89,12 +93,12 @@ class Graphs:
         return self._network.device.type == "cuda" and tokens < _LARGEST and self._network.reads_layouts(self._longest)
 
     def backward(self, given: Pass) -> Tensor:
-        """The loss of the pass; its gradient replaces that of the parameters."""
+        """The loss of the pass, whose gradient is the parameters' now; they must have had none."""
         arrays = padded(given, self._rows, self._longest)
         shape = len(arrays["ids"]), len(arrays["targets"])
         self._met[shape] += 1
         if shape not in self._recorded and self._met[shape] > _AFTER and len(self._recorded) < _MOST:
-            self._recorded[shape] = _Recorded(self._network, self._parameters, arrays)
+            self._recorded[shape] = _Recorded(self._network, self._parameters, arrays, self._in_place)
         if shape in self._recorded:
             return self._recorded[shape].replay(arrays)
         return backward(self._network, {name: on_device(value, self._network.device) for name, value in arrays.items()})
@@ -104,9 +108,9 @@ class _Recorded:
     """One shape: inputs, loss and gradients stay where they are in memory."""
 
     def __init__(
-        self, network: Network, parameters: Sequence[torch.nn.Parameter], arrays: Mapping[str, NDArray[Any]]
+        self, network: Network, parameters: Sequence[Tensor], arrays: Mapping[str, NDArray[Any]], in_place: bool
     ) -> None:
-        self._parameters = parameters
+        self._parameters, self._in_place = parameters, in_place
         self._inputs = {name: on_device(value, network.device) for name, value in arrays.items()}
         self._graph = torch.cuda.CUDAGraph()
         self._forget()
@@ -130,7 +134,10 @@ class _Recorded:
 
     def _forget(self) -> None:
         for parameter in self._parameters:
-            parameter.grad = None
+            if self._in_place and parameter.grad is not None:
+                parameter.grad.zero_()
+            else:
+                parameter.grad = None
 
 
 def _filled(values: NDArray[np.int64], length: int, value: int) -> NDArray[np.int64]:

@@ -26,9 +26,11 @@ from amuro.engine.finetune import (
     answer_weights,
     course_of,
     optimizer_of,
+    pass_of,
     rate_factor,
     token_budget,
 )
+from amuro.engine.graphs import Graphs
 from amuro.engine.layout import batches
 from amuro.engine.lora import Adapter, Spans, beside, draw_adapter
 from amuro.engine.network import Network
@@ -112,9 +114,10 @@ def train_together(network: Network, runs: Sequence[Run], budget: int | None = N
     members = [_member(network, run) for run in runs]
     budget = budget or token_budget(network)
     longest = max(member.course.longest for member in members)
+    graphs = _graphs(network, members[0]) if len(members) == 1 else None
     with beside(network.model, list(members[0].adapter.factors)) as spans, network.recomputing(longest > budget):
         while going := [member for member in members if member.goes_on]:
-            _take_step(network, going, spans, budget)
+            _take_step(network, going, spans, budget, graphs)
     seconds = perf_counter() - began
     trainings = [member.course.training(member.losses, 0.0) for member in members]
     tokens = max(1, sum(training.tokens for training in trainings))
@@ -131,11 +134,18 @@ def _member(network: Network, run: Run) -> _Member:
     return _Member(run, course, adapter, optimizer_of([adapter.flat], course.recipe, run.learning_rate))
 
 
-def _take_step(network: Network, going: Sequence[_Member], spans: Spans, budget: int) -> None:
+def _graphs(network: Network, member: _Member) -> Graphs:
+    """Of a run that is alone: the spans of several differ from step to step."""
+    rows = max(map(len, member.course.steps))
+    return Graphs(network, [member.adapter.flat], rows, member.course.longest, in_place=True)
+
+
+def _take_step(network: Network, going: Sequence[_Member], spans: Spans, budget: int, graphs: Graphs | None) -> None:
     """The next step of each run, but for those that diverge at it."""
     for member in going:
         member.optimizer.zero_grad(set_to_none=False)
-    losses = _backward(network, going, spans, budget)
+    losses = _recorded(going[0], spans, budget, graphs) if graphs else None
+    losses = _backward(network, going, spans, budget) if losses is None else losses
     norms = [
         torch.nn.utils.clip_grad_norm_([member.adapter.flat], member.course.recipe.max_grad_norm) for member in going
     ]
@@ -153,6 +163,16 @@ def _apply(member: _Member, loss: float) -> None:
     member.optimizer.step()
     member.losses.append(loss)
     member.run.on_step(len(member.losses), steps, loss)
+
+
+def _recorded(member: _Member, spans: Spans, budget: int, graphs: Graphs) -> Tensor | None:
+    """As `_backward` where the step gains by a recording, else nothing."""
+    tokens = sum(map(_tokens, member.step))
+    if tokens > budget or not graphs.takes(tokens):
+        return None
+    spans.lay([(member.adapter, tokens)])
+    weights = answer_weights(member.step, member.step, member.course.recipe.weighting)
+    return graphs.backward(pass_of(member.step, weights))[None]
 
 
 def _backward(network: Network, going: Sequence[_Member], spans: Spans, budget: int) -> Tensor:
