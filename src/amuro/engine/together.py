@@ -37,12 +37,13 @@ from amuro.engine.network import Network
 from amuro.engine.protocol import Run
 from amuro.types import Training
 
-_FILLED = {"cpu": 600, "cuda": 32768}
+_FILLED = {"cpu": 600, "cuda": 0}
 """Tokens of a step up to which more of them take less time each; runs are joined while their steps hold no more.
 
 On one thread of a CPU, in float32 and with 10.5 M parameters, four runs took 13 % less CPU time together than one at a
 time with 75 tokens a step each and 18 % less with 150; two runs of 300 took 7 % less, four of 300 no less, and runs of
-600 saved nothing (`benchmarks/adapters.py`). A GPU takes many more tokens before it is busy.
+600 saved nothing (`benchmarks/adapters.py`). On an H200, four runs of that model took 62 ms a step together and 38 one
+at a time: alone a run's step is recorded (`engine.graphs`), which the changing spans of a group prevent.
 """
 _MOST = 16
 """Runs of a group: in training each holds four numbers in memory for every number of its adapter."""
