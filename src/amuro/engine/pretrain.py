@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
@@ -14,7 +15,10 @@ from torch import Tensor
 from transformers import Olmo2Config, Olmo2ForCausalLM
 
 from amuro.engine import snapshots
+from amuro.engine.attention import NAME, end_to_end
 from amuro.engine.muon import Muon
+from amuro.engine.network import Network
+from amuro.engine.norms import hasten_norms
 from amuro.engine.packing import Batch, Packer
 from amuro.engine.vocabulary import EOS, PAD, train_tokenizer
 from amuro.pretraining import Corpus, Pretraining
@@ -54,7 +58,8 @@ def new_model(config: Pretraining, tokenizer: Tokenizer) -> Olmo2ForCausalLM:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.pretrain_seed)
         model = Olmo2ForCausalLM(_architecture(config, tokenizer))
-    model.set_attn_implementation("sdpa")
+    model.set_attn_implementation(NAME)
+    hasten_norms(model)
     with torch.no_grad():
         for layer in model.model.layers:
             layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
@@ -188,16 +193,13 @@ def _packer(config: Pretraining, corpus: Corpus, tokenizer: Tokenizer, step: int
 
 
 def _loss(model: Olmo2ForCausalLM, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the targets; the head is applied only there."""
-    ids, documents, targets = (torch.from_numpy(a) for a in (batch.ids, batch.documents, batch.targets))
-    hidden = model.model(input_ids=ids, attention_mask=document_mask(documents), use_cache=False).last_hidden_state
-    wanted = targets >= 0
-    return F.cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
-
-
-def document_mask(documents: Tensor) -> Tensor:
-    """(rows, length) document numbers → (rows, 1, length, length), to be added to attention scores: 0 or −∞."""
-    length = documents.shape[1]
-    same = documents[:, :, None] == documents[:, None, :]
-    allowed = same & torch.ones(length, length, dtype=torch.bool).tril()
-    return torch.zeros(allowed.shape).masked_fill_(~allowed, torch.finfo(torch.float32).min)[:, None]
+    """Mean cross-entropy over the targets. Documents are read end to end, without the empty places of their rows."""
+    network = Network(model, "float32", torch.device("cpu"))
+    there = batch.documents > 0
+    rows = np.arange(len(there))[:, None]  # documents are numbered anew in each
+    of = (batch.documents + rows * (there.shape[1] + 1))[there]
+    begins = np.flatnonzero(np.diff(of, prepend=-1))
+    lengths = np.diff(begins, append=len(of))
+    positions = np.broadcast_to(np.arange(there.shape[1]), there.shape)[there]
+    hidden = network.read(batch.ids[there], positions, end_to_end(lengths, network.device))
+    return F.cross_entropy(network.logits(hidden), torch.from_numpy(batch.targets[there]))
