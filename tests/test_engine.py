@@ -61,9 +61,20 @@ CONFIGS: dict[str, Any] = {
     "qwen3": Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=16),
     "mistral": MistralConfig(**SIZES, num_key_value_heads=2),
     "mistral_window": MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=6),
+    "llama_longrope": LlamaConfig(
+        **SIZES,
+        num_key_value_heads=2,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "original_max_position_embeddings": 24,
+            "short_factor": [1.0] * 4,
+            "long_factor": [1.0, 2.0, 4.0, 8.0],
+        },
+    ),
     "gemma2": Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=8, sliding_window=6),
 }
-SHARING = [name for name in CONFIGS if name not in ("mistral_window", "gemma2")]
+SHARING = [name for name in CONFIGS if name not in ("mistral_window", "llama_longrope", "gemma2")]
 CHECKPOINT = Checkpoint("tiny", 1, 1, 1, "constant", "file:tiny")
 
 
@@ -170,7 +181,8 @@ def test_only_known_attention_shares_contexts(engine_of: Callable[[str], TorchEn
 def test_a_plain_way_is_told_of(engine_of: Callable[[str], TorchEngine]) -> None:
     """Whose rows are read one by one, always or beyond a window, is said by name; nothing is said of the others."""
     remarks = {name: " ".join(engine_of(name).remarks()) for name in CONFIGS}
-    assert {name for name, remark in remarks.items() if remark} == {"gemma2", "mistral_window"}
+    assert {name for name, remark in remarks.items() if remark} == {"gemma2", "llama_longrope", "mistral_window"}
+    assert "longrope" in remarks["llama_longrope"]
     assert "gemma2" in remarks["gemma2"]
     assert "6 tokens" in remarks["mistral_window"]
 
@@ -293,8 +305,25 @@ def test_rows_stop_each_on_its_own(engine: TorchEngine, monkeypatch: pytest.Monk
         assert engine.generate(ask, decode) == together
 
 
-def test_generation_ends_at_the_limit_and_at_the_end_of_the_context(engine: TorchEngine) -> None:
-    """A row that nothing stops says `max_new_tokens` tokens, or fewer where the context is full."""
+def test_an_empty_stop_is_refused(engine: TorchEngine) -> None:
+    """A text that every text begins with would stop all: it is named instead."""
+    with pytest.raises(AmuroError, match="empty text"):
+        engine.generate(make_ask([Query("q", (3, 4))], stop=("",), new=4), decode)
+
+
+def test_a_stop_that_ends_in_a_space_is_seen(engine: TorchEngine) -> None:
+    """Decoders that drop a leading space make a lone space nothing: every token may complete such a stop."""
+    pieces = {5: "Q", 6: ":", 7: " ", 8: " foo"}
+    stopped = generating._Stop(frozenset(), ("Q: ",), lambda ids: "".join(pieces[i] for i in ids).removeprefix(" "))
+    assert [stopped([5, 6, 7, 8][:length]) for length in range(5)] == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("name", ["olmo2", "gemma2"])
+def test_generation_ends_at_the_limit_and_at_the_end_of_the_context(
+    name: str, engine_of: Callable[[str], TorchEngine]
+) -> None:
+    """A row that nothing stops says `max_new_tokens` tokens, or fewer where the context is full; read either way."""
+    engine = engine_of(name)
     free, full = Query("free", (3, 4)), Query("full", (3,) * (CONTEXT - 4))
     got = engine.generate(make_ask([free, full], new=6), lambda ids: "x" * len(ids))
     assert [(g.tokens, g.stopped, g.text) for g in got] == [(6, False, "x" * 6), (5, False, "x" * 5)]

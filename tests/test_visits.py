@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from transformers import OlmoConfig, OlmoForCausalLM
 
 from amuro import plan as planning
 from amuro import study as studies
 from amuro.engine.torch_engine import TorchEngine
+from amuro.errors import AmuroError
 from amuro.store import Store
 from amuro.tokens import Encoder
 from amuro.visit import Visitor
@@ -29,19 +31,35 @@ def save_checkpoint(folder: Path, seed: int) -> None:
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<eos>"}')
 
 
-def test_ids_and_layouts_are_made_once_a_tokenizer(tmp_path: Path, monkeypatch: Any) -> None:
-    """The second checkpoint of a tokenizer is asked with the ids and the batches that were made for the first."""
-    for step in (1, 2):
-        save_checkpoint(tmp_path / "made" / f"step{step}", step)
-    plan = planning.make(
+def plan_of(folder: Path, seeds: tuple[int, int]) -> planning.Plan:
+    """Two checkpoints, asked one small set."""
+    for step, seed in enumerate(seeds, start=1):
+        save_checkpoint(folder / "made" / f"step{step}", seed)
+    return planning.make(
         studies.parse(
             {
                 "name": "two", "world_seed": 1, "dev_limit": 10,
-                "series": {"made": {"kind": "folder", "path": str(tmp_path / "made")}},
+                "series": {"made": {"kind": "folder", "path": str(folder / "made")}},
                 "evaluate": [{"models": ["base"], "sets": ["world_inference/test"], "limit": 6}],
             }
         )
     )  # fmt: skip
+
+
+def test_a_twin_is_refused_at_every_visit(tmp_path: Path) -> None:
+    """A checkpoint with the weights of another is no more live at the second visit than at the first."""
+    plan = plan_of(tmp_path, (1, 1))
+    visitor = Visitor(plan, Store(tmp_path / "store"), TorchEngine("float32", "cpu", 1), lambda _event: None)
+    (first, first_cells), (twin, twin_cells) = plan.visits().items()
+    visitor.visit(first, first_cells)
+    for _ in range(2):
+        with pytest.raises(AmuroError, match="weights"):
+            visitor.visit(twin, twin_cells)
+
+
+def test_ids_and_layouts_are_made_once_a_tokenizer(tmp_path: Path, monkeypatch: Any) -> None:
+    """The second checkpoint of a tokenizer is asked with the ids and the batches that were made for the first."""
+    plan = plan_of(tmp_path, (1, 2))
     engine = TorchEngine("float32", "cpu", 1)
     visitor = Visitor(plan, Store(tmp_path / "store"), engine, lambda _event: None)
     encoded: list[int] = []

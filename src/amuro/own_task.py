@@ -18,7 +18,7 @@ layout = "messages"
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,7 +53,7 @@ class OwnTask(BaseModel):
     instruction: str = ""
     family: str = "own"
     metric: str = ""
-    stop: tuple[str, ...] = ("\n",)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ("\n",)
     max_new_tokens: int = Field(60, gt=0)
 
     def task(self, name: str) -> Task:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
-from amuro.errors import AmuroError
 from amuro.weights import weight_files
 
 
@@ -23,7 +22,7 @@ def read_ahead(locate: Callable[[], Path | None]) -> Thread:
 
 
 def _read(locate: Callable[[], Path | None]) -> None:
-    with contextlib.suppress(AmuroError, OSError):
+    with contextlib.suppress(Exception):
         folder = locate()
         for file in weight_files(folder) if folder and folder.is_dir() else ():
             _advise(file)

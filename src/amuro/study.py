@@ -60,7 +60,7 @@ class Tune(_Table):
     schedule: Literal["linear", "constant"] = "linear"
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
-    max_length: int = 2048
+    max_length: int = Field(2048, gt=1)
     weighting: Literal["token", "example"] = "token"
     row_seed: int = 42
     lora_rank: int = Field(16, gt=0)
@@ -84,6 +84,13 @@ class Tune(_Table):
     @classmethod
     def _one_rate(cls, value: Any) -> Any:
         return (value,) if isinstance(value, int | float) else value
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _different_rates(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"learning_rate names a rate twice: {list(value)}")
+        return value
 
 
 class Evaluate(_Table):

@@ -53,6 +53,9 @@ class Visitor:
         self.plan, self.store, self.engine, self.emit = plan, store, engine, emit
         self._loaded: Checkpoint | None = None
         self._folder: Path | None = None
+        self._following: Checkpoint | None = None
+        self._tuned_alone: Checkpoint | None = None
+        """Where training together has failed."""
         self._ahead: dict[str, tuple[Training, Any]] = {}
         """Key → what tuning left and the kept model, of visits to the loaded checkpoint that are still to come."""
         self.examples = lru_cache(maxsize=None)(self._examples)
@@ -78,7 +81,8 @@ class Visitor:
         started, cost = time.monotonic(), Cost()
         self.emit({"event": "visit", "model": model.address})
         self._load(model.checkpoint)
-        if following is not None:
+        if following not in (None, self._following):
+            self._following = following
             read_ahead(lambda: folder_of(self.plan, self.store, following))
         if model.recipe is None:
             key = self._base_key(model.checkpoint)
@@ -97,7 +101,7 @@ class Visitor:
                 self.fill(cell, model_key, cost)
                 filled += 1
                 self.emit({"event": "cell", "cell": cell.address})
-            except (AmuroError, RuntimeError, ValueError, MemoryError) as error:
+            except Exception as error:
                 self.store.note("attempts", {"cell": cell.address, "error": f"{type(error).__name__}: {error}"})
                 self.emit({"event": "failed", "cell": cell.address, "error": str(error)})
         return filled
@@ -140,14 +144,15 @@ class Visitor:
         if self._loaded == checkpoint:
             self.engine.reset()
             return
-        self._folder = folder_of(self.plan, self.store, checkpoint)
+        self._loaded = None  # until it is whole and known to be nobody's twin
         self._ahead.clear()
+        self._folder = folder_of(self.plan, self.store, checkpoint)
         self.engine.load(checkpoint, self._folder)
-        self._loaded = checkpoint
         for remark in set(self.engine.remarks()) - self._told:
             self._told.add(remark)
             self.emit({"event": "remark", "job": checkpoint.address, "text": remark})
         self._refuse_twin(checkpoint)
+        self._loaded = checkpoint
 
     def _encoder(self) -> Encoder:
         """Of the live checkpoint. Equal ones of other folders are one object, and so is all that they encoded."""
@@ -199,16 +204,28 @@ class Visitor:
 
         What stops this stops nobody: each visit can tune its own.
         """
+        if self._tuned_alone == self._loaded:
+            return
         try:
-            wanted = [self._run(member) for model in models for member in candidates(model)]
-            runs = {key: run for run, key in wanted if key not in self._ahead}
-            joined = self.engine.joins(list(runs.values()))
-            if wanted[0][1] in runs and joined > len(candidates(models[0])):
-                trained = self.engine.tune_each(list(runs.values())[:joined])
-                for key, training in zip(list(runs)[:joined], trained, strict=True):
+            runs = self._joined(models)
+            if len(runs) > len(candidates(models[0])):
+                for key, training in zip(runs, self.engine.tune_each(list(runs.values())), strict=True):
                     self._ahead[key] = training, self.engine.keep()
         except (AmuroError, RuntimeError, MemoryError) as error:
+            self._tuned_alone = self._loaded
             self.emit({"event": "remark", "job": models[0].address, "text": f"is tuned alone: {error}"})
+
+    def _joined(self, models: Sequence[Model]) -> dict[str, Run]:
+        """Key → run of the first models that the engine would train as one group; none where the first is trained."""
+        runs: dict[str, Run] = {}
+        for model in models:
+            more = {key: run for run, key in map(self._run, candidates(model))}
+            if more.keys() & self._ahead.keys() or self.engine.joins([*runs.values(), *more.values()]) < len(
+                runs | more
+            ):
+                break
+            runs |= more
+        return runs
 
     def _run(self, model: Model) -> tuple[Run, str]:
         """What the engine is given to make `model`, and the model's key, made of the inputs of its training."""

@@ -17,6 +17,8 @@ from amuro.engine.protocol import Decode
 from amuro.errors import AmuroError
 from amuro.types import Ask, Generation
 
+_TOKENS = {"cpu": 1024, "cuda": 32768}
+"""Most tokens of contexts that are read at once."""
 _ROWS = {"cpu": 64, "cuda": 512}
 """Rows that step together; more would not be faster."""
 _SHARE_OF_MEMORY = 0.2
@@ -39,6 +41,8 @@ def generate(network: Network, ask: Ask, decode: Decode) -> list[Generation]:
         )
     if not all(query.context for query in ask.queries):
         raise AmuroError(f"a query of {ask.cell.eval_set} has an empty context", "give it words")
+    if not all(ask.stop):
+        raise AmuroError(f"{ask.cell.eval_set} stops at an empty text", "leave it out of stop")
     stopped = _Stop(network.end_of_text, ask.stop, decode)
     with torch.no_grad(), network.autocast():
         if network.reads_layouts(longest + ask.max_new_tokens):
@@ -71,10 +75,11 @@ class _Stop:
         return any(stop in text for stop in self.stop)
 
     def _may_complete(self, token: int) -> bool:
-        """A token of bytes that are no whole letter may."""
+        """A token of bytes that are no whole letter may, and where a space counts any: some decoders drop the first."""
         if token not in self._completes:
             text = self.decode([token])
-            self._completes[token] = "\N{REPLACEMENT CHARACTER}" in text or any(s[-1] in text for s in self.stop)
+            doubtful = "\N{REPLACEMENT CHARACTER}" in text or any(stop.endswith(" ") for stop in self.stop)
+            self._completes[token] = doubtful or any(stop[-1] in text for stop in self.stop)
         return self._completes[token]
 
 
@@ -107,7 +112,7 @@ class _Speakers:
         """Read the contexts of those who wait, as many as find a place and as fit into one pass."""
         network, first = self._network, len(self._speaking)
         chosen: list[int] = []
-        budget = network.tokens_in_memory()
+        budget = min(_TOKENS[network.device.type], network.tokens_in_memory())
         while self._waiting and first + len(chosen) < self._rows:
             length = len(self._ask.queries[self._waiting[0]].context)
             if chosen and length > budget:
@@ -190,7 +195,7 @@ def _buffers(network: Network, queries: int, room: int) -> tuple[Kept, int]:
 
 def _say_alone(network: Network, ask: Ask, context: tuple[int, ...], stopped: Callable[[list[int]], bool]) -> list[int]:
     """One row through the model's own cache: for attention that reads no layouts."""
-    room = _end(network, ask) - len(ask.prefix) - len(context)
+    room = _end(network, ask) - len(ask.prefix) - len(context) + 1  # the last word said is not read
     fed, cache = network.tensor([[*ask.prefix, *context]]), None
     said: list[int] = []
     while len(said) < min(ask.max_new_tokens, room) and not stopped(said):

@@ -76,6 +76,7 @@ def _injected(model: Any, recipe: Recipe, tune_seed: int) -> Any:
     )
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")  # it sets by itself what GPT-2's layers need
         torch.manual_seed(tune_seed)
         return get_peft_model(model, config)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,14 @@ class Network:
 
     def reads_layouts(self, longest: int) -> bool:
         """Whether rows of up to `longest` tokens may share what is equal; else every row is read the plain way."""
-        return self.model.config.model_type in KNOWN and (self._window is None or longest <= self._window)
+        known = self.model.config.model_type in KNOWN and not self._rope_by_length
+        return known and (self._window is None or longest <= self._window)
+
+    @property
+    def _rope_by_length(self) -> str:
+        """The kind of rotary embedding, where it depends on the longest row of a pass."""
+        kind = (getattr(self.model.config, "rope_parameters", None) or {}).get("rope_type", "")
+        return kind if kind in ("dynamic", "longrope") else ""
 
     @property
     def _window(self) -> int | None:
@@ -61,6 +69,10 @@ class Network:
         kind = self.model.config.model_type
         if kind not in KNOWN:
             return f"attention of type '{kind}' is not known here: rows are read one by one, slower, with equal scores"
+        if self._rope_by_length:
+            return (
+                f"rotary embeddings of type '{self._rope_by_length}' depend on a row's length: rows are read one by one"
+            )
         if self._window is not None and self._window < self.context_length:
             return f"attention looks back {self._window} tokens: longer rows are read one by one, with equal scores"
         return ""
@@ -143,11 +155,12 @@ class Network:
         return 1 << (room.bit_length() - 1)  # a round number, so that it is the same a moment later
 
     def free_memory(self) -> int:
-        """Bytes."""
+        """Bytes; on a CPU this process's share of them, by its threads: other live processes have the other cores."""
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             return int(free + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device))
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return int(_available() * min(1.0, torch.get_num_threads() / cores))
 
     @contextmanager
     def recomputing(self, wanted: bool) -> Iterator[None]:
@@ -159,13 +172,23 @@ class Network:
         layers: list[Any] = [one for one in self.model.modules() if isinstance(one, GradientCheckpointingLayer)]
         chosen = layers[:-1] if wanted else []
         for layer in chosen:
-            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+            # No state of random numbers is kept: there is no dropout, and a CUDA graph could not record it.
+            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
             layer.gradient_checkpointing = layer.training = True
         try:
             yield
         finally:
             for layer in chosen:
                 layer.gradient_checkpointing = layer.training = False
+
+
+def _available() -> int:
+    """Bytes that can be had: Linux counts what it holds of files as well, which it gives up when asked."""
+    facts = Path("/proc/meminfo")
+    for line in facts.read_text().splitlines() if facts.is_file() else ():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _in_place(states: Tensor, wanted: Tensor, tokens: int) -> Tensor:
