@@ -140,14 +140,10 @@ def _following(checkpoints: Sequence[Checkpoint]) -> dict[Checkpoint, str | None
 
 def _waiting(plan: Plan, model: Model, visited: Sequence[Model]) -> list[Model]:
     """The models behind `model` whose adapters stand on the same checkpoint, where one process visits them all."""
-    if workers(plan.study) > 1 or not _is_low_rank(model):
+    if workers(plan.study) > 1 or not model.is_low_rank:
         return []
     behind = visited[visited.index(model) + 1 :]
-    return [other for other in behind if _is_low_rank(other) and other.checkpoint == model.checkpoint]
-
-
-def _is_low_rank(model: Model) -> bool:
-    return model.recipe is not None and model.recipe.method == "lora"
+    return [other for other in behind if other.is_low_rank and other.checkpoint == model.checkpoint]
 
 
 def _members(plan: Plan) -> set[Model]:

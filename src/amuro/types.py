@@ -176,6 +176,11 @@ class Model:
     learning_rate: float | None = None
 
     @property
+    def is_low_rank(self) -> bool:
+        """Whether tuning trains an adapter and leaves the weights as they are."""
+        return self.recipe is not None and self.recipe.method == "lora"
+
+    @property
     def address(self) -> str:
         if self.recipe is None:
             return self.checkpoint.address

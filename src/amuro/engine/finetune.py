@@ -103,11 +103,13 @@ def _losses(
     """Take the steps one by one; yields the loss of each, and ends before the first one that is not finite."""
     parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
     optimizer = optimizer_of(parameters, recipe, learning_rate)
-    graphs = Graphs(network, parameters, max(map(len, steps)), max(_length(own) - 1 for step in steps for own in step))
+    graphs = Graphs(
+        network, parameters, max(map(len, steps)), max(_length(own) - 1 for step in steps for own in step), budget
+    )
     for number, step in enumerate(steps):
         optimizer.zero_grad(set_to_none=True)
         tokens = sum(_length(dialogue) - 1 for dialogue in step)
-        if tokens <= budget and graphs.takes(tokens):
+        if graphs.takes(tokens):
             nats = graphs.backward(pass_of(step, answer_weights(step, step, recipe.weighting)))
         else:
             nats = _backward(network, step, recipe.weighting, budget)

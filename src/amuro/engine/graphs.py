@@ -78,11 +78,19 @@ class Graphs:
     """Recorded passes of one course. Everything that records or replays is reached on CUDA only."""
 
     def __init__(
-        self, network: Network, parameters: Sequence[Tensor], rows: int, longest: int, in_place: bool = False
+        self,
+        network: Network,
+        parameters: Sequence[Tensor],
+        rows: int,
+        longest: int,
+        budget: int,
+        in_place: bool = False,
     ) -> None:
-        """rows, longest: the most of any step of the course. in_place: the parameters' gradients have memory of their
-        own, which passes add to; else a pass leaves gradients in memory of its own.
+        """rows, longest: the most of any step of the course. budget: tokens that one pass may have. in_place: the
+        parameters' gradients have memory of their own, which passes add to; else a pass leaves gradients in memory of
+        its own.
         """
+        self._most = min(budget, _LARGEST) if network.device.type == "cuda" and network.reads_layouts(longest) else 0
         self._network, self._parameters, self._in_place = network, parameters, in_place
         self._rows, self._longest = rows, longest
         self._met: Counter[tuple[int, ...]] = Counter()
@@ -90,7 +98,7 @@ class Graphs:
 
     def takes(self, tokens: int) -> bool:
         """Whether a pass of so many tokens gains by it."""
-        return self._network.device.type == "cuda" and tokens < _LARGEST and self._network.reads_layouts(self._longest)
+        return tokens < self._most
 
     def backward(self, given: Pass) -> Tensor:
         """The loss of the pass, whose gradient is the parameters' now; they must have had none."""

@@ -49,11 +49,6 @@ _MOST = 16
 """Runs of a group: in training each holds four numbers in memory for every number of its adapter."""
 
 
-def is_low_rank(run: Run) -> bool:
-    """Whether the run trains an adapter and leaves the weights as they are."""
-    return run.model.recipe is not None and run.model.recipe.method == "lora"
-
-
 def groups(network: Network, runs: Sequence[Run]) -> Iterator[list[Run]]:
     """The runs in order, those together that are worth training together."""
     room = min(_FILLED[network.device.type], token_budget(network))
@@ -71,7 +66,7 @@ def _may_join(network: Network, runs: Sequence[Run], room: int) -> bool:
     """Only where all layers are given the same flat tokens is it known whose they are: experts get some of them."""
     longest = max((_tokens(dialogue) for run in runs for dialogue in run.sequences), default=0)
     fits = len(runs) <= _MOST and _step_tokens(runs) <= room
-    return fits and all(map(is_low_rank, runs)) and network.reads_layouts(longest)
+    return fits and all(run.model.is_low_rank for run in runs) and network.reads_layouts(longest)
 
 
 def _step_tokens(runs: Sequence[Run]) -> float:
@@ -115,7 +110,7 @@ def train_together(network: Network, runs: Sequence[Run], budget: int | None = N
     members = [_member(network, run) for run in runs]
     budget = budget or token_budget(network)
     longest = max(member.course.longest for member in members)
-    graphs = _graphs(network, members[0]) if len(members) == 1 else None
+    graphs = _graphs(network, members[0], budget) if len(members) == 1 else None
     with beside(network.model, list(members[0].adapter.factors)) as spans, network.recomputing(longest > budget):
         while going := [member for member in members if member.goes_on]:
             _take_step(network, going, spans, budget, graphs)
@@ -135,17 +130,17 @@ def _member(network: Network, run: Run) -> _Member:
     return _Member(run, course, adapter, optimizer_of([adapter.flat], course.recipe, run.learning_rate))
 
 
-def _graphs(network: Network, member: _Member) -> Graphs:
+def _graphs(network: Network, member: _Member, budget: int) -> Graphs:
     """Of a run that is alone: the spans of several differ from step to step."""
     rows = max(map(len, member.course.steps))
-    return Graphs(network, [member.adapter.flat], rows, member.course.longest, in_place=True)
+    return Graphs(network, [member.adapter.flat], rows, member.course.longest, budget, in_place=True)
 
 
 def _take_step(network: Network, going: Sequence[_Member], spans: Spans, budget: int, graphs: Graphs | None) -> None:
     """The next step of each run, but for those that diverge at it."""
     for member in going:
         member.optimizer.zero_grad(set_to_none=False)
-    losses = _recorded(going[0], spans, budget, graphs) if graphs else None
+    losses = _recorded(going[0], spans, graphs) if graphs else None
     losses = _backward(network, going, spans, budget) if losses is None else losses
     norms = [
         torch.nn.utils.clip_grad_norm_([member.adapter.flat], member.course.recipe.max_grad_norm) for member in going
@@ -166,10 +161,10 @@ def _apply(member: _Member, loss: float) -> None:
     member.run.on_step(len(member.losses), steps, loss)
 
 
-def _recorded(member: _Member, spans: Spans, budget: int, graphs: Graphs) -> Tensor | None:
+def _recorded(member: _Member, spans: Spans, graphs: Graphs) -> Tensor | None:
     """As `_backward` where the step gains by a recording, else nothing."""
     tokens = sum(map(_tokens, member.step))
-    if tokens > budget or not graphs.takes(tokens):
+    if not graphs.takes(tokens):
         return None
     spans.lay([(member.adapter, tokens)])
     weights = answer_weights(member.step, member.step, member.course.recipe.weighting)

@@ -18,7 +18,7 @@ from amuro.engine.lora import Adapter
 from amuro.engine.network import Network
 from amuro.engine.protocol import Decode, OnStep, Run, Sequences
 from amuro.engine.score import score
-from amuro.engine.together import groups, is_low_rank, train_together
+from amuro.engine.together import groups, train_together
 from amuro.errors import AmuroError, WeightsError
 from amuro.identity import digest
 from amuro.types import Ask, Checkpoint, Generation, Model, Training
@@ -87,7 +87,7 @@ class TorchEngine:
         """Full tunings one after another; adapters in groups that are trained together, then merged one by one."""
         for group in groups(self._live(), runs):
             self.reset()
-            if not is_low_rank(group[0]):
+            if not group[0].model.is_low_rank:
                 (run,) = group
                 yield finetune(self._live(), run.sequences, run.model, run.learning_rate, run.on_step)
                 continue
