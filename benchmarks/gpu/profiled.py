@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import profile
 
 import material
 import tuning
@@ -74,23 +74,22 @@ def _second(bench: Bench, work: Callable[[], object]) -> Facts:
 @contextmanager
 def _profile(bench: Bench, facts: Facts) -> Iterator[None]:
     """Fills `facts` when what is inside has run."""
-    on_cpu = bench.device == "cpu"
-    activities = [ProfilerActivity.CPU] if on_cpu else [ProfilerActivity.CPU, ProfilerActivity.CUDA]
     wait(bench.device)
-    with profile(activities=activities) as seen:
+    with profile() as seen:
         began = time.perf_counter()
         yield
         wait(bench.device)
         wall = time.perf_counter() - began
-    facts |= {"wall_ms": 1e3 * wall, **_kernels(seen, DeviceType.CPU if on_cpu else DeviceType.CUDA, wall)}
+    facts |= {"wall_ms": 1e3 * wall, **_kernels(seen, bench.device, wall)}
 
 
-def _kernels(seen: Any, kind: DeviceType, wall: float) -> Facts:
-    """wall: seconds. Kernels follow each other; on a CPU these are operations, without those inside."""
-    kernels = [
-        kernel for kernel in seen.key_averages() if kernel.device_type == kind and not kernel.key.startswith(SPANS)
-    ]
-    took = {k.key: k.self_cpu_time_total if kind == DeviceType.CPU else k.self_device_time_total for k in kernels}
+def _kernels(seen: Any, device: str, wall: float) -> Facts:
+    """wall: seconds. Kernels that run at once count twice; on a CPU these are operations, without those inside."""
+    kind, time_of = (
+        (DeviceType.CPU, "self_cpu_time_total") if device == "cpu" else (DeviceType.CUDA, "self_device_time_total")
+    )
+    kernels = [k for k in seen.key_averages() if k.device_type == kind and not k.key.startswith(SPANS)]
+    took = {kernel.key: getattr(kernel, time_of) for kernel in kernels}  # microseconds
     largest = sorted(kernels, key=lambda kernel: -took[kernel.key])[:KERNELS]
     lines = [f"{took[k.key] / 1e3:9.3f} ms {k.count:6d} × {k.key[:90]}" for k in largest]
     return {"busy": sum(took.values()) / 1e6 / wall, "launched": sum(k.count for k in kernels), "kernels": lines}

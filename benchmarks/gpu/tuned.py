@@ -57,6 +57,7 @@ def with_method(method: str) -> Model:
 
 def by_amuro(bench: Bench, sequences: Sequences, method: str = "full", precision: str = "bfloat16") -> Wall:
     """From the weights that are there: time does not depend on them."""
+    tidy()  # what the last pass recorded
     clock = Wall(device=bench.device, steps=len(sequences) // 8)
     ordered = tuning.in_step_order(sequences)
     bench.engines[precision].tune(ordered, with_method(method), tuning.RATE, lambda _done, _all, loss: clock.tick(loss))
