@@ -17,9 +17,12 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
-import gpu
 import page
 import side_by_side
+from gpu import __main__ as gpu
+from gpu import section
+from gpu.bench import Bench
+from gpu.scale import TINY
 from side_by_side import Costs, Done, Interval, UnequalError, Variant, fieller, measure
 from table import Row
 
@@ -139,10 +142,43 @@ def test_the_program_for_a_gpu_runs_without_one(tmp_path: Path, capsys: pytest.C
 
 def test_no_job_begins_after_the_end(tmp_path: Path) -> None:
     """What is left out is named; a job that fails does not stop the next one."""
-    bench = gpu.Bench(gpu.TINY, tmp_path / "gpu.json", time.perf_counter() + 60)
+    bench = Bench(TINY, tmp_path / "gpu.json", time.perf_counter() + 60)
     bench.do("one", [("breaks", lambda: {"figure": 1 / 0}), ("goes on", lambda: {"figure": 1.0})])
     bench.ends = time.perf_counter()
     bench.do("two", [("late", lambda: {"figure": 1.0})])
     assert bench.found["one"]["breaks"]["failed"].startswith("ZeroDivisionError")
     assert bench.found["one"]["goes on"] == {"figure": 1.0}
     assert bench.found["two"]["late"] == {"skipped": "no time is left"}
+
+
+DEVICE = {"device": {"name": "H200", "gib": 139.8, "torch": "2.11.0"}, "bfloat16 matmul": {"tflops": 803.0}}
+FAST = {"documents_s": 1000.0, "unique_tokens_s": 5e4, "of_matmul": 0.5, "spread": 0.01}
+SLOW = {"documents_s": 200.0, "batch": 128, "spread": 0.02}
+FAR = {"float32_max": 2e-5, "max": 0.5, "their_max": 0.25, "rms": 0.1, "their_rms": 0.2, "ok": False}
+
+
+def test_files_of_a_gpu_become_a_section(tmp_path: Path) -> None:
+    """The later file counts; what was not measured is a dash and named; what is farther off is bold."""
+    late = {"skipped": "no time is left"}
+    runs: list[Any] = [
+        {"rates": DEVICE, "scoring": {"labels, amuro": FAST | {"documents_s": 1.0}}, "generation": {}},
+        {"rates": DEVICE, "scoring": {"labels, amuro": FAST, "labels, lm_eval": SLOW, "labels, distance": FAR}},
+        {"tuning": {"short, amuro": {"step_ms": 10.0, "spread": 3.0}, "short, Trainer": late, "short, distance": late}},
+    ]
+    files = [tmp_path / f"{number}.json" for number in range(len(runs))]
+    for file, run in zip(files, runs, strict=True):
+        file.write_text(json.dumps(run))
+    section.main(["--page", str(tmp_path / "performance.md"), *map(str, files)])
+    text = (tmp_path / "performance.md").read_text()
+    row = "| labels | 1,000 | 50,000 | 50% | 200 | 128 | 5.0 | 1% / 2% | 2.0e-05 | **0.500 / 0.250** | 0.100 / 0.200 |"
+    assert row in text.splitlines()
+    assert "| short | 10.0 | – | – | – | – | 300% / – | – | – | – / – | – / – |" in text.splitlines()
+    assert "Not measured (no time is left): short, Trainer; short, distance." in text
+    assert "*Scoring, generation: H200, 140 GiB, about 800 Tflop/s in a large bfloat16 matrix product; torch" in text
+    assert "*Tuning: on a device that was not recorded.*" in text
+
+
+def test_a_ratio_of_uneven_passes_stands_in_brackets() -> None:
+    """Either side's passes may differ too much."""
+    assert section.ratio({"rate": 3.0, "spread": 0.1}, {"rate": 2.0, "spread": 0.2}, "rate") == "1.5"
+    assert section.ratio({"rate": 3.0, "spread": 0.1}, {"rate": 2.0, "spread": 0.3}, "rate") == "(1.5)"
