@@ -1,4 +1,5 @@
-"""Runs the benchmarks and writes docs/performance.md; `--only` runs some and leaves the other sections as they are.
+"""Runs the benchmarks and writes docs/performance.md, a row when it is measured. `--only` runs some benchmarks and
+`--question` asks some questions; other sections and rows stay as they are, each run with its own line of origin.
 
 .venv-bench/bin/python benchmarks/page.py                          # everything, hours on one core
 .venv-bench/bin/python benchmarks/page.py --only scoring --rounds 4
@@ -50,19 +51,26 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name in given.only:
-            rows = list(table.shown(importlib.import_module(name).rows(table.wish(given, Path(folder)))))
-            if rows:
-                key = f"{name}_bf16" if given.bf16 else name
-                write(PAGE, key, section(name, rows, table.wish(given, Path(folder))))
+            wish, key = table.wish(given, Path(folder)), f"{name}_bf16" if given.bf16 else name
+            origin = f"{machine()}; {wish.rounds} rounds, {wish.precision}"
+            for row in table.shown(importlib.import_module(name).rows(wish)):
+                write(PAGE, key, section(name, [row], wish, origin, read(PAGE, key)))
 
 
-def section(name: str, rows: Sequence[Row], wish: Wish) -> str:
-    """Heading, how and where it was measured, table."""
+def section(name: str, rows: Sequence[Row], wish: Wish, origin: str, old: str = "") -> str:
+    """Heading, how it was measured, table, and where. Rows of the old section stay unless they were measured anew."""
     about = (importlib.import_module(name).__doc__ or "").strip().partition("\n\n")
-    precision = "bfloat16" if wish.bf16 else "float32"
     heading = f"## {SECTIONS[name]}{', in bfloat16' if wish.bf16 else ''}"
-    lines = [heading, about[0], about[2] or None, f"*{machine()}; {wish.rounds} rounds, {precision}.*"]
-    return "\n\n".join([*filter(None, lines), "\n".join([COLUMNS, "|---" * 9 + "|", *map(line, rows)])])
+    fresh = {_asked(text): text for text in map(line, rows)}
+    kept = {_asked(text): text for text in old.splitlines() if text.startswith("| ") and text != COLUMNS}
+    origins = [text for text in old.splitlines() if text.startswith("*2") and text != f"*{origin}.*"]
+    found = "\n".join([COLUMNS, "|---" * 9 + "|", *(kept | fresh).values()])
+    return "\n\n".join(filter(None, [heading, about[0], about[2], found, *origins, f"*{origin}.*"]))
+
+
+def _asked(text: str) -> tuple[str, ...]:
+    """Question and model of a line of a table."""
+    return tuple(cell.strip() for cell in text.split("|")[1:3])
 
 
 def line(row: Row) -> str:
@@ -80,12 +88,21 @@ def line(row: Row) -> str:
 def write(page: Path, name: str, text: str) -> None:
     """Puts one section in its place, or at the end where it has none, and leaves the others."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    old = page.read_text() if page.is_file() else _empty()
+    old = _text(page)
     if begin not in old:
         old = f"{old}\n{begin}\n{end}\n"
     before, _, rest = old.partition(begin)
     _, _, after = rest.partition(end)
     page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def read(page: Path, name: str) -> str:
+    """One section, as it stands."""
+    return _text(page).partition(f"<!-- {name} -->")[2].partition(f"<!-- end of {name} -->")[0]
+
+
+def _text(page: Path) -> str:
+    return page.read_text() if page.is_file() else _empty()
 
 
 def _empty() -> str:
@@ -96,7 +113,7 @@ def _empty() -> str:
 def machine() -> str:
     """Date, processor, load and versions."""
     load, cores = os.getloadavg()[0], os.cpu_count()
-    return f"{time.strftime('%F')}, {_processor()}, {cores} cores, load {load:.1f} when done; {', '.join(_versions())}"
+    return f"{time.strftime('%F')}, {_processor()}, {cores} cores, load {load:.1f} before; {', '.join(_versions())}"
 
 
 def _processor() -> str:

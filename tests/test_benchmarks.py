@@ -19,6 +19,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import page
 import side_by_side
+import table
 from gpu import __main__ as gpu
 from gpu import section
 from gpu.bench import Bench
@@ -123,6 +124,20 @@ def test_a_missed_target_is_marked(low: float, marked: bool) -> None:
     """The lower end decides, not the estimate."""
     row = Row("labels", "S", Interval(6.0, low, 7.0), 0.01, 0.06, "document", target=5)
     assert ("**" in page.line(row)) is marked
+
+
+def test_a_row_measured_anew_leaves_the_others() -> None:
+    """A section that is asked one question again keeps its other rows, and says where each run was made."""
+    wish = table.Wish(4, 10, False, False, (), Path())
+    rows = [Row(name, "S", Interval(2.0, 1.0, 3.0), 1.0, 2.0, "step") for name in ("one", "two")]
+    first = page.section("tuning", rows, wish, "2026-01-01, a machine")
+    again = Row("two", "S", Interval(9.0, 8.0, 10.0), 1.0, 9.0, "step")
+    second = page.section("tuning", [again], wish, "2026-02-02, another", first)
+    assert [line.split("|")[3].strip() for line in second.splitlines() if line.startswith("| ")][1:] == [
+        "2.00 (1.00 to 3.00)", "9.00 (8.00 to 10.00)",
+    ]  # fmt: skip
+    assert "*2026-01-01, a machine.*" in second
+    assert second.endswith("*2026-02-02, another.*")
 
 
 def test_the_program_for_a_gpu_runs_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
