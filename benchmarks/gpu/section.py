@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -28,7 +29,7 @@ ABOUT = """Found by `python benchmarks/gpu`: wall seconds, one side after the ot
 warm-up. The model has OLMo-1B's shape (1.2 billion parameters) with random weights, and all words are random. Both
 sides compute in bfloat16, and a peer takes the best of its batch sizes. *Share* is how much of the rate of a large
 bfloat16 matrix product amuro reaches, counting only the operations that the answers need. *Spread* is the range of the
-passes as a share of their median; where one exceeds 25 %, the ratio stands in brackets. Pairs are amuro / peer,
+passes as a share of their median; where one exceeds 25 %, or a figure is of one pass, the ratio stands in brackets. Pairs are amuro / peer,
 distances are in nats. **Bold**: amuro is farther from float32 than the peer, or float32 differs by more than 1e-4, or a
 text differs. A dash: not measured."""
 UNSURE, NEAR = 0.25, 1e-4
@@ -105,11 +106,11 @@ def spread(ours: Facts, theirs: Facts) -> str:
 
 
 def ratio(above: Facts, below: Facts, key: str) -> str:
-    """In brackets where the passes of one side differ much."""
+    """In brackets where the passes of one side differ much, or there was but one."""
     if not (key in above and key in below):
         return "–"
     found = f"{above[key] / below[key]:.1f}"
-    return f"({found})" if max(above["spread"], below["spread"]) > UNSURE else found
+    return f"({found})" if max(side.get("spread", math.inf) for side in (above, below)) > UNSURE else found
 
 
 def equal(facts: Facts) -> str:
