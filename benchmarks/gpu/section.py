@@ -28,10 +28,10 @@ Of = Callable[[str], Facts]
 ABOUT = """Found by `python benchmarks/gpu`: wall seconds, one side after the other, the median of three passes after a
 warm-up. The model has OLMo-1B's shape (1.2 billion parameters) with random weights, and all words are random. Both
 sides compute in bfloat16, and a peer takes the best of its batch sizes. *Share* is how much of the rate of a large
-bfloat16 matrix product amuro reaches, counting only the operations that the answers need. *Spread* is the range of the
-passes as a share of their median; where one exceeds 25 %, or there was but one pass, the ratio stands in brackets. Pairs
-are amuro / peer, distances are in nats. **Bold**: amuro is farther from float32 than the peer, or float32 differs by more
-than 1e-4, or a text differs. A dash: not measured."""
+bfloat16 matrix product amuro reaches, counting only the operations that the answers need. *Spread* is the range of
+the passes as a share of their median; where one exceeds 25 %, or there was but one pass, the ratio stands in brackets.
+Pairs are amuro / peer, distances are in nats. **Bold**: amuro is farther from float32 than the peer, or float32
+differs by more than 1e-4, or a text differs. A dash: not measured."""
 UNSURE, NEAR = 0.25, 1e-4
 VERSIONS = ("cuda", "python", "torch", "transformers", "accelerate", "peft", "numpy", "lm_eval")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,13 +114,11 @@ def _losses(
             nats = graphs.backward(pass_of(step, answer_weights(step, step, recipe.weighting)))
         else:
             nats = _backward(network, step, recipe.weighting, budget)
-        length = torch.nn.utils.clip_grad_norm_(parameters, recipe.max_grad_norm)
-        loss, norm = torch.stack([nats, length]).tolist()  # a GPU is waited for once a step
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        norm = gradient_norm(parameters)
+        loss, length = torch.stack([nats, norm]).tolist()  # a GPU is waited for once a step
+        if not (math.isfinite(loss) and math.isfinite(length)):
             break
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * rate_factor(number, len(steps), recipe)
-        optimizer.step()
+        take_step(optimizer, learning_rate * rate_factor(number, len(steps), recipe), norm / recipe.max_grad_norm)
         yield loss
     optimizer.zero_grad(set_to_none=True)
 
@@ -186,6 +185,22 @@ def optimizer_of(parameters: Sequence[torch.nn.Parameter], recipe: Recipe, learn
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     filled = [group for group in groups if group["params"]]
     return torch.optim.AdamW(filled, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
+
+
+def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
+    """Euclidean length of all gradients together."""
+    return torch.nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+
+
+def take_step(optimizer: Any, rate: float, excess: Tensor) -> None:
+    """One step at that rate. excess: how many times too long the gradient is; up to 1 it is taken as it is.
+
+    The optimiser divides by it on its way through the gradients, which spares the passes of a clipping beforehand.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.grad_scale = excess.clamp(min=1.0)
+    optimizer.step()
 
 
 def _backward(network: Network, batch: Sequence[Dialogue], weighting: str, budget: int) -> Tensor:

@@ -25,9 +25,11 @@ from amuro.engine.finetune import (
     answer_nats,
     answer_weights,
     course_of,
+    gradient_norm,
     optimizer_of,
     pass_of,
     rate_factor,
+    take_step,
     token_budget,
 )
 from amuro.engine.graphs import Graphs
@@ -142,21 +144,18 @@ def _take_step(network: Network, going: Sequence[_Member], spans: Spans, budget:
         member.optimizer.zero_grad(set_to_none=False)
     losses = _recorded(going[0], spans, graphs) if graphs else None
     losses = _backward(network, going, spans, budget) if losses is None else losses
-    norms = [
-        torch.nn.utils.clip_grad_norm_([member.adapter.flat], member.course.recipe.max_grad_norm) for member in going
-    ]
-    told = torch.stack([losses, torch.stack(norms)]).tolist()  # one wait for the device, not one a run
-    for member, loss, norm in zip(going, *told, strict=True):
-        member.diverged = not (math.isfinite(loss) and math.isfinite(norm))
+    norms = torch.stack([gradient_norm([member.adapter.flat]) for member in going])
+    told = torch.stack([losses, norms]).tolist()  # one wait for the device, not one a run
+    for member, norm, loss, length in zip(going, norms, *told, strict=True):
+        member.diverged = not (math.isfinite(loss) and math.isfinite(length))
         if not member.diverged:
-            _apply(member, loss)
+            _apply(member, loss, norm)
 
 
-def _apply(member: _Member, loss: float) -> None:
+def _apply(member: _Member, loss: float, norm: Tensor) -> None:
     recipe, steps = member.course.recipe, len(member.course.steps)
-    for group in member.optimizer.param_groups:
-        group["lr"] = member.run.learning_rate * rate_factor(len(member.losses), steps, recipe)
-    member.optimizer.step()
+    rate = member.run.learning_rate * rate_factor(len(member.losses), steps, recipe)
+    take_step(member.optimizer, rate, norm / recipe.max_grad_norm)
     member.losses.append(loss)
     member.run.on_step(len(member.losses), steps, loss)
 
