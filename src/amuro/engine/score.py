@@ -13,8 +13,10 @@ from amuro.engine.network import Network
 from amuro.errors import AmuroError
 from amuro.types import Ask, Query
 
-_TOKENS = {"cpu": 1024, "cuda": 32768}
-"""Most tokens a batch; more would not be faster."""
+_TOKENS = {"cpu": 2048, "cuda": 32768}
+"""Most tokens a batch; more would not be faster (on a CPU with 0.9 M parameters 1,024 took 14 % longer, 4,096 11 %)."""
+_STATES = {"cpu": 1 << 20, "cuda": 1 << 30}
+"""Most numbers that a batch's hidden states have: on a CPU they should stay in its cache."""
 _LOGITS = {"cpu": 1 << 21, "cuda": 1 << 28}
 """Logits computed at once: on a CPU so few that they stay in its cache until they are summed."""
 
@@ -61,7 +63,8 @@ def _score_together(network: Network, ask: Ask, shelf: Shelf) -> list[tuple[floa
     if not ask.queries:
         return []
     kind = network.device.type
-    laid = shelf.layouts(ask, min(_TOKENS[kind], network.tokens_in_memory()))
+    budget = min(_TOKENS[kind], _STATES[kind] // network.model.config.hidden_size, network.tokens_in_memory())
+    laid = shelf.layouts(ask, budget)
     prefix = network.read_prefix(ask.prefix)
     sums = np.zeros(laid.ends[-1])
     for batch in laid.batches:
