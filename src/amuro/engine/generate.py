@@ -102,7 +102,7 @@ class _Speakers:
     def all_said(self) -> list[list[int]]:
         """New tokens of each query."""
         while self._waiting or self._speaking:
-            if self._waiting and len(self._speaking) <= _REFILLED * self._rows:
+            while self._waiting and len(self._speaking) <= _REFILLED * self._rows:
                 self._refill()
             if self._speaking:
                 self._step()
