@@ -57,10 +57,10 @@ AMOUNT = 1_500_000
 
 
 def test_a_known_ratio_is_found() -> None:
-    """Twice the work costs twice the CPU time, within 15 %, whatever else runs on the core."""
+    """Twice the work costs twice the CPU time, within 25 %, whatever else runs on the core."""
     variants = [Variant("once", partial(Busy, AMOUNT)), Variant("twice", partial(Busy, 2 * AMOUNT))]
     ratio = measure(variants, equal, rounds=6).ratio("twice", "once")
-    assert ratio.value == pytest.approx(2.0, rel=0.15)
+    assert ratio.value == pytest.approx(2.0, rel=0.25)
     assert ratio.low <= ratio.value <= ratio.high
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def _visits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
 def _following(checkpoints: Sequence[Checkpoint]) -> dict[Checkpoint, str | None]:
     """Checkpoint → address of the one that is visited after it, to be read ahead."""
     order = list(dict.fromkeys(checkpoints))
-    return dict(zip(order, [*(checkpoint.address for checkpoint in order[1:]), None], strict=True))
+    return {checkpoint: after.address if after else None for checkpoint, after in zip_longest(order, order[1:])}
 
 
 def _waiting(plan: Plan, model: Model, visited: Sequence[Model]) -> list[Model]:
