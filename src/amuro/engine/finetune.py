@@ -73,7 +73,7 @@ class Course:
             losses=tuple(losses),
             steps=len(losses),
             tokens=sum(map(_length, read)),
-            answer_tokens=sum(map(_answer_length, read)),
+            answer_tokens=sum(map(answer_length, read)),
             seconds=seconds,
             truncated=self.truncated,
             diverged_at=None if len(losses) == len(self.steps) else len(losses),
@@ -88,7 +88,7 @@ def course_of(network: Network, sequences: Sequences, model: Model) -> Course:
     return Course(
         recipe=recipe,
         steps=[[fitted[index] for index in members] for members in order],
-        longest=max(map(_length, fitted)) - 1,
+        longest=max(map(tokens_read, fitted)),
         truncated=sum(new != old for new, old in zip(fitted, sequences, strict=True)),
     )
 
@@ -105,11 +105,11 @@ def _losses(
     parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
     optimizer = optimizer_of(parameters, recipe, learning_rate)
     graphs = Graphs(
-        network, parameters, max(map(len, steps)), max(_length(own) - 1 for step in steps for own in step), budget
+        network, parameters, max(map(len, steps)), max(tokens_read(own) for step in steps for own in step), budget
     )
     for number, step in enumerate(steps):
         optimizer.zero_grad(set_to_none=True)
-        tokens = sum(_length(dialogue) - 1 for dialogue in step)
+        tokens = sum(map(tokens_read, step))
         if graphs.takes(tokens):
             nats = graphs.backward(pass_of(step, answer_weights(step, step, recipe.weighting)))
         else:
@@ -150,7 +150,12 @@ def _length(dialogue: Dialogue) -> int:
     return sum(map(len, dialogue))
 
 
-def _answer_length(dialogue: Dialogue) -> int:
+def tokens_read(dialogue: Dialogue) -> int:
+    """Tokens that a sequence is read with: its last one is only predicted."""
+    return _length(dialogue) - 1
+
+
+def answer_length(dialogue: Dialogue) -> int:
     return sum(map(len, dialogue[1::2]))
 
 
@@ -218,8 +223,8 @@ def _backward(network: Network, batch: Sequence[Dialogue], weighting: str, budge
 
 def answer_weights(part: Sequence[Dialogue], batch: Sequence[Dialogue], weighting: str) -> NDArray[np.float32]:
     """What each answer token of some sequences counts in the loss of the step `batch`; a step's add up to 1."""
-    total = sum(map(_answer_length, batch))
-    lengths = [n for dialogue in part for n in [_answer_length(dialogue)] * _answer_length(dialogue)]
+    total = sum(map(answer_length, batch))
+    lengths = [n for dialogue in part for n in [answer_length(dialogue)] * answer_length(dialogue)]
     weights = [1 / total if weighting == "token" else 1 / (len(batch) * n) for n in lengths]
     return np.array(weights, dtype=np.float32)
 
@@ -227,7 +232,7 @@ def answer_weights(part: Sequence[Dialogue], batch: Sequence[Dialogue], weightin
 def _parts(batch: Sequence[Dialogue], budget: int) -> Iterator[list[Dialogue]]:
     """The sequences of a step by rising length, in forward passes of at most `budget` tokens."""
     ordered = sorted(batch, key=_length)
-    for chosen in batches([_length(dialogue) - 1 for dialogue in ordered], budget):
+    for chosen in batches([tokens_read(dialogue) for dialogue in ordered], budget):
         yield ordered[chosen]
 
 
@@ -235,7 +240,7 @@ def answer_nats(network: Network, part: Sequence[Dialogue]) -> Tensor:
     """Negative log-probability of every answer token, sequence after sequence."""
     given = pass_of(part)
     read = _read_packed if network.reads_layouts(max(map(len, given.rows))) else _read_padded
-    logits = read(network, given.rows, given.wanted)
+    logits = read(network, given)
     return cross_entropy(logits, network.tensor(given.targets), reduction="none")
 
 
@@ -249,22 +254,18 @@ def pass_of(part: Sequence[Dialogue], weights: NDArray[np.float32] | None = None
     )
 
 
-def _read_packed(network: Network, rows: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> Tensor:
-    """Logits at the places of each row; the rows stand end to end and do not see each other."""
-    lengths = np.array([len(row) for row in rows])
-    positions = np.concatenate([np.arange(length) for length in lengths])
-    starts = np.cumsum(lengths) - lengths
-    wanted = np.concatenate([start + np.array(own) for start, own in zip(starts, places, strict=True)])
-    trees = end_to_end(lengths, network.device)
-    return network.logits(network.read(list(chain.from_iterable(rows)), positions, trees, wanted))
+def _read_packed(network: Network, given: Pass) -> Tensor:
+    """Logits at the wanted places of each row; the rows stand end to end and do not see each other."""
+    trees = end_to_end(given.lengths, network.device)
+    return network.logits(network.read(given.ids, given.positions, trees, given.flat_wanted))
 
 
-def _read_padded(network: Network, rows: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> Tensor:
+def _read_padded(network: Network, given: Pass) -> Tensor:
     """The same from attention that reads no layouts. Padding stands on the right of causal rows: none needs a mask."""
-    longest = max(map(len, rows))
-    ids = network.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
-    row = network.tensor([number for number, own in enumerate(places) for _ in own])
-    logits: Tensor = network.model(ids).logits[row, network.tensor(list(chain.from_iterable(places)))]
+    longest = max(map(len, given.rows))
+    ids = network.tensor([[*row, *[0] * (longest - len(row))] for row in given.rows])
+    row = network.tensor([number for number, own in enumerate(given.wanted) for _ in own])
+    logits: Tensor = network.model(ids).logits[row, network.tensor(list(chain.from_iterable(given.wanted)))]
     return logits.float()
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from amuro.engine.attention import Trees, on_device, places
+from amuro.engine.attention import Ints, Trees, on_device, places
 from amuro.engine.network import Network
 
 _TOKENS, _ANSWERS, _COLUMNS = 256, 32, 64
@@ -42,22 +42,42 @@ class Pass:
     weights: NDArray[np.float32]
     """Of each target in the loss."""
 
+    @property
+    def lengths(self) -> Ints:
+        """[rows]"""
+        return np.array([len(row) for row in self.rows])
+
+    @property
+    def ids(self) -> Ints:
+        """[tokens]: the rows end to end."""
+        return np.concatenate([np.array(row) for row in self.rows])
+
+    @property
+    def positions(self) -> Ints:
+        """[tokens]: each row's from 0."""
+        return np.concatenate([np.arange(len(row)) for row in self.rows])
+
+    @property
+    def flat_wanted(self) -> Ints:
+        """The wanted places among the flat tokens."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        return np.concatenate([start + np.array(own) for start, own in zip(starts, self.wanted, strict=True)])
+
 
 def padded(given: Pass, rows: int, longest: int) -> dict[str, NDArray[Any]]:
     """The pass as arrays of a shape that many passes share: at most `rows` rows of at most `longest` tokens."""
-    lengths = np.array([len(row) for row in given.rows])
-    starts, tokens = np.cumsum(lengths) - lengths, int(lengths.sum())
+    lengths = given.lengths
+    tokens = int(lengths.sum())
     room, answers = _up(tokens + 1, _TOKENS), _up(len(given.targets), _ANSWERS)
     gather, scatter = places(lengths, _up(longest, _COLUMNS))
     spare = np.zeros((rows + 1 - len(lengths), gather.shape[1]), dtype=np.int64)
     nowhere = rows * gather.shape[1]  # the first place of the last row, which holds no token
-    wanted = np.concatenate([start + np.array(own) for start, own in zip(starts, given.wanted, strict=True)])
     return {
-        "ids": _filled(np.concatenate([np.array(row) for row in given.rows]), room, 0),
-        "positions": _filled(np.concatenate([np.arange(length) for length in lengths]), room, 0),
+        "ids": _filled(given.ids, room, 0),
+        "positions": _filled(given.positions, room, 0),
         "gather": np.concatenate([gather, spare]),
         "scatter": _filled(scatter, room, nowhere),
-        "wanted": _filled(wanted, answers, tokens),  # the first token of the padding
+        "wanted": _filled(given.flat_wanted, answers, tokens),  # the first token of the padding
         "targets": _filled(np.array(given.targets), answers, 0),
         "weights": np.pad(given.weights, (0, answers - len(given.weights))),
     }

@@ -22,6 +22,7 @@ from amuro.engine.attention import on_device
 from amuro.engine.finetune import (
     Course,
     Dialogue,
+    answer_length,
     answer_nats,
     answer_weights,
     course_of,
@@ -31,6 +32,7 @@ from amuro.engine.finetune import (
     rate_factor,
     take_step,
     token_budget,
+    tokens_read,
 )
 from amuro.engine.graphs import Graphs
 from amuro.engine.layout import batches
@@ -66,7 +68,7 @@ def groups(network: Network, runs: Sequence[Run]) -> Iterator[list[Run]]:
 
 def _may_join(network: Network, runs: Sequence[Run], room: int) -> bool:
     """Only where all layers are given the same flat tokens is it known whose they are: experts get some of them."""
-    longest = max((_tokens(dialogue) for run in runs for dialogue in run.sequences), default=0)
+    longest = max((tokens_read(dialogue) for run in runs for dialogue in run.sequences), default=0)
     fits = len(runs) <= _MOST and _step_tokens(runs) <= room
     return fits and all(run.model.is_low_rank for run in runs) and network.reads_layouts(longest)
 
@@ -76,7 +78,7 @@ def _step_tokens(runs: Sequence[Run]) -> float:
     total = 0.0
     for run in runs:
         batch_size = run.model.recipe.batch_size if run.model.recipe else 1
-        total += batch_size * sum(map(_tokens, run.sequences)) / max(1, len(run.sequences))
+        total += batch_size * sum(map(tokens_read, run.sequences)) / max(1, len(run.sequences))
     return total
 
 
@@ -162,7 +164,7 @@ def _apply(member: _Member, loss: float, norm: Tensor) -> None:
 
 def _recorded(member: _Member, spans: Spans, graphs: Graphs) -> Tensor | None:
     """As `_backward` where the step gains by a recording, else nothing."""
-    tokens = sum(map(_tokens, member.step))
+    tokens = sum(map(tokens_read, member.step))
     if not graphs.takes(tokens):
         return None
     spans.lay([(member.adapter, tokens)])
@@ -180,7 +182,7 @@ def _backward(network: Network, going: Sequence[_Member], spans: Spans, budget: 
             nats = answer_nats(network, [dialogue for _, own in part for dialogue in own])
         shares = nats * on_device(np.concatenate(weights), network.device)
         torch.autograd.backward(shares.sum())
-        counts = [sum(map(_answers, own)) for _, own in part]
+        counts = [sum(map(answer_length, own)) for _, own in part]
         for (at, _), share in zip(part, torch.split(shares.detach(), counts), strict=True):
             losses[at] += share.sum()
     return losses
@@ -192,8 +194,8 @@ Part = list[tuple[int, list[Dialogue]]]
 
 def _parts(going: Sequence[_Member], budget: int) -> Iterator[Part]:
     """The next steps of all runs, in forward passes of at most `budget` tokens or one sequence."""
-    ordered = [(at, dialogue) for at, member in enumerate(going) for dialogue in sorted(member.step, key=_tokens)]
-    for chosen in batches([_tokens(dialogue) for _, dialogue in ordered], budget):
+    ordered = [(at, dialogue) for at, member in enumerate(going) for dialogue in sorted(member.step, key=tokens_read)]
+    for chosen in batches([tokens_read(dialogue) for _, dialogue in ordered], budget):
         part: dict[int, list[Dialogue]] = {}
         for at, dialogue in ordered[chosen]:
             part.setdefault(at, []).append(dialogue)
@@ -204,13 +206,6 @@ def _lay(spans: Spans, going: Sequence[_Member], part: Part) -> None:
     """Say whose tokens stand where, among all that are read, and among those whose logits are wanted, which the last
     layer's matrices are given. They are as many only where they are the same.
     """
-    spans.lay(*([(going[at].adapter, sum(map(count, own))) for at, own in part] for count in (_tokens, _answers)))
-
-
-def _tokens(dialogue: Dialogue) -> int:
-    """Tokens that a sequence is read with: its last one is only predicted."""
-    return sum(map(len, dialogue)) - 1
-
-
-def _answers(dialogue: Dialogue) -> int:
-    return sum(map(len, dialogue[1::2]))
+    spans.lay(
+        *([(going[at].adapter, sum(map(count, own))) for at, own in part] for count in (tokens_read, answer_length))
+    )
