@@ -56,6 +56,7 @@ QUESTIONS = (
     Question("one-token labels (MNLI)", "M", material.LABELS, 128, 32, 5, check=200),
     Question("options (ARC)", "M", material.OPTIONS, 96, 8, 16, check=200),
     Question("long endings (HellaSwag)", "M", material.ENDINGS, 64, 4, 9, check=200),
+    Question("long context (1.9k)", "M", material.LONG, 16, 1, 15, check=40),
     Question("boolq", material.REAL, None, 16, 4),
     Question("arc_easy", material.REAL, None, 16, 4),
     Question("hellaswag", material.REAL, None, 16, 2),

@@ -259,12 +259,12 @@ class _ToRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, gather: Tensor, scatter: Tensor) -> Tensor:
         ctx.save_for_backward(scatter)
-        return states[gather]
+        return _taken(states, gather.flatten()).view(*gather.shape, *states.shape[1:])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return gradient.flatten(0, 1)[ctx.saved_tensors[0]], None, None
+        return _taken(gradient.flatten(0, 1), ctx.saved_tensors[0]), None, None
 
 
 class _ToTokens(torch.autograd.Function):
@@ -274,13 +274,18 @@ class _ToTokens(torch.autograd.Function):
     def forward(ctx: Any, states: Tensor, scatter: Tensor) -> Tensor:
         ctx.save_for_backward(scatter)
         ctx.shape = states.shape
-        return states.flatten(0, 1)[scatter]
+        return _taken(states.flatten(0, 1), scatter)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         places = gradient.new_zeros(ctx.shape).flatten(0, 1)
         return places.index_copy_(0, ctx.saved_tensors[0], gradient).view(ctx.shape), None
+
+
+def _taken(states: Tensor, chosen: Tensor) -> Tensor:
+    """`states[chosen]` of [tokens, …]: line by line of memory, where indexing goes number by number."""
+    return states.flatten(1).index_select(0, chosen).view(-1, *states.shape[1:])
 
 
 def _apply(function: Any, *given: Any) -> Any:

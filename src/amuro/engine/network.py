@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from amuro.engine.attention import LAYOUT, Kept, Layout, end_to_end, no_mask, on_device
+from amuro.engine.lean import LeanBody
 
 KNOWN = frozenset({"llama", "olmo", "olmo2", "gpt_neox", "qwen2", "qwen3", "mistral"})
 """Model types whose attention reads a layout and whose logits are `head(body(ids))`; tested one by one."""
@@ -91,6 +92,8 @@ class Network:
         """
         ids, positions = self.tensor(ids), self.tensor(positions)
         wanted = None if wanted is None else self.tensor(wanted)
+        if self._lean and self._lean.applies():
+            return self._lean.read(ids, positions, layout, wanted)
         with self._at_the_end_only(wanted, len(ids)):
             hidden: Tensor = self.model.base_model(
                 ids[None],
@@ -100,6 +103,11 @@ class Network:
                 **{LAYOUT: layout},
             )[0][0]
         return hidden if wanted is None else hidden[wanted]
+
+    @cached_property
+    def _lean(self) -> LeanBody | None:
+        plain = self.device.type == "cpu" and self.precision == "float32"
+        return LeanBody.of(self.model) if plain else None
 
     @contextmanager
     def _at_the_end_only(self, wanted: Tensor | None, tokens: int) -> Iterator[None]:

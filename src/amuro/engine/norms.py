@@ -6,6 +6,7 @@ replaceable (`use_kernel_forward_from_hub("RMSNorm")`); that is all that is done
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -39,22 +40,46 @@ def norm(hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 
 class _Norm(torch.autograd.Function):
-    """y = w·x̂ with x̂ = x·r, r = (mean x² + ε)^(−½); ∂x = r·(g·w − x̂·mean(g·w·x̂)), ∂w = Σ g·x̂."""
+    """`rms_normed` for autograd."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        squares = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
-        scale = squares.div_(x.shape[-1]).add_(epsilon).rsqrt_()
-        normed = x * scale
-        ctx.save_for_backward(normed, scale, weight)
-        found: Tensor = normed * weight
+        found, ctx.back = rms_normed(x, weight, epsilon)
         return found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        normed, scale, weight = ctx.saved_tensors
+        of_x, of_weight = ctx.back(gradient)
+        return of_x, of_weight if ctx.needs_input_grad[1] else None, None
+
+
+def rms_normed(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+    """The norm w·x̂ with x̂ = x·r, r = (mean x² + ε)^(−½), and what turns its gradient g into those of x and w:
+    r·(g·w − x̂·mean(g·w·x̂)) and Σ g·x̂.
+    """
+    squares = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+    scale = squares.mul_(1 / x.shape[-1]).add_(epsilon).rsqrt_()
+    normed = x * scale
+
+    def back(gradient: Tensor) -> tuple[Tensor, Tensor]:
         products = (gradient * normed).flatten(0, -2)
-        means = (products @ weight).div_(len(weight)).view_as(scale)
+        means = (products @ weight).mul_(1 / len(weight)).view_as(scale)
         of_x = torch.addcmul(gradient * weight, normed, means, value=-1).mul_(scale)
-        return of_x, products.sum(0) if ctx.needs_input_grad[1] else None, None
+        return of_x, products.sum(0)
+
+    return normed * weight, back
+
+
+def layer_normed(x: Tensor, epsilon: float) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Layer norm without weights over the last dimension, and what turns the gradient of its result into that of x."""
+    shape = x.shape[-1:]
+    normed, mean, scale = torch.native_layer_norm(x, shape, None, None, epsilon)
+
+    def back(gradient: Tensor) -> Tensor:
+        wanted = [True, False, False]
+        found = torch.ops.aten.native_layer_norm_backward(gradient, x, shape, mean, scale, None, None, wanted)
+        of_x: Tensor = found[0]
+        return of_x
+
+    return normed, back

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,10 @@ class _Run:
     packer: Packer
     step: int = 0
 
+    @cached_property
+    def network(self) -> Network:
+        return Network(self.model, "float32", torch.device("cpu"))
+
     @classmethod
     def resume(cls, config: Pretraining, folder: Path, before: int) -> _Run:
         """From the latest state that is not beyond step `before`, else from nothing."""
@@ -121,7 +126,7 @@ class _Run:
         config = self.config
         if self.step in self.corpus.phases:
             self.packer = _packer(config, self.corpus, self.tokenizer, self.step)
-        loss = _loss(self.model, self.packer.batch())
+        loss = _loss(self.network, self.packer.batch())
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
         self.step += 1
@@ -192,9 +197,8 @@ def _packer(config: Pretraining, corpus: Corpus, tokenizer: Tokenizer, step: int
     return Packer(corpus.stream(step, tokenizer), tokenizer, eos, config.rows, config.row_length)
 
 
-def _loss(model: Olmo2ForCausalLM, batch: Batch) -> Tensor:
+def _loss(network: Network, batch: Batch) -> Tensor:
     """Mean cross-entropy over the targets. Documents are read end to end, without the empty places of their rows."""
-    network = Network(model, "float32", torch.device("cpu"))
     there = batch.documents > 0
     rows = np.arange(len(there))[:, None]  # documents are numbered anew in each
     of = (batch.documents + rows * (there.shape[1] + 1))[there]
