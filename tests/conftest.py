@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,28 @@ def toy_table(**changes: Any) -> dict[str, Any]:
         ],
     }  # fmt: skip
     return {**table, **changes}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Checkpoint folders of tiny random models, one an architecture (`tiny_models`, imported where it is needed)."""
+    from tiny_models import save_models
+
+    return save_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def engine_of(folders: dict[str, Path]) -> Callable[[str], Any]:
+    """Engines by architecture, handed out at their own weights."""
+    from tiny_models import Engines
+
+    return Engines(folders)
+
+
+@pytest.fixture
+def engine(engine_of: Callable[[str], Any]) -> Any:
+    """The architecture of the embedded world."""
+    return engine_of("olmo2")
 
 
 @pytest.fixture

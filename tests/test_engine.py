@@ -1,10 +1,8 @@
-"""The engine with weights, against plain transformers: `model(ids)`, `model.generate`, a padded training loop."""
+"""The engine with weights reads, speaks, loads and saves as plain transformers: `model(ids)`, `model.generate`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,113 +12,28 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch.nn.functional import cross_entropy
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    Olmo2Config,
-    OlmoConfig,
-    Qwen2Config,
-    Qwen3Config,
-    get_linear_schedule_with_warmup,
-    get_scheduler,
+from tiny_models import (
+    CHECKPOINT,
+    CONFIGS,
+    CONTEXT,
+    EOS,
+    SHARING,
+    VOCABULARY,
+    make_ask,
+    plain,
+    training_pairs,
+    tuned,
+    words,
 )
 
-from amuro.engine import finetune as finetuning
 from amuro.engine import generate as generating
-from amuro.engine import graphs, layout
+from amuro.engine import layout
 from amuro.engine import score as scoring
 from amuro.engine.protocol import Engine
 from amuro.engine.torch_engine import TorchEngine
 from amuro.errors import AmuroError, WeightsError
 from amuro.identity import tensor_digest
-from amuro.types import Ask, Cell, Checkpoint, EvalSet, Model, Query, Recipe
-
-VOCABULARY, EOS, CONTEXT = 61, 1, 96
-SIZES: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": CONTEXT,
-    "bos_token_id": 0,
-    "eos_token_id": EOS,
-    "pad_token_id": None,
-    "initializer_range": 0.3,  # large, so that a wrong mask or position shows
-}
-CONFIGS: dict[str, Any] = {
-    "llama": LlamaConfig(**SIZES, num_key_value_heads=2),
-    "olmo": OlmoConfig(**SIZES),
-    "olmo2": Olmo2Config(**SIZES, tie_word_embeddings=True),
-    "gpt_neox": GPTNeoXConfig(**SIZES),
-    "qwen2": Qwen2Config(**SIZES, num_key_value_heads=2),
-    "qwen3": Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=16),
-    "mistral": MistralConfig(**SIZES, num_key_value_heads=2),
-    "mistral_window": MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=6),
-    "llama_longrope": LlamaConfig(
-        **SIZES,
-        num_key_value_heads=2,
-        rope_parameters={
-            "rope_type": "longrope",
-            "rope_theta": 10000.0,
-            "original_max_position_embeddings": 24,
-            "short_factor": [1.0] * 4,
-            "long_factor": [1.0, 2.0, 4.0, 8.0],
-        },
-    ),
-    "gemma2": Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=8, sliding_window=6),
-}
-SHARING = [name for name in CONFIGS if name not in ("mistral_window", "llama_longrope", "gemma2")]
-CHECKPOINT = Checkpoint("tiny", 1, 1, 1, "constant", "file:tiny")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Checkpoint folders of tiny random models, one an architecture."""
-    root = tmp_path_factory.mktemp("models")
-    torch.set_num_threads(1)
-    for name, config in CONFIGS.items():
-        torch.manual_seed(3)
-        AutoModelForCausalLM.from_config(config).save_pretrained(root / name)
-    return {name: root / name for name in CONFIGS}
-
-
-@pytest.fixture(scope="module")
-def engine_of(folders: dict[str, Path]) -> Callable[[str], TorchEngine]:
-    """Engines by architecture, each loaded once and handed out at its own weights."""
-    engines: dict[str, TorchEngine] = {}
-
-    def of(name: str) -> TorchEngine:
-        if name not in engines:
-            engines[name] = TorchEngine("float32", "cpu", 1)
-            engines[name].load(CHECKPOINT, folders[name])
-        engines[name].reset()
-        return engines[name]
-
-    return of
-
-
-@pytest.fixture
-def engine(engine_of: Callable[[str], TorchEngine]) -> TorchEngine:
-    """The architecture of the embedded world."""
-    return engine_of("olmo2")
-
-
-def plain(folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
-
-
-def words(rng: np.random.Generator, least: int, most: int) -> tuple[int, ...]:
-    return tuple(rng.integers(2, VOCABULARY, rng.integers(least, most + 1)).tolist())
-
-
-def make_ask(queries: list[Query], prefix: tuple[int, ...] = (), stop: tuple[str, ...] = (), new: int = 0) -> Ask:
-    cell = Cell(Model(CHECKPOINT), EvalSet("t", "test"), "default", 0, 0, "", "p", len(queries), "float32", "cpu")
-    return Ask(cell, prefix, tuple(queries), stop, new)
+from amuro.types import Ask, Query
 
 
 def ragged_ask(seed: int, prefix: tuple[int, ...], **more: Any) -> Ask:
@@ -181,9 +94,9 @@ def test_only_known_attention_shares_contexts(engine_of: Callable[[str], TorchEn
 def test_a_plain_way_is_told_of(engine_of: Callable[[str], TorchEngine]) -> None:
     """Whose rows are read one by one, always or beyond a window, is said by name; nothing is said of the others."""
     remarks = {name: " ".join(engine_of(name).remarks()) for name in CONFIGS}
-    assert {name for name, remark in remarks.items() if remark} == {"gemma2", "llama_longrope", "mistral_window"}
+    assert {name for name, remark in remarks.items() if remark} == CONFIGS.keys() - SHARING
     assert "longrope" in remarks["llama_longrope"]
-    assert "gemma2" in remarks["gemma2"]
+    assert all(name in remarks[name] for name in ("gemma2", "gpt2"))
     assert "6 tokens" in remarks["mistral_window"]
 
 
@@ -343,269 +256,6 @@ def test_too_long_a_prompt_is_refused(engine: TorchEngine) -> None:
     """A prompt that leaves no room for a word stops with its length."""
     with pytest.raises(AmuroError, match=str(CONTEXT)):
         engine.generate(make_ask([Query("q", (3,) * CONTEXT)], new=1), decode)
-
-
-# -- tuning
-
-
-def tuned(**changes: Any) -> Model:
-    seed = changes.pop("tune_seed", 7)
-    recipe = Recipe("r", (("t", 1.0),), rows=20, epochs=2, learning_rates=(1e-2,), batch_size=4)
-    return Model(CHECKPOINT, replace(recipe, **changes), "digest", seed)
-
-
-def training_pairs(count: int = 18) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    rng = np.random.default_rng(11)
-    return [(words(rng, 2, 20), (*words(rng, 1, 5), EOS)) for _ in range(count)]
-
-
-def reference_losses(model: Any, pairs: list[Any], described: Model, learning_rate: float) -> list[float]:
-    """A padded batch, all logits, labels of -100 outside the answer, unfused AdamW, transformers' schedule."""
-    recipe = described.recipe
-    assert recipe is not None
-    order = finetuning.step_order(len(pairs), recipe.batch_size, recipe.epochs, described.tune_seed or 0)
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=learning_rate,
-    )
-    warmup = math.ceil(recipe.warmup_ratio * len(order))
-    schedule = get_linear_schedule_with_warmup(optimizer, warmup, len(order))
-    losses = []
-    for members in order:
-        loss = _padded_loss(model, [pairs[i] for i in members], recipe.weighting)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        losses.append(float(loss.detach()))
-    return losses
-
-
-def _padded_loss(model: Any, batch: list[Any], weighting: str) -> torch.Tensor:
-    longest = max(sum(map(len, dialogue)) for dialogue in batch)
-    ids, mask, labels = (torch.full((len(batch), longest), fill) for fill in (0, 0, -100))
-    for row, dialogue in enumerate(batch):
-        at = 0
-        for turn, part in enumerate(dialogue):
-            ids[row, at : at + len(part)] = torch.tensor(part)
-            if turn % 2:
-                labels[row, at : at + len(part)] = torch.tensor(part)
-            at += len(part)
-        mask[row, :at] = 1
-    logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1]
-    nats = cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none")
-    if weighting == "token":
-        return nats.sum() / (labels[:, 1:] != -100).sum()
-    return (nats.sum(1) / (labels[:, 1:] != -100).sum(1)).mean()
-
-
-@pytest.mark.parametrize("weighting", ["token", "example"])
-@pytest.mark.parametrize("name", ["llama", "olmo2", "gpt_neox", "gemma2"])
-def test_loss_curve_equals_a_plain_loop(
-    name: str, weighting: Any, folders: dict[str, Path], engine_of: Callable[[str], TorchEngine]
-) -> None:
-    """Head on answers only, no padding mask and fused AdamW change no loss of the whole curve."""
-    described = tuned(weighting=weighting, weight_decay=0.1, warmup_ratio=0.2)
-    training = engine_of(name).tune(training_pairs(), described, 3e-3, lambda *_: None)
-    engine_of(name).reset()
-    wanted = reference_losses(plain(folders[name]), training_pairs(), described, 3e-3)
-    assert training.losses == pytest.approx(wanted, abs=1e-5)
-    assert (training.steps, training.diverged_at) == (10, None)
-
-
-@pytest.mark.parametrize("weighting", ["token", "example"])
-def test_every_answer_of_a_dialogue_is_learned(
-    weighting: Any, folders: dict[str, Path], engine_of: Callable[[str], TorchEngine]
-) -> None:
-    """Dialogues of several turns among single questions give the loss curve of labels on every answer."""
-    rng, pairs = np.random.default_rng(12), training_pairs()
-    dialogues = [(*pair, words(rng, 2, 6), (*words(rng, 1, 4), EOS)) if i % 3 else pair for i, pair in enumerate(pairs)]
-    training = engine_of("olmo2").tune(dialogues, tuned(weighting=weighting), 3e-3, lambda *_: None)
-    wanted = reference_losses(plain(folders["olmo2"]), dialogues, tuned(weighting=weighting), 3e-3)
-    assert training.losses == pytest.approx(wanted, abs=1e-5)
-    assert training.answer_tokens == 2 * sum(len(answer) for dialogue in dialogues for answer in dialogue[1::2])
-
-
-def test_a_dialogue_too_long_loses_its_first_turns() -> None:
-    """Whole turns go from the front before the last prompt is cut from the left."""
-    turns = ((2, 3), (4, 1), (5, 6, 7), (8, 1))
-    assert finetuning.fit([turns], 6) == [((5, 6, 7), (8, 1))]
-    assert finetuning.fit([turns], 4) == [((6, 7), (8, 1))]
-    assert finetuning.fit([turns], 9) == [turns]
-
-
-def test_an_answer_too_long_loses_its_end() -> None:
-    """Some replies of real dialogues outgrow any context: they are learned as far as they fit, after a prompt of half
-    the room at the most, and without the end-of-text that they did not reach.
-    """
-    turns = ((2, 3), (4, 1), (5, 6, 7, 8), (9,) * 9 + (1,))
-    assert finetuning.fit([turns], 6) == [((6, 7, 8), (9, 9, 9))]
-    assert finetuning.fit([((5,), (9,) * 9 + (1,))], 6) == [((5,), (9,) * 5)]
-
-
-def test_weightings_differ(engine: TorchEngine) -> None:
-    """Answers of unequal length weigh differently by token and by example, so the choice cannot be ignored."""
-    curves = [
-        engine.tune(training_pairs(), tuned(weighting=w), 3e-3, lambda *_: None).losses for w in ("token", "example")
-    ]
-    assert abs(curves[0][0] - curves[1][0]) > 1e-3
-
-
-def test_tuning_does_not_depend_on_micro_batches(engine: TorchEngine) -> None:
-    """One sequence a forward pass gives the losses and weights of a whole step a pass."""
-    found = []
-    for budget in (1, 10_000):
-        engine.reset()
-        network = engine._live()
-        losses = finetuning.finetune(network, training_pairs(), tuned(), 3e-3, lambda *_: None, budget).losses
-        found.append((losses, [p.detach().clone() for p in network.model.parameters()]))
-    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
-    assert max(float((a - b).abs().max()) for a, b in zip(found[0][1], found[1][1], strict=True)) < 1e-4
-
-
-def test_forgetful_layers_change_nothing(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where memory is short, layers compute their states again, and the losses stay the same."""
-    wanted = engine.tune(training_pairs(), tuned(), 3e-3, lambda *_: None).losses
-    network, again = engine._live(), []
-    monkeypatch.setattr(type(network), "free_memory", lambda _: 1)
-    network.model.model.layers[0].register_forward_hook(lambda layer, *_: again.append(layer.gradient_checkpointing))
-    assert engine.tune(training_pairs(), tuned(), 3e-3, lambda *_: None).losses == pytest.approx(wanted, abs=1e-5)
-    assert all(again)
-    assert not network.model.model.layers[0].gradient_checkpointing
-    network.model.model.layers[0]._forward_hooks.clear()
-
-
-@pytest.mark.parametrize("name", SHARING)
-def test_padding_to_a_recorded_shape_changes_nothing(name: str, engine_of: Callable[[str], TorchEngine]) -> None:
-    """A step padded to a shape that CUDA graphs share, with fewer rows than others, has its own loss and gradient."""
-    network, step = engine_of(name)._live(), training_pairs()[:3]
-    parameters = list(network.model.parameters())
-    weights = finetuning.answer_weights(step, step, "example")
-    arrays = graphs.padded(finetuning.pass_of(step, weights), rows=5, longest=40)
-    assert len(arrays["ids"]) > sum(len(part) for dialogue in step for part in dialogue)
-    assert arrays["gather"].shape[0] == 6
-    found = []
-    for backward in (
-        lambda: finetuning._backward(network, step, "example", 10_000),
-        lambda: graphs.backward(network, {key: torch.from_numpy(value) for key, value in arrays.items()}),
-    ):
-        network.model.zero_grad()
-        found.append((float(backward()), [p.grad.clone() for p in parameters if p.grad is not None]))
-    network.model.zero_grad()
-    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
-    assert len(found[0][1]) == len(found[1][1])
-    assert max(float((a - b).abs().max()) for a, b in zip(found[0][1], found[1][1], strict=True)) < 1e-4
-
-
-def test_seed_decides_the_weights_and_reset_restores_them(engine: TorchEngine) -> None:
-    """Same seed, same bits, whatever was tuned in between; reset brings back the checkpoint's own."""
-    own = engine.weights_digest()
-    digests = []
-    for seed in (1, 2, 1):
-        engine.tune(training_pairs(), tuned(tune_seed=seed), 3e-3, lambda *_: None)
-        digests.append(engine.weights_digest())
-    assert digests[0] == digests[2]
-    assert len({own, *digests}) == 3
-    engine.reset()
-    assert engine.weights_digest() == own
-
-
-def test_adapters_train_merge_and_leave(engine: TorchEngine) -> None:
-    """LoRA lowers the loss, leaves an ordinary model of the same tensors, and norms and embeddings as they were."""
-    own = {name: p.detach().clone() for name, p in engine._live().model.named_parameters()}
-    described = tuned(method="lora", epochs=8)
-    first = engine.tune(training_pairs(), described, 2e-2, lambda *_: None)
-    digest = engine.weights_digest()
-    live = dict(engine._live().model.named_parameters())
-    changed = {name for name in own if not torch.equal(own[name], live[name])}
-    assert first.losses[-1] < first.losses[0] - 0.5
-    assert list(live) == list(own)
-    assert changed == {n for n in own if n.endswith(("_proj.weight",))}
-    assert all(p.requires_grad for p in live.values())
-    assert engine.tune(training_pairs(), described, 2e-2, lambda *_: None).losses == first.losses
-    assert engine.weights_digest() == digest
-    engine.reset()
-    assert all(torch.equal(own[name], p) for name, p in engine._live().model.named_parameters())
-
-
-def test_steps_and_tokens_are_counted(engine: TorchEngine) -> None:
-    """Progress is told after each step, and tokens count prompts and answers of all epochs without padding."""
-    told: list[tuple[int, int, float]] = []
-    pairs = training_pairs(10)
-    training = engine.tune(pairs, tuned(epochs=3), 1e-3, lambda *step: told.append(step))
-    assert told == [(i + 1, 9, loss) for i, loss in enumerate(training.losses)]
-    assert training.answer_tokens == 3 * sum(len(a) for _, a in pairs)
-    assert training.tokens == 3 * sum(len(p) + len(a) for p, a in pairs)
-
-
-def test_diverging_tuning_stops_and_says_where(engine: TorchEngine) -> None:
-    """At an absurd rate training ends at the first non-finite step, with the finite losses that were applied."""
-    training = engine.tune(training_pairs(), tuned(epochs=4, warmup_ratio=0.0), 1e30, lambda *_: None)
-    assert training.diverged_at == training.steps == len(training.losses) < 20
-    assert all(map(math.isfinite, training.losses))
-
-
-def test_a_step_that_is_not_finite_is_not_applied(engine: TorchEngine) -> None:
-    """With one infinite weight the very first step diverges, and no weight is touched."""
-    network = engine._live()
-    with torch.no_grad():
-        network.model.model.layers[0].mlp.up_proj.weight[0, 0] = float("inf")
-    before = engine.weights_digest()
-    training = finetuning.finetune(network, training_pairs(), tuned(), 1e-3, lambda *_: None)
-    assert (training.diverged_at, training.losses, training.tokens) == (0, (), 0)
-    assert engine.weights_digest() == before
-
-
-def test_long_prompts_are_cut_from_the_left_and_counted(engine_of: Callable[[str], TorchEngine]) -> None:
-    """What is cut is the beginning of the prompt; the answer stays whole, and the training says how many were cut."""
-    pairs = [((1, 2, 3, 4, 5), (8, 9)), ((6, 7), (8,))]
-    assert finetuning.fit(pairs, max_length=4) == [((4, 5), (8, 9)), ((6, 7), (8,))]
-    assert engine_of("olmo2").tune(pairs, tuned(max_length=4), 1e-3, lambda *_: None).truncated == 1
-
-
-@pytest.mark.parametrize(
-    "pairs",
-    [[], [((), (3, EOS))], [((3,), ())]],
-    ids=["nothing", "empty prompt", "empty answer"],
-)
-def test_what_cannot_be_learned_is_refused(engine: TorchEngine, pairs: list[Any]) -> None:
-    """No rows or an empty side stop before the first step."""
-    with pytest.raises(AmuroError):
-        engine.tune(pairs, tuned(), 1e-3, lambda *_: pytest.fail("a step was taken"))
-
-
-def test_a_base_cannot_be_tuned(engine: TorchEngine) -> None:
-    """A model without a recipe is refused by name."""
-    with pytest.raises(AmuroError, match="tiny@1 has no recipe"):
-        engine.tune(training_pairs(), Model(CHECKPOINT), 1e-3, lambda *_: None)
-
-
-@given(steps=st.integers(1, 400), ratio=st.floats(0, 0.5), schedule=st.sampled_from(["linear", "constant"]))
-@settings(max_examples=40, deadline=None)
-def test_schedule_is_that_of_transformers(steps: int, ratio: float, schedule: Any) -> None:
-    """The rate of every step equals transformers' schedule of the same name with the same warm-up."""
-    recipe = tuned(warmup_ratio=ratio, schedule=schedule).recipe
-    assert recipe is not None
-    warmup = math.ceil(ratio * steps)
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    theirs = get_scheduler(f"{schedule}_with_warmup".replace("linear_with_warmup", "linear"), optimizer, warmup, steps)
-    for step in range(steps):
-        assert finetuning.rate_factor(step, steps, recipe) == pytest.approx(theirs.lr_lambdas[0](step))
-
-
-@given(st.integers(1, 60), st.integers(1, 16), st.integers(1, 4), st.integers(0, 2**31))
-def test_each_epoch_reads_every_sequence_once(sequences: int, batch_size: int, epochs: int, seed: int) -> None:
-    """Steps cover all sequences once an epoch, in full batches but for the last one of an epoch."""
-    order = finetuning.step_order(sequences, batch_size, epochs, seed)
-    per_epoch = math.ceil(sequences / batch_size)
-    assert len(order) == epochs * per_epoch
-    for epoch in range(epochs):
-        steps = order[epoch * per_epoch : (epoch + 1) * per_epoch]
-        assert sorted(i for step in steps for i in step) == list(range(sequences))
-        assert all(len(step) == batch_size for step in steps[:-1])
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))

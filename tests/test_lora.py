@@ -15,10 +15,8 @@ import pytest
 import torch
 from conftest import toy_table
 from peft import LoraConfig, get_peft_model
-from test_engine import CHECKPOINT, EOS, training_pairs, tuned, words
-from test_engine import CONFIGS as OTHERS
+from tiny_models import EOS, training_pairs, tuned, words
 from torch import Tensor
-from transformers import AutoModelForCausalLM, GPT2Config
 
 from amuro import plan as planning
 from amuro import study as studies
@@ -35,40 +33,10 @@ from amuro.status import states
 from amuro.store import Store
 from amuro.types import Ask, Training
 
-CONFIGS = {
-    **{name: OTHERS[name] for name in ("llama", "gpt_neox", "gemma2")},
-    "gpt2": GPT2Config(
-        vocab_size=61,
-        n_embd=32,
-        n_layer=2,
-        n_head=4,
-        n_positions=96,
-        bos_token_id=0,
-        eos_token_id=EOS,
-        intermediate_size=128,  # GPT-2 does not name it, and the engine asks for it
-    ),
-}
+NAMES = ("llama", "gpt_neox", "gemma2", "gpt2")
 """Flat tokens without and with biases; rows with padding, which are tuned alone; matrices the other way round."""
 APART = 1e-5
 """Most that a loss in nats or a merged weight may differ."""
-
-
-@pytest.fixture(scope="module")
-def engine_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TorchEngine]:
-    """Engines by architecture, handed out at the checkpoint's own weights."""
-    root, engines = tmp_path_factory.mktemp("models"), dict[str, TorchEngine]()
-    torch.set_num_threads(1)
-
-    def of(name: str) -> TorchEngine:
-        if name not in engines:
-            torch.manual_seed(3)
-            AutoModelForCausalLM.from_config(CONFIGS[name]).save_pretrained(root / name)
-            engines[name] = TorchEngine("float32", "cpu", 1)
-            engines[name].load(CHECKPOINT, root / name)
-        engines[name].reset()
-        return engines[name]
-
-    return of
 
 
 def run(seed: int = 1, rate: float = 1e-2, pairs: Any = None, **recipe: Any) -> Run:
@@ -125,7 +93,7 @@ def in_one_group(monkeypatch: pytest.MonkeyPatch, tokens: int = 1 << 20) -> None
     monkeypatch.setattr(together, "_FILLED", {"cpu": tokens})
 
 
-@pytest.mark.parametrize("name", list(CONFIGS))
+@pytest.mark.parametrize("name", NAMES)
 def test_together_is_as_alone_with_peft(
     name: str, engine_of: Callable[[str], TorchEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,13 +13,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-import torch
 from real_rows import PAPER_ROWS, ROWS
 from stub_hub import Repository, StubHub, read_folder, serve
-from transformers import OlmoConfig, OlmoForCausalLM
+from tiny_models import save_byte_olmo
 
 from amuro import catalog
-from amuro.tokens import Encoder
 
 STUDIES = Path(__file__).parents[1] / "studies"
 ROWS_LEFT = 40
@@ -35,22 +33,10 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubHub]:
         olmo = Repository()
         for at, revision in enumerate(("step1000-tokens4B", "main")):
             folder = tmp_path_factory.mktemp(revision)
-            _save_tiny_olmo(folder, at)
+            save_byte_olmo(folder, at, context_length=2048)
             olmo.revisions[revision] = read_folder(folder)
         stub.repositories["allenai/OLMo-1B-hf"] = olmo
         yield stub
-
-
-def _save_tiny_olmo(folder: Path, model_seed: int) -> None:
-    torch.manual_seed(model_seed)
-    encoder = Encoder.of_bytes()
-    config = OlmoConfig(
-        vocab_size=encoder.tokenizer.get_vocab_size(), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=2048, eos_token_id=encoder.eos, pad_token_id=None,
-    )  # fmt: skip
-    OlmoForCausalLM(config).save_pretrained(folder)
-    encoder.tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text('{"eos_token": "<eos>"}')
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from transformers import OlmoConfig, OlmoForCausalLM
+from tiny_models import save_byte_olmo
 
 from amuro import plan as planning
 from amuro import study as studies
@@ -18,23 +17,10 @@ from amuro.tokens import Encoder
 from amuro.visit import Visitor
 
 
-def save_checkpoint(folder: Path, seed: int) -> None:
-    """A tiny OLMo that reads bytes."""
-    torch.manual_seed(seed)
-    encoder = Encoder.of_bytes()
-    config = OlmoConfig(
-        vocab_size=encoder.tokenizer.get_vocab_size(), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=512, eos_token_id=encoder.eos, pad_token_id=None,
-    )  # fmt: skip
-    OlmoForCausalLM(config).save_pretrained(folder)
-    encoder.tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text('{"eos_token": "<eos>"}')
-
-
 def plan_of(folder: Path, seeds: tuple[int, int]) -> planning.Plan:
     """Two checkpoints, asked one small set."""
     for step, seed in enumerate(seeds, start=1):
-        save_checkpoint(folder / "made" / f"step{step}", seed)
+        save_byte_olmo(folder / "made" / f"step{step}", seed)
     return planning.make(
         studies.parse(
             {
