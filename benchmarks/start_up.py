@@ -113,7 +113,7 @@ class Arithmetic:
             ask
             for _, cells in live._cells
             for cell in cells
-            for ask, _ in visitor._sheet(*visitor._sheet_name(cell)).asks(cell)
+            for ask, _ in visitor._sheets.sheet(cell, visitor._encoder(), visitor.engine.context_length()).asks(cell)
         ]
         self._engine, self._cells = visitor.engine, sum(len(cells) for _, cells in live._cells)
 

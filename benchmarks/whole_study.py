@@ -173,7 +173,7 @@ def _training(plan: Plan, series: Path, model: Model) -> dict[str, Any]:
     assert recipe is not None
     visitor: Any = Visitor(plan, Store(series), None, lambda _event: None)  # type: ignore[arg-type]
     visitor._folder = base_folder(plan, series, model)
-    sequences, _ = visitor._make_sequences(recipe, visitor._encoder())
+    sequences, _ = visitor._sheets.sequences(recipe, visitor._encoder())
     order = step_order(len(sequences), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
     read = [sequences[index] for step in order for index in step]
     return {"recipe": asdict(recipe), "rate": model.learning_rate, "sequences": read}

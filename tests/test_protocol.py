@@ -14,7 +14,7 @@ import pytest
 from conftest import toy_table
 from real_rows import PAPER_ROWS, ROWS
 
-from amuro import asks, catalog, data, hub_client, paper_asks, prompts, records, visit
+from amuro import asks, catalog, data, hub_client, paper_asks, prompts, records, sheets
 from amuro import plan as planning
 from amuro import study as studies
 from amuro.errors import DataError
@@ -295,8 +295,8 @@ def test_the_paper_tunes_on_the_rows_that_its_library_drew() -> None:
     pool = [Example(str(i), "c", {}, "a") for i in range(9000)]
     recipe = dataclasses.replace(RECIPE, protocol="paper", row_seed=42)
     theirs = datasets.Dataset.from_dict({"id": [example.id for example in pool]}).shuffle(seed=42).select(range(6000))
-    assert {example.id for example in visit._drawn(pool, 6000, recipe)} == set(theirs["id"])
-    sound = {example.id for example in visit._drawn(pool, 6000, dataclasses.replace(recipe, protocol="sound"))}
+    assert {example.id for example in sheets.drawn_rows(pool, 6000, recipe)} == set(theirs["id"])
+    sound = {example.id for example in sheets.drawn_rows(pool, 6000, dataclasses.replace(recipe, protocol="sound"))}
     assert len(sound) == 6000
     assert sound != set(theirs["id"])
 

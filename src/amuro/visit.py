@@ -9,24 +9,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from amuro import asks, catalog, data, paper_asks, prompts
+from amuro import asks, catalog
 from amuro.engine.protocol import Engine, Run
-from amuro.errors import AmuroError, DataError, WeightsError
+from amuro.errors import AmuroError, WeightsError
 from amuro.identity import digest, tensor_digest
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
 from amuro.read_ahead import read_ahead
 from amuro.records import coordinates, predictions, provenance
 from amuro.scores import cell_value
 from amuro.series_kind import twin_error
+from amuro.sheets import Sheets
 from amuro.store import Store
 from amuro.tokens import Encoder
-from amuro.types import Cell, Checkpoint, Example, Generation, Model, Recipe, Task, Training
+from amuro.types import Cell, Checkpoint, Generation, Model, Training
 
 Emit = Callable[[Mapping[str, Any]], None]
 
@@ -58,9 +57,7 @@ class Visitor:
         """Where training together has failed."""
         self._ahead: dict[str, tuple[Training, Any]] = {}
         """Key → what tuning left and the kept model, of visits to the loaded checkpoint that are still to come."""
-        self.examples = lru_cache(maxsize=None)(self._examples)
-        self._sheet = lru_cache(maxsize=256)(self._make_sheet)
-        self._sequences = lru_cache(maxsize=16)(self._make_sequences)
+        self._sheets = Sheets(plan, store)
         self._read_encoder = lru_cache(maxsize=4)(_encoder)
         self._encoders: dict[tuple[str, int], Encoder] = {}
         self._told: set[str] = set()
@@ -108,7 +105,7 @@ class Visitor:
 
     def fill(self, cell: Cell, model_key: str, cost: Cost) -> None:
         """Asks the live model one cell's questions and commits its predictions."""
-        sheet = self._sheet(*self._sheet_name(cell))
+        sheet = self._sheets.sheet(cell, self._encoder(), self.engine.context_length())
         declared = self.plan.declared(cell)
         key = digest({"address": cell.address, "declared": declared, "ids": sheet.ids_digest, "model": model_key})
         started = time.monotonic()
@@ -231,7 +228,7 @@ class Visitor:
         """What the engine is given to make `model`, and the model's key, made of the inputs of its training."""
         assert model.recipe is not None
         assert model.learning_rate is not None
-        sequences, ids = self._sequences(model.recipe, self._encoder())
+        sequences, ids = self._sheets.sequences(model.recipe, self._encoder())
         key = digest({
             "parent": self._base_key(model.checkpoint), "recipe": dataclasses.asdict(model.recipe) | {"name": ""},
             "learning_rate": model.learning_rate, "tune_seed": model.tune_seed, "semantics": SEMANTICS["tune"],
@@ -276,61 +273,6 @@ class Visitor:
         frame = self.store.frame(self.store.cells()[cell.address], "predictions.parquet")
         assert frame is not None
         return cell_value(self.plan.tasks[cell.eval_set.task], frame)
-
-    # -- questions
-
-    def _examples(self, task_name: str, split: str, limit: int | None) -> tuple[Example, ...]:
-        task = self.plan.task_with_source(task_name)
-        return tuple(data.examples(task, split, self.plan.revision(task_name), limit=limit))
-
-    def _sheet_name(self, cell: Cell) -> tuple[Any, ...]:
-        chosen = cell.eval_set
-        asked = chosen.task, chosen.split, cell.format, cell.shots, cell.shot_seed, cell.limit
-        return (*asked, self._encoder(), self.engine.context_length())
-
-    def _make_sheet(self, task_name: str, split: str, format_name: str, shots: int, shot_seed: int, limit: int,
-                    encoder: Encoder, room: int) -> asks.Sheet:  # fmt: skip
-        task = self.plan.tasks[task_name]
-        pool = self.examples(task_name, "train", None) if shots and task.shots_from != "evaluation" else ()
-        examples = self.examples(task_name, split, limit)
-        self._audit_encoding(task, format_name, examples, encoder)
-        if self.plan.study.protocol == "paper":
-            return paper_asks.sheet(task, format_name, examples, pool, shots, encoder, room)
-        drawn = prompts.draw_shots(task, pool, shots, shot_seed)
-        return asks.sheet(task, format_name, examples, drawn, encoder, room)
-
-    def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
-        """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""
-        facts = {"audit": "encoding", "tokenizer": encoder.digest, "task": task.name, "format": format_name}
-        apart = task.kind != "document" and task.encoding == "pieces"
-        if not apart or self.store.manifest("audits", digest(facts)):
-            return
-        asked = [prompts.prompt(task, format_name, example) for example in examples]
-        answered = [prompts.answer(task, example.answer) for example in examples]
-        counts = {"pairs": len(asked), "disagreements": encoder.disagreements(asked, answered)}
-        self.store.commit("audits", digest(facts), {**facts, **counts}, {})
-
-    def _make_sequences(self, recipe: Recipe, encoder: Encoder) -> tuple[list[Any], str]:
-        total = sum(weight for _, weight in recipe.mixture)
-        parts = []
-        for name, weight in recipe.mixture:
-            pool = self.examples(name, "train", None)
-            wanted = round(recipe.rows * weight / total)
-            if wanted > len(pool):
-                raise DataError(
-                    f"recipe {recipe.name} asks for {wanted} training rows of {name}, which has {len(pool)}",
-                    cure=f"set rows = {int(len(pool) * total / weight)} or fewer",
-                )
-            parts.append((self.plan.tasks[name], _drawn(pool, wanted, recipe)))
-        sequences = asks.training_sequences(parts, recipe, encoder)
-        return sequences, asks.sequences_digest(sequences)
-
-
-def _drawn(pool: Sequence[Example], wanted: int, recipe: Recipe) -> list[Example]:
-    """The training rows of a recipe. The paper's are the first of `datasets`' shuffle, which numpy repeats exactly."""
-    if recipe.protocol == "paper":
-        return [pool[i] for i in np.random.default_rng(recipe.row_seed).permutation(len(pool))[:wanted]]
-    return Random(recipe.row_seed).sample(pool, wanted)
 
 
 def folder_of(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path | None:

@@ -1,0 +1,87 @@
+"""What models are asked and taught: rows, sheets and training sequences, made once a tokenizer for all checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from amuro import asks, data, paper_asks, prompts
+from amuro.errors import DataError
+from amuro.identity import digest
+from amuro.plan import Plan
+from amuro.store import Store
+from amuro.tokens import Encoder
+from amuro.types import Cell, Example, Recipe, Task
+
+
+class Sheets:
+    """Of one plan. What was made is kept."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        """The store keeps audits of encodings."""
+        self._plan, self._store = plan, store
+        self._examples = lru_cache(maxsize=None)(self._read_examples)
+        self._sheet = lru_cache(maxsize=256)(self._make_sheet)
+        self._sequences = lru_cache(maxsize=16)(self._make_sequences)
+
+    def sheet(self, cell: Cell, encoder: Encoder, room: int) -> asks.Sheet:
+        """What a cell asks in ids of `encoder`, of a model that reads `room` tokens."""
+        chosen = cell.eval_set
+        asked = chosen.task, chosen.split, cell.format, cell.shots, cell.shot_seed, cell.limit
+        return self._sheet(*asked, encoder, room)
+
+    def sequences(self, recipe: Recipe, encoder: Encoder) -> tuple[list[Any], str]:
+        """What a recipe teaches in ids of `encoder`, and its digest. Raises DataError where rows are too few."""
+        return self._sequences(recipe, encoder)
+
+    def _read_examples(self, task_name: str, split: str, limit: int | None) -> tuple[Example, ...]:
+        task = self._plan.task_with_source(task_name)
+        return tuple(data.examples(task, split, self._plan.revision(task_name), limit=limit))
+
+    def _make_sheet(self, task_name: str, split: str, format_name: str, shots: int, shot_seed: int, limit: int,
+                    encoder: Encoder, room: int) -> asks.Sheet:  # fmt: skip
+        task = self._plan.tasks[task_name]
+        pool = self._examples(task_name, "train", None) if shots and task.shots_from != "evaluation" else ()
+        examples = self._examples(task_name, split, limit)
+        self._audit_encoding(task, format_name, examples, encoder)
+        if self._plan.study.protocol == "paper":
+            return paper_asks.sheet(task, format_name, examples, pool, shots, encoder, room)
+        drawn = prompts.draw_shots(task, pool, shots, shot_seed)
+        return asks.sheet(task, format_name, examples, drawn, encoder, room)
+
+    def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
+        """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""
+        facts = {"audit": "encoding", "tokenizer": encoder.digest, "task": task.name, "format": format_name}
+        apart = task.kind != "document" and task.encoding == "pieces"
+        if not apart or self._store.manifest("audits", digest(facts)):
+            return
+        asked = [prompts.prompt(task, format_name, example) for example in examples]
+        answered = [prompts.answer(task, example.answer) for example in examples]
+        counts = {"pairs": len(asked), "disagreements": encoder.disagreements(asked, answered)}
+        self._store.commit("audits", digest(facts), {**facts, **counts}, {})
+
+    def _make_sequences(self, recipe: Recipe, encoder: Encoder) -> tuple[list[Any], str]:
+        total = sum(weight for _, weight in recipe.mixture)
+        parts = []
+        for name, weight in recipe.mixture:
+            pool = self._examples(name, "train", None)
+            wanted = round(recipe.rows * weight / total)
+            if wanted > len(pool):
+                raise DataError(
+                    f"recipe {recipe.name} asks for {wanted} training rows of {name}, which has {len(pool)}",
+                    cure=f"set rows = {int(len(pool) * total / weight)} or fewer",
+                )
+            parts.append((self._plan.tasks[name], drawn_rows(pool, wanted, recipe)))
+        sequences = asks.training_sequences(parts, recipe, encoder)
+        return sequences, asks.sequences_digest(sequences)
+
+
+def drawn_rows(pool: Sequence[Example], wanted: int, recipe: Recipe) -> list[Example]:
+    """The training rows of a recipe. The paper's are the first of `datasets`' shuffle, which numpy repeats exactly."""
+    if recipe.protocol == "paper":
+        return [pool[i] for i in np.random.default_rng(recipe.row_seed).permutation(len(pool))[:wanted]]
+    return Random(recipe.row_seed).sample(pool, wanted)
