@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import material
@@ -53,24 +52,10 @@ QUESTIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Work:
-    """What both sides are given: all prompts are compared, the first ones are timed."""
-
-    folder: Path
-    ask: Ask
-    rows: int
-    part: int
-    precision: str
-
-    def first(self, rows: int) -> Ask:
-        return replace(self.ask, queries=self.ask.queries[:rows])
-
-
 class Ours:
     """amuro's engine."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: material.Work) -> None:
         import engine_jobs
 
         self._work, self._timed = work, work.first(work.rows)
@@ -97,7 +82,7 @@ class Theirs:
 
     flops = 0.0
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: material.Work) -> None:
         import peers
 
         self._work = work
@@ -158,15 +143,15 @@ def rows(wish: Wish) -> Iterator[Row]:
         yield table.measured(question, wish, "text", partial(Ours, work), partial(Theirs, work), Agreement())
 
 
-def _work(question: Question, wish: Wish) -> Work:
+def _work(question: Question, wish: Wish) -> material.Work:
     folder = material.model_folder(question.model, wish.folder)
     if question.lengths is None:
         ask = material.real_ask(question.name, question.rows, "float32")
     else:
         count = max(question.rows, min(wish.check, 96))
         ask = material.synthetic_ask(question.name, question.lengths, count, "float32", NEW_TOKENS)
-    stop = ask.stop if question.stops else ()
-    return Work(folder, replace(ask, stop=stop), question.rows, question.part, "float32")
+    asked = replace(ask, stop=ask.stop if question.stops else ())
+    return material.Work(folder, asked, len(ask.queries), question.rows, question.part, "float32")
 
 
 if __name__ == "__main__":

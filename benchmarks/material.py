@@ -44,6 +44,24 @@ ENDINGS = Lengths(484, 75, 34, 4)
 LONG = Lengths(1564, 327, 16, 4)
 
 
+@dataclass(frozen=True)
+class Work:
+    """A model and what both sides ask it."""
+
+    folder: Path
+    ask: Ask
+    checked: int
+    """Queries, of the first, whose answers are compared."""
+    rows: int
+    """Queries that a pass of amuro takes, of the first."""
+    part: int
+    """Queries that a pass of the peer takes."""
+    precision: str
+
+    def first(self, rows: int) -> Ask:
+        return replace(self.ask, queries=self.ask.queries[:rows])
+
+
 def model_folder(name: str, root: Path) -> Path:
     """The folder of S (Llama, 10.5 M), M (OLMo, 69 M) or SmolLM2; made under `root` unless it is there."""
     if name == REAL:

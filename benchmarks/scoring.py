@@ -13,14 +13,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import material
 import table
-from amuro.types import Ask, Query
+from amuro.types import Query
 from side_by_side import Done, UnequalError, Variant, outputs_of, timed
 from table import OURS, THEIRS, Row, Wish
 
@@ -63,25 +62,10 @@ QUESTIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Work:
-    """What both sides are given, and how many of its first queries are compared and timed."""
-
-    folder: Path
-    ask: Ask
-    checked: int
-    rows: int
-    part: int
-    precision: str
-
-    def first(self, rows: int) -> Ask:
-        return replace(self.ask, queries=self.ask.queries[:rows])
-
-
 class Ours:
     """amuro's engine."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: material.Work) -> None:
         import engine_jobs
 
         self._work, self._timed = work, work.first(work.rows)
@@ -100,7 +84,7 @@ class Theirs:
 
     flops = 0.0
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: material.Work) -> None:
         import peers
 
         self._work = work
@@ -192,7 +176,7 @@ def rows(wish: Wish) -> Iterator[Row]:
         yield table.measured(question, wish, "document", partial(Ours, work), partial(Theirs, work), agreement)
 
 
-def _work(question: Question, wish: Wish) -> Work:
+def _work(question: Question, wish: Wish) -> material.Work:
     folder = material.model_folder(question.model, wish.folder)
     if question.lengths is None:
         checked = question.rows
@@ -200,7 +184,7 @@ def _work(question: Question, wish: Wish) -> Work:
     else:
         checked = -(-min(wish.check, question.check) // question.lengths.options)
         ask = material.synthetic_ask(question.name, question.lengths, max(question.rows, checked), wish.precision)
-    return Work(folder, ask, checked, question.rows, question.part, wish.precision)
+    return material.Work(folder, ask, checked, question.rows, question.part, wish.precision)
 
 
 if __name__ == "__main__":
