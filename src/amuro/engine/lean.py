@@ -86,19 +86,17 @@ class _Layer:
 
     def __init__(self, layer: Any, norm_first: bool) -> None:
         """norm_first: norms stand before attention and the gated layer; else behind."""
-        self._layer, self._attention, self._mlp, self._norm_first = layer, layer.self_attn, layer.mlp, norm_first
-        self.scale = float(self._attention.scaling)
-        if norm_first:
-            self._norms = layer.input_layernorm, layer.post_attention_layernorm
-        else:
-            self._norms = layer.post_attention_layernorm, layer.post_feedforward_layernorm
-        self._own_norms = getattr(self._attention, "q_norm", None), getattr(self._attention, "k_norm", None)
-        attention, mlp = self._attention, self._mlp
+        self._layer, attention, mlp = layer, layer.self_attn, layer.mlp
+        self.scale, self._width = float(attention.scaling), int(attention.head_dim)
         self._entering = (attention.q_proj, attention.k_proj, attention.v_proj)
         self._leaving = (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-        outer, inner = (self._norms[:1], self._norms[1:]) if norm_first else ((), self._norms)
-        self._enter_weights = _weights(*self._entering, *self._own_norms, *outer)
-        self._leave_weights = _weights(*self._leaving, *inner)
+        self._made_norms = (getattr(attention, "q_norm", None), getattr(attention, "k_norm", None), None)
+        if norm_first:
+            self._norms = layer.input_layernorm, None, layer.post_attention_layernorm, None
+        else:
+            self._norms = None, layer.post_attention_layernorm, None, layer.post_feedforward_layernorm
+        self._enter_weights = _weights(*self._entering, *self._made_norms, *self._norms[:1])
+        self._leave_weights = _weights(*self._leaving, *self._norms[1:])
 
     @property
     def is_plain(self) -> bool:
@@ -110,26 +108,21 @@ class _Layer:
         """States [tokens, width] → query, key and value [tokens, heads, width of a head]."""
         return _run(partial(self._enter, cos, sin), (states,), self._enter_weights)
 
-    def _enter(self, cos: Tensor, sin: Tensor, learning: bool, states: Tensor) -> tuple[tuple[Tensor, ...], Back]:
-        width, tokens = self._attention.head_dim, len(states)
-        given, to_states = _normed(self._norms[0], states) if self._norm_first else (states, _as_it_is)
+    def _enter(self, cos: Tensor, sin: Tensor, _learning: bool, states: Tensor) -> tuple[tuple[Tensor, ...], Back]:
+        heads = len(states), -1, self._width
+        given, to_states = _normed(self._norms[0], states)
         made = [linear(given, one.weight, one.bias) for one in self._entering]
-        backs: list[Callable[[Found, Tensor], Tensor]] = [_as_it_is, _as_it_is]
-        for number, norm in enumerate(self._own_norms):
-            if norm is not None:  # over a head (Qwen 3) or over all (OLMo 2): the weight says
-                made[number], backs[number] = _normed(norm, made[number].view(tokens, -1, len(norm.weight)))
-        query, key, value = (one.view(tokens, -1, width) for one in made)
+        (query, to_query), (key, to_key), (value, _) = map(_normed, self._made_norms, made)
 
-        def back(found: Found, *gradients: Tensor) -> tuple[Tensor, ...]:
-            of_made = [gradient.reshape(tokens, -1) for gradient in gradients]
-            for number, norm in enumerate(self._own_norms):
-                turned = _turned(gradients[number], cos, -sin)
-                if norm is not None:
-                    turned = backs[number](found, turned.view(tokens, -1, len(norm.weight)))
-                of_made[number] = turned.view(tokens, -1)
-            return (to_states(found, _through(found, self._entering, given, of_made)),)
+        def back(found: Found, of_query: Tensor, of_key: Tensor, of_value: Tensor) -> tuple[Tensor, ...]:
+            gradients = [
+                to_query(found, _turned(of_query, cos, -sin).flatten(1)),
+                to_key(found, _turned(of_key, cos, -sin).flatten(1)),
+                of_value.flatten(1),
+            ]
+            return (to_states(found, _through(found, self._entering, given, gradients)),)
 
-        return (_turned(query, cos, sin), _turned(key, cos, sin), value), back
+        return (_turned(query.view(heads), cos, sin), _turned(key.view(heads), cos, sin), value.view(heads)), back
 
     def leave(self, states: Tensor, seen: Tensor) -> Tensor:
         """States [tokens, width] and what attention saw for them → the states behind the layer."""
@@ -138,32 +131,21 @@ class _Layer:
 
     def _leave(self, learning: bool, states: Tensor, seen: Tensor) -> tuple[tuple[Tensor, ...], Back]:
         out, gate, up, down = self._leaving
-        first, second = self._norms
-        added = linear(seen, out.weight, out.bias)
-        if self._norm_first:
-            between = added.add_(states)
-            given, to_between = _normed(second, between)
-        else:
-            added, to_added = _normed(first, added)
-            between = given = added.add_(states)
+        added, to_added = _normed(self._norms[1], linear(seen, out.weight, out.bias))
+        between = added.add_(states)
+        given, to_between = _normed(self._norms[2], between)
         opened, raised = linear(given, gate.weight, gate.bias), linear(given, up.weight, up.bias)
         opening = silu(opened, inplace=not learning)
         inner = opening * raised if learning else opening.mul_(raised)
-        behind = linear(inner, down.weight, down.bias)
-        if not self._norm_first:
-            behind, to_behind = _normed(second, behind)
+        behind, to_behind = _normed(self._norms[3], linear(inner, down.weight, down.bias))
 
         def back(found: Found, gradient: Tensor) -> tuple[Tensor, ...]:
-            of_behind = gradient if self._norm_first else to_behind(found, gradient)
-            of_inner = _through(found, [down], inner, [of_behind])
+            of_inner = _through(found, [down], inner, [to_behind(found, gradient)])
             of_raised = of_inner * opening
             of_opened = torch.ops.aten.silu_backward(of_inner.mul_(raised), opened)
             of_given = _through(found, [gate, up], given, [of_opened, of_raised])
-            if self._norm_first:
-                of_given = to_between(found, of_given)
-            of_between = of_given.add_(gradient)
-            of_added = of_between if self._norm_first else to_added(found, of_between)
-            return of_between, _through(found, [out], seen, [of_added])
+            of_between = to_between(found, of_given).add_(gradient)
+            return of_between, _through(found, [out], seen, [to_added(found, of_between)])
 
         return (behind.add_(between),), back
 
@@ -211,18 +193,24 @@ def _through(found: Found, modules: Sequence[Any], given: Tensor, gradients: Seq
 
 
 def _normed(norm: Any, states: Tensor) -> tuple[Tensor, Callable[[Found, Tensor], Tensor]]:
-    """By a norm of transformers: root mean square with a weight, or OLMo's layer norm without."""
+    """States [tokens, width] by a norm of transformers, or as they are where there is none.
+
+    Root mean square with a weight, over so many numbers as the weight has (a head's, Qwen 3); or OLMo's layer norm.
+    """
+    if norm is None:
+        return states, lambda _found, gradient: gradient
     weight = getattr(norm, "weight", None)
     if weight is None:
         normed, to_states = layer_normed(states, _EPSILON)
         return normed, lambda _found, gradient: to_states(gradient)
-    normed, back = rms_normed(states, weight, norm.variance_epsilon)
+    parts = -1, len(weight)
+    normed, back = rms_normed(states.view(parts), weight, norm.variance_epsilon)
 
     def through(found: Found, gradient: Tensor) -> Tensor:
-        of_states, found[weight] = back(gradient)
-        return of_states
+        of_states, found[weight] = back(gradient.view(parts))
+        return of_states.view_as(gradient)
 
-    return normed, through
+    return normed.view_as(states), through
 
 
 def _turned(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -239,10 +227,6 @@ def _turned(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _heads_first(states: Tensor) -> Tensor:
     """[tokens, heads, width] → [1, heads, tokens, width]"""
     return states.transpose(0, 1)[None]
-
-
-def _as_it_is(_found: Found, gradient: Tensor) -> Tensor:
-    return gradient
 
 
 def _weights(*modules: Any) -> tuple[Tensor, ...]:
