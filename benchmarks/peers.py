@@ -15,7 +15,7 @@ from side_by_side import Done
 
 if TYPE_CHECKING:
     from amuro.engine.protocol import Sequences
-    from amuro.types import Recipe
+    from amuro.types import Ask, Recipe
 
 
 @dataclass
@@ -50,6 +50,23 @@ def hflm(folder: Path, dtype: str, batch_size: int) -> Any:
     quiet()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     return around(model.eval(), AutoTokenizer.from_pretrained(folder), batch_size)
+
+
+def exact(folder: Path, ask: Ask) -> list[tuple[float, ...]]:
+    """What amuro and lm_eval compute in float32, in float64: every option alone after its prompt."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    quiet()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+
+    def sum_of(prompt: tuple[int, ...], option: tuple[int, ...]) -> float:
+        ids = torch.tensor([[*prompt, *option]])
+        logits = model(ids).logits[0, -len(option) - 1 : -1]
+        return float(logits.log_softmax(-1).gather(1, ids[0, -len(option) :, None]).sum())
+
+    with torch.no_grad():
+        return [tuple(sum_of(ask.prefix + query.context, option) for option in query.options) for query in ask.queries]
 
 
 def around(model: Any, tokenizer: Any, batch_size: int) -> Any:

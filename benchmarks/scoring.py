@@ -1,6 +1,7 @@
 """Scoring answers: amuro beside lm_eval's `hf` model, the few-shot prefix fixed, tokenising left out on both sides.
 
-Equality in float32: summed log-probabilities within 1e-4 and the same argmax wherever the margin is above 1e-4. In
+Equality in float32: summed log-probabilities within 1e-4 and the same argmax wherever the margin is above 1e-4; where
+the two differ by more, the same is asked of amuro beside float64, and how far lm_eval is from that is told. In
 bfloat16 amuro counts only where it is no farther from float32 than lm_eval, in the largest and the RMS difference.
 lm_eval takes the best of its batch sizes and its one-token cache; its batch size "auto" finds 64 on a CPU, by five
 readings of 64 rows of full length, and is left out.
@@ -126,14 +127,25 @@ class Theirs:
 class Agreement:
     """Compares the outputs of both sides; keeps what it saw as a note."""
 
-    def __init__(self, reference: Sums | None) -> None:
+    def __init__(self, work: material.Work, reference: Sums | None) -> None:
         """reference: in bfloat16, the sums in float32."""
-        self._reference, self.note = reference, ""
+        self._work, self._reference, self.note = work, reference, ""
 
     def __call__(self, outputs: Mapping[str, Any]) -> None:
         ours, (theirs, batch) = outputs[OURS], outputs[THEIRS]
-        agreed = float32_agreement(ours, theirs) if self._reference is None else self._nearer(ours, theirs)
+        agreed = self._equal(ours, theirs) if self._reference is None else self._nearer(ours, theirs)
         self.note = f"{agreed}; lm_eval at batch {batch}"
+
+    def _equal(self, ours: Sums, theirs: Sums) -> str:
+        """Where the two differ by more than float32 may, float64 says who is wrong."""
+        try:
+            return float32_agreement(ours, theirs)
+        except UnequalError as difference:
+            import peers
+
+            right = peers.exact(self._work.folder, self._work.first(self._work.checked))
+            agreed = float32_agreement(ours, right)
+            return f"from float64: {agreed}; lm_eval's max Δ {distance(theirs, right)[0]:.1e} ({difference})"
 
     def _nearer(self, ours: Sums, theirs: Sums) -> str:
         assert self._reference is not None
@@ -172,7 +184,7 @@ def rows(wish: Wish) -> Iterator[Row]:
     for question in table.wanted(QUESTIONS, wish):
         work = _work(question, wish)
         exact = partial(Ours, replace(work, precision="float32"))
-        agreement = Agreement(outputs_of(Variant(OURS, exact)) if wish.bf16 else None)
+        agreement = Agreement(work, outputs_of(Variant(OURS, exact)) if wish.bf16 else None)
         yield table.measured(question, wish, "document", partial(Ours, work), partial(Theirs, work), agreement)
 
 
