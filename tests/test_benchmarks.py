@@ -18,6 +18,8 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import page
+import peers
+import scoring
 import side_by_side
 import table
 from gpu import __main__ as gpu
@@ -62,6 +64,18 @@ def test_a_known_ratio_is_found() -> None:
     ratio = measure(variants, equal, rounds=6).ratio("twice", "once")
     assert ratio.value == pytest.approx(2.0, rel=0.25)
     assert ratio.low <= ratio.value <= ratio.high
+
+
+@pytest.mark.parametrize("theirs", [-2.0, -2.0004], ids=["near", "far"])
+def test_where_scores_differ_float64_is_asked(theirs: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that lies farther from float64 than float32 may does not stop a benchmark; amuro that does would."""
+    work: Any = type("Work", (), {"folder": None, "checked": 1, "first": lambda self, rows: None})()
+    monkeypatch.setattr(peers, "exact", lambda folder, ask: [(-1.0, -2.00003)])
+    agreement = scoring.Agreement(work, None)
+    agreement({table.OURS: [(-1.0, -2.0)], table.THEIRS: ([(-1.0, theirs)], 8)})
+    assert ("from float64" in agreement.note) == (theirs != -2.0)
+    with pytest.raises(UnequalError):
+        agreement({table.OURS: [(-1.0, -2.0003)], table.THEIRS: ([(-1.0, -2.0)], 8)})
 
 
 def test_unequal_outputs_stop_the_benchmark() -> None:
