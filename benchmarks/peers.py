@@ -53,17 +53,24 @@ def hflm(folder: Path, dtype: str, batch_size: int) -> Any:
 
 
 def exact(folder: Path, ask: Ask) -> list[tuple[float, ...]]:
-    """What amuro and lm_eval compute in float32, in float64: every option alone after its prompt."""
+    """What amuro and lm_eval compute in float32, in float64."""
     import torch
     from transformers import AutoModelForCausalLM
 
     quiet()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager")
+    return sums_alone(model.eval(), ask)
+
+
+def sums_alone(model: Any, ask: Ask) -> list[tuple[float, ...]]:
+    """The summed log-probability of every option, read alone after its prompt; in float32 at the least."""
+    import torch
 
     def sum_of(prompt: tuple[int, ...], option: tuple[int, ...]) -> float:
-        ids = torch.tensor([[*prompt, *option]])
+        ids = torch.tensor([[*prompt, *option]], device=model.device)
         logits = model(ids).logits[0, -len(option) - 1 : -1]
-        return float(logits.log_softmax(-1).gather(1, ids[0, -len(option) :, None]).sum())
+        nats = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+        return float(nats.gather(1, ids[0, -len(option) :, None]).double().sum())
 
     with torch.no_grad():
         return [tuple(sum_of(ask.prefix + query.context, option) for option in query.options) for query in ask.queries]

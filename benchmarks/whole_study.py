@@ -32,9 +32,11 @@ from amuro.engine.finetune import step_order
 from amuro.plan import Plan
 from amuro.prompts import answer
 from amuro.run import pretrain
+from amuro.sheets import Sheets
 from amuro.store import Manifest, Store
+from amuro.tokens import Encoder
 from amuro.types import Model
-from amuro.visit import Visitor, folder_of
+from amuro.visit import folder_of
 from side_by_side import Done, Interval, UnequalError, Variant, measure
 from table import OURS, THEIRS, Row, Wish
 
@@ -171,9 +173,8 @@ def _training(plan: Plan, series: Path, model: Model) -> dict[str, Any]:
     """The recipe, and ids in the order in which amuro reads them."""
     recipe = model.recipe
     assert recipe is not None
-    visitor: Any = Visitor(plan, Store(series), None, lambda _event: None)  # type: ignore[arg-type]
-    visitor._folder = base_folder(plan, series, model)
-    sequences, _ = visitor._sheets.sequences(recipe, visitor._encoder())
+    encoder = Encoder.from_folder(base_folder(plan, series, model))
+    sequences, _ = Sheets(plan, Store(series)).sequences(recipe, encoder)
     order = step_order(len(sequences), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
     read = [sequences[index] for step in order for index in step]
     return {"recipe": asdict(recipe), "rate": model.learning_rate, "sequences": read}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from torch import Tensor
 from transformers import (
@@ -25,15 +26,7 @@ from amuro.engine.lora import beside, draw_adapter
 from amuro.engine.network import Network
 from amuro.types import Recipe
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 61,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 96,
-    "pad_token_id": None,
-}
+SIZES = {**tiny_models.SIZES, "initializer_range": 0.02}
 CONFIGS: dict[str, Any] = {
     "llama": LlamaConfig(**SIZES, num_key_value_heads=2, attention_bias=True, mlp_bias=True),
     "llama3": LlamaConfig(
@@ -66,15 +59,19 @@ def made(config: Any) -> Network:
     return Network(model, "float32", torch.device("cpu"))
 
 
-def read(network: Network, wanted: list[int] | None) -> tuple[Tensor, dict[str, Tensor]]:
-    """States of three rows end to end, and the gradient of every weight under a random gradient of the states."""
-    rng = np.random.default_rng(3)
+def states_of_rows(network: Network, wanted: list[int] | None = None) -> Tensor:
+    """States of three rows end to end."""
     lengths = np.array([5, 9, 2])
     positions = np.concatenate([np.arange(length) for length in lengths])
+    ids = np.random.default_rng(3).integers(0, 61, lengths.sum())
+    return network.read(ids, positions, end_to_end(lengths, network.device), wanted)
+
+
+def read(network: Network, wanted: list[int] | None) -> tuple[Tensor, dict[str, Tensor]]:
+    """These states, and the gradient of every weight under a random gradient of them."""
     network.model.zero_grad()
-    trees = end_to_end(lengths, network.device)
-    states = network.read(rng.integers(0, 61, lengths.sum()), positions, trees, wanted)
-    torch.autograd.backward(states, torch.from_numpy(rng.normal(size=states.shape)).float())
+    states = states_of_rows(network, wanted)
+    torch.autograd.backward(states, torch.from_numpy(np.random.default_rng(4).normal(size=states.shape)).float())
     named = network.model.named_parameters()
     return states.detach(), {name: weight.grad.clone() for name, weight in named if weight.grad is not None}
 
@@ -103,11 +100,8 @@ def test_reading_without_record_gives_the_same_states(name: str) -> None:
     network = made(CONFIGS[name])
     before = {key: value.clone() for key, value in network.model.state_dict().items()}
     learned, _ = read(network, None)
-    rng = np.random.default_rng(3)
-    lengths = np.array([5, 9, 2])
-    positions = np.concatenate([np.arange(length) for length in lengths])
     with torch.no_grad():
-        got = network.read(rng.integers(0, 61, lengths.sum()), positions, end_to_end(lengths, network.device))
+        got = states_of_rows(network)
     torch.testing.assert_close(got, learned, rtol=1e-5, atol=1e-6)
     assert all(torch.equal(value, before[key]) for key, value in network.model.state_dict().items())
 

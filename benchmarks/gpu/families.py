@@ -12,6 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import material
+import peers
 import scoring
 import tuning
 from amuro.engine.torch_engine import TorchEngine
@@ -108,17 +109,8 @@ class Family:
 
     def _plain_sums(self, half: bool) -> Sums:
         """Every option read alone, whole."""
-        with torch.no_grad(), torch.autocast(self._bench.device, torch.bfloat16, enabled=half):
-            return [
-                tuple(self._plain_sum([*ask.prefix, *query.context], option) for option in query.options)
-                for ask in self._asks()
-                for query in ask.queries
-            ]
-
-    def _plain_sum(self, prompt: list[int], option: Sequence[int]) -> float:
-        ids = torch.tensor([[*prompt, *option]], device=self._bench.device)
-        logits = self._plain(ids).logits[0, -len(option) - 1 : -1].float()
-        return float(logits.log_softmax(-1).gather(1, ids[0, -len(option) :, None]).double().sum())
+        with torch.autocast(self._bench.device, torch.bfloat16, enabled=half):
+            return [sums for ask in self._asks() for sums in peers.sums_alone(self._plain, ask)]
 
 
 CHECKS: dict[str, Callable[[Family], Facts]] = {
