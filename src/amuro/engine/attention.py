@@ -8,7 +8,7 @@ Gimelshein 2018, arXiv:1805.02867, §3.1; Juravsky et al. 2024, arXiv:2402.05099
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,41 +48,63 @@ class Layout(Protocol):
 
 
 @dataclass(frozen=True)
-class Trees:
-    """Rows that do not see each other, each read after the same prefix."""
+class Places:
+    """Where flat tokens stand in rows."""
 
     gather: Tensor
     """[rows, longest]: which flat token stands where in its row; padding repeats any."""
     scatter: Tensor
     """[tokens]: where each flat token stands in the flattened rows."""
+
+    def by_row(self, states: Tensor) -> Tensor:
+        """[1, heads, tokens, width] → [rows, heads, longest, width]."""
+        found: Tensor = _apply(_ToRows, states[0].transpose(0, 1), self.gather, self.scatter)
+        return found.transpose(1, 2)
+
+    def flat(self, states: Tensor) -> Tensor:
+        """[rows, heads, longest, width] → [tokens, heads, width]."""
+        found: Tensor = _apply(_ToTokens, states.transpose(1, 2), self.scatter)
+        return found
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Rows that do not see each other, each read after the same prefix."""
+
+    keys: Places
     mask: Tensor | None = None
-    """[rows, 1, longest, longest], added to the scores; None: causal, with padding on the right."""
+    """[rows, 1, most queries, most keys], added to the scores; None: causal, with padding on the right."""
     prefix: Kept = field(default_factory=dict)
     """One row, which all rows are read after."""
     kept: Kept | None = None
     """Filled with each layer's flat keys and values [1, heads, tokens, width] where they are wanted."""
+    queries: Places | None = None
+    """Where not every token asks, places of those that do."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """See `Layout`."""
         if self.kept is not None:
             self.kept[layer] = key, value
-        own = self._by_row(query), self._by_row(key), self._by_row(value)
+        queries = self.queries or self.keys
+        own = queries.by_row(query), self.keys.by_row(key), self.keys.by_row(value)
         if not self.prefix:
-            return self._flat(_whole(*own, self.mask, scale))[None]
+            return queries.flat(_whole(*own, self.mask, scale))[None]
         seen, weight = partial(*own, self.mask, scale)
         before, before_weight = partial(query, *self.prefix[layer], None, scale, causal=False)
-        weight = self._flat(weight[..., None])
-        return merged(self._flat(seen), weight, *_tokens_first(before, before_weight))[None]
+        weight = queries.flat(weight[..., None])
+        return merged(queries.flat(seen), weight, *_tokens_first(before, before_weight))[None]
 
-    def _by_row(self, states: Tensor) -> Tensor:
-        """[1, heads, tokens, width] → [rows, heads, longest, width]."""
-        found: Tensor = _apply(_ToRows, states[0].transpose(0, 1), self.gather, self.scatter)
-        return found.transpose(1, 2)
-
-    def _flat(self, states: Tensor) -> Tensor:
-        """[rows, heads, longest, width] → [tokens, heads, width]."""
-        found: Tensor = _apply(_ToTokens, states.transpose(1, 2), self.scatter)
-        return found
+    def asked_by(self, tokens: Tensor) -> Trees:
+        """The same for a query of those flat tokens alone, in rising order."""
+        columns, stand = self.keys.gather.shape[1], self.keys.scatter[tokens]
+        askers = np.bincount((stand // columns).cpu().numpy(), minlength=len(self.keys.gather))
+        gather, scatter = (on_device(found, tokens.device) for found in places(askers, int(askers.max())))
+        column = (stand % columns)[gather.clamp_(max=len(tokens) - 1)]
+        if self.mask is None:
+            mask = added_mask(column[:, None, :, None] >= torch.arange(columns, device=tokens.device))
+        else:
+            mask = self.mask.gather(2, column[:, None, :, None].expand(-1, -1, -1, columns))
+        return replace(self, mask=mask, queries=Places(gather, scatter))
 
 
 def end_to_end(
@@ -106,11 +128,11 @@ def end_to_end(
         keys, queries = of[:, None, :], of[:, :, None]
         seen = (order[:, None] >= order) & ((keys == 0) | (keys == queries))
         mask = added_mask(seen[:, None])
-    return Trees(gather, scatter, mask, prefix or {}, kept)
+    return Trees(Places(gather, scatter), mask, prefix or {}, kept)
 
 
 def places(lengths: Ints, columns: int) -> tuple[Ints, Ints]:
-    """`gather` and `scatter` of `Trees` for rows of those lengths, end to end."""
+    """`gather` and `scatter` of `Places` for rows of those lengths, end to end."""
     column, starts = np.arange(columns), np.cumsum(lengths) - lengths
     there = column < lengths[:, None]
     return np.where(there, starts[:, None] + column, starts[:, None]), np.flatnonzero(there)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from amuro.engine.attention import Ints, Trees, on_device, places
+from amuro.engine.attention import Ints, Places, Trees, on_device, places
 from amuro.engine.network import Network
 
 _TOKENS, _ANSWERS, _COLUMNS = 256, 32, 64
@@ -85,7 +85,7 @@ def padded(given: Pass, rows: int, longest: int) -> dict[str, NDArray[Any]]:
 
 def backward(network: Network, given: Mapping[str, Tensor]) -> Tensor:
     """Add the gradient of a padded pass to the parameters; returns its loss."""
-    trees = Trees(given["gather"], given["scatter"])
+    trees = Trees(Places(given["gather"], given["scatter"]))
     with network.autocast():
         hidden = network.read(given["ids"], given["positions"], trees, given["wanted"])
         nats = cross_entropy(network.logits(hidden), given["targets"], reduction="none")

@@ -2,7 +2,7 @@
 
 On a CPU a small model spends more time between its matrices than in them: in norms, rotations, gates and sums, in the
 modules' own Python, and in autograd's record of each operation. Here a layer is two blocks, one on either side of
-attention, that know their gradients; the last layer's second block and the norm behind it see the wanted tokens only.
+attention, that know their gradients. In the last layer only the wanted tokens ask, and only they go on.
 Weights, names and attention stay the model's. What adapters, bfloat16, CUDA graphs or layers that compute again have
 changed is read by the modules (`LeanBody.applies`).
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, silu
 
-from amuro.engine.attention import Layout
+from amuro.engine.attention import Layout, Trees
 from amuro.engine.norms import layer_normed, rms_normed
 
 _NORM_FIRST = frozenset({"llama", "mistral", "olmo", "qwen2", "qwen3"})
@@ -62,12 +62,13 @@ class LeanBody:
         states: Tensor = self.body.embed_tokens(ids)
         cos, sin = (table.index_select(0, positions)[:, None] for table in self._tables(int(positions.max()) + 1))
         for number, layer in enumerate(self.layers):
-            query, key, value = layer.enter(states, cos, sin)
+            asking = wanted if number == len(self.layers) - 1 else None
+            query, key, value = layer.enter(states, cos, sin, asking)
+            if asking is not None:
+                assert isinstance(layout, Trees)  # in `Slots` every token asks
+                layout, states = layout.asked_by(asking), states.index_select(0, asking)
             seen = layout.attend(number, _heads_first(query), _heads_first(key), _heads_first(value), layer.scale)
-            seen = seen[0].flatten(1)
-            if wanted is not None and number == len(self.layers) - 1:
-                states, seen = states.index_select(0, wanted), seen.index_select(0, wanted)
-            states = layer.leave(states, seen)
+            states = layer.leave(states, seen[0].flatten(1))
         normed: Tensor = self.body.norm(states)
         return normed
 
@@ -104,25 +105,32 @@ class _Layer:
         own = all(type(one) is torch.nn.Linear and "forward" not in vars(one) for one in modules)
         return own and not self._layer.gradient_checkpointing
 
-    def enter(self, states: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-        """States [tokens, width] → query, key and value [tokens, heads, width of a head]."""
-        return _run(partial(self._enter, cos, sin), (states,), self._enter_weights)
+    def enter(self, states: Tensor, cos: Tensor, sin: Tensor, asking: Tensor | None) -> tuple[Tensor, ...]:
+        """States [tokens, width] → query [asking, heads, width of a head] of those tokens that ask (None: of all), key
+        and value [tokens, heads, width of a head].
+        """
+        return _run(partial(self._enter, cos, sin, asking), (states,), self._enter_weights)
 
-    def _enter(self, cos: Tensor, sin: Tensor, _learning: bool, states: Tensor) -> tuple[tuple[Tensor, ...], Back]:
-        heads = len(states), -1, self._width
+    def _enter(
+        self, cos: Tensor, sin: Tensor, asking: Tensor | None, _learning: bool, states: Tensor
+    ) -> tuple[tuple[Tensor, ...], Back]:
+        heads = -1, self._width
+        asks, *keeps = self._entering
         given, to_states = _normed(self._norms[0], states)
-        made = [linear(given, one.weight, one.bias) for one in self._entering]
+        asker, its_cos, its_sin = (_some(one, asking) for one in (given, cos, sin))
+        made = [linear(asker, asks.weight, asks.bias), *(linear(given, one.weight, one.bias) for one in keeps)]
         (query, to_query), (key, to_key), (value, _) = map(_normed, self._made_norms, made)
 
         def back(found: Found, of_query: Tensor, of_key: Tensor, of_value: Tensor) -> tuple[Tensor, ...]:
-            gradients = [
-                to_query(found, _turned(of_query, cos, -sin).flatten(1)),
-                to_key(found, _turned(of_key, cos, -sin).flatten(1)),
-                of_value.flatten(1),
-            ]
-            return (to_states(found, _through(found, self._entering, given, gradients)),)
+            of_asked = to_query(found, _turned(of_query, its_cos, -its_sin).flatten(1))
+            of_kept = [to_key(found, _turned(of_key, cos, -sin).flatten(1)), of_value.flatten(1)]
+            total = _through(found, [asks], asker, [of_asked])
+            if asking is not None:
+                total = torch.zeros_like(given).index_copy_(0, asking, total)
+            return (to_states(found, _through(found, keeps, given, of_kept, total)),)
 
-        return (_turned(query.view(heads), cos, sin), _turned(key.view(heads), cos, sin), value.view(heads)), back
+        query, key, value = (states.view(len(states), *heads) for states in (query, key, value))
+        return (_turned(query, its_cos, its_sin), _turned(key, cos, sin), value), back
 
     def leave(self, states: Tensor, seen: Tensor) -> Tensor:
         """States [tokens, width] and what attention saw for them → the states behind the layer."""
@@ -180,9 +188,12 @@ class _Block(torch.autograd.Function):
         return None, None, *of_states, *(found.get(weight) for weight in context.weights)
 
 
-def _through(found: Found, modules: Sequence[Any], given: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-    """The gradient of what linear modules were given, by those of what each of them gave [tokens, out]."""
-    total: Tensor | None = None
+def _through(
+    found: Found, modules: Sequence[Any], given: Tensor, gradients: Sequence[Tensor], total: Tensor | None = None
+) -> Tensor:
+    """The gradient of what linear modules were given, by those of what each of them gave [tokens, out]; added to
+    `total`.
+    """
     for module, gradient in zip(modules, gradients, strict=True):
         found[module.weight] = gradient.T @ given
         if module.bias is not None:
@@ -222,6 +233,10 @@ def _turned(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     torch.mul(left, cos, out=new_left).addcmul_(right, sin, value=-1)
     torch.mul(right, cos, out=new_right).addcmul_(left, sin)
     return out
+
+
+def _some(states: Tensor, tokens: Tensor | None) -> Tensor:
+    return states if tokens is None else states.index_select(0, tokens)
 
 
 def _heads_first(states: Tensor) -> Tensor:

@@ -41,8 +41,10 @@ class Muon(torch.optim.Optimizer):
             matrix.sub_(update, alpha=lr * scale)
 
     def _buffer(self, matrix: Tensor) -> Tensor:
-        buffer: Tensor = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
-        return buffer
+        state: dict[str, Tensor] = self.state[matrix]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(matrix)
+        return state["momentum_buffer"]
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
