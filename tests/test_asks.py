@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, trainers
 
 from amuro import asks, catalog, data, prompts
 from amuro.errors import DataError
@@ -27,7 +28,7 @@ def test_training_and_scoring_read_the_same_ids() -> None:
     learned = asks.training_sequences([(TASK, TEST)], recipe, ENCODER)
     sheet = asks.sheet(TASK, "default", TEST, (), ENCODER, ROOM)
     for (prompt, reply), query in zip(learned, sheet.queries, strict=True):
-        assert prompt == query.context
+        assert prompt == (*sheet.groups[0][1], *query.context)
         assert reply == (*query.options[query.gold], ENCODER.eos)
 
 
@@ -37,7 +38,26 @@ def test_shots_are_read_as_they_would_be_learned() -> None:
     sheet = asks.sheet(TASK, "default", TEST, shots, ENCODER, ROOM)
     ((_, prefix, _),) = sheet.groups
     text = " ".join(f"{prompts.prompt(TASK, 'default', s)} {prompts.answer(TASK, s.answer)}" for s in shots)
-    assert prefix == (*ENCODER.bos, *ENCODER.prompts([text])[0])
+    begun = (*ENCODER.bos, *ENCODER.prompts([text])[0])
+    assert prefix[: len(begun)] == begun
+
+
+@given(k=st.integers(0, 4), wording=st.sampled_from(["default", "instruct"]))
+@settings(max_examples=20, deadline=None)
+def test_a_prompt_is_encoded_as_one_text(k: int, wording: str) -> None:
+    """Also where a tokenizer joins letters across the borders of shots; what all rows begin with is parted as ids."""
+    shots = prompts.draw_shots(TASK, POOL, k, shot_seed=0)
+    pairs = [f"{text} {reply}" for text, reply in prompts.shots_text(TASK, wording, shots)]
+    head = "".join(pairs) + TASK.separator if k else ""
+    texts = [head + prompts.prompt(TASK, wording, row) for row in TEST]
+    tokenizer = Tokenizer(models.BPE())  # without words: it joins whatever is frequent
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=300, show_progress=False))
+    encoder = Encoder(tokenizer, (7, 7), 0)
+    sheet = asks.sheet(TASK, wording, TEST, shots, encoder, ROOM)
+    ((shown, prefix, _),) = sheet.groups
+    assert shown == k
+    assert [(*prefix, *query.context) for query in sheet.queries] == [(7, 7, *ids) for ids in encoder.prompts(texts)]
+    assert len(prefix) >= asks.WORTH_SHARING or not prefix
 
 
 @settings(max_examples=20, deadline=None)

@@ -35,10 +35,15 @@ def both(name: str) -> tuple[Task, list[Example], Task, list[Example]]:
     return sound, [sound.example(row) for row in ROWS[name]], paper, [paper.example(row) for row in PAPER_ROWS[name]]
 
 
-def text_of(sheet: asks.Sheet, row: int) -> str:
+def ids_of(sheet: asks.Sheet, row: int) -> tuple[int, ...]:
     """What is read for one row, shots included."""
     prefix = next(prefix for _, prefix, rows in sheet.groups if row in rows)
-    return IN_BYTES.decode((*prefix, *sheet.queries[row].context))
+    return (*prefix, *sheet.queries[row].context)
+
+
+def text_of(sheet: asks.Sheet, row: int) -> str:
+    """The same as text."""
+    return IN_BYTES.decode(ids_of(sheet, row))
 
 
 # -- the list itself
@@ -133,7 +138,7 @@ def test_p5_the_space_before_an_answer_belongs_to_it_or_to_nobody(name: str) -> 
     assert IN_BYTES.decode(reply[:-1]) == " " + told[0].answer
     sheet = asks.sheet(sound, "default", examples[:1], (), IN_BYTES, 4096)
     ((prompt, reply),) = asks.training_sequences([(sound, examples[:1])], RECIPE, IN_BYTES)
-    assert prompt == sheet.queries[0].context
+    assert prompt == ids_of(sheet, 0)
     assert reply == (*sheet.queries[0].options[sheet.queries[0].gold], IN_BYTES.eos)
 
 

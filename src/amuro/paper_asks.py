@@ -8,13 +8,12 @@ sub-tokens scores at the next position (P6). Multiple choice draws its shots fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
 from random import Random
 
 from amuro import prompts
-from amuro.asks import Ids, Sheet, ids_digest, text_frame, unconditional_queries
+from amuro.asks import Ids, Sheet, option_ids, sheet_of
 from amuro.tokens import Encoder
-from amuro.types import Example, Query, Task
+from amuro.types import Example, Task
 
 
 def sheet(
@@ -35,30 +34,15 @@ def sheet(
     )
     bodies = [prompts.prompt(task, format_name, example) for example in examples]
     read = [(*encoder.bos, *ids) for ids in encoder.prompts([h + b for h, b in zip(heads, bodies, strict=True)])]
-    candidates, owners = _candidates(task, examples, encoder)
+    candidates, owners = _candidates(task, examples, bodies, encoder)
     truncated = [False] * len(read)
     if task.shots_from == "train_by_row":  # of the paper's two evaluations, only this one cuts to the context
         rooms = [context_length - max(map(len, options)) for options in candidates]
         truncated = [len(ids) > room for ids, room in zip(read, rooms, strict=True)]
         read = [ids[-room:] for ids, room in zip(read, rooms, strict=True)]
-    prefix = _common(read)
-    golds = [prompts.options(task, example).index(example.answer) for example in examples]
-    queries = [
-        Query(example.id, ids[len(prefix) :], options, gold)
-        for example, ids, options, gold in zip(examples, read, candidates, golds, strict=True)
-    ]
-    groups = ((min(shots, len(examples)), prefix, tuple(range(len(queries)))),)
-    return Sheet(
-        task,
-        tuple(examples),
-        tuple(queries),
-        groups,
-        tuple(truncated),
-        text_frame(list(zip(heads, bodies, strict=True))),
-        ids_digest(queries, groups, task.unconditional),
-        unconditional_queries(task, queries, encoder),
-        owners,
-    )
+    shown = min(shots, len(examples))
+    texts = [(shown, head, body) for head, body in zip(heads, bodies, strict=True)]
+    return sheet_of(task, examples, texts, read, candidates, truncated, encoder, owners)
 
 
 def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:
@@ -78,7 +62,7 @@ def row_shots(train: Sequence[Example], shots: int, row: int) -> list[Example]:
 
 
 def _candidates(
-    task: Task, examples: Sequence[Example], encoder: Encoder
+    task: Task, examples: Sequence[Example], bodies: Sequence[str], encoder: Encoder
 ) -> tuple[list[tuple[Ids, ...]], tuple[int, ...]]:
     """Candidate ids of each row, and the label that owns each of them where labels are scored by sub-tokens."""
     if task.label_scoring == "sub_tokens":
@@ -89,15 +73,8 @@ def _candidates(
             for token in (*encoder.bos, *ids)
         ]
         return [tuple((token,) for token, _ in pairs)] * len(examples), tuple(owner for _, owner in pairs)
+    if task.encoding == "pieces":
+        return option_ids(task, examples, bodies, encoder), ()
     texts = sorted({text for example in examples for text in prompts.options(task, example)})
-    encode = encoder.prompts if task.encoding == "joint" else encoder.answers
-    known = dict(zip(texts, encode(texts), strict=True))
+    known = dict(zip(texts, encoder.prompts(texts), strict=True))
     return [tuple(known[text] for text in prompts.options(task, example)) for example in examples], ()
-
-
-def _common(read: Sequence[Ids]) -> Ids:
-    """The ids that all rows begin with, short of the last of any row: computed once, they change no answer."""
-    first, last = min(read), max(read)  # whatever these two share, all that lie between them share
-    room = min(map(len, read)) - 1
-    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first[:room], last[:room], strict=True))
-    return tuple(token for token, _ in alike)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amuro.errors import WeightsError
+from amuro.errors import DataError, WeightsError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -62,17 +62,33 @@ class Encoder:
         """Ids of prompts or prompt pieces, without BOS."""
         return [tuple(e.ids) for e in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def answers(self, texts: Iterable[str]) -> list[tuple[int, ...]]:
-        """Ids of answers: each is encoded with the space that parts it from its prompt, and without end-of-text."""
-        return self.prompts([" " + text for text in texts])
+    def answers(self, prompts: Sequence[str], texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Ids of each answer as it stands behind its prompt and a space, without end-of-text.
+
+        They are what the joined text has beyond as many ids as the prompt alone has: the rule of lm_eval
+        (`_encode_pair`). So a tokenizer that begins every text with a mark of its own puts none before an answer, and
+        letters joined across the border go with the prompt. Raises DataError where nothing is left of an answer.
+        """
+        pairs = list(zip(prompts, texts, strict=True))
+        alone = list(dict.fromkeys(prompts))
+        lengths = dict(zip(alone, map(len, self.prompts(alone)), strict=True))
+        joined = self.prompts([f"{prompt} {text}" for prompt, text in pairs])
+        found = [ids[lengths[prompt] :] for (prompt, _), ids in zip(pairs, joined, strict=True)]
+        if () in found:
+            prompt, text = pairs[found.index(())]
+            raise DataError(
+                f"the tokenizer joins the answer {text!r} with the end of its prompt, {prompt[-30:]!r}",
+                cure="end the format with a mark of its own, such as a colon",
+            )
+        return found
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def disagreements(self, prompts: Sequence[str], answers: Sequence[str]) -> int:
-        """In how many of the pairs the ids of the two pieces differ from those of the joined text."""
+        """In how many of the pairs the ids of prompt and answer differ from those of the joined text."""
         joint = self.prompts([f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)])
-        pieces = zip(self.prompts(prompts), self.answers(answers), joint, strict=True)
+        pieces = zip(self.prompts(prompts), self.answers(prompts, answers), joint, strict=True)
         return sum(prompt + answer != whole for prompt, answer, whole in pieces)
 
 

@@ -90,8 +90,8 @@ class Task:
     the first rows of the evaluated split, which are scored all the same; or, as in the paper's multiple choice,
     drawn from train anew for each row."""
     encoding: Literal["pieces", "joint"] = "pieces"
-    """*pieces*: prompt and answer apart, with the space on the answer. *joint*: as the paper, the whole text at once
-    to learn, and a prompt with its trailing space to be asked."""
+    """*pieces*: the prompt alone, and the answer with its space as it stands behind the prompt. *joint*: as the paper,
+    the whole text at once to learn, and a prompt with its trailing space to be asked."""
     label_scoring: Literal["whole", "sub_tokens"] = "whole"
     """*sub_tokens*: as the paper, a label scores what the likeliest of its tokens scores at the first position."""
     hidden_gold: bool = False
@@ -240,7 +240,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """All queries of one cell, with the few-shot prefix that they share (it begins with the BOS policy's ids)."""
+    """All queries of one cell, with what their prompts begin with alike: the BOS policy's ids, shots, a wording."""
 
     cell: Cell
     prefix: tuple[int, ...]
