@@ -19,8 +19,8 @@ from amuro.types import Ask, Generation
 
 _TOKENS = {"cpu": 1024, "cuda": 32768}
 """Most tokens of contexts that are read at once."""
-_ROWS = {"cpu": 64, "cuda": 512}
-"""Rows that step together; more would not be faster."""
+_ROWS = {"cpu": 128, "cuda": 512}
+"""Rows that step together; more would not be faster (on a CPU 64 took 20 % longer, 256 as long)."""
 _SHARE_OF_MEMORY = 0.2
 """Of the memory that is free, what keys and values of all rows may take."""
 _REFILLED = 0.75
