@@ -17,7 +17,7 @@ import table
 from amuro.tokens import Encoder
 from amuro.types import Ask
 from side_by_side import Done, UnequalError, timed
-from table import OURS, THEIRS, Row, Wish
+from table import NO_TARGETS, OURS, THEIRS, Row, Targets, Wish
 
 BATCHES = (1, 8, 32)
 NEW_TOKENS = 60
@@ -39,15 +39,15 @@ class Question:
     """Texts a pass of amuro."""
     part: int
     """Texts a pass of lm_eval."""
-    target: float | None = None
+    targets: Targets = NO_TARGETS
 
 
 QUESTIONS = (
-    Question("short prompts, 60 tokens", "S", SHORT, False, 96, 32, 3),
-    Question("short prompts, stop", "S", SHORT, True, 96, 32, 3),
-    Question("long prompts, 60 tokens", "S", LONG, False, 64, 16, 6),
-    Question("long prompts, stop", "S", LONG, True, 64, 16, 6),
-    Question("short prompts, stop", "M", SHORT, True, 64, 16, 3),
+    Question("short prompts, 60 tokens", "S", SHORT, False, 96, 32, Targets(3)),
+    Question("short prompts, stop", "S", SHORT, True, 96, 32, Targets(3)),
+    Question("long prompts, 60 tokens", "S", LONG, False, 64, 16, Targets(6)),
+    Question("long prompts, stop", "S", LONG, True, 64, 16, Targets(6)),
+    Question("short prompts, stop", "M", SHORT, True, 64, 16, Targets(3)),
     Question("socialiqa_question", material.REAL, None, True, 16, 8),
 )
 

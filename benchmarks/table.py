@@ -90,12 +90,23 @@ def compared(costs: Costs, question: str, model: str, unit: str, target: float |
     )
 
 
+@dataclass(frozen=True)
+class Targets:
+    """What the lower end of a ratio should reach at least."""
+
+    float32: float | None = None
+    bfloat16: float | None = None
+
+
+NO_TARGETS = Targets()
+
+
 class Question(Protocol):
     """What every kind of question says of itself."""
 
     name: str
     model: str
-    target: float | None
+    targets: Targets
 
 
 Asked = TypeVar("Asked", bound=Question)
@@ -125,7 +136,8 @@ def measured(
     ]
     costs = measure(variants, agreement, wish.rounds)
     model = question.model + (" bf16" if wish.bf16 else "")
-    return compared(costs, question.name, model, unit, question.target, agreement.note)
+    target = question.targets.bfloat16 if wish.bf16 else question.targets.float32
+    return compared(costs, question.name, model, unit, target, agreement.note)
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ import peers
 import table
 from amuro.engine.protocol import Sequences
 from side_by_side import Done, UnequalError, Variant, outputs_of
-from table import OURS, THEIRS, Row, Wish
+from table import NO_TARGETS, OURS, THEIRS, Row, Targets, Wish
 
 NEAR = 1e-5
 """Nats a token that a loss may differ by in float32."""
@@ -37,7 +37,7 @@ class Question:
     model: str
     steps: int
     """A pass."""
-    target: float | None = None
+    targets: Targets = NO_TARGETS
     check: int = 40
     """Steps whose losses are compared; `--check` may ask for fewer. Rounding grows from step to step: of M, whose
     weights are wide, to 1e-6 in 14 steps and to 1.3e-4 in 40.
@@ -45,9 +45,9 @@ class Question:
 
 
 QUESTIONS = (
-    Question("MNLI-like", "S", 8, 1.7),
-    Question("XSum-like", "S", 4, 1.7),
-    Question("MNLI-like", "M", 4, 1.7, check=14),
+    Question("MNLI-like", "S", 8, Targets(1.7, 1.4)),
+    Question("XSum-like", "S", 4, Targets(1.7, 1.4)),
+    Question("MNLI-like", "M", 4, Targets(1.7, 1.4), check=14),
     Question("socialiqa_question", material.REAL, 2),
 )
 
