@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, takewhile
 
-import numpy as np
 import polars as pl
 
 from amuro import prompts
@@ -96,23 +95,15 @@ def sheet(
     bodies = [prompts.prompt(task, format_name, example) for example in examples]
     options = option_ids(task, examples, bodies, encoder)
     rooms = [context_length - len(encoder.bos) - _answer_room(task, own) for own in options]
-    if min(rooms) < 1:
-        raise DataError(
-            f"the answer of {examples[int(np.argmin(rooms))].id} alone fills the context", cure="use a longer context"
-        )
+    for example, room in zip(examples, rooms, strict=True):
+        if room < 1:
+            raise DataError(f"the answer of {example.id} alone fills the context", cure="use a longer context")
     heads = _heads(task, format_name, shots)
     read = _fitted(heads, bodies, rooms, encoder)
     truncated = [len(ids) > room for (_, ids), room in zip(read, rooms, strict=True)]
     whole = [(*encoder.bos, *ids[-room:]) for (_, ids), room in zip(read, rooms, strict=True)]
-    return sheet_of(
-        task,
-        examples,
-        [(k, heads[k], body) for (k, _), body in zip(read, bodies, strict=True)],
-        whole,
-        options,
-        truncated,
-        encoder,
-    )
+    texts = [(k, heads[k], body) for (k, _), body in zip(read, bodies, strict=True)]
+    return sheet_of(task, examples, texts, whole, options, truncated, encoder)
 
 
 def sheet_of(
