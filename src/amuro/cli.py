@@ -61,7 +61,7 @@ LONG_RUN_SECONDS = 6 * 3600
 
 @app.command()
 def demo(store: StoreDir = DEFAULT_STORE, out: OutDir = None, seeds: Seeds = None) -> None:
-    """Pre-trains a small language model from nothing, studies it, and prints the findings (about eight minutes).
+    """Pre-trains a small language model from nothing, studies it, and prints the findings (about seven minutes).
 
     Example: `amuro demo`; with a world of one's own: `amuro demo --seeds 7`
     """
