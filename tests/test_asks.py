@@ -32,6 +32,13 @@ def test_training_and_scoring_read_the_same_ids() -> None:
         assert reply == (*query.options[query.gold], ENCODER.eos)
 
 
+def test_a_part_of_a_mixture_may_have_no_rows() -> None:
+    """A small weight can round to nothing: the other parts are learned all the same."""
+    recipe = Recipe("r", (("world_inference", 1.0),), rows=12, epochs=1, learning_rates=(1e-3,))
+    both = asks.training_sequences([(TASK, ()), (TASK, TEST)], recipe, ENCODER)
+    assert both == asks.training_sequences([(TASK, TEST)], recipe, ENCODER)
+
+
 def test_shots_are_read_as_they_would_be_learned() -> None:
     """A shot's ids within a prefix are those of its prompt and its answer, without end-of-text."""
     shots = prompts.draw_shots(TASK, POOL, 2, shot_seed=0)

@@ -137,7 +137,7 @@ def sheet_of(
         tuple(groups),
         tuple(truncated),
         text_frame([(head, body) for _, head, body in texts]),
-        ids_digest(queries, groups, task.unconditional),
+        ids_digest([k for k, _, _ in texts], read, queries, task.unconditional),
         unconditional_queries(task, queries, encoder),
         owners,
     )
@@ -179,9 +179,7 @@ def training_sequences(
 
 def _pieces(task: Task, examples: Sequence[Example], recipe: Recipe, encoder: Encoder) -> list[tuple[Ids, ...]]:
     turns = [turn for e in examples for turn in prompts.turns(task, recipe.format, e)]
-    asked = encoder.prompts([prompt for prompt, _ in turns])
-    answered = encoder.answers(*zip(*turns, strict=True))
-    pairs = iter(zip(asked, answered, strict=True))
+    pairs = iter(encoder.pairs([prompt for prompt, _ in turns], [answer for _, answer in turns]))
     return [_with_marks([next(pairs) for _ in range(len(e.earlier) + 1)], encoder) for e in examples]
 
 
@@ -271,10 +269,9 @@ def _documents(task: Task, examples: Sequence[Example], encoder: Encoder, contex
             cure="cut the documents of this task to the model's context",
         )
     groups = ((0, (), tuple(range(len(queries)))),)
-    texts = [("", e.answer) for e in examples]
-    return Sheet(
-        task, tuple(examples), tuple(queries), groups, truncated, text_frame(texts), ids_digest(queries, groups)
-    )
+    texts = text_frame([("", e.answer) for e in examples])
+    read = ids_digest([0] * len(queries), [start] * len(queries), queries)
+    return Sheet(task, tuple(examples), tuple(queries), groups, truncated, texts, read)
 
 
 def text_frame(texts: Sequence[tuple[str, str]]) -> pl.DataFrame:
@@ -284,15 +281,12 @@ def text_frame(texts: Sequence[tuple[str, str]]) -> pl.DataFrame:
     return pl.DataFrame({"prompt_hash": hashes, "prefix": prefixes, "text": bodies})
 
 
-def ids_digest(
-    queries: Sequence[Query], groups: Sequence[tuple[int, Ids, tuple[int, ...]]], unconditional: str = ""
-) -> str:
+def ids_digest(shots: Sequence[int], read: Sequence[Ids], queries: Sequence[Query], unconditional: str = "") -> str:
     """Of every id that is read, wherever a prompt is parted, and of the context in which options are scored
-    unconditionally.
+    unconditionally. shots, read: of each row their number and its whole prompt.
     """
-    starts = {row: (k, prefix) for k, prefix, rows in groups for row in rows}
-    read = [
-        [starts[i][0], q.example_id, [*starts[i][1], *q.context], [list(o) for o in q.options], q.gold]
-        for i, q in enumerate(queries)
+    rows = [
+        [k, query.example_id, list(ids), [list(option) for option in query.options], query.gold]
+        for k, ids, query in zip(shots, read, queries, strict=True)
     ]
-    return digest([read, unconditional])
+    return digest([rows, unconditional])

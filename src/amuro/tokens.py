@@ -62,34 +62,41 @@ class Encoder:
         """Ids of prompts or prompt pieces, without BOS."""
         return [tuple(e.ids) for e in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def answers(self, prompts: Sequence[str], texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Ids of each answer as it stands behind its prompt and a space, without end-of-text.
+    def pairs(self, prompts: Sequence[str], texts: Sequence[str]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Ids of each prompt, and of its answer as it stands behind the prompt and a space, without end-of-text.
 
-        They are what the joined text has beyond as many ids as the prompt alone has: the rule of lm_eval
+        An answer's are what the joined text has beyond as many ids as the prompt alone has: the rule of lm_eval
         (`_encode_pair`). So a tokenizer that begins every text with a mark of its own puts none before an answer, and
         letters joined across the border go with the prompt. Raises DataError where nothing is left of an answer.
         """
-        pairs = list(zip(prompts, texts, strict=True))
-        alone = list(dict.fromkeys(prompts))
-        lengths = dict(zip(alone, map(len, self.prompts(alone)), strict=True))
-        joined = self.prompts([f"{prompt} {text}" for prompt, text in pairs])
-        found = [ids[lengths[prompt] :] for (prompt, _), ids in zip(pairs, joined, strict=True)]
-        if () in found:
-            prompt, text = pairs[found.index(())]
-            raise DataError(
-                f"the tokenizer joins the answer {text!r} with the end of its prompt, {prompt[-30:]!r}",
-                cure="end the format with a mark of its own, such as a colon",
-            )
+        found = [(alone, joined[len(alone) :]) for alone, joined in self._alone_and_joined(prompts, texts)]
+        for (_, ids), prompt, text in zip(found, prompts, texts, strict=True):
+            if not ids:
+                raise DataError(
+                    f"the tokenizer joins the answer {text!r} with the end of its prompt, {prompt[-30:]!r}",
+                    cure="end the format with a mark of its own, such as a colon",
+                )
         return found
+
+    def answers(self, prompts: Sequence[str], texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Of `pairs`, the answers."""
+        return [answer for _, answer in self.pairs(prompts, texts)]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def disagreements(self, prompts: Sequence[str], answers: Sequence[str]) -> int:
         """In how many of the pairs the ids of prompt and answer differ from those of the joined text."""
-        joint = self.prompts([f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)])
-        pieces = zip(self.prompts(prompts), self.answers(prompts, answers), joint, strict=True)
-        return sum(prompt + answer != whole for prompt, answer, whole in pieces)
+        return sum(joined[: len(alone)] != alone for alone, joined in self._alone_and_joined(prompts, answers))
+
+    def _alone_and_joined(
+        self, prompts: Sequence[str], texts: Sequence[str]
+    ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Ids of each prompt, and of it with its answer as one text."""
+        different = list(dict.fromkeys(prompts))
+        alone = dict(zip(different, self.prompts(different), strict=True))
+        joined = self.prompts([f"{prompt} {text}" for prompt, text in zip(prompts, texts, strict=True)])
+        return [(alone[prompt], ids) for prompt, ids in zip(prompts, joined, strict=True)]
 
 
 def _end_of_text(tokenizer: Tokenizer, folder: Path) -> int:

@@ -66,7 +66,7 @@ class LeanBody:
             query, key, value = layer.enter(states, cos, sin, asking)
             if asking is not None:
                 assert isinstance(layout, Trees)  # in `Slots` every token asks
-                layout, states = layout.asked_by(asking), states.index_select(0, asking)
+                layout, states = layout.asked_by(asking), _some(states, asking)
             seen = layout.attend(number, _heads_first(query), _heads_first(key), _heads_first(value), layer.scale)
             states = layer.leave(states, seen[0].flatten(1))
         normed: Tensor = self.body.norm(states)
@@ -129,7 +129,7 @@ class _Layer:
                 total = torch.zeros_like(given).index_copy_(0, asking, total)
             return (to_states(found, _through(found, keeps, given, of_kept, total)),)
 
-        query, key, value = (states.view(len(states), *heads) for states in (query, key, value))
+        query, key, value = (one.view(len(one), *heads) for one in (query, key, value))
         return (_turned(query, its_cos, its_sin), _turned(key, cos, sin), value), back
 
     def leave(self, states: Tensor, seen: Tensor) -> Tensor:
