@@ -15,6 +15,7 @@ from amuro import catalog
 from amuro.errors import AmuroError, SeriesError, StudyError, WeightsError
 from amuro.series_kind import UNKNOWN_STEP, equal_weights
 from amuro.types import Checkpoint
+from amuro.weights import read_files
 
 
 def test_toy_checkpoints_count_tokens() -> None:
@@ -229,3 +230,18 @@ def test_a_missing_folder_and_a_broken_listing_are_named(tmp_path: Path) -> None
     listing.write_text("[[checkpoint]]\nfolder = 'a'\n")
     with pytest.raises(SeriesError, match="without folder or step"):
         folder_series(tmp_path)
+
+
+def test_every_file_that_is_read_is_listed(tmp_path: Path) -> None:
+    """Proves that weights, index, configurations and tokenizer files are listed, from the tokenizer's own folder too,
+    and nothing that is not read.
+    """
+    folder = model_folder(tmp_path / "model")
+    for name in ("generation_config.json", "tokenizer_config.json", "README.md", "model.safetensors.index.json"):
+        (folder / name).write_text("{}")
+    names = ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+    assert read_files(folder) == tuple(folder / name for name in names)
+    apart = tmp_path / "tokenizer"
+    apart.mkdir()
+    (apart / "tokenizer.json").write_text("{}")
+    assert read_files(folder, apart) == (*(folder / name for name in names[:3]), apart / "tokenizer.json")

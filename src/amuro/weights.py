@@ -14,6 +14,8 @@ INDEX = "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".pt2", ".gguf", ".msgpack", ".h5")
 """Endings of weights that are refused: to read most of them is to run what they hold."""
 TOKENIZER = "tokenizer.json"
+MODEL_FILES = (INDEX, "config.json", "generation_config.json")
+TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json", "special_tokens_map.json")
 VOCABULARY_CURE = "put the tokenizer.json there that these weights were trained with"
 _EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "word_embeddings.weight")
 """What the architectures of transformers call their input embedding."""
@@ -29,6 +31,23 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     if (folder / INDEX).is_file():
         return tuple(folder / name for name in _shards(folder))
     raise _no_weights(folder)
+
+
+def read_files(folder: Path, tokenizer: Path | None = None) -> tuple[Path, ...]:
+    """Every file of a checkpoint on which a result can stand: its weights, then its `small_files`.
+
+    Raises WeightsError as `weight_files` does.
+    """
+    return (*weight_files(folder), *small_files(folder, tokenizer))
+
+
+def small_files(folder: Path, tokenizer: Path | None = None) -> tuple[Path, ...]:
+    """The files beside the weights that are read, of those that are there: index, configurations, tokenizer.
+
+    tokenizer: the folder that holds the tokenizer, where it is another one.
+    """
+    named = [folder / name for name in MODEL_FILES] + [(tokenizer or folder) / name for name in TOKENIZER_FILES]
+    return tuple(path for path in named if path.is_file() and not (path.name == INDEX and (folder / SINGLE).is_file()))
 
 
 def check_folder(folder: Path) -> Path:
