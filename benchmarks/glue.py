@@ -55,9 +55,9 @@ def main() -> None:
 
     torch.set_num_threads(1)
     part, place = sys.argv[1], Path(sys.argv[2])
-    order = json.loads(place.read_text())
+    order = json.loads(place.read_text(encoding="utf-8"))
     done = {"score": score, "train": train}[part](order)
-    place.with_suffix(".done").write_text(json.dumps(done | {"all": time.process_time()}))
+    place.with_suffix(".done").write_text(json.dumps(done | {"all": time.process_time()}), encoding="utf-8")
 
 
 if __name__ == "__main__":

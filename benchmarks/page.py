@@ -93,7 +93,7 @@ def write(page: Path, name: str, text: str) -> None:
         old = f"{old}\n{begin}\n{end}\n"
     before, _, rest = old.partition(begin)
     _, _, after = rest.partition(end)
-    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def read(page: Path, name: str) -> str:
@@ -102,7 +102,7 @@ def read(page: Path, name: str) -> str:
 
 
 def _text(page: Path) -> str:
-    return page.read_text() if page.is_file() else _empty()
+    return page.read_text(encoding="utf-8") if page.is_file() else _empty()
 
 
 def _empty() -> str:
@@ -118,7 +118,7 @@ def machine() -> str:
 
 def _processor() -> str:
     facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
     names = [fact.partition(": ")[2] for fact in lines if fact.startswith("model name")]
     units = "with" if any("avx512_bf16" in fact or "amx_bf16" in fact for fact in lines) else "no"
     return f"{names[0] if names else platform.machine()} ({units} bfloat16 units)"

@@ -52,9 +52,9 @@ def _resident_mb(group: int) -> float:
     total = 0.0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            after_name = stat.read_text().rpartition(")")[2].split()
+            after_name = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
             if int(after_name[3]) == group:
-                total += int((stat.parent / "statm").read_text().split()[1]) * PAGE_MB
+                total += int((stat.parent / "statm").read_text(encoding="utf-8").split()[1]) * PAGE_MB
         except (OSError, ValueError, IndexError):
             continue  # the process has gone
     return total

@@ -139,7 +139,7 @@ class Order:
 
     def told(self) -> dict[str, Any]:
         """What the process left."""
-        return dict(json.loads(self.place.with_suffix(".done").read_text()))
+        return dict(json.loads(self.place.with_suffix(".done").read_text(encoding="utf-8")))
 
 
 def orders(root: Path, plan: Plan, series: Path, asked: Mapping[Model, Requests], batch: int) -> list[Order]:
@@ -159,7 +159,7 @@ def orders(root: Path, plan: Plan, series: Path, asked: Mapping[Model, Requests]
 
 def _ordered(root: Path, part: str, model: Model, number: int, told: Mapping[str, Any]) -> Order:
     place = root / f"{part}_{number}.json"
-    place.write_text(json.dumps(told))
+    place.write_text(json.dumps(told), encoding="utf-8")
     return Order(part, model.address, place)
 
 
@@ -310,7 +310,7 @@ def _examples(plan: Plan) -> int:
 
 def _demo_ours(plan: Plan, store: Store, seconds: float) -> float:
     """Tuning by examples, all else by rows: amuro's start counts as if it grew with the study."""
-    ledger = [json.loads(path.read_text()) for path in (store.root / "ledger").rglob("*.json")]
+    ledger = [json.loads(path.read_text(encoding="utf-8")) for path in (store.root / "ledger").rglob("*.json")]
     tuning = seconds * sum(e["tuning_seconds"] for e in ledger) / sum(e["seconds"] for e in ledger)
     demo = _demo()
     return tuning * _examples(demo) / _examples(plan) + (seconds - tuning) * _rows(demo) / _rows(plan)

@@ -61,7 +61,9 @@ def main() -> None:
         validation = {name: list(source.validation(archive)) for name, source in SOURCES.items() if source.validation}
     for place, rows in parted(train, validation).items():
         write(folder / f"{place}.jsonl", rows)
-    (folder / "MANIFEST.json").write_text(json.dumps({"recipe": RECIPE, "files": _digests(folder)}, indent=1))
+    (folder / "MANIFEST.json").write_text(
+        json.dumps({"recipe": RECIPE, "files": _digests(folder)}, indent=1), encoding="utf-8"
+    )
 
 
 def parted(train: Mapping[str, Iterable[Row]], validation: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
@@ -206,7 +208,7 @@ def _is_whole(folder: Path) -> bool:
     manifest = folder / "MANIFEST.json"
     if not manifest.is_file():
         return False
-    said: dict[str, Any] = json.loads(manifest.read_text())
+    said: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
     return said == {"recipe": RECIPE, "files": _digests(folder)}
 
 

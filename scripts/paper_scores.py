@@ -27,7 +27,9 @@ def main(source: Path) -> None:
     """Reads the released file with the importer's own grammar and writes the tidy table."""
     rows = paper.tidy_rows(source).sort(ORDER, nulls_last=True)
     out = Path(__file__).parents[1] / "src" / "amuro" / "importers" / "paper_scores.csv"
-    out.write_text(HEAD + rows.with_columns(pl.col("value", "se").round(6)).write_csv(float_scientific=None))
+    out.write_text(
+        HEAD + rows.with_columns(pl.col("value", "se").round(6)).write_csv(float_scientific=None), encoding="utf-8"
+    )
     print(f"{out}: {rows.height} rows")
 
 

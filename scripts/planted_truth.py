@@ -53,7 +53,10 @@ def judged(finding: Mapping[str, object] | None, true: bool) -> str:
 
 def table(folders: list[Path]) -> Iterator[str]:
     """One row a planted truth: what is true, why, and what each seed's verdict was worth."""
-    found = {f.name: {x["id"]: x for x in json.loads((f / "findings.json").read_text())["findings"]} for f in folders}
+    found = {
+        f.name: {x["id"]: x for x in json.loads((f / "findings.json").read_text(encoding="utf-8"))["findings"]}
+        for f in folders
+    }
     yield "| finding | planted | why | " + " | ".join(found) + " |"
     yield "|---|---|---|" + "---|" * len(found)
     tally: Counter[str] = Counter()

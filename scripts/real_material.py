@@ -190,12 +190,12 @@ def _same_weights(before: Any, after: Any) -> None:
 def _is_whole(manifest: Path) -> bool:
     if not manifest.is_file():
         return False
-    said = json.loads(manifest.read_text())
+    said = json.loads(manifest.read_text(encoding="utf-8"))
     return bool(said == {"recipe": RECIPE, "files": _digests(manifest.parent)})
 
 
 def _write_manifest(manifest: Path) -> None:
-    manifest.write_text(json.dumps({"recipe": RECIPE, "files": _digests(manifest.parent)}, indent=1))
+    manifest.write_text(json.dumps({"recipe": RECIPE, "files": _digests(manifest.parent)}, indent=1), encoding="utf-8")
 
 
 def _digests(cache: Path) -> dict[str, str]:

@@ -43,7 +43,10 @@ def _cell(scores: pl.DataFrame, step: int) -> str:
 
 def verdicts(folders: list[Path]) -> Iterator[str]:
     """Each finding's verdict (or its evidence state, where that forces *open*) and effect under each seed."""
-    found = {f.name: {x["id"]: x for x in json.loads((f / "findings.json").read_text())["findings"]} for f in folders}
+    found = {
+        f.name: {x["id"]: x for x in json.loads((f / "findings.json").read_text(encoding="utf-8"))["findings"]}
+        for f in folders
+    }
     yield "| finding | " + " | ".join(found) + " |"
     yield "|---|" + "---|" * len(found)
     for name in dict.fromkeys(identifier for findings in found.values() for identifier in findings):

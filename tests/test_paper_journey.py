@@ -50,7 +50,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     named = [
         {**row, **{key: f"{row[key]}.{turn}" for key in ("id", "qid") if key in row}} for turn in "ab" for row in rows
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in named))
+    path.write_text("".join(json.dumps(row) + "\n" for row in named), encoding="utf-8")
 
 
 def test_every_set_has_its_primary_metric(totals: pl.DataFrame) -> None:

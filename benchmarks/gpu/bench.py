@@ -91,7 +91,7 @@ class Bench:
         for name, work in jobs:
             found[name] = self._done(work)
             print(f"{stage} · {name}: {in_words(found[name])}", flush=True)
-            self.place.write_text(json.dumps(self.found, indent=1))
+            self.place.write_text(json.dumps(self.found, indent=1), encoding="utf-8")
             tidy()
 
     def _done(self, work: Callable[[], Facts]) -> Facts:

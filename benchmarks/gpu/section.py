@@ -42,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--page", type=Path, default=page.PAGE)
     wish = parser.parse_args(words)
-    page.write(wish.page, "gpu", section([json.loads(file.read_text()) for file in wish.files]))
+    page.write(wish.page, "gpu", section([json.loads(file.read_text(encoding="utf-8")) for file in wish.files]))
 
 
 def section(runs: Iterable[Mapping[str, Jobs]]) -> str:

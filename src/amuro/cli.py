@@ -80,8 +80,8 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
     """
     if path.exists():
         raise StudyError(f"{path} exists", cure="name another file")
-    template = (Path(__file__).parent / "init.toml").read_text()
-    path.write_text(template.replace("@NAME@", path.stem.replace(" ", "-").lower()))
+    template = (Path(__file__).parent / "init.toml").read_text(encoding="utf-8")
+    path.write_text(template.replace("@NAME@", path.stem.replace(" ", "-").lower()), encoding="utf-8")
     typer.echo(f"{path} written. Next: amuro plan {path}, amuro run {path}, amuro report {path}")
 
 

@@ -125,7 +125,7 @@ def data_commit(repository: str, revision: str) -> str:
         known = folder / "refs" / revision
         if not known.is_file():
             raise
-        return known.read_text().strip()
+        return known.read_text(encoding="utf-8").strip()
 
 
 def fetch(repository: str, revision: str, commit: str | None = None) -> Path:

@@ -69,7 +69,7 @@ class Store:
         path = self.root / "format.json"
         if not path.exists():
             _write(path.with_suffix(f".{os.getpid()}"), b'{"version": %d}\n' % VERSION).replace(path)
-        found = json.loads(path.read_text())["version"]
+        found = json.loads(path.read_text(encoding="utf-8"))["version"]
         if found > VERSION:
             raise StoreError(f"{self.root} has layout {found}, this amuro knows {VERSION}", cure="upgrade amuro")
 

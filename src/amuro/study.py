@@ -205,7 +205,7 @@ def load(path: Path, **changes: Any) -> Study:
         known = [str(p) for p in path.parent.glob("*.toml") if p.name != "pyproject.toml"]
         raise StudyError(f"no study at {path}", cure=nearest(str(path), known) or "write one with `amuro init`")
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is not valid TOML: {error}", cure="mend the line it names") from error
     return _with_lock(parse({**table, **changes}, str(path)), lock_path(path))
@@ -226,7 +226,7 @@ def lock(study: Study, path: Path) -> Study:
             for task, at in unpinned.items()
         }
     if locks:
-        lock_path(path).write_text(json.dumps(locks, indent=1, sort_keys=True) + "\n")
+        lock_path(path).write_text(json.dumps(locks, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return _with_lock(study, lock_path(path))
 
 
@@ -234,7 +234,7 @@ def _with_lock(study: Study, path: Path) -> Study:
     if not path.is_file():
         return study
     try:
-        locks = json.loads(path.read_text())
+        locks = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StudyError(f"{path} is not valid JSON: {error}", cure="delete it, and it is written anew") from error
     series = {n: Series(**{**s.model_dump(), "lock": locks[n]}) if n in locks else s for n, s in study.series.items()}
@@ -284,7 +284,7 @@ def _with_recipe(tune: Any, place: str) -> Any:
     if tune["recipe"] not in known:
         raise StudyError(f"unknown recipe {tune['recipe']!r} at {place}", cure=nearest(str(tune["recipe"]), known))
     own = {key: value for key, value in tune.items() if key != "recipe"}
-    return {**tomllib.loads(known[tune["recipe"]].read_text()), **own}
+    return {**tomllib.loads(known[tune["recipe"]].read_text(encoding="utf-8")), **own}
 
 
 def changed(study: Study, limit: int | None = None, seeds: int | None = None) -> Study:

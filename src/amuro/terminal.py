@@ -256,7 +256,7 @@ def show_task_audits(audits: Sequence[TaskAudit], refused: Mapping[str, str]) ->
 def show_recipes(recipes: Mapping[str, Path]) -> None:
     """Each recipe with the first line of its file, which says what it is."""
     for name, path in recipes.items():
-        console.print(f"{name:<24} {path.read_text().partition(chr(10))[0].lstrip('# ')}", markup=False)
+        console.print(f"{name:<24} {path.read_text(encoding='utf-8').partition(chr(10))[0].lstrip('# ')}", markup=False)
 
 
 def show_shelf(shelf: str, names: Sequence[str]) -> None:

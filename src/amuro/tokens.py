@@ -102,7 +102,7 @@ class Encoder:
 def _end_of_text(tokenizer: Tokenizer, folder: Path) -> int:
     for name, key in (("tokenizer_config.json", "eos_token"), ("config.json", "eos_token_id")):
         path = folder / name
-        found = json.loads(path.read_text()).get(key) if path.is_file() else None
+        found = json.loads(path.read_text(encoding="utf-8")).get(key) if path.is_file() else None
         if isinstance(found, dict):
             found = found.get("content")
         if isinstance(found, list):

@@ -193,7 +193,7 @@ class Network:
 def _available() -> int:
     """Bytes that can be had: Linux counts what it holds of files as well, which it gives up when asked."""
     facts = Path("/proc/meminfo")
-    for line in facts.read_text().splitlines() if facts.is_file() else ():
+    for line in facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else ():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -48,7 +48,7 @@ def save_state(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Ten
         save_file(
             {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, draft / "tensors.safetensors"
         )
-        (draft / "facts.json").write_text(json.dumps(facts))
+        (draft / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
     place = folder / "state" / f"step-{facts['step']:08d}"
     if not place.exists():
@@ -60,7 +60,7 @@ def save_state(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Ten
 def latest_state(folder: Path, digest: str, before: int) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     """(facts, tensors) of the latest state of that configuration at or below step `before`."""
     for place in reversed(_states(folder)):
-        facts = json.loads((place / "facts.json").read_text())
+        facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
         if facts["digest"] == digest and facts["step"] <= before:
             return facts, load_file(place / "tensors.safetensors")
     return None

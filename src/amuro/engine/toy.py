@@ -121,7 +121,9 @@ class ToyEngine:
     def save(self, folder: Path) -> None:
         """Write the folder with a config that says whose weights are missing."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps({"model_type": "toy", "model": self._live().address}))
+        (folder / "config.json").write_text(
+            json.dumps({"model_type": "toy", "model": self._live().address}), encoding="utf-8"
+        )
 
     def flops_per_token(self) -> float:
         """Nothing is multiplied; 1, so that estimates stay ordered by tokens."""
