@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,16 +17,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amuro import disk
 from amuro.errors import StoreError
-from amuro.store import MANIFEST, Store
+from amuro.store import MANIFEST, Store, key_of
 
 FRAME = pl.DataFrame({"value": [1.0, 2.0, 3.0]})
-KEY = "ab" + "0" * 62
 
 
-def filled(store: Store, key: str = KEY, **facts: Any) -> Path:
-    store.commit("cells", key, {"address": "a", **facts}, {"predictions.parquet": FRAME})
+def decided(address: str = "a", edition: int = 0) -> dict[str, Any]:
+    """What decides the key of a cell's result."""
+    return {"address": address, "declared": {"edition": edition}, "ids": "0", "model_key": "m"}
+
+
+KEY = key_of("cells", decided())
+
+
+def filled(store: Store, address: str = "a", edition: int = 0, **facts: Any) -> Path:
+    made_of = decided(address, edition)
+    key = key_of("cells", made_of)
+    store.commit("cells", key, {**made_of, **facts}, {"predictions.parquet": FRAME})
     return store.root / "cells" / key[:2] / key
+
+
+def files_of(root: Path) -> set[Path]:
+    return set(root.rglob("*")) if root.exists() else set()
 
 
 def test_what_is_committed_comes_back(store: Store) -> None:
@@ -55,9 +72,10 @@ def test_no_flipped_bit_survives(tmp_path_factory: pytest.TempPathFactory, posit
 KILLED = """
 import os, sys
 from pathlib import Path
-from amuro.store import Store
+from amuro.store import Store, key_of
 
 store = Store(Path(sys.argv[1]))
+store.prepare()
 left = 0
 
 
@@ -80,7 +98,8 @@ for n in range(1, 40):
         for module, name in ((os, "fsync"), (os, "open"), (Path, "open"), (Path, "mkdir"), (Path, "rename")):
             setattr(module, name, deadly(getattr(module, name)))
         left = n
-        store.commit("cells", f"{n:02x}" + "0" * 62, {"address": str(n)}, {"predictions.parquet": frame})
+        facts = {"address": str(n), "declared": {}, "ids": "", "model_key": ""}
+        store.commit("cells", key_of("cells", facts), facts, {"predictions.parquet": frame})
         os._exit(0)
     if os.waitpid(pid, 0)[1] == 0:
         print(n)
@@ -110,9 +129,9 @@ def test_the_first_commit_wins(store: Store) -> None:
 
 def test_the_newest_result_of_an_address_counts(store: Store) -> None:
     """An address whose inputs changed has two keys; the later one is what is read."""
-    filled(store, key="aa" + "0" * 62, edition=1)
-    filled(store, key="bb" + "0" * 62, edition=2)
-    assert store.cells()["a"]["edition"] == 2
+    filled(store, edition=1)
+    filled(store, edition=2)
+    assert store.cells()["a"]["declared"]["edition"] == 2
 
 
 def test_a_store_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
@@ -124,6 +143,7 @@ def test_a_store_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> No
 
 def test_a_newer_layout_is_refused(store: Store) -> None:
     """An older amuro does not guess at a store of a newer one."""
+    store.prepare()
     (store.root / "format.json").write_text(json.dumps({"version": 99}))
     with pytest.raises(StoreError, match="upgrade"):
         Store(store.root)
@@ -151,3 +171,135 @@ def test_two_runners_that_publish_the_same_at_once_both_succeed(tmp_path: Path) 
     assert errors == []
     assert len(list(store.manifests("prompts"))) == 300
     assert list((tmp_path / "quarantine").iterdir()) == []
+
+
+# -- what lies in the wrong place, or is not what it says
+
+
+def other_cell(place: Path, other: Path) -> None:
+    """The folder of one cell is copied over another's."""
+    shutil.rmtree(place)
+    shutil.copytree(other, place)
+
+
+def other_address(place: Path, _other: Path) -> None:
+    """A manifest claims another cell's address, and its checksum is right."""
+    body = disk.checked((place / MANIFEST).read_bytes())
+    assert body is not None
+    (place / MANIFEST).write_bytes(disk.checksummed({**body, "address": "b"}))
+
+
+def other_kind(place: Path, _other: Path) -> None:
+    """A result of another kind lies in the place of a cell, under its key."""
+    body = disk.checked((place / MANIFEST).read_bytes())
+    assert body is not None
+    (place / MANIFEST).write_bytes(disk.checksummed({**body, "kind": "models"}))
+
+
+@pytest.mark.parametrize("forge", [other_cell, other_address, other_kind])
+def test_a_result_is_never_read_as_another(store: Store, forge: Any) -> None:
+    """What lies in another result's place is set aside by name, and the result that belongs there can be made anew."""
+    place, other = filled(store), filled(store, address="b", note="of b")
+    forge(place, other)
+    assert store.manifest("cells", KEY) is None
+    assert [m["note"] for m in store.manifests("cells")] == ["of b"], "nothing else is read as b"
+    told = store.told()
+    assert len(told) == 1
+    assert f"cells/{KEY[:2]}/{KEY}" in told[0]
+    assert "quarantine/" in told[0]
+    assert store.told() == [], "each is told once"
+    filled(store, note="again")
+    again = store.manifest("cells", KEY)
+    assert again is not None
+    assert again["note"] == "again"
+
+
+def test_a_commit_replaces_a_result_with_a_flipped_bit(store: Store) -> None:
+    """The manifest is whole, a byte of the table is not: the next commit makes it anew."""
+    path = filled(store) / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:-9] + b"?" + path.read_bytes()[-8:])
+    fresh = Store(store.root)
+    filled(fresh)
+    manifest = fresh.manifest("cells", KEY)
+    assert manifest is not None
+    assert fresh.frame(manifest, "predictions.parquet") is not None
+    assert "predictions.parquet" in fresh.told()[0]
+
+
+# -- reading
+
+
+def test_reading_writes_nothing(tmp_path: Path) -> None:
+    """A store that is not there yet, or that holds damage, is read without a trace."""
+    absent = Store(tmp_path / "none")
+    assert list(absent.manifests("cells")) == absent.notes("ledger") == []
+    assert files_of(tmp_path) == set()
+    store = Store(tmp_path / "store")
+    (filled(store) / MANIFEST).write_bytes(b"{")
+    store.note("ledger", {"n": 1})
+    next((store.root / "ledger").iterdir()).write_bytes(b'{"n"')
+    before = files_of(tmp_path)
+    reader = Store(store.root)
+    assert list(reader.manifests("cells")) == reader.notes("ledger") == []
+    assert files_of(tmp_path) == before
+    told = reader.told()
+    assert len(told) == 2
+    assert all("amuro run" in text for text in told)
+
+
+@settings(max_examples=20, deadline=None)
+@given(cut=st.floats(0, 0.999))
+def test_a_cut_note_is_set_aside(tmp_path_factory: pytest.TempPathFactory, cut: float) -> None:
+    """Wherever a note ends too early, the others are read, and the next run puts it into quarantine."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    for n in range(3):
+        store.note("attempts", {"cell": "a", "n": n})
+    path = sorted((store.root / "attempts").iterdir())[1]
+    path.write_bytes(path.read_bytes()[: int(cut * path.stat().st_size)])
+    assert [note["n"] for note in store.notes("attempts")] == [0, 2]
+    assert path.name in store.told()[0]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '"x"', "null", '{"version": "one"}'])
+def test_a_damaged_layout_is_one_sentence(store: Store, content: str) -> None:
+    """A format.json that names no version is refused with the place and the cure."""
+    store.prepare()
+    (store.root / "format.json").write_text(content)
+    with pytest.raises(StoreError, match=r"format\.json is damaged.*--store"):
+        Store(store.root)
+
+
+def test_what_a_killed_start_left_locks_nobody_out(tmp_path: Path) -> None:
+    """A draft of format.json under this very process number is no obstacle."""
+    (tmp_path / f"format.{os.getpid()}").write_bytes(b"")
+    Store(tmp_path).prepare()
+    assert json.loads((tmp_path / "format.json").read_text())["version"] == 1
+
+
+# -- a disk that refuses
+
+
+def test_a_full_disk_is_told_in_numbers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is needed and what is free stand in the sentence, and no draft is left."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store.prepare()
+    monkeypatch.setattr(os, "fsync", full)
+    for act in (lambda: filled(store), lambda: store.note("ledger", {})):
+        with pytest.raises(StoreError, match=r"disk of the store .* is full: .* [GMk]B are free"):
+            act()
+    assert not [path for path in (store.root / "tmp").iterdir() if path.is_dir()]
+    assert list(store.manifests("cells")) == []
+
+
+def test_a_store_that_went_away_is_not_made_anew(store: Store) -> None:
+    """A store renamed while a run writes to it ends in one sentence; nothing is begun in its old place."""
+    filled(store)
+    store.root.rename(store.root.with_name("elsewhere"))
+    for act in (lambda: filled(store, address="b"), lambda: store.note("ledger", {})):
+        with pytest.raises(StoreError, match="is gone"):
+            act()
+    assert not store.root.exists()

@@ -44,6 +44,7 @@ def run(plan: Plan, store: Store, on_event: OnEvent, only: Sequence[State] | Non
     missing = [state.cell for state in (states(plan, store) if only is None else only) if not state.done]
     if not missing:
         return Outcome()
+    store.prepare()
     check_rows(plan, missing)
     outcome = Outcome()
 

@@ -13,102 +13,129 @@
 
 A commit is a private draft, each file synced, a manifest that checks itself, one rename, and a synced parent.
 The first rename wins; a second runner that made the same thing has lost nothing but time.
+
+To read a store writes nothing: no folder is made, and what does not verify is left where it lies. The first commit
+or note (or `prepare`) opens it for writing; from then on what does not verify is put into quarantine.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import io
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from amuro import disk, owners
+from amuro.disk import MANIFEST, Manifest
 from amuro.errors import StoreError
-from amuro.identity import canonical, digest
+from amuro.identity import digest
 
 VERSION = 1
-MANIFEST = "MANIFEST.json"
-Manifest = dict[str, Any]
+KINDS = ("cells", "models", "checkpoints", "audits", "prompts")
+FOLDERS = (*KINDS, "series", "ledger", "attempts", "claims", "tmp", "quarantine")
+KEYED_BY = {"cells": ("address", "declared", "ids", "model_key")}
+"""Kind → the facts whose digest is the key: a result that claims to be another is found out."""
+
+
+def key_of(kind: str, facts: Mapping[str, Any]) -> str:
+    """The key of a result, made of those of its facts that decide what it is."""
+    return digest({name: facts[name] for name in KEYED_BY[kind]})
 
 
 class Store:
-    """A folder of results. Opening it checks that it can be written; nothing else is decided here."""
+    """A folder of results, which need not exist yet."""
 
     def __init__(self, root: Path) -> None:
+        """Raises `StoreError` where the place is taken by something else, or by a newer layout."""
         self.root = root
+        self._writable = False
+        self._verified: set[tuple[str, str]] = set()
+        self._damaged: dict[str, str] = {}
+        self._told: set[str] = set()
         try:
-            for name in (
-                "cells",
-                "models",
-                "checkpoints",
-                "audits",
-                "prompts",
-                "series",
-                "ledger",
-                "attempts",
-                "tmp",
-                "quarantine",
-            ):
-                (root / name).mkdir(parents=True, exist_ok=True)
-            probe = root / "tmp" / f"probe.{os.getpid()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            if (root.exists() or root.is_symlink()) and not root.is_dir():
+                raise StoreError(f"{root} is no folder", "name another with --store DIR")
             self._check_version()
         except OSError as error:
             raise StoreError(
-                f"cannot write to the store {root}: {error.strerror}", cure="name another with --store DIR"
+                f"cannot read the store {root}: {error.strerror}", "name another with --store DIR"
             ) from error
+
+    def prepare(self) -> None:
+        """Opens the store for writing and makes its folders. Raises `StoreError` where it cannot be written."""
+        if self._writable:
+            return
+        with disk.writing("results", self.root):
+            for name in FOLDERS:
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            draft = disk.write(self.draft("format"), b'{"version": %d}\n' % VERSION)  # shows that it can be written
+            if (self.root / "format.json").exists():
+                draft.unlink()
+            else:
+                draft.replace(self.root / "format.json")
+        self._writable = True
 
     def _check_version(self) -> None:
         path = self.root / "format.json"
         if not path.exists():
-            _write(path.with_suffix(f".{os.getpid()}"), b'{"version": %d}\n' % VERSION).replace(path)
-        found = json.loads(path.read_text(encoding="utf-8"))["version"]
-        if found > VERSION:
+            return
+        try:
+            found = json.loads(path.read_bytes())["version"]
+            newer = found > VERSION
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            cure = (
+                f'if this is a store of amuro, write {{"version": {VERSION}}} into it; else name another with --store'
+            )
+            raise StoreError(f"{path} is damaged: it names no version", cure) from error
+        if newer:
             raise StoreError(f"{self.root} has layout {found}, this amuro knows {VERSION}", cure="upgrade amuro")
+
+    def draft(self, name: str) -> Path:
+        """A free path in tmp/ that tells whose it is."""
+        return self.root / "tmp" / f"{name}.{owners.me()}.{time.monotonic_ns()}"
 
     def commit(self, kind: str, key: str, facts: Mapping[str, Any], files: Mapping[str, pl.DataFrame]) -> None:
         """Publishes one result: all of it, or nothing; one that is there, and whole, is left alone.
 
         Raises `StoreError` (a full disk) and leaves no trace then.
         """
+        self.prepare()
         if self._is_there(kind, key):
             return
-        place = self._place(kind, key)
-        draft = self.root / "tmp" / f"{key}.{os.getpid()}.{time.monotonic_ns()}"
-        try:
-            draft.mkdir()
-            listed = {name: _listed(_write_frame(draft / name, frame)) for name, frame in files.items()}
-            body = {**facts, "kind": kind, "key": key, "files": listed, "created_ns": time.time_ns()}
-            _write(draft / MANIFEST, canonical({**body, "check": digest(body)}))
-            _sync(draft)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            self._publish(draft, place)
-        except OSError as error:
-            raise StoreError(
-                f"cannot commit {kind} {key[:12]} to {self.root}: {error.strerror}",
-                cure="free some space; finished cells are safe and the run goes on from them",
-            ) from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        contents = {name: _parquet(frame) for name, frame in files.items()}
+        listed = {name: disk.listed(content) for name, content in contents.items()}
+        body = {**facts, "kind": kind, "key": key, "files": listed, "created_ns": time.time_ns()}
+        contents[MANIFEST] = disk.checksummed(body)
+        with disk.writing(f"{kind}/{key[:12]}", self.root, sum(map(len, contents.values()))):
+            self._publish(contents, self._place(kind, key))
 
     def _is_there(self, kind: str, key: str) -> bool:
-        return self.manifest(kind, key) is not None
+        manifest = self.manifest(kind, key)
+        return manifest is not None and self.verify(manifest)
 
-    def _publish(self, draft: Path, place: Path) -> None:
+    def _publish(self, contents: Mapping[str, bytes], place: Path) -> None:
         """One rename. It cannot replace a folder that another runner has published meanwhile: that one stays."""
+        draft = self.draft(place.name)
         try:
-            draft.rename(place)
-        except OSError:
-            if self._read(place) is None:
-                raise
-        _sync(place.parent)
+            draft.mkdir()
+            for name, content in contents.items():
+                disk.write(draft / name, content)
+            disk.sync(draft)
+            place.parent.mkdir(exist_ok=True)
+            try:
+                draft.rename(place)
+            except OSError:
+                if self._read(place) is None:
+                    raise
+            disk.sync(place.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
     def _place(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / key
@@ -120,16 +147,22 @@ class Store:
     def _read(self, place: Path) -> Manifest | None:
         if not place.exists():  # asked first: a result that appears after this is whole, and no case for quarantine
             return None
+        body: Manifest | None = None
         try:
-            body: Manifest = json.loads((place / MANIFEST).read_bytes())
-            check = body.pop("check")
-            sizes = {name: (place / name).stat().st_size for name in body["files"]}
-            whole = check == digest(body) and all(sizes[name] == size for name, (size, _) in body["files"].items())
-        except (OSError, ValueError, KeyError, TypeError):
-            whole = False
-        if whole:
+            body = disk.checked((place / MANIFEST).read_bytes())
+            sizes = {name: (place / name).stat().st_size for name in body["files"]} if body else {}
+        except OSError:
+            if not place.exists():  # set aside meanwhile
+                return None
+            sizes = {}
+        if body is None:
+            self.set_aside(place, "its manifest is cut or changed")
+        elif _claimed(body) != (place.parent.parent.name, place.name):
+            self.set_aside(place, "it is in the place of another result", body)
+        elif any(sizes.get(name) != size for name, (size, _) in body["files"].items()):
+            self.set_aside(place, "a file of it is cut or gone", body)
+        else:
             return body
-        self._quarantine(place)
         return None
 
     def manifests(self, kind: str) -> Iterator[Manifest]:
@@ -151,51 +184,78 @@ class Store:
     def frame(self, manifest: Manifest, name: str) -> pl.DataFrame | None:
         """A file of a result, verified by its sha256; None, and quarantine, where a bit has flipped."""
         place = self._place(manifest["kind"], manifest["key"])
-        path = place / name
         try:
-            content = path.read_bytes()
+            content = (place / name).read_bytes()
         except OSError:
             content = b""
-        if hashlib.sha256(content).hexdigest() != manifest["files"][name][1]:
-            self._quarantine(place)
+        if disk.listed(content) != manifest["files"][name]:
+            self.set_aside(place, f"{name} is cut or changed", manifest)
             return None
         return pl.read_parquet(content)
 
-    def _quarantine(self, place: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):  # another reader was faster
-            place.rename(self.root / "quarantine" / f"{place.parent.parent.name}.{place.name}.{time.time_ns()}")
+    def verify(self, manifest: Manifest) -> bool:
+        """Whether every file of a result is as it was written; quarantine where not. Each is read once a process."""
+        kind, key = manifest["kind"], manifest["key"]
+        if (kind, key) in self._verified:
+            return True
+        for name, (_, written) in manifest["files"].items():
+            if disk.sha256(self._place(kind, key) / name) != written:
+                self.set_aside(self._place(kind, key), f"{name} is cut or changed", manifest)
+                return False
+        self._verified.add((kind, key))
+        return True
+
+    def set_aside(self, path: Path, why: str, manifest: Manifest | None = None) -> None:
+        """Puts a file or folder of the store into quarantine, and remembers it for `told`."""
+        name = path.relative_to(self.root).as_posix()
+        known = f" ({manifest['address']})" if manifest and "address" in manifest else ""
+        aside = f"{name.replace('/', '.')}.{time.time_ns()}"
+        fate = "left out; amuro run sets it aside and makes it anew"
+        if self._writable:
+            with suppress(OSError):  # another reader was faster
+                path.rename(self.root / "quarantine" / aside)
+                fate = f"set aside as quarantine/{aside}"
+        self._damaged[name] = f"{name}{known} is damaged ({why}): {fate}"
+
+    def told(self) -> list[str]:
+        """A sentence for each result that was found damaged and was not told yet."""
+        new = [text for text in self._damaged.values() if text not in self._told]
+        self._told.update(new)
+        return new
 
     def note(self, folder: str, facts: Mapping[str, Any]) -> None:
         """One small JSON file: a visit's cost (`ledger`), a failure (`attempts`)."""
-        name = f"{time.time_ns()}.{os.getpid()}.json"
-        _write(self.root / "tmp" / name, canonical(dict(facts))).rename(self.root / folder / name)
+        self.prepare()
+        draft = self.draft(folder)
+        name = f"{time.time_ns()}.{owners.me()}.json"
+        with disk.writing(f"a note to {folder}/", self.root):
+            disk.write(draft, disk.checksummed(facts)).rename(self.root / folder / name)
 
-    def notes(self, folder: str) -> list[dict[str, Any]]:
-        return [json.loads(path.read_bytes()) for path in sorted((self.root / folder).glob("*.json"))]
+    def notes(self, folder: str) -> list[Manifest]:
+        """All notes of a folder in the order of their writing; one that was cut is put into quarantine."""
+        return [note for path in sorted((self.root / folder).glob("*.json")) if (note := self._noted(path))]
+
+    def _noted(self, path: Path) -> Manifest | None:
+        try:
+            note = disk.checked(path.read_bytes())
+        except OSError:
+            return None
+        if note is None:
+            self.set_aside(path, "cut or changed")
+        return note
 
 
-def _write_frame(path: Path, frame: pl.DataFrame) -> Path:
-    frame.write_parquet(path, compression="zstd")
-    _sync(path)
-    return path
-
-
-def _write(path: Path, content: bytes) -> Path:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return path
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _claimed(body: Manifest) -> tuple[str, str]:
+    """(kind, key) that a manifest says it is of; the key is computed where the facts decide it."""
+    kind, key = str(body.get("kind")), str(body.get("key"))
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        return kind, key_of(kind, body) if kind in KEYED_BY else key
+    except KeyError:
+        return kind, ""
 
 
-def _listed(path: Path) -> tuple[int, str]:
-    content = path.read_bytes()
-    return len(content), hashlib.sha256(content).hexdigest()
+def _parquet(frame: pl.DataFrame) -> bytes:
+    """In memory: what the disk refuses is then an error of the disk, whatever library wrote the bytes."""
+    content = io.BytesIO()
+    frame.write_parquet(content, compression="zstd")
+    return content.getvalue()

@@ -15,7 +15,7 @@ import polars as pl
 
 from amuro import asks, catalog
 from amuro.engine.protocol import Engine, Run
-from amuro.errors import AmuroError, WeightsError
+from amuro.errors import AmuroError, StoreError, WeightsError
 from amuro.identity import digest, tensor_digest
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
 from amuro.read_ahead import read_ahead
@@ -23,7 +23,7 @@ from amuro.records import coordinates, predictions, provenance
 from amuro.scores import cell_value
 from amuro.series_kind import twin_error
 from amuro.sheets import Sheets
-from amuro.store import Store
+from amuro.store import Store, key_of
 from amuro.tokens import Encoder
 from amuro.types import Cell, Checkpoint, Generation, Model, Training
 
@@ -98,6 +98,8 @@ class Visitor:
                 self.fill(cell, model_key, cost)
                 filled += 1
                 self.emit({"event": "cell", "cell": cell.address})
+            except StoreError:
+                raise  # it would be the same for every other cell
             except Exception as error:
                 self.store.note("attempts", {"cell": cell.address, "error": f"{type(error).__name__}: {error}"})
                 self.emit({"event": "failed", "cell": cell.address, "error": str(error)})
@@ -107,14 +109,14 @@ class Visitor:
         """Asks the live model one cell's questions and commits its predictions."""
         sheet = self._sheets.sheet(cell, self._encoder(), self.engine.context_length())
         declared = self.plan.declared(cell)
-        key = digest({"address": cell.address, "declared": declared, "ids": sheet.ids_digest, "model": model_key})
+        decided = {"address": cell.address, "declared": declared, "ids": sheet.ids_digest, "model_key": model_key}
+        key = key_of("cells", decided)
         started = time.monotonic()
         frame, tokens = self._predict(cell, sheet)
         cost.add(tokens, self.engine.flops_per_token())
         texts_key = digest(sheet.texts["prompt_hash"].to_list())
         self.store.commit("prompts", texts_key, {}, {"prompts.parquet": sheet.texts})
-        facts = {"address": cell.address, "coordinates": coordinates(cell), "declared": declared,
-                 "model_key": model_key, "ids": sheet.ids_digest, "prompts": texts_key,
+        facts = {**decided, "coordinates": coordinates(cell), "prompts": texts_key,
                  "seconds": time.monotonic() - started, "tokens": tokens, "provenance": provenance()}  # fmt: skip
         self.store.commit("cells", key, facts, {"predictions.parquet": frame})
 

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from amuro.errors import AmuroError
+from amuro.errors import AmuroError, StoreError
 from amuro.executors.job import Job, OnEvent, resolve
 
 POLL_SECONDS = 0.2
@@ -73,6 +73,8 @@ def _receive(worker: _Worker, entry_point: str, on_event: OnEvent) -> _Worker:
         lost = worker.job.name if worker.job else "an idle worker"
         on_event({"event": "lost", "job": lost, "error": f"its process died (exit code {worker.process.exitcode})"})
         return _start(entry_point)
+    if event["event"] == "refused":  # the store: nothing that follows could be kept
+        raise StoreError(event["message"], event["cure"])
     if worker.job and event["event"] in ("done", "lost"):
         event = {**event, "job": worker.job.name}
         worker.job = None
@@ -103,6 +105,8 @@ def _serve(pipe: Connection, entry_point: str) -> None:
             pipe.send({"event": "done"})
         except BrokenPipeError:
             return
+        except StoreError as error:
+            pipe.send({"event": "refused", "message": error.message, "cure": error.cure})
         except AmuroError as error:
             pipe.send({"event": "lost", "error": str(error)})
         except Exception as error:
