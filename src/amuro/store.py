@@ -32,11 +32,12 @@ from typing import Any
 import polars as pl
 
 from amuro import disk, owners
-from amuro.disk import MANIFEST, Manifest
 from amuro.errors import StoreError
 from amuro.identity import digest
 
 VERSION = 1
+MANIFEST = disk.MANIFEST
+Manifest = disk.Manifest
 KINDS = ("cells", "models", "checkpoints", "audits", "prompts")
 FOLDERS = (*KINDS, "series", "ledger", "attempts", "claims", "tmp", "quarantine")
 KEYED_BY = {"cells": ("address", "declared", "ids", "model_key")}
