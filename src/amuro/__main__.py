@@ -1,8 +1,23 @@
-"""`python -m amuro`."""
+"""`amuro`, and `python -m amuro`. Before the verbs are loaded, signals are heeded and the standard streams whole."""
 
-from amuro.cli import main
+import sys
 
-__all__ = ["main"]
+from amuro import stopping, streams
+
+
+def main() -> None:
+    """Runs a verb; a signal to end is one sentence on standard error, and 128 + its number the exit code."""
+    streams.mend()
+    try:
+        stopping.heed()
+        from amuro import cli
+
+        cli.main()
+    except stopping.Stopped as stop:
+        stopping.deafen()
+        print(f"amuro: {stop}", file=sys.stderr)
+        sys.exit(stop.exit_code)
+
 
 if __name__ == "__main__":
     main()

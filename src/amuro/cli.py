@@ -13,8 +13,10 @@ import typer
 
 from amuro import paper_verbs, report_verbs
 from amuro.audit_verbs import audit
-from amuro.errors import INTERRUPTED, AmuroError, SeriesError, StudyError, nearest
+from amuro.errors import AmuroError, SeriesError, StudyError, nearest
+from amuro.failures import unforeseen
 from amuro.report_verbs import tell
+from amuro.stopping import INTERRUPTED
 from amuro.verb_options import (
     ASSUMED_GPU,
     DEFAULT_STORE,
@@ -49,11 +51,14 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="What did pre-training teach a language model, and what does fine-tuning reveal, add and destroy?\n\n"
     "A study is a grid of models and questions; `amuro run` fills its cells, `amuro report` says what they show. "
-    "Exit codes: 0 done · 1 some cells failed · 2 study · 3 data · 4 weights · 5 store · 6 hub · 130 interrupted.",
+    "Exit codes: 0 done · 1 some cells failed · 2 study · 3 data · 4 weights · 5 store · 6 hub · "
+    "130 interrupted · 143 SIGTERM.",
 )
 app.add_typer(audit, name="audit")
 
 STUDIES = Path(__file__).parents[2] / "studies"
+
+BEGIN = "name a command; to begin: amuro demo, or amuro init my_study.toml"
 
 LONG_RUN_SECONDS = 6 * 3600
 """From which on a run is announced before it starts."""
@@ -227,23 +232,22 @@ def check(member: Annotated[str, typer.Argument(help="A member's name, or a dott
 
 
 def main() -> None:
-    """Runs a verb; an error is one sentence on standard error and an exit code, never a traceback."""
+    """Runs a verb and ends the process; an error is one sentence on standard error, never a traceback."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # what `typer.Exit` carries comes back as a value
     except AmuroError as error:
-        typer.echo(f"amuro: {error}", err=True)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("amuro: interrupted; what is finished is kept, the same command goes on from here", err=True)
-        sys.exit(INTERRUPTED)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+        code = _say(str(error), error.exit_code)
+    except typer.Abort:
+        code = _say("nothing was started", INTERRUPTED)
     except Exception as error:
-        shown = getattr(error, "format_message", None)  # a usage error of the command line
-        if shown is None:
-            raise
-        typer.echo(f"amuro: {shown()}", err=True)
-        sys.exit(StudyError.exit_code)
+        shown = getattr(error, "format_message", None)  # a usage error of the command line; without words after help
+        code = _say(shown() or BEGIN, StudyError.exit_code) if shown else _say(unforeseen(error), AmuroError.exit_code)
+    sys.exit(code)
+
+
+def _say(sentence: str, code: int) -> int:
+    typer.echo(f"amuro: {sentence}", err=True)
+    return code
 
 
 def _outlook(plan: Plan, store: Store, path: Path) -> Outlook:

@@ -8,16 +8,14 @@
     ├── StoreError        5    the store cannot be written, or what it holds is not what was written
     └── HubError          6    the network, or what a hub answers
 
-The number is the exit code of the process. `Ctrl-C` ends it with 130. A finished run with no failed cell ends with 0.
+The number is the exit code of the process. `Ctrl-C` ends it with 130, SIGTERM with 143 (`stopping.py`). A finished run
+with no failed cell ends with 0; a tuning that diverged is a result, no failure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
 
 _SHOWN = 12
 

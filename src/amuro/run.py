@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from amuro import catalog, data, pretrained
+from amuro import catalog, data, pretrained, stopping
 from amuro import plan as planning
 from amuro.audits import series as series_audit
 from amuro.audits import sets
@@ -207,7 +207,8 @@ def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:
         emit({"event": "pretrain", "series": name, "done": done, "total": total, "loss": loss})
 
     folder = pretrained.folder(declared.digest(), store.root / "series")
-    train(declared, folder, on_progress, threads=threads(plan.study))
+    with stopping.held():  # it saves the step that it is at
+        train(declared, folder, on_progress, stopping.wanted, threads(plan.study))
 
 
 def engine(study: Study) -> Engine:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 
 from amuro.errors import AmuroError, StoreError
 from amuro.executors.job import Job, OnEvent, resolve
+from amuro.failures import reason
 
 
 def execute(jobs: Sequence[Job], entry_point: str, workers: int, on_event: OnEvent) -> None:
@@ -14,10 +16,10 @@ def execute(jobs: Sequence[Job], entry_point: str, workers: int, on_event: OnEve
     for job in jobs:
         try:
             if not job.ready():
-                raise AmuroError(f"{job.name} waits for work that failed", cure="see the first failure above")
+                raise AmuroError("waits for work that failed")
             perform(job.payload, on_event)
             on_event({"event": "done", "job": job.name})
         except StoreError:
             raise  # nothing that follows could be kept
-        except AmuroError as error:
-            on_event({"event": "lost", "job": job.name, "error": str(error)})
+        except Exception as error:
+            on_event({"event": "lost", "job": job.name, "error": reason(error), "trace": traceback.format_exc()})

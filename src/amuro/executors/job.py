@@ -8,6 +8,8 @@ from typing import Any
 
 Event = Mapping[str, Any]
 OnEvent = Callable[[Event], None]
+Perform = Callable[[Mapping[str, Any], OnEvent], None]
+"""Does one job, given its payload. Raises what it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,10 @@ class Job:
     ready: Callable[[], bool]
 
 
-def resolve(entry_point: str) -> Callable[[Mapping[str, Any], OnEvent], None]:
+def resolve(entry_point: str) -> Perform:
     """`module:function` → the function."""
     from importlib import import_module
 
     module, _, name = entry_point.partition(":")
-    function: Callable[[Mapping[str, Any], OnEvent], None] = getattr(import_module(module), name)
+    function: Perform = getattr(import_module(module), name)
     return function

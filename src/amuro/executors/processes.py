@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from amuro.errors import AmuroError, StoreError
-from amuro.executors.job import Job, OnEvent, resolve
+from amuro import stopping, streams
+from amuro.errors import StoreError
+from amuro.executors.job import Job, OnEvent, Perform, resolve
+from amuro.failures import of_exit, reason
 
 POLL_SECONDS = 0.2
+GRACE_SECONDS = stopping.PATIENCE + 3
+"""How long workers may take to save what they have in hand; then they are killed."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -32,7 +37,7 @@ def execute(jobs: Sequence[Job], entry_point: str, workers: int, on_event: OnEve
     """Gives each idle worker the first job that is ready. Returns when all jobs have ended.
 
     A worker that dies loses its job, which is reported, and is replaced. Whatever ends this function ends the
-    workers: what they had committed stays, and nothing of the rest is visible.
+    workers: what they had committed stays, pre-training saves its state, and nothing of the rest is visible.
     """
     waiting = list(jobs)
     crew = [_start(entry_point) for _ in range(min(workers, len(waiting)))]
@@ -45,10 +50,20 @@ def execute(jobs: Sequence[Job], entry_point: str, workers: int, on_event: OnEve
                 index = next(i for i, worker in enumerate(crew) if worker.pipe is pipe)
                 crew[index] = _receive(crew[index], entry_point, on_event)
     finally:
+        _dismiss(crew)
+
+
+def _dismiss(crew: Sequence[_Worker]) -> None:
+    """Asks all workers to end, waits, and kills what is left; at once where this is interrupted as well."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    try:
         for worker in crew:
             worker.process.terminate()
         for worker in crew:
-            worker.process.join()
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for worker in crew:
+            worker.process.kill()
 
 
 def _assign(waiting: list[Job], crew: list[_Worker]) -> None:
@@ -62,7 +77,7 @@ def _assign(waiting: list[Job], crew: list[_Worker]) -> None:
 
 def _lose(waiting: list[Job], on_event: OnEvent) -> None:
     for job in waiting:
-        on_event({"event": "lost", "job": job.name, "error": f"{job.name} waits for work that failed"})
+        on_event({"event": "lost", "job": job.name, "error": "waits for work that failed"})
 
 
 def _receive(worker: _Worker, entry_point: str, on_event: OnEvent) -> _Worker:
@@ -71,7 +86,7 @@ def _receive(worker: _Worker, entry_point: str, on_event: OnEvent) -> _Worker:
     except (EOFError, ConnectionError):
         worker.process.join()
         lost = worker.job.name if worker.job else "an idle worker"
-        on_event({"event": "lost", "job": lost, "error": f"its process died (exit code {worker.process.exitcode})"})
+        on_event({"event": "lost", "job": lost, "error": of_exit(worker.process.exitcode)})
         return _start(entry_point)
     if event["event"] == "refused":  # the store: nothing that follows could be kept
         raise StoreError(event["message"], event["cure"])
@@ -86,32 +101,44 @@ def _start(entry_point: str) -> _Worker:
     context = multiprocessing.get_context("spawn")  # fork would copy the threads of torch and polars
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, entry_point), daemon=True)
-    process.start()
+    _start_deaf(process)
     theirs.close()
     return _Worker(process, ours)
 
 
+def _start_deaf(process: BaseProcess) -> None:
+    """Starts a process to which Ctrl-C means nothing from its first moment on: it is the driver's to handle."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, entry_point: str) -> None:
     _die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    perform = resolve(entry_point)
-    while True:
-        try:
-            payload = pipe.recv()
-        except EOFError:
-            return
-        try:
-            perform(payload, pipe.send)
-            pipe.send({"event": "done"})
-        except BrokenPipeError:
-            return
-        except StoreError as error:
-            pipe.send({"event": "refused", "message": error.message, "cure": error.cure})
-        except AmuroError as error:
-            pipe.send({"event": "lost", "error": str(error)})
-        except Exception as error:
-            traceback.print_exc()
-            pipe.send({"event": "lost", "error": f"{type(error).__name__}: {error}"})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    streams.mend()
+    try:
+        stopping.heed(patient=True)
+        perform = resolve(entry_point)
+        while True:
+            _do(perform, pipe.recv(), pipe)
+    except (EOFError, BrokenPipeError, stopping.Stopped):
+        return  # the driver has gone, or wants this process to go
+
+
+def _do(perform: Perform, payload: Any, pipe: Connection) -> None:
+    """One job; whatever goes wrong in it is told and ends nothing else."""
+    try:
+        perform(payload, pipe.send)
+        pipe.send({"event": "done"})
+    except BrokenPipeError:
+        raise
+    except StoreError as error:
+        pipe.send({"event": "refused", "message": error.message, "cure": error.cure})
+    except Exception as error:
+        pipe.send({"event": "lost", "error": reason(error), "trace": traceback.format_exc()})
 
 
 def _die_with_parent() -> None:
