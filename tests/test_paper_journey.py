@@ -42,7 +42,7 @@ def totals(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     outcome = run(plan, store, lambda event: None)
     assert (outcome.filled, outcome.failures) == (3 * 19, [])
     done = {s.cell.address: s.manifest for s in states(plan, store) if s.manifest}
-    return scores.tables(store, done, plan.roles, plan.tasks)[1]
+    return scores.tables(store, done, plan.roles, plan.tasks, plan.checkpoints)[1]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -156,9 +156,9 @@ def test_scores_are_filtered_by_task_format_and_checkpoint(desk: Opened, report:
 def test_tokens_can_be_linear(desk: Opened, report: Path, book: Book) -> None:
     """On the linear axis dots stand in proportion to tokens and lines follow; the log axis comes back unchanged."""
     page = desk.show(report)
-    before = page.locator("svg[data-tokens]").evaluate_all("charts => charts.map(chart => chart.outerHTML)")
-    page.get_by_role("button", name="Tokens: log").click()
-    chart = page.locator("#findings .grid svg[data-tokens]").first
+    before = page.locator("svg[data-values]").evaluate_all("charts => charts.map(chart => chart.outerHTML)")
+    page.get_by_role("button", name="Scale: log").click()
+    chart = page.locator("#findings .grid svg[data-values]").first
     tokens = sorted(row["tokens"] for row in book.series)
     dots = chart.locator("circle.dot.base").evaluate_all("dots => dots.map(dot => Number(dot.getAttribute('cx')))")
     places = dots[: len(tokens)]
@@ -167,9 +167,9 @@ def test_tokens_can_be_linear(desk: Opened, report: Path, book: Book) -> None:
     stroke = chart.locator("path.stroke.base").first.get_attribute("d")
     assert [float(pair.split(",")[0]) for pair in stroke[1:].split("L")] == pytest.approx(places)
     assert chart.locator("text.scale").inner_html() == "pre-training tokens (linear scale)"
-    assert page.evaluate("location.hash") == "#?tokens=linear"
-    page.get_by_role("button", name="Tokens: linear").click()
-    after = page.locator("svg[data-tokens]").evaluate_all("charts => charts.map(chart => chart.outerHTML)")
+    assert page.evaluate("location.hash") == "#?scale=linear"
+    page.get_by_role("button", name="Scale: linear").click()
+    after = page.locator("svg[data-values]").evaluate_all("charts => charts.map(chart => chart.outerHTML)")
     assert after == before
 
 
@@ -336,8 +336,8 @@ def test_page_of_released_scores_works_alike(desk: Opened, tmp_path: Path) -> No
     page.get_by_role("button", name="refuted", exact=True).click()
     verdicts = {card.get_attribute("data-verdict") for card in shown(page, "details.finding")}
     assert verdicts <= {"refuted"}
-    page.get_by_role("button", name="Tokens: log").click()
-    assert page.locator("svg[data-tokens] text.scale").first.inner_html() == "pre-training tokens (linear scale)"
+    page.get_by_role("button", name="Scale: log").click()
+    assert page.locator("svg[data-values] text.scale").first.inner_html() == "pre-training tokens (linear scale)"
     assert desk.heard == []
 
 

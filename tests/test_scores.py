@@ -22,7 +22,7 @@ from amuro.store import Store
 def tables(toy_plan: Plan, store: Store) -> tuple[pl.DataFrame, pl.DataFrame]:
     run(toy_plan, store, lambda event: None)
     done = {s.cell.address: s.manifest for s in states(toy_plan, store) if s.manifest}
-    return scores.tables(store, done, toy_plan.roles, toy_plan.tasks)
+    return scores.tables(store, done, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints)
 
 
 def test_scores_are_the_means_of_their_items(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
@@ -40,7 +40,7 @@ def test_scores_are_the_same_to_the_last_digit(toy_plan: Plan, store: Store) -> 
     """Errors are summed in the order of the rows, whatever threads do: twice the same store, twice the same bytes."""
     run(toy_plan, store, lambda event: None)
     done = {s.cell.address: s.manifest for s in states(toy_plan, store) if s.manifest}
-    once, again = (scores.tables(store, done, toy_plan.roles, toy_plan.tasks) for _ in range(2))
+    once, again = (scores.tables(store, done, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints) for _ in range(2))
     assert once[0].equals(again[0])
     assert once[1].equals(again[1])
 
@@ -73,7 +73,9 @@ def test_a_constant_predictor_is_degenerate_and_its_histogram_says_so(
     one_word = pl.Series([[0.0, -9.0, -9.0]] * frame.height)
     store.commit("cells", "f" * 64, {**manifest, "address": cell.address},
                  {"predictions.parquet": frame.with_columns(log_probabilities=one_word)})  # fmt: skip
-    _, totals = scores.tables(store, {cell.address: store.cells()[cell.address]}, toy_plan.roles, toy_plan.tasks)
+    _, totals = scores.tables(
+        store, {cell.address: store.cells()[cell.address]}, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints
+    )
     row = totals.row(by_predicate=pl.col("metric") == "accuracy", named=True)
     assert row["evidence"] == "degenerate"
     assert json.loads(row["predicted_histogram"]) == {"true": 1.0}

@@ -72,7 +72,7 @@ def trend_state(evidence: Evidence, found: Ladder) -> Standing:
     if len(found.rungs) < MIN_CHECKPOINTS:
         return (
             "insufficient",
-            f"{counted(len(found.rungs), 'trained checkpoint')} with a token count; a trend needs {MIN_CHECKPOINTS}.",
+            f"{counted(len(found.rungs), 'trained checkpoint')} of a known step; a trend needs {MIN_CHECKPOINTS}.",
         )
     if len(found.replicated) < 2:
         return "insufficient", "A trend needs several tuning seeds at two checkpoints or more."
@@ -153,7 +153,7 @@ def base_and_tuned(evidence: Evidence, found: Ladder) -> Points:
     marks = []
     for t, (step, tokens) in enumerate(zip(found.steps.tolist(), found.tokens.tolist(), strict=True)):
         at, nowhere = found.at(t), found.at(t) * 0
-        where = {"tokens": tokens, "step": step, "chance": evidence.tasks[found.task].chance}
+        where = {**found.place(step, tokens), "chance": evidence.tasks[found.task].chance}
         marks.append(point("base", found.contrast(nowhere, at), **where))
         marks.append(point(f"tuned on {found.tuning.lesson}", found.contrast(at, nowhere), **where))
     return tuple(marks)

@@ -96,7 +96,7 @@ def _better(value: pl.Expr) -> pl.Expr:
 def _against_base(beside: pl.DataFrame) -> Iterator[Flag]:
     for row in beside.iter_rows(named=True):
         at_home = row["role"] == "in_domain" and row["format"] == row["tune_format"] and row["shots"] == 0
-        if at_home and row["tokens"] != 0 and row["gain"] <= max(ERRORS * row["se"], NOTABLE):
+        if at_home and row["step"] != 0 and row["gain"] <= max(ERRORS * row["se"], NOTABLE):
             yield Flag(NO_GAIN, row["cell"], _change(row))
     away = beside.filter(pl.col("role").is_in(["cross_task", "facts", "corpus"]))
     for row in away.filter(_discovered(away) & (pl.col("gain") < -NOTABLE)).iter_rows(named=True):

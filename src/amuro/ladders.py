@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -63,7 +63,9 @@ class Ladder:
     steps: Ints
     """(T,) ascending; only checkpoints with both a base and a tuned cell."""
     tokens: Floats
-    """(T,) training tokens; the step where tokens are unknown."""
+    """(T,) training tokens, or steps: see `unit`."""
+    unit: str
+    """What is counted: `tokens`, or `steps` where tokens of some checkpoint are unknown."""
     base: Floats
     """(T, n)"""
     runs: tuple[Floats, ...]
@@ -112,7 +114,7 @@ class Ladder:
 
     @property
     def rungs(self) -> Ints:
-        """Indices of the checkpoints that have been trained at all: those with a logarithm of tokens."""
+        """Indices of the checkpoints that have been trained at all: those with a logarithm of tokens or steps."""
         return np.flatnonzero(self.tokens > 0)
 
     @property
@@ -122,7 +124,7 @@ class Ladder:
 
     @property
     def replicated(self) -> list[int]:
-        """Indices of trained checkpoints with several tuning seeds (of all, if no token count is known)."""
+        """Indices of trained checkpoints with several tuning seeds (of all, if none is known to be trained)."""
         places = self.rungs if len(self.rungs) else np.arange(len(self.steps))
         return [int(t) for t in places if len(self.runs[t]) > 1]
 
@@ -140,6 +142,10 @@ class Ladder:
     def means(self) -> Means:
         """Means (2T,) of the tuned and then of the base models."""
         return clustered_means(np.concatenate([self.tuned, self.base]), self.clusters)
+
+    def place(self, step: int, tokens: float) -> Mapping[str, Any]:
+        """Where a checkpoint stands in a figure; tokens are None where steps are counted."""
+        return {"tokens": tokens if self.unit == "tokens" else None, "step": step}
 
     def at(self, index: int) -> Floats:
         """Weights (T,) that read one checkpoint; a negative index counts from the last."""
@@ -190,6 +196,15 @@ def _two_rates(readings: Sequence[Reading]) -> str:
     return "Compared cells differ in learning_rate." if len(set(runs)) < len(runs) else ""
 
 
+def along(readings: Sequence[Reading]) -> tuple[list[int], str]:
+    """How far pre-training had come at each reading, and what is counted: steps, unless all tokens are known.
+
+    Steps and tokens grow alike within one run, but no axis can hold both.
+    """
+    in_tokens = all(reading["tokens"] is not None for reading in readings)
+    return [reading["tokens" if in_tokens else "step"] for reading in readings], "tokens" if in_tokens else "steps"
+
+
 def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
     """Pair the cells of one way of tuning with the base cells, at equal format and fewest shots, on shared examples."""
     of_metric = whole.where(metric=metric, series=tuning.series)
@@ -205,9 +220,8 @@ def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
     if not len(examples):
         return None
     readings = tuple(reading for pair in pairs for side in reversed(pair) for reading in side.readings)
-    tokens = {
-        reading["step"]: reading["step"] if reading["tokens"] is None else reading["tokens"] for reading in readings
-    }
+    way, unit = along(readings)
+    tokens = {reading["step"]: value for reading, value in zip(readings, way, strict=True)}
     return Ladder(
         tuning=tuning,
         task=whole.task,
@@ -219,6 +233,7 @@ def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
         dropped=int(used.any(axis=0).sum()) - len(examples),
         steps=np.array(steps),
         tokens=np.array([tokens[step] for step in steps], dtype=float),
+        unit=unit,
         base=np.array([base.values[-1, examples] for base, _ in pairs]),
         runs=tuple(tuned.values[:, examples] for _, tuned in pairs),
         readings=readings,

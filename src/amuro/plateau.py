@@ -55,20 +55,13 @@ def schedule(evidence: Evidence, readings: Iterable[Reading]) -> Schedule:
     A checkpoint at the end of a decay is another kind of model than one in its midst: scores jump there without a token
     more. So no two other states stand in one curve, and a state that nobody knows is none of the known.
     """
-    compared = list(readings)
-    states = {evidence.schedules.get(reading["checkpoint"], "unknown") for reading in compared}
+    states = {evidence.schedules.get(reading["checkpoint"], "unknown") for reading in readings}
     after = sorted(states - {"warmup", "initial"}) or ["warmup"]
     if len(after) == 1:
-        return Schedule(STATES[after[0]], _scales(compared))
+        return Schedule(STATES[after[0]], "")
     named = ", ".join(after)
     why = f"Checkpoints of different states of the learning rate ({named}) make no one curve."
     return Schedule(f"at learning rates of several states ({named})", why)
-
-
-def _scales(compared: list[Reading]) -> str:
-    """Where some checkpoints have a token count and others only a step, there is no common axis."""
-    known = {reading["tokens"] is None for reading in compared}
-    return "Tokens are known for some checkpoints and not for others." if len(known) > 1 else ""
 
 
 def plateau(found: Ladder, delta: float, rng: np.random.Generator) -> Plateau:
@@ -81,9 +74,8 @@ def plateau(found: Ladder, delta: float, rng: np.random.Generator) -> Plateau:
     if isinstance(fitted, str):
         return Plateau(refused=f"No plateau is told: {REFUSALS[fitted]}.")
     low, high = fitted.reached_interval
-    unit = "steps" if any(reading["tokens"] is None for reading in found.readings) else "tokens"
     sentence = (
-        f"All but {delta:.2f} of the final tuned score is reached at {_amount(fitted.reached)} {unit} "
+        f"All but {delta:.2f} of the final tuned score is reached at {_amount(fitted.reached)} {found.unit} "
         f"(95 % interval {_amount(low)} to {_amount(high)})."
     )
     return Plateau(sentence, "", fitted)

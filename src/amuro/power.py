@@ -108,7 +108,7 @@ def _needed(plan: Plan) -> Iterator[Cell]:
 
 
 def _evidence(plan: Plan, store: Store, found: Mapping[str, Manifest]) -> Evidence:
-    items, totals = scores.tables(store, found, plan.roles, plan.tasks)
+    items, totals = scores.tables(store, found, plan.roles, plan.tasks, plan.checkpoints)
     return Evidence(items, totals, plan.tasks, plan.study.name)
 
 

@@ -18,12 +18,13 @@ PACKAGES = ("amuro", "torch", "transformers", "tokenizers", "safetensors", "peft
 
 
 def coordinates(cell: Cell) -> dict[str, Any]:
-    """Every coordinate of a cell as plain data, for manifests and tidy rows."""
+    """Every coordinate of a cell as plain data, for manifests and tidy rows. Tokens are no coordinate: they are what a
+    study says of its series, and may be told or corrected after a cell was filled.
+    """
     model, recipe = cell.model, cell.model.recipe
     return {
         "series": model.checkpoint.series, "checkpoint": model.checkpoint.address, "step": model.checkpoint.step,
-        "tokens": model.checkpoint.tokens, "unique_tokens": model.checkpoint.unique_tokens,
-        "schedule": model.checkpoint.schedule, "model": model.address,
+        "model": model.address,
         "tuned_on": recipe.tuned_on if recipe else "none", "recipe": recipe.name if recipe else "none",
         "method": recipe.method if recipe else "none", "tune_format": recipe.format if recipe else "none",
         "tune_seed": -1 if model.tune_seed is None else model.tune_seed, "learning_rate": model.learning_rate,

@@ -41,7 +41,7 @@ def results(plan: Plan, store: Store) -> Results:
     done = {state.cell.address: state.manifest for state in found if state.manifest is not None}
     if not done:
         raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure="amuro run STUDY")
-    evidence = gathered(plan, *scores.tables(store, done, plan.roles, plan.tasks), _planned(found))
+    evidence = gathered(plan, *scores.tables(store, done, plan.roles, plan.tasks, plan.checkpoints), _planned(found))
     signs = (*flags.flags(evidence.scores, evidence.items), *_of_sets(plan, store))
     return Results(evidence, analyses(), tuple(findings(plan.study, evidence)), signs, done)
 

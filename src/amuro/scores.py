@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -17,7 +17,7 @@ from amuro import catalog
 from amuro.errors import DataError
 from amuro.metric import Context, Metric, chosen, label_prior
 from amuro.store import Manifest, Store
-from amuro.types import Task
+from amuro.types import Checkpoint, Task
 
 CONSTANT = 0.99
 """Share of one answer from which a model counts as a constant predictor."""
@@ -39,13 +39,19 @@ _ITEM_TYPES = {
 
 
 def tables(
-    store: Store, cells: Mapping[str, Manifest], roles: Mapping[str, str], tasks: Mapping[str, Task]
+    store: Store,
+    cells: Mapping[str, Manifest],
+    roles: Mapping[str, str],
+    tasks: Mapping[str, Task],
+    checkpoints: Iterable[Checkpoint],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(items, scores) of the given cells. A cell whose file no longer verifies is left out, and counts as not run.
 
+    Tokens are facts of the series: they are those of `checkpoints` as planned now, whenever a cell was filled.
     All cells of a task are judged at once: a study has thousands of cells of a few hundred rows each.
     """
     piles, priors, heads, made_with = defaultdict(list), {}, [], {}
+    tokens = {checkpoint.address: checkpoint.tokens for checkpoint in checkpoints}
     for address, manifest in cells.items():
         frame = store.frame(manifest, "predictions.parquet")
         if frame is None:
@@ -55,7 +61,8 @@ def tables(
         piles[task.name].append(frame.with_columns(pl.lit(address).alias("cell")))
         if found["split"] == "dev" and task.kind == "label":
             priors[_asked_like(found)] = label_prior(frame)
-        facts = {**found, "role": roles[address], "family": task.family, "kind": task.kind, "cell": address}
+        facts = {**found, "tokens": tokens[found["checkpoint"]], "role": roles[address], "family": task.family,
+                 "kind": task.kind, "cell": address}  # fmt: skip
         heads.append({name: facts[name] for name in COORDINATES})
         made_with[address] = _made_with(manifest)
     if not heads:

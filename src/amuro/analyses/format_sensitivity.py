@@ -203,7 +203,7 @@ def _easing(evidence: Evidence, found: Ladder, tuned: list[Asked], noise: RunNoi
         estimate = easing(used, noise, rng)
         sentence = (
             f"In this pre-training run the fall of the between-format variance of {found.task} after tuning, over the "
-            f"observed log tokens, is {reading(estimate)} (squared log odds)."
+            f"observed log {found.unit}, is {reading(estimate)} (squared log odds)."
         )
     note, cells = limits(evidence, found, reason, FIXED), tuple(cell for asked in tuned for cell in asked.cells)
     finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, detail="easing",
@@ -235,7 +235,7 @@ def _delta(evidence: Evidence) -> float:
 def _points(found: Ladder, formats: list[str], bases: list[Asked], tuned: list[Asked]) -> Points:
     """The score in each format at each checkpoint, before and after tuning."""
     return tuple(
-        point(f"{wording}, {who}", one.score(place), tokens=one.tokens, step=one.step, chance=one.chance or None)
+        point(f"{wording}, {who}", one.score(place), **found.place(one.step, one.tokens), chance=one.chance or None)
         for who, models in (("base", bases), (f"tuned on {found.tuning.tuned_on}", tuned))
         for one in models
         for place, wording in enumerate(formats)

@@ -93,8 +93,8 @@ def _sentence(found: Ladder, gap: Estimate, base: Estimate) -> str:
     return (
         f"In this pre-training run {found.task} goes, once tuned, from {found.tuned[first].mean():.2f} to "
         f"{found.tuned[last].mean():.2f}, while the base, as far as these readouts elicit it, goes from "
-        f"{found.base[first].mean():.2f} to {found.base[last].mean():.2f}: over the observed log tokens the gap grows "
-        f"by {reading(gap)}, the base by {reading(base)}."
+        f"{found.base[first].mean():.2f} to {found.base[last].mean():.2f}: over the observed log {found.unit} the gap "
+        f"grows by {reading(gap)}, the base by {reading(base)}."
     )
 
 

@@ -81,7 +81,7 @@ def _sentence(found: Ladder, best: BestReadout, change: Estimate) -> str:
     return (
         f"In this pre-training run the base, asked in its best way ({best.names[-1]} at the end), goes on {found.task} "
         f"from {found.base[found.rungs[0]].mean():.2f} to {found.base[-1].mean():.2f}: {reading(change)} over the "
-        f"observed log tokens."
+        f"observed log {found.unit}."
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, counted, draft, limits, state, trend_state, tuned_state
-from amuro.ladders import MIN_CHECKPOINTS, Bools, Ladder, differences, ladders, longest
+from amuro.ladders import MIN_CHECKPOINTS, Bools, Ladder, along, differences, ladders, longest
 from amuro.panels import Reading, fewest_shots
 from amuro.plateau import schedule
 from amuro.stats.clustered import Floats, Ints
@@ -79,11 +79,10 @@ def _of_bases(evidence: Evidence, found: Ladder) -> Claim:
 
 
 def bases(found: Ladder) -> tuple[Floats, Floats, list[Reading]]:
-    """(tokens, mean scores, readings) of every trained base that was asked like those of the ladder, tuned or not."""
+    """(tokens or steps, mean scores, readings) of every trained base asked like those of the ladder, tuned or not."""
     asked = found.source.where(metric=found.metric, series=found.tuning.series, tuned_on="none", format=found.format)
     asked = fewest_shots(asked)
-    place = [reading["step"] if reading["tokens"] is None else reading["tokens"] for reading in asked.readings]
-    tokens = np.array(place, dtype=float)
+    tokens = np.array(along(asked.readings)[0], dtype=float)
     order = [at for at in np.argsort(tokens).tolist() if tokens[at] > 0]
     return tokens[order], asked.values[order].mean(axis=1), [asked.readings[at] for at in order]
 
@@ -105,8 +104,8 @@ def _close_state(found: Ladder, tokens: Floats) -> Standing:
     close = int(_close(tokens).sum()) if len(tokens) else 0
     if close < FEWEST_CLOSE:
         return "insufficient", (
-            f"No close checkpoints: {counted(close, 'trained checkpoint')} in the last tenth of the tokens, and the "
-            f"noise of a base takes {FEWEST_CLOSE}. What lies between checkpoints further apart is trend as well."
+            f"No close checkpoints: {counted(close, 'trained checkpoint')} in the last tenth of the {found.unit}, and "
+            f"the noise of a base takes {FEWEST_CLOSE}. What lies between checkpoints further apart is trend as well."
         )
     if len(tokens) - close + 1 < MIN_CHECKPOINTS:
         return "insufficient", f"{counted(len(tokens) - close, 'checkpoint')} besides the close ones at the end."

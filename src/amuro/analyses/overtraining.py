@@ -88,7 +88,7 @@ def _sentence(evidence: Evidence, found: Ladder, fall: Estimate, base: Estimate,
     return (
         f"In this pre-training run, {way.words}, the later half of the trained checkpoints takes {found.metric} on "
         f"{found.name}, once tuned on {found.tuning.lesson}, from {found.tuned[first].mean():.2f} to "
-        f"{found.tuned[last].mean():.2f} (lost over these log tokens: {reading(fall)}); {_of_base(base, delta)}."
+        f"{found.tuned[last].mean():.2f} (lost over these log {found.unit}: {reading(fall)}); {_of_base(base, delta)}."
     )
 
 

@@ -1,4 +1,4 @@
-// Charts: what a point says on hover, tap and arrow keys; and linear or log tokens.
+// Charts: what a point says on hover, tap and arrow keys; and a linear or a log axis.
 {
   const tip = make("div", undefined, "tip");
   tip.id = "tip";
@@ -93,7 +93,7 @@
     });
   }
 
-  // Every drawing has log places. Linear: whatever moves along the axis gets the place of the same tokens anew.
+  // Every drawing has log places. Linear: whatever moves along the axis gets the place of the same value anew.
   const PAIR = /(-?[\d.]+),(-?[\d.]+)/g;
   const originals = new WeakMap();
   const moving = (chart) => {
@@ -104,12 +104,12 @@
     return originals.get(chart);
   };
   const linearPlaces = (chart) => {
-    const tokens = chart.dataset.tokens.split(" ").map(Number);
+    const values = chart.dataset.values.split(" ").map(Number);
     const places = chart.dataset.places.split(" ").map(Number);
     const [first, last] = [0, places.length - 1];
-    const share = (value) => (value - tokens[first]) / (tokens[last] - tokens[first]);
+    const share = (value) => (value - values[first]) / (values[last] - values[first]);
     return new Map(places.map((place, k) =>
-      [place, (places[first] + share(tokens[k]) * (places[last] - places[first])).toFixed(1)]));
+      [place, (places[first] + share(values[k]) * (places[last] - places[first])).toFixed(1)]));
   };
   const thinTicks = (chart) => { // as the log axis does it: where words would touch, the earlier ones go
     let free = Infinity;
@@ -131,9 +131,9 @@
   };
 
   const button = by("scale");
-  const charts = document.querySelectorAll("svg[data-tokens]");
+  const charts = document.querySelectorAll("svg[data-values]");
   const scale = (linear) => {
-    button.textContent = "Tokens: " + (linear ? "linear" : "log");
+    button.textContent = "Scale: " + (linear ? "linear" : "log");
     button.dataset.now = linear ? "linear" : "log";
     for (const chart of charts) place(chart, linear);
   };
@@ -141,10 +141,10 @@
     button.hidden = false;
     button.addEventListener("click", () => {
       const linear = button.dataset.now === "log";
-      remember("tokens", linear ? "linear" : "");
+      remember("scale", linear ? "linear" : "");
       hide();
       scale(linear);
     });
-    if (chosen.get("tokens") === "linear") scale(true);
+    if (chosen.get("scale") === "linear") scale(true);
   }
 }

@@ -15,11 +15,12 @@ from amuro.report.charts import NO_DIFFERENCE, Chart, Line, Point, Reference
 from amuro.report.lines import line_chart
 from amuro.report.rows import row_chart
 from amuro.report.scatter import scatter_chart
-from amuro.report.tables import pool, primary, primary_metric
+from amuro.report.tables import pool, primary, primary_metric, step_name
 from amuro.report.words import compact, metric_words, plain, slug, split_words
 from amuro.types import Finding
 
-TOKENS = "pre-training tokens (log scale)"
+AXES = {"tokens": "pre-training tokens (log scale)", "step": "training steps (log scale)"}
+"""Coordinate of a checkpoint → the label of an axis that is over it."""
 SHARES = frozenset({"accuracy", "calibrated_accuracy", "balanced_accuracy", "exact_match", "rouge_l", "stopped"})
 COLOURS = ("other-1", "other-2", "other-3", "other-4", "other-5")
 Z_95 = 1.959964
@@ -37,13 +38,13 @@ def draw(chart: Chart | None) -> Markup:
 
 
 def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
-    """The chart of `finding.points`, over tokens, over a number, or one row a named x; None where it has none.
+    """The chart of `finding.points`, over tokens or steps, over a number, or one row a named x; None where it has none.
 
     Chance comes from the points; where they give it, they are scores, and the majority line of the task is added.
     """
     if not finding.points:
         return None
-    axis = "tokens" if any(_real(p.get("tokens")) is not None for p in finding.points) else "x"
+    axis = _axis(finding.points)
     named = axis == "x" and any(isinstance(p.get("x"), str) for p in finding.points)
     categories = tuple(dict.fromkeys(str(p.get("x")) for p in finding.points)) if named else ()
     is_score = _is_score(finding)
@@ -52,13 +53,28 @@ def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
         title=finding.statement,
         lines=tuple(_finding_lines(finding.points, axis, categories)),
         references=tuple(_finding_references(book, finding, is_score)),
-        x_label=TOKENS if axis == "tokens" else str(finding.points[0].get("x_label", "")),
+        x_label=AXES.get(axis) or str(finding.points[0].get("x_label", "")),
         y_label=str(finding.points[0].get("y_label") or _y_label(book, finding, is_score)),
         categories=tuple(plain(category) for category in categories),
-        logarithmic=axis == "tokens",
+        logarithmic=axis in AXES,
         unit=is_score and book.metric(finding.task) in SHARES,
-        checkpoints=_checkpoints(book) if axis == "tokens" else {},
+        checkpoints=_checkpoints(book, axis),
     )
+
+
+def _axis(points: Sequence[Mapping[str, Any]]) -> str:
+    """What places the points: tokens where they have any, else an x of their own, else steps."""
+    if any(_real(p.get("tokens")) is not None for p in points):
+        return "tokens"
+    return "step" if all("x" not in p for p in points) and any("step" in p for p in points) else "x"
+
+
+def counted_in(book: Book, *series: str) -> str:
+    """How far pre-training of these series (of all, if none is named) has come is counted in `tokens`, or in `step`
+    where tokens of some checkpoint are unknown.
+    """
+    rows = (row for row in book.series if not series or row["series"] in series)
+    return "tokens" if all(row.get("tokens") is not None for row in rows) else "step"
 
 
 def _y_label(book: Book, finding: Finding, is_score: bool) -> str:
@@ -133,8 +149,9 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
     rows = book.scores.filter((pl.col("task") == task) & (pl.col("split") == split))
     rows = primary_metric(book, primary(rows, series))
     metric = book.metric(task)
+    axis = counted_in(book, series)
     lines = tuple(
-        Line(name, css, tuple(_score_points(book, series, rows.filter(pl.col("tuned_on") == tuned_on))))
+        Line(name, css, tuple(_score_points(book, series, axis, rows.filter(pl.col("tuned_on") == tuned_on))))
         for tuned_on, name, css in _followed(rows, task)
     )
     return Chart(
@@ -142,15 +159,21 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
         title=f"{plain(task)}: base and tuned models over pre-training, {split_words(split)}",
         lines=tuple(drawn for drawn in lines if drawn.points),
         references=tuple(_task_references(book, rows, task, split)),
-        x_label=TOKENS,
+        x_label=AXES[axis],
         y_label=metric_words(metric),
         unit=metric in SHARES,
-        checkpoints=_checkpoints(book),
+        checkpoints=_checkpoints(book, axis),
     )
 
 
-def _checkpoints(book: Book) -> dict[float, str]:
-    """Tokens → tokens and step in words; left out where two series reach the same tokens at different steps."""
+def _checkpoints(book: Book, axis: str) -> dict[float, str]:
+    """Place on an axis of tokens or steps → the checkpoint in words; left out where two series reach the same tokens
+    at different steps.
+    """
+    if axis == "step":
+        return {row["step"]: step_name(None, row["step"]) for row in book.series if row.get("step") is not None}
+    if axis != "tokens":
+        return {}
     known = {(row.get("tokens"), row.get("step")) for row in book.series}
     twice = Counter(tokens for tokens, _ in known)
     return {
@@ -180,19 +203,18 @@ def _followed(rows: pl.DataFrame, task: str) -> list[tuple[str, str, str]]:
     return [("none", "base", "base"), *others]
 
 
-def _score_points(book: Book, series: str, rows: pl.DataFrame) -> Iterable[Point]:
+def _score_points(book: Book, series: str, axis: str, rows: pl.DataFrame) -> Iterable[Point]:
     """A point a checkpoint, and a hole where a checkpoint of the series has no score."""
-    by_tokens = {row["tokens"]: row for row in pool(rows, ["tokens"]).iter_rows(named=True)}
-    own = [row["tokens"] for row in book.series if row["series"] == series]
-    wanted = {tokens for tokens in own if tokens is not None} if by_tokens else set()
-    for tokens in sorted({t for t in by_tokens if t is not None} | wanted):
-        row = by_tokens.get(tokens)
+    measured = {row[axis]: row for row in pool(rows, [axis]).iter_rows(named=True)}
+    wanted = {row[axis] for row in book.series if row["series"] == series} if measured else set()
+    for place in sorted({place for place in measured if place is not None} | wanted):
+        row = measured.get(place)
         if row is None or row["value"] is None:
-            yield Point(float(tokens), None)
+            yield Point(float(place), None)
             continue
         half = None if row["se"] is None else Z_95 * row["se"]
         low, high = (None, None) if half is None else (row["value"] - half, row["value"] + half)
-        yield Point(float(tokens), row["value"], low, high, tuple(row["runs"]) if len(row["runs"]) > 1 else ())
+        yield Point(float(place), row["value"], low, high, tuple(row["runs"]) if len(row["runs"]) > 1 else ())
 
 
 def _real(value: object) -> float | None:

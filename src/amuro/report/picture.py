@@ -7,55 +7,44 @@ from markupsafe import Markup
 
 from amuro.report.axes import tick_marks
 from amuro.report.book import Book
+from amuro.report.figures import counted_in
 from amuro.report.svg import Scale, along, element, image, line, log_places, path, shorten, text
+from amuro.report.tables import step_name
 from amuro.report.words import compact, plain
 
 WIDTH, HEIGHT = 320.0, 230.0
+PRETRAINED = {"tokens": "tokens read", "step": "training steps"}
 MOST = 8
 """Boxes or rows that fit; what is left over is counted in words."""
 
 
 def pretraining_panel(book: Book) -> Markup:
-    """Checkpoints over log tokens; at the height of their bits per byte on held-out text, where that was measured."""
-    rows = [row for row in book.series if row.get("tokens") is not None]
-    if not rows:
-        return _uncounted(book)
-    places = log_places([float(row["tokens"]) for row in rows], 34, WIDTH - 24)
+    """Checkpoints over log tokens, or steps where some token counts are unknown; at the height of their bits per byte
+    on held-out text, where that was measured.
+    """
+    axis = counted_in(book)
+    places = log_places([float(row[axis]) for row in book.series], 34, WIDTH - 24)
     heights = _loss_heights(book)
     spots = sorted(
-        (float(row["tokens"]), heights.get(row["checkpoint"], 120.0), str(row["checkpoint"])) for row in rows
+        (float(row[axis]), heights.get(row["checkpoint"], 120.0), str(row["checkpoint"])) for row in book.series
     )
-    series = {str(row["checkpoint"]): row["series"] for row in rows}
+    series = {str(row["checkpoint"]): row["series"] for row in book.series}
+    names = {str(row["checkpoint"]): step_name(row.get("tokens"), row["step"]) for row in book.series}
     lines = [
-        path([(places[tokens], y) for tokens, y, checkpoint in spots if series[checkpoint] == name], "stroke base")
+        path([(places[way], y) for way, y, checkpoint in spots if series[checkpoint] == name], "stroke base")
         for name in dict.fromkeys(series.values())
     ]
     dots = [
-        element("circle", element("title", f"{name}: {compact(tokens)} tokens"), cx=places[tokens], cy=y, r=5.5,
-                class_="dot base")
-        for tokens, y, name in spots
-    ]  # fmt: skip
+        element("circle", element("title", f"{name}: {names[name]}"), cx=places[way], cy=y, r=5.5, class_="dot base")
+        for way, y, name in spots
+    ]
     caption = "bits per byte on held-out text" if heights else "checkpoints"
     return image(
-        "picture-pretraining", "Checkpoints over pre-training tokens", WIDTH, HEIGHT,
+        "picture-pretraining", f"Checkpoints over {PRETRAINED[axis]}", WIDTH, HEIGHT,
         text(caption, 14, 16, "label"), along(*lines, *dots),
         line(14, 190, WIDTH - 8, 190, "axis"),
-        tick_marks({compact(tokens): place for tokens, place in places.items()}, 190),
-        text("tokens read (log scale)", WIDTH / 2, 224, "label scale", "middle"), places=places,
-    )  # fmt: skip
-
-
-def _uncounted(book: Book) -> Markup:
-    """Checkpoints whose tokens nobody counted: dots side by side, in their order."""
-    gap = (WIDTH - 60) / max(len(book.series), 1)
-    dots = [
-        element("circle", element("title", str(row["checkpoint"])), cx=30 + gap * (i + 0.5), cy=120.0, r=5.5,
-                class_="dot base")
-        for i, row in enumerate(book.series)
-    ]  # fmt: skip
-    return image(
-        "picture-pretraining", "Checkpoints", WIDTH, HEIGHT, *dots, line(14, 190, WIDTH - 8, 190, "axis"),
-        text("tokens read: not known", WIDTH / 2, 224, "label", "middle"),
+        tick_marks({compact(way) if way >= 0 else "not counted": place for way, place in places.items()}, 190),
+        text(f"{PRETRAINED[axis]} (log scale)", WIDTH / 2, 224, "label scale", "middle"), places=places,
     )  # fmt: skip
 
 

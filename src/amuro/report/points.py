@@ -22,6 +22,7 @@ def points_table(finding: Finding) -> Table | None:
         return None
     names = list(dict.fromkeys(key for point in points for key in point if key not in _NOT_COLUMNS))
     held = {name: {str(point[name]) for point in points if point.get(name) is not None} for name in names}
+    names = [name for name in names if name != "tokens" or held[name]]
     constant = [name for name in names if name not in _MEASURED and len(held[name]) < 2]
     columns = sorted((name for name in names if name not in constant), key=lambda name: name not in _MEASURED)
     rows = tuple(

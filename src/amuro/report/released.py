@@ -19,7 +19,7 @@ from amuro.report import chapters, words
 from amuro.report.book import Book
 from amuro.report.charts import NO_DIFFERENCE, Chart, Line, Point, Reference
 from amuro.report.csp import policy, without_formulas
-from amuro.report.figures import TOKENS, draw, line_looks
+from amuro.report.figures import AXES, draw, line_looks
 from amuro.report.files import findings_frame, findings_json, put_text, replace_file, standalone
 from amuro.report.page import environment, scripts, source
 from amuro.report.tables import Square, Table
@@ -154,7 +154,7 @@ def _draw(figure: Figure, panel: Panel, k: int) -> Markup:
     return draw(Chart(
         name=f"paper-{words.slug(figure.number)}-{words.slug(figure.title)}-{k}",
         title=f"{figure.title}: {panel.title}",
-        lines=lines, references=_references(panel, named), x_label="" if named else TOKENS,
+        lines=lines, references=_references(panel, named), x_label="" if named else AXES["tokens"],
         y_label=panel.y_label, categories=categories, logarithmic=not named,
     )) if lines else Markup("")  # fmt: skip
 

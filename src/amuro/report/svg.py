@@ -59,15 +59,15 @@ def image(
 ) -> Markup:
     """A whole drawing with its title for those who hear it; `name` must be unique on the page.
 
-    `places` (tokens → place on the log axis) lets the page place the points anew on a linear axis: it moves what
-    stands in groups of the class `along`.
+    `places` (tokens or steps → place on the log axis) lets the page place the points anew on a linear axis: it moves
+    what stands in groups of the class `along`.
     """
     ordered = sorted((places or {}).items())
     can_move = len(ordered) > 2
     return element(
         "svg", element("title", title, id=f"{name}-title"), *children,
         viewBox=f"0 0 {width:.0f} {height:.0f}", role="img", aria_labelledby=f"{name}-title", class_="figure",
-        data_tokens=" ".join(f"{tokens:.0f}" for tokens, _ in ordered) if can_move else None,
+        data_values=" ".join(f"{value:.0f}" for value, _ in ordered) if can_move else None,
         data_places=" ".join(f"{place:.1f}" for _, place in ordered) if can_move else None,
     )  # fmt: skip
 
@@ -105,18 +105,18 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def log_places(values: Sequence[float], start: float, end: float) -> dict[float, float]:
-    """Places on a log axis. Zero has no logarithm: it gets a place of its own left of the others."""
+    """Places on a log axis. What has no logarithm (0, and −1 where nobody counted) gets a place left of the others."""
     positive = sorted({v for v in values if v > 0})
     if not positive:
         return dict.fromkeys(values, (start + end) / 2)
-    has_zero = any(v == 0 for v in values)
+    has_zero = any(v <= 0 for v in values)
     left = start + (end - start) * 0.14 if has_zero else start
     if len(positive) == 1:
         places = {positive[0]: end if has_zero else (start + end) / 2}
     else:
         scale = Scale(math.log10(positive[0]), math.log10(positive[-1]), left, end)
         places = {v: scale(math.log10(v)) for v in positive}
-    return {0: start, **places} if has_zero else places
+    return {**{v: start for v in values if v <= 0}, **places}
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -25,7 +25,7 @@ REFUSALS: dict[Refusal, str] = {
     "few": f"a curve needs {FEWEST} checkpoints",
     "flat": "the score does not surely rise",
     "falling": "the score falls",
-    "linear": "the rise does not surely slow down in log tokens",
+    "linear": "the rise does not surely slow down on the log axis",
     "sudden": "the rise is over by the second checkpoint",
     "unlike": "the scores stray from every saturating curve by more than their noise",
 }
