@@ -128,7 +128,7 @@ def sheet_of(
         groups.append((shown, prefix, rows))
         contexts |= {i: read[i][len(prefix) :] for i in rows}
     queries = tuple(
-        Query(example.id, contexts[i], options[i], _gold(task, example)) for i, example in enumerate(examples)
+        Query(example.id, contexts[i], options[i], prompts.gold(task, example)) for i, example in enumerate(examples)
     )
     return Sheet(
         task,
@@ -250,10 +250,6 @@ def _fitted(
 def _answer_room(task: Task, options: tuple[Ids, ...]) -> int:
     longest = max(len(option) for option in options)
     return max(longest, task.max_new_tokens) if task.kind == "generate" else longest
-
-
-def _gold(task: Task, example: Example) -> int:
-    return prompts.options(task, example).index(example.answer)
 
 
 def _documents(task: Task, examples: Sequence[Example], encoder: Encoder, context_length: int) -> Sheet:

@@ -12,7 +12,8 @@ A split may be cut: `train[:500]`, `train[500:]`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from amuro import files, hub_client
+from amuro import columns, files, hub_client
+from amuro.columns import Columns, MissingError
 from amuro.errors import AmuroError, DataError, HubError, nearest
 from amuro.types import Example, Task
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPLIT = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<start>\d*):(?P<stop>\d*)\])?")
 _ANSWER_NEEDS_TWO_KINDS = ("label", "choice", "generate")
 
@@ -33,8 +36,8 @@ def rows(source: str, split: str, revision: str | None = None, cache: Path | Non
     """The rows of one split in the source's own order and with its own fields.
 
     `split` is the source's name for it. `revision` is a commit or branch of a hub data set, or the seed of a world.
-    Where rows have no `id`, or ids repeat, each is named by its place in the whole split (`train-17`). Raises
-    DataError (HubError where the network or the hub refuses) with the place and the cure.
+    Where no row has an `id`, or ids of the hub repeat, each is named by its place in the whole split (`train-17`).
+    Raises DataError (HubError where the network or the hub refuses) with the place and the cure.
     """
     kind, _, rest = source.partition(":")
     name, start, stop = _parse_split(source, split)
@@ -49,9 +52,43 @@ def rows(source: str, split: str, revision: str | None = None, cache: Path | Non
             f"source '{source}' is none of world:NAME, hub:NAMESPACE/NAME[:CONFIG], file:PATH",
             f"write hub:{source} for a data set of the hub" if "/" in source else "",
         )
-    if len({str(row["id"]) for row in whole if "id" in row}) < len(whole):
-        whole = [{**row, "id": f"{name}-{place}"} for place, row in enumerate(whole)]
-    return whole[start:stop]
+    return _named(whole, name, f"{source} {name}")[start:stop]
+
+
+def _named(whole: list[dict[str, Any]], split: str, place: str) -> list[dict[str, Any]]:
+    """The rows with an id of text each. Raises DataError where some rows have one and others have not."""
+    nameless = [number for number, row in enumerate(whole) if columns.is_missing(row.get("id"))]
+    if nameless and len(nameless) < len(whole):
+        raise DataError(
+            f"{place}, row {nameless[0] + 1} has no id, and {len(whole) - len(nameless)} other rows have one",
+            "give every row an id, or none (each is then named by its place)",
+        )
+    ids = [] if nameless else [_id(row, f"{place}, row {number}") for number, row in enumerate(whole, 1)]
+    if len(set(ids)) < len(whole):
+        ids = [f"{split}-{number}" for number in range(len(whole))]
+    return [{**row, "id": own} for row, own in zip(whole, ids, strict=True)]
+
+
+def _id(row: dict[str, Any], place: str) -> str:
+    try:
+        return columns.name(row, "id")
+    except DataError as wrong:
+        raise DataError(f"{place}: {wrong.message}", "an id is text or a whole number") from wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The examples of a split that are asked, and what stood beside them."""
+
+    examples: list[Example]
+    there: int
+    """Rows of the whole split, those left out counted."""
+    whole: int
+    """Examples of the whole split, before a limit."""
+    clusters: int
+    """Of the whole split."""
+    dropped: tuple[str, ...] = ()
+    """Ids of rows that were left out because a value was missing, as the task says."""
 
 
 def examples(
@@ -62,6 +99,18 @@ def examples(
     draw_seed: int | None = None,
     cache: Path | None = None,
 ) -> list[Example]:
+    """The examples of one of the task's splits, as `load` has them."""
+    return load(task, split, revision, limit, draw_seed, cache).examples
+
+
+def load(
+    task: Task,
+    split: str,
+    revision: str | None = None,
+    limit: int | None = None,
+    draw_seed: int | None = None,
+    cache: Path | None = None,
+) -> Loaded:
     """The examples of one of the task's splits, checked; with a limit the first ones, or a draw where a seed is given.
 
     A draw keeps the source's order, and a smaller limit draws a part of what a larger one draws. Checks see the whole
@@ -71,9 +120,13 @@ def examples(
     if split not in task.splits:
         raise DataError(f"task '{task.name}' has no split '{split}'", nearest(split, task.splits))
     place = f"{task.name}/{split} ({task.source} {task.splits[split]})"
-    found = [_example(task, row, place) for row in rows(task.source, task.splits[split], revision, cache)]
+    there = rows(task.source, task.splits[split], revision, cache)
+    read = {row["id"]: _example(task, row, place) for row in there}
+    found = [example for example in read.values() if example is not None]
     _check(task, found, place)
-    return [found[i] for i in drawn(len(found), limit, draw_seed)]
+    dropped = tuple(name for name, example in read.items() if example is None)
+    asked = [found[i] for i in drawn(len(found), limit, draw_seed)]
+    return Loaded(asked, len(there), len(found), len({example.cluster for example in found}), dropped)
 
 
 def drawn(size: int, limit: int | None, draw_seed: int | None) -> list[int]:
@@ -170,10 +223,13 @@ def _hub_error(name: str, split: str, revision: str | None, failure: Exception) 
     )
 
 
-def _example(task: Task, row: dict[str, Any], place: str) -> Example:
+def _example(task: Task, row: dict[str, Any], place: str) -> Example | None:
+    """None where a value is missing and the task leaves such rows out."""
     try:
-        example = task.example(row)
+        example = task.example(Columns(row))
     except DataError as wrong:
+        if isinstance(wrong, MissingError) and task.missing == "drop":
+            return None
         raise DataError(f"{place}, row {row.get('id')}: {wrong.message}", wrong.cure) from wrong
     except KeyError as missing:
         raise DataError(
@@ -187,7 +243,12 @@ def _example(task: Task, row: dict[str, Any], place: str) -> Example:
 
 
 def _check_one(task: Task, example: Example, place: str) -> None:
-    at = f"{place}, example {example.id}"
+    at = f"{place}, example {ascii(example.id)[1:-1]}"
+    for text in _texts(example):
+        if not isinstance(text, str):
+            raise DataError(f"{at} holds {text!r}", "every id, cluster, input, answer and option is text")
+        if _SURROGATE.search(text):
+            raise DataError(f"{at} holds half a character: {text!a:.80}", "write the whole character, or leave it out")
     if not example.id or not example.cluster:
         raise DataError(f"{at} has no {'cluster' if example.id else 'id'}", "each example needs both")
     for key, _ in task.fields:
@@ -197,8 +258,15 @@ def _check_one(task: Task, example: Example, place: str) -> None:
     if task.shots_from != "train":
         return  # the paper's texts are kept to the character
     for text in (*example.inputs.values(), example.answer, *example.options):
-        if not isinstance(text, str) or text != text.strip():
+        if text != text.strip():
             raise DataError(f"{at} holds {text!r}", "every input, answer and option is text without outer spaces")
+
+
+def _texts(example: Example) -> Iterator[str]:
+    """Everything in an example that is written or shown."""
+    yield from (example.id, example.cluster, *example.inputs.values(), example.answer, *example.options)
+    for inputs, reply in example.earlier:
+        yield from (*inputs.values(), reply)
 
 
 def _check_answer(task: Task, example: Example, at: str) -> None:

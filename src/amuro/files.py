@@ -2,11 +2,12 @@
 
 A folder holds one file a split (`train.jsonl`, `test.csv`, `dev.parquet`) or one folder a split as
 `Dataset.save_to_disk` leaves it. A single file is one set: its split is called `all`, so that train and test
-never silently share rows.
+never silently share rows. Pipes and devices are no data: they are refused, never waited for.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
@@ -43,7 +44,10 @@ def _found(path: str, split: str) -> Path:
     place = Path(os.path.expandvars(path)).expanduser()
     if not place.exists():
         raise DataError(f"file:{path} does not exist", f"looked for {place.absolute()}")
-    return _in_folder(place, split) if place.is_dir() else _single(place, split)
+    found = _in_folder(place, split) if place.is_dir() else _single(place, split)
+    if not (found.is_file() or found.is_dir()):
+        raise DataError(f"{found} is no ordinary file but a pipe, a socket or a device", "save its rows in a file")
+    return found
 
 
 def _single(path: Path, split: str) -> Path:
@@ -76,35 +80,64 @@ def _reader(path: Path) -> Callable[[Path], list[Row]]:
 
 
 def _jsonl(path: Path) -> list[Row]:
-    """One object a line. Only a line feed ends a line: U+2028 and the like may stand inside a string."""
-    lines = path.read_bytes().split(b"\n")
-    if lines[-1] == b"":
+    """One object a line. Only a line feed ends a line: U+2028 and the like may stand inside a string.
+
+    A byte-order mark at the start and blank lines at the end are no rows.
+    """
+    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    while lines and not lines[-1].strip():
         lines.pop()
-    return [_json_row(path, number, line) for number, line in enumerate(lines, 1)]
+    return [_json_row(path, number, line, number == len(lines)) for number, line in enumerate(lines, 1)]
 
 
-def _json_row(path: Path, number: int, line: bytes) -> Row:
+def _json_row(path: Path, number: int, line: bytes, last: bool) -> Row:
+    place = f"{path}, line {number}"
     try:
         row = json.loads(line.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        _refuse_half_characters(row if b"\\u" in line else None)
     except UnicodeDecodeError as bad:
-        raise DataError(f"{path}, line {number} is not UTF-8 (byte {bad.start})", "save the file as UTF-8") from bad
-    except (ValueError, RecursionError) as bad:
-        reason = "is blank" if not line.strip() else f"is no whole JSON object: {bad}"
-        raise DataError(f"{path}, line {number} {reason}", "a file that was cut off while written ends so") from bad
+        raise DataError(f"{place} is not UTF-8 (byte {bad.start})", "save the file as UTF-8") from bad
+    except UnicodeEncodeError as bad:
+        raise DataError(f"{place} holds half a character: {bad.object[bad.start]!a}", "write the whole one") from bad
+    except RecursionError as bad:
+        raise DataError(f"{place} is nested too deeply", "flatten it: a row is one object of columns") from bad
+    except DataError as bad:
+        raise DataError(f"{place} cannot be read: {bad.message}", bad.cure) from bad
+    except ValueError as bad:
+        raise DataError(f"{place} {_no_json(line, bad)}", _json_cure(line, last)) from bad
     if not isinstance(row, dict):
-        raise DataError(f"{path}, line {number} is no object but {type(row).__name__}", 'write {"field": value, …}')
+        raise DataError(f"{place} is no object but {type(row).__name__}", 'write {"field": value, …}')
     return row
+
+
+def _refuse_half_characters(row: Any) -> None:
+    """Raises UnicodeEncodeError: an escape such as backslash-ud83d, half of a character, is no text."""
+    json.dumps(row, ensure_ascii=False).encode()
+
+
+def _no_json(line: bytes, bad: ValueError) -> str:
+    return f"is no whole JSON object: {bad}" if line.strip() else "is blank"
+
+
+def _json_cure(line: bytes, last: bool) -> str:
+    if not line.strip():
+        return "take the blank line out"
+    if b"\0" in line:
+        return "the line holds NUL bytes: copy the file again, as UTF-8"
+    if last and not line.rstrip().endswith(b"}"):
+        return "a file that was cut off while written ends so"
+    return "mend the line: each is one JSON object"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Row:
     row = dict(pairs)
     if len(row) < len(pairs):
-        raise ValueError(f"a key stands twice among {[key for key, _ in pairs]}")
+        raise DataError(f"a key stands twice among {[key for key, _ in pairs]}", "keep one of them")
     return row
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise DataError(f"{name} is not JSON", "write null where a number is missing")
 
 
 def _csv(path: Path) -> list[Row]:
@@ -115,6 +148,7 @@ def _csv(path: Path) -> list[Row]:
         line = bad.object[: bad.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line} is not UTF-8 (byte {bad.start})", "save the file as UTF-8") from bad
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a document may be longer than csv's 131,072
     try:
         return list(_csv_rows(path, reader))
     except csv.Error as bad:
@@ -125,7 +159,13 @@ def _csv_rows(path: Path, reader: Any) -> Iterable[Row]:
     header: list[str] = next(reader, [])
     if len(set(header)) < len(header) or not all(header):
         raise DataError(f"{path} has the header {header}", "every column needs a name of its own")
+    blank = 0
     for cells in reader:
+        if not cells:  # blank lines at the end are no rows
+            blank = blank or reader.line_num
+            continue
+        if blank:
+            raise DataError(f"{path}, line {blank} is blank", "take the blank line out")
         if len(cells) != len(header):
             raise DataError(
                 f"{path}, line {reader.line_num} has {len(cells)} cells where the header has {len(header)}",
@@ -139,7 +179,7 @@ def _parquet(path: Path) -> list[Row]:
 
     try:
         return pl.read_parquet(path, glob=False).to_dicts()
-    except (pl.exceptions.PolarsError, OSError) as bad:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as bad:
         raise DataError(
             f"{path} cannot be read as Parquet: {_first_line(bad)}", "it may be cut off; copy it again"
         ) from bad

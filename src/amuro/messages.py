@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from amuro.errors import DataError
 
@@ -14,19 +15,17 @@ STOP = "<|user|>"
 Turn = tuple[dict[str, str], str]
 
 
-def turns(messages: Sequence[Mapping[str, str]]) -> list[Turn]:
+def turns(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
     """(inputs, reply) of each turn, in order.
 
     What is said between two replies is one prompt, each message under the tag of its role. What follows the last
     reply is left out, and so is an empty reply: there is nothing to learn from either. Raises DataError on an unknown
-    role and where the assistant says nothing at all.
+    role, on what is no message of text, and where the assistant says nothing at all.
     """
     found: list[Turn] = []
     said: list[str] = []
     for message in messages:
-        role, content = message["role"], (message["content"] or "").strip()
-        if role not in ROLES:
-            raise DataError(f"role {role!r} is unknown", f"the roles are {', '.join(ROLES)}")
+        role, content = _told(message)
         if role != "assistant":
             said.append(f"<|{role}|>\n{content}".rstrip())
         elif content:
@@ -35,3 +34,15 @@ def turns(messages: Sequence[Mapping[str, str]]) -> list[Turn]:
     if not found:
         raise DataError("no message is a reply of the assistant", "leave such rows out")
     return found
+
+
+def _told(message: Any) -> tuple[str, str]:
+    """Role and text of a message; one of the assistant that only calls a tool has null for a text."""
+    if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
+        raise DataError(f"{message!r:.80} is no message", 'a message is {"role": …, "content": …}')
+    role, content = message["role"], message["content"]
+    if role not in ROLES:
+        raise DataError(f"role {role!r} is unknown", f"the roles are {', '.join(ROLES)}")
+    if not isinstance(content, str) and content is not None:
+        raise DataError(f"the content of a message is no text but {content!r:.80}", "join its parts into one text")
+    return role, (content or "").strip()

@@ -7,8 +7,16 @@ fields = { text = "Text" }                    # column = what stands before it i
 answer = "label"                              # column of the answer
 answers = { "0" = "fine", "1" = "hateful" }   # its values → label words; labels = [...] where it holds the words
 cluster = "author"                            # column of what rows share; without it each row stands alone
+missing = "drop"                              # rows with an empty, null or NaN value are left out, not refused
 cue = "Label:"
 instruction = "Say whether the text is hateful."
+
+[tasks.quiz]                                  # options that differ from row to row
+source = "file:quiz"
+fields = { question = "Question" }
+options = ["A", "B", "C", "D"]                # one column for each, or the name of a column of lists
+answer = "right"
+answer_by = "letter"                          # text (as the option stands), index (from 0), number (from 1), letter
 
 [tasks.chat]                                  # JSONL as TRL documents it: prompt and completion, or messages
 source = "file:chat"
@@ -17,12 +25,14 @@ layout = "messages"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from string import ascii_uppercase
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from amuro import messages
+from amuro import columns, messages
+from amuro.columns import MissingError, Row
 from amuro.errors import DataError
 from amuro.types import Example, Kind, Task
 from amuro.wording import single_spaced
@@ -46,8 +56,15 @@ class OwnTask(BaseModel):
     """Label words, where the column holds them as they are."""
     chance: float | None = None
     """Of a question with options; that of labels is known."""
-    options: str = ""
-    """Column with a list of candidate answers: the question is then one of choice."""
+    options: str | tuple[str, ...] = ""
+    """Column with a list of candidate answers, or a column for each: the question is then one of choice."""
+    answer_by: Literal["text", "index", "number", "letter"] = "text"
+    """How the answer names an option: its text, its place from 0 or from 1, or its letter from A."""
+    missing: Literal["refuse", "drop", "omit"] = "refuse"
+    """What happens where a value is null, NaN or empty: the row is refused, or left out (drop); omit leaves out a
+    field with its label, or an option, and refuses the rest."""
+    id: str = ""
+    """Column that names a row; without it the column `id`, and where there is none, its place in the split."""
     cluster: str = ""
     cue: str = "Answer:"
     instruction: str = ""
@@ -67,10 +84,19 @@ class OwnTask(BaseModel):
             lacking = "answer" if self.fields else "fields"
             cure = 'say fields = { COLUMN = "Label" } and answer = "COLUMN"'
             raise DataError(f"tasks.{name} names no {lacking}", cure)
-        labels = self.labels or tuple(dict.fromkeys(self.answers.values()))
+        labels = () if self.options else self.labels or tuple(dict.fromkeys(self.answers.values()))
+        self._refuse_half_a_choice(name)
         kind: Kind = "choice" if self.options else "label" if labels else "generate"
         chance = 1 / len(labels) if labels else self.chance
         return self._made(name, kind, self._row, tuple(self.fields.items()), labels=labels, chance=chance)
+
+    def _refuse_half_a_choice(self, name: str) -> None:
+        if self.options and self.labels:
+            raise DataError(
+                f"tasks.{name} has options and labels", "labels are the same for every row, options are not"
+            )
+        if self.answer_by != "text" and not self.options:
+            raise DataError(f'tasks.{name} says answer_by = "{self.answer_by}" and no options', "name their columns")
 
     def _of_pairs(self, name: str) -> Task:
         wording = dict.fromkeys(FORMATS, "{prompt}")
@@ -84,7 +110,7 @@ class OwnTask(BaseModel):
         self,
         name: str,
         kind: Kind,
-        example: Callable[[Mapping[str, Any]], Example],
+        example: Callable[[Row], Example],
         fields: tuple[tuple[str, str], ...],
         **more: Any,
     ) -> Task:
@@ -103,26 +129,72 @@ class OwnTask(BaseModel):
             splits=self.splits,
             max_new_tokens=self.max_new_tokens,
             page="the study",
+            missing="drop" if self.missing == "drop" else "refuse",
             **facts,
         )
 
-    def _row(self, row: Mapping[str, Any]) -> Example:
-        inputs = {column: single_spaced(str(row[column])) for column in self.fields}
-        said = str(row[self.answer])
-        if self.answers and said not in self.answers:
-            raise DataError(f"{self.answer} is {said!r}", f"answers names {', '.join(self.answers)}")
-        options = tuple(single_spaced(text) for text in row[self.options]) if self.options else ()
-        return self._example(row, inputs, self.answers.get(said, single_spaced(said)), options=options)
+    def _row(self, row: Row) -> Example:
+        inputs = {column: self._field(row, column) for column in self.fields}
+        if not any(inputs.values()):
+            raise MissingError(f"columns {', '.join(inputs)} are all empty", "a question needs a text")
+        if self.options:
+            gold, options = self._choice(row)
+            return self._example(row, inputs, options[gold], options=options, gold=gold)
+        return self._example(row, inputs, self._answer(row))
 
-    def _pair(self, row: Mapping[str, Any]) -> Example:
-        if not isinstance(row["prompt"], str):
+    def _field(self, row: Row, column: str) -> str:
+        if self.missing == "omit" and columns.is_missing(columns.value(row, column)):
+            return ""
+        return single_spaced(columns.text(row, column))
+
+    def _answer(self, row: Row) -> str:
+        """The answer's words. A value that `answers` maps is looked up as it is written; any other is text."""
+        if not self.answers:
+            return single_spaced(columns.text(row, self.answer))
+        said = columns.name(row, self.answer)
+        if said not in self.answers:
+            raise DataError(f"column {self.answer} is {said!r}", f"answers names {', '.join(self.answers)}")
+        return self.answers[said]
+
+    def _choice(self, row: Row) -> tuple[int, tuple[str, ...]]:
+        """Place of the right option, and the options; those that are missing are left out where the study says so."""
+        found = columns.texts(row, self.options)
+        names = [
+            self.options[i] if isinstance(self.options, tuple) else f"{self.options}.{i}" for i in range(len(found))
+        ]
+        kept = [i for i, each in enumerate(found) if self.missing != "omit" or not columns.is_missing(each)]
+        options = tuple(single_spaced(columns.written(found[i], names[i])) for i in kept)
+        if len(options) < 2:
+            raise DataError(f"the row has {len(options)} options", "a choice has two or more")
+        return self._gold(row, kept, options), options
+
+    def _gold(self, row: Row, kept: list[int], options: tuple[str, ...]) -> int:
+        said = self._answer(row) if self.answers else single_spaced(columns.name(row, self.answer))
+        places = [i for i, each in enumerate(self._option_names(kept, options)) if each == said]
+        if len(places) != 1:
+            count = "no option" if not places else f"{len(places)} options"
+            raise DataError(f"column {self.answer} is {said!r}, which names {count} by {self.answer_by}",
+                            f"the options are {list(options)}; answer_by says how one is named")  # fmt: skip
+        return places[0]
+
+    def _option_names(self, kept: list[int], options: tuple[str, ...]) -> list[str]:
+        if self.answer_by == "text":
+            return list(options)
+        if self.answer_by == "letter":
+            return [ascii_uppercase[i : i + 1] for i in kept]
+        return [str(i + (self.answer_by == "number")) for i in kept]
+
+    def _pair(self, row: Row) -> Example:
+        if isinstance(row["prompt"], list):
             raise DataError("the prompt is no text", 'for lists of messages say layout = "messages"')
-        return self._example(row, {"prompt": row["prompt"].strip()}, row["completion"].strip())
+        prompt, completion = (columns.text(row, column).strip() for column in ("prompt", "completion"))
+        return self._example(row, {"prompt": prompt}, completion)
 
-    def _dialogue(self, row: Mapping[str, Any]) -> Example:
-        said = row["messages"] if "messages" in row else [*row["prompt"], *row["completion"]]  # as TRL has it
-        *earlier, (inputs, answer) = messages.turns(said)
+    def _dialogue(self, row: Row) -> Example:
+        parts = ["messages"] if "messages" in row else ["prompt", "completion"]  # as TRL has it
+        *earlier, (inputs, answer) = messages.turns([each for part in parts for each in columns.texts(row, part)])
         return self._example(row, inputs, answer, earlier=tuple(earlier))
 
-    def _example(self, row: Mapping[str, Any], inputs: dict[str, str], answer: str, **more: Any) -> Example:
-        return Example(str(row["id"]), str(row[self.cluster or "id"]), inputs, answer, **more)
+    def _example(self, row: Row, inputs: dict[str, str], answer: str, **more: Any) -> Example:
+        own = columns.name(row, self.id or "id")
+        return Example(own, columns.name(row, self.cluster) if self.cluster else own, inputs, answer, **more)

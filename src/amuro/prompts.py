@@ -29,6 +29,11 @@ def options(task: Task, example: Example) -> tuple[str, ...]:
     return task.labels if task.kind == "label" else example.options
 
 
+def gold(task: Task, example: Example) -> int:
+    """Place of the right one among the options."""
+    return options(task, example).index(example.answer) if example.gold is None else example.gold
+
+
 def template(task: Task, format_name: str) -> str:
     """The wording with field names in the place of data: what a plan compares without loading rows."""
     inputs = {key: f"<{key}>" for key, _ in task.fields}

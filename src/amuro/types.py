@@ -24,6 +24,8 @@ class Example:
     """Candidate answers of a *choice* task; a *label* task takes them from `Task.labels`."""
     earlier: tuple[tuple[Mapping[str, str], str], ...] = ()
     """Turns of a dialogue before this one, as (inputs, answer): read before it, and each answer is learned too."""
+    gold: int | None = None
+    """Place of the right option, where its words do not tell (a *choice* task; else the place of `answer`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Task:
     licence: str = ""
     page: str = ""
     """Where the schema is stated."""
+    missing: Literal["refuse", "drop"] = "refuse"
+    """A row with a missing value stops everything, or is left out, and the audit says how many were."""
     revision: str | None = None
     """Commit of the hub data set that a public source states. A branch, or None for main, is resolved on first use
     into the lock."""

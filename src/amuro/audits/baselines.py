@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from amuro import catalog
+from amuro import catalog, prompts
 from amuro.metric import Context
 from amuro.types import Example, Task
 
@@ -64,7 +64,7 @@ def _label_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
 
 
 def _choice_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
-    return {"options_only": options_only(train)}
+    return {"options_only": options_only(task, train)}
 
 
 def _generation_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
@@ -90,13 +90,13 @@ def bag_of_words(task: Task, train: Sequence[Example], fields: Sequence[str]) ->
     return _choosing(alternatives, lambda example: task.labels.index(example.answer), train)
 
 
-def options_only(train: Sequence[Example]) -> Judge:
+def options_only(task: Task, train: Sequence[Example]) -> Judge:
     """Accuracy of logistic regression among the options of an example on their words and number of words alone."""
 
     def alternatives(example: Example) -> list[Features]:
         return [tuple(dict.fromkeys([*_words(option), len(_words(option))])) for option in example.options]
 
-    return _choosing(alternatives, lambda example: example.options.index(example.answer), train)
+    return _choosing(alternatives, lambda example: prompts.gold(task, example), train)
 
 
 def constant_string(task: Task, train: Sequence[Example]) -> Judge:

@@ -137,7 +137,7 @@ def _histogram(task: Task, examples: Sequence[Example]) -> dict[str, float]:
     if task.kind == "label":
         named = [example.answer for example in examples]
     elif task.kind == "choice":
-        named = [f"option {example.options.index(example.answer) + 1}" for example in examples]
+        named = [f"option {prompts.gold(task, example) + 1}" for example in examples]
     else:
         return {}
     return {name: count / len(named) for name, count in sorted(Counter(named).items())}
