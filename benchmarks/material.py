@@ -138,7 +138,7 @@ def synthetic_ask(name: str, lengths: Lengths, rows: int, precision: str, new_to
         for row in range(rows)
     )
     stop = ("\n",) if new_tokens else ()
-    return Ask(cell(name, precision, rows), words(lengths.prefix), queries, stop, new_tokens)
+    return Ask(cell(name, precision, rows), words(lengths.prefix), queries, stop, new_tokens, ends=frozenset({EOS}))
 
 
 def real_task(name: str) -> Task:

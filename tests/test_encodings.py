@@ -12,10 +12,10 @@ READERS = ("read_text", "write_text")
 
 def unnamed(source: str) -> Iterator[int]:
     """Lines of calls that read or write text and name no encoding."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in READERS:
-            if not any(keyword.arg == "encoding" for keyword in node.keywords):
-                yield node.lineno
+    for node in ast.walk(ast.parse(source)) if any(name in source for name in READERS) else ():
+        calls = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in READERS
+        if calls and not any(keyword.arg == "encoding" for keyword in node.keywords):
+            yield node.lineno
 
 
 def test_every_text_that_is_read_or_written_names_its_encoding() -> None:

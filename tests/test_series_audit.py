@@ -72,12 +72,13 @@ def stretched(tensors: Tensors, by: float) -> Tensors:
 def plant(defect: str) -> tuple[Content, dict[int, dict[str, bytes]]]:
     """A sound local series, and what replaces parts of it."""
     content, weights = clean(), course()
+    swapped = {**tokenizer()["model"], "vocab": {"w1": 0, "w0": 1}}
     stranger = course(pretrain_seed=1)
     changed = {
         "duplicate": {1000: content[100]},
         "other files, equal weights": {1000: files(weights[100], shards=2)},
         "config": {1000: files(weights[1000], config={**CONFIG, "rope_theta": 5e5})},
-        "tokenizer": {1000: files(weights[1000], words={**tokenizer(), "model": {"vocab": {"w1": 0, "w0": 1}}})},
+        "tokenizer": {1000: files(weights[1000], words={**tokenizer(), "model": swapped})},
         "vocabulary": {1000: files(weights[1000], words=tokenizer(40))},
         "stretched": {1000: files(stretched(weights[1000], 1.5))},
         "stranger": {1000: files(stranger[1000])},

@@ -123,7 +123,7 @@ def words(rng: np.random.Generator, least: int, most: int) -> tuple[int, ...]:
 
 def make_ask(queries: list[Query], prefix: tuple[int, ...] = (), stop: tuple[str, ...] = (), new: int = 0) -> Ask:
     cell = Cell(Model(CHECKPOINT), EvalSet("t", "test"), "default", 0, 0, "", "p", len(queries), "float32", "cpu")
-    return Ask(cell, prefix, tuple(queries), stop, new)
+    return Ask(cell, prefix, tuple(queries), stop, new, ends=frozenset({EOS}))
 
 
 def tuned(**changes: Any) -> Model:

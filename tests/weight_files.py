@@ -15,7 +15,7 @@ Tensors = dict[str, NDArray[Any]]
 
 SHAPES = {"model.embed_tokens.weight": (40, 8), "model.layers.0.mlp.weight": (16, 8), "lm_head.weight": (40, 8)}
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
-CONFIG = {"model_type": "olmo2", "vocab_size": 40, "rope_theta": 10000.0}
+CONFIG = {"model_type": "olmo2", "vocab_size": 40, "rope_theta": 10000.0, "eos_token_id": 1}
 STEPS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
 
@@ -34,7 +34,9 @@ def course(steps: Sequence[int] = STEPS, pretrain_seed: int = 0) -> dict[int, Te
 
 
 def tokenizer(words: int = 38) -> dict[str, Any]:
-    return {"model": {"type": "BPE", "vocab": {f"w{i}": i for i in range(words)}}, "added_tokens": [{"id": words}]}
+    added = {"id": words, "content": "<eos>", "special": True, "single_word": False, "lstrip": False, "rstrip": False}
+    model = {"type": "BPE", "vocab": {f"w{i}": i for i in range(words)}, "merges": []}
+    return {"version": "1.0", "model": model, "added_tokens": [{**added, "normalized": False}]}
 
 
 def files(

@@ -42,6 +42,8 @@ class Sheet:
     ids_digest: str
     unconditional: tuple[Query, ...] = ()
     """Each row's options after a context that asks nothing, for a *choice* task that names one."""
+    ends: frozenset[int] = frozenset()
+    """Ids that end an answer, where answers are generated."""
     owners: tuple[int, ...] = ()
     """Where labels are scored by sub-tokens: the label that each candidate token belongs to."""
 
@@ -61,6 +63,7 @@ class Sheet:
                     stop,
                     limit,
                     tuple(self.examples[i].answer for i in rows),
+                    self.ends,
                     past_window=self.task.encoding == "joint",
                 ),
                 rows,
@@ -120,6 +123,7 @@ def sheet_of(
 
     texts: of each row its shots' number and text, and its own text. read: its whole prompt.
     """
+    ends = encoder.ends if task.kind == "generate" else frozenset()
     groups = []
     contexts = dict[int, Ids]()
     for shown in sorted({k for k, _, _ in texts}):
@@ -137,8 +141,9 @@ def sheet_of(
         tuple(groups),
         tuple(truncated),
         text_frame([(head, body) for _, head, body in texts]),
-        ids_digest([k for k, _, _ in texts], read, queries, task.unconditional),
+        ids_digest([k for k, _, _ in texts], read, queries, task.unconditional, ends),
         unconditional_queries(task, queries, encoder),
+        ends,
         owners,
     )
 
@@ -277,12 +282,18 @@ def text_frame(texts: Sequence[tuple[str, str]]) -> pl.DataFrame:
     return pl.DataFrame({"prompt_hash": hashes, "prefix": prefixes, "text": bodies})
 
 
-def ids_digest(shots: Sequence[int], read: Sequence[Ids], queries: Sequence[Query], unconditional: str = "") -> str:
-    """Of every id that is read, wherever a prompt is parted, and of the context in which options are scored
-    unconditionally. shots, read: of each row their number and its whole prompt.
+def ids_digest(
+    shots: Sequence[int],
+    read: Sequence[Ids],
+    queries: Sequence[Query],
+    unconditional: str = "",
+    ends: frozenset[int] = frozenset(),
+) -> str:
+    """Of every id that is read, wherever a prompt is parted, of the context in which options are scored
+    unconditionally, and of the ids that end an answer. shots, read: of each row their number and its whole prompt.
     """
     rows = [
         [k, query.example_id, list(ids), [list(option) for option in query.options], query.gold]
         for k, ids, query in zip(shots, read, queries, strict=True)
     ]
-    return digest([rows, unconditional])
+    return digest([rows, unconditional, sorted(ends)])

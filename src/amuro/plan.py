@@ -14,7 +14,7 @@ from amuro.identity import digest
 from amuro.study import ROLES, Evaluate, Series, Study, Tune, eval_set
 from amuro.types import Cell, Checkpoint, EvalSet, Model, Recipe, Task
 
-SEMANTICS = {"prompt": 1, "tune": 1, "score": 1, "generate": 1}
+SEMANTICS = {"prompt": 2, "tune": 2, "score": 1, "generate": 2}
 """Bumped by a developer when a step's results can change; part of every key that the step feeds."""
 
 FACTS_FAMILY, CORPUS_FAMILY = "facts", "corpus"

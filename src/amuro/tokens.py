@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amuro.errors import DataError, WeightsError
+from amuro.tokenizer_files import around_remarks, ending
+from amuro.weights import TOKENIZER
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,26 +21,45 @@ if TYPE_CHECKING:
 class Encoder:
     """A tokenizer with its policy for the beginning and the end of a text.
 
-    `bos` is whatever the tokenizer itself puts before a text (its post-processor), often nothing.
+    Text is text: what reads like a special token is encoded by its letters. Padding and truncation that a
+    `tokenizer.json` was saved with change nothing.
     """
 
     tokenizer: Tokenizer
     bos: tuple[int, ...]
+    """What the tokenizer itself puts before a text (its post-processor), often nothing; never what it puts behind."""
     eos: int
+    """Learned behind every answer; it ends a generation."""
+    other_ends: frozenset[int] = frozenset()
+    """More ids that end a generation."""
+    remarks: tuple[str, ...] = ()
+    """Where the checkpoint's files, or other readers of them, disagree."""
+
+    def __post_init__(self) -> None:
+        _let_alone(self.tokenizer)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """All ids that end a generation."""
+        return self.other_ends | {self.eos}
 
     @classmethod
     def from_folder(cls, folder: Path) -> Encoder:
-        """Reads `tokenizer.json` and the end-of-text token of `tokenizer_config.json` or `config.json`."""
-        from tokenizers import Tokenizer
+        """Of a checkpoint: its `tokenizer.json`, and the ends of a text as `tokenizer_files` finds them.
 
-        path = folder / "tokenizer.json"
+        Raises WeightsError where a file is missing or malformed, or no end of a text is named.
+        """
+        path = folder / TOKENIZER
         if not path.is_file():
             raise WeightsError(
-                f"{folder} has no tokenizer.json",
+                f"{folder} has no {TOKENIZER}",
                 cure="save the tokenizer there with AutoTokenizer.from_pretrained(…).save_pretrained(folder)",
             )
-        tokenizer = Tokenizer.from_file(str(path))
-        return cls(tokenizer, tuple(tokenizer.encode("").ids), _end_of_text(tokenizer, folder))
+        tokenizer = _read(path)
+        before, after = _around(tokenizer)
+        found = ending(folder, tokenizer.token_to_id, lambda one: tokenizer.id_to_token(one) is not None)
+        remarks = (*found.remarks, *around_remarks(folder, before, after))
+        return cls(tokenizer, before, found.taught, found.others, remarks)
 
     @classmethod
     def of_bytes(cls) -> Encoder:
@@ -99,16 +119,30 @@ class Encoder:
         return [(alone[prompt], ids) for prompt, ids in zip(prompts, joined, strict=True)]
 
 
-def _end_of_text(tokenizer: Tokenizer, folder: Path) -> int:
-    for name, key in (("tokenizer_config.json", "eos_token"), ("config.json", "eos_token_id")):
-        path = folder / name
-        found = json.loads(path.read_text(encoding="utf-8")).get(key) if path.is_file() else None
-        if isinstance(found, dict):
-            found = found.get("content")
-        if isinstance(found, list):
-            found = found[0] if found else None
-        if isinstance(found, str):
-            found = tokenizer.token_to_id(found)
-        if found is not None:
-            return int(found)
-    raise WeightsError(f"{folder} names no end-of-text token", cure='add "eos_token" to its tokenizer_config.json')
+def _read(path: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        return _let_alone(Tokenizer.from_file(str(path)))
+    except Exception as error:  # the library raises nothing else
+        cure = "save it again with AutoTokenizer.from_pretrained(…).save_pretrained(folder)"
+        raise WeightsError(f"{path} is no tokenizer: {error}", cure) from error
+
+
+def _let_alone(tokenizer: Tokenizer) -> Tokenizer:
+    """The same, which pads and cuts nothing and takes text as text."""
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _around(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the tokenizer's post-processor puts before a text, and what behind it."""
+    for text in ("a", "0", ".", "the"):
+        bare = tokenizer.encode(text, add_special_tokens=False).ids
+        whole = tokenizer.encode(text).ids
+        for start in range(len(whole) - len(bare) + 1 if bare else 0):
+            if whole[start : start + len(bare)] == bare:
+                return tuple(whole[:start]), tuple(whole[start + len(bare) :])
+    return tuple(tokenizer.encode("").ids), ()

@@ -253,6 +253,8 @@ class Ask:
     max_new_tokens: int = 0
     golds: tuple[str, ...] = ()
     """Right answers as text, for the toy engine."""
+    ends: frozenset[int] = frozenset()
+    """Ids that end a generation: the tokenizer's policy, never an engine's own guess."""
     past_window: bool = False
     """Whether a prompt may be longer than what the model was trained to read, as in the paper (P4)."""
 

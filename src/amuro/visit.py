@@ -59,7 +59,7 @@ class Visitor:
         """Key → what tuning left and the kept model, of visits to the loaded checkpoint that are still to come."""
         self._sheets = Sheets(plan, store)
         self._read_encoder = lru_cache(maxsize=4)(_encoder)
-        self._encoders: dict[tuple[str, int], Encoder] = {}
+        self._encoders: dict[tuple[str, int, frozenset[int]], Encoder] = {}
         self._told: set[str] = set()
 
     def visit(
@@ -156,7 +156,7 @@ class Visitor:
     def _encoder(self) -> Encoder:
         """Of the live checkpoint. Equal ones of other folders are one object, and so is all that they encoded."""
         found = self._read_encoder(self._folder)
-        return self._encoders.setdefault((found.digest, found.eos), found)
+        return self._encoders.setdefault((found.digest, found.eos, found.ends), found)
 
     def _base_key(self, checkpoint: Checkpoint) -> str:
         if self._folder is None:

@@ -18,8 +18,8 @@ class Fault:
     """One thing that is wrong with a series, or with one checkpoint of it."""
 
     name: str
-    """known bad · equal weights · transplanted shard · config drift · tokenizer drift · vocabulary · unreadable ·
-    gap · missing steps · not finite · other tensors · norm outlier · direction outlier."""
+    """known bad · equal weights · transplanted shard · config drift · tokenizer drift · tokenizer · vocabulary ·
+    unreadable · gap · missing steps · not finite · other tensors · norm outlier · direction outlier."""
     level: Level
     detail: str
     cure: str = ""

@@ -2,6 +2,7 @@
 
 From what its source records (no weights are fetched): the table of known-bad revisions, equal weights, shards that
 belong to another step, holes in the grid, drift of configuration and tokenizer, a tokenizer that does not fit.
+From small files on this machine: a tokenizer that cannot be read, files that disagree about the ends of a text.
 From weights that lie on this machine: equal weights in other files, norms and directions (`trajectory.py`).
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 from amuro import catalog
 from amuro.audits.drift import drift
+from amuro.audits.endings import endings
 from amuro.audits.fault import Fault, place
 from amuro.audits.grid import gaps
 from amuro.audits.known_bad import known_bad, known_gaps
@@ -78,7 +80,7 @@ class Audit:
 def audit(subject: Subject, weights: bool = True) -> Audit:
     """The whole audit; without `weights`, only what needs no weights on this machine."""
     found = Audit(subject)
-    found.faults += _known(subject)
+    found.faults += [*_known(subject), *endings(_at_hand(subject))]
     inspections = dict(_inspected(found))
     found.inspected = len(inspections)
     if found.inspected:
@@ -87,7 +89,8 @@ def audit(subject: Subject, weights: bool = True) -> Audit:
     if unknown:
         found.unchecked.append(f"the files of {unknown} checkpoints: nothing is recorded of them, or the hub is silent")
     found.faults += transplants(inspections, subject.allow_known_bad)
-    found.faults += _drift(found, inspections)
+    broken = found.refused()
+    found.faults += _drift(found, {c: known for c, known in inspections.items() if c not in broken})
     equal = list(twins(inspections))
     if weights:
         equal += _along(found)
@@ -120,8 +123,18 @@ def keep(found: Audit, store: Store) -> None:
 def faults_of(plan: Plan, store: Store) -> list[Fault]:
     """What is known without a network of the series of a study: from the table, and from their last audits."""
     subjects = [of_study(plan, name, store.root / "series") for name in plan.study.series]
-    faults = (fault for subject in subjects for fault in (*_known(subject), *_kept(store, subject)))
+    faults = (
+        fault
+        for subject in subjects
+        for fault in (*_known(subject), *endings(_at_hand(subject)), *_kept(store, subject))
+    )
     return list(dict.fromkeys(faults))
+
+
+def _at_hand(subject: Subject) -> dict[Checkpoint, Path]:
+    """The folders of its checkpoints that lie on this machine."""
+    found = {c: subject.kind.at_hand(c, subject.cache) for c in subject.checkpoints}
+    return {checkpoint: folder for checkpoint, folder in found.items() if folder}
 
 
 def _known(subject: Subject) -> list[Fault]:
@@ -175,7 +188,7 @@ def _drift(found: Audit, inspections: Mapping[Checkpoint, Inspection]) -> list[F
 def _along(found: Audit) -> tuple[Fault, ...]:
     """Looks along the weights that lie here; gives back which of them are equal."""
     subject = found.subject
-    folders = {c: folder for c in subject.checkpoints if (folder := subject.kind.at_hand(c, subject.cache))}
+    folders = _at_hand(subject)
     missing = len(subject.checkpoints) - len(folders)
     if missing:
         found.unchecked.append(f"norms and directions of {missing} checkpoints: their weights are not on this machine")

@@ -30,7 +30,7 @@ _REFILLED = 0.75
 def generate(network: Network, ask: Ask, decode: Decode) -> list[Generation]:
     """Greedy continuation of each query of `ask`; `tokens` counts what the model said, end-of-text included.
 
-    A row ends at a stop string, at end-of-text, after `ask.max_new_tokens`, or where the context length is full.
+    A row ends at a stop string, at one of `ask.ends`, after `ask.max_new_tokens`, or where the context length is full.
     Raises AmuroError on an empty context or one that leaves no room to answer.
     """
     longest = max((len(ask.prefix) + len(query.context) for query in ask.queries), default=0)
@@ -43,14 +43,14 @@ def generate(network: Network, ask: Ask, decode: Decode) -> list[Generation]:
         raise AmuroError(f"a query of {ask.cell.eval_set} has an empty context", "give it words")
     if not all(ask.stop):
         raise AmuroError(f"{ask.cell.eval_set} stops at an empty text", "leave it out of stop")
-    stopped = _Stop(network.end_of_text, ask.stop, decode)
+    stopped = _Stop(ask.ends, ask.stop, decode)
     with torch.no_grad(), network.autocast():
         if network.reads_layouts(longest + ask.max_new_tokens):
             speaks = ask.queries and ask.max_new_tokens
             said = _Speakers(network, ask, stopped).all_said() if speaks else [[] for _ in ask.queries]
         else:
             said = [_say_alone(network, ask, query.context, stopped) for query in ask.queries]
-    return [_finish(network, ask, ids, decode) for ids in said]
+    return [_finish(ask, ids, decode) for ids in said]
 
 
 @dataclass
@@ -59,7 +59,7 @@ class _Stop:
     tokens need no look at the whole text.
     """
 
-    end_of_text: frozenset[int]
+    ends: frozenset[int]
     stop: tuple[str, ...]
     decode: Decode
     _completes: dict[int, bool] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class _Stop:
     def __call__(self, said: list[int]) -> bool:
         if not said:
             return False
-        if said[-1] in self.end_of_text:
+        if said[-1] in self.ends:
             return True
         if not self.stop or not self._may_complete(said[-1]):
             return False
@@ -211,8 +211,8 @@ def _end(network: Network, ask: Ask) -> int:
     return sys.maxsize if ask.past_window else network.context_length
 
 
-def _finish(network: Network, ask: Ask, said: list[int], decode: Decode) -> Generation:
-    ended = bool(said) and said[-1] in network.end_of_text
+def _finish(ask: Ask, said: list[int], decode: Decode) -> Generation:
+    ended = bool(said) and said[-1] in ask.ends
     text = decode(said[:-1] if ended else said)
     cuts = [text.index(stop) for stop in ask.stop if stop in text]
     return Generation(text[: min(cuts, default=len(text))], ended or bool(cuts), len(said))

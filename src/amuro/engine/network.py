@@ -39,14 +39,6 @@ class Network:
     def context_length(self) -> int:
         return int(self.model.config.max_position_embeddings)
 
-    @cached_property
-    def end_of_text(self) -> frozenset[int]:
-        """Ids that end a generation, by the model's generation config or else its config."""
-        generation = getattr(self.model, "generation_config", None)
-        found = getattr(generation, "eos_token_id", None)
-        found = self.model.config.eos_token_id if found is None else found
-        return frozenset() if found is None else frozenset(found if isinstance(found, list) else [found])
-
     def reads_layouts(self, longest: int) -> bool:
         """Whether rows of up to `longest` tokens may share what is equal; else every row is read the plain way."""
         known = self.model.config.model_type in KNOWN and not self._rope_by_length

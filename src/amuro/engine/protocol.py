@@ -62,7 +62,7 @@ class Engine(Protocol):
         """Summed natural-log probability of each option of each query, given prefix and context."""
 
     def generate(self, ask: Ask, decode: Decode) -> list[Generation]:
-        """Greedy continuation of each query up to a stop string, end-of-text or `ask.max_new_tokens`."""
+        """Greedy continuation of each query up to a stop string, an id of `ask.ends` or `ask.max_new_tokens`."""
 
     def weights_digest(self) -> str:
         """Digest of the live tensors."""
