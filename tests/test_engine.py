@@ -57,8 +57,8 @@ def plain_scores(model: Any, ask: Ask) -> list[list[float]]:
 
 
 def _answer_log_probabilities(model: Any, context: list[int], answer: list[int]) -> torch.Tensor:
-    ids = torch.tensor([context + answer])
-    log_probabilities = model(ids).logits[0].log_softmax(-1)[len(context) - 1 : -1]
+    ids = torch.tensor([context + answer[:-1]])  # a token that is only predicted lengthens no row
+    log_probabilities = model(ids).logits[0].log_softmax(-1)[len(context) - 1 :]
     return log_probabilities.gather(1, torch.tensor(answer)[:, None])[:, 0]
 
 

@@ -196,13 +196,12 @@ def _buffers(network: Network, queries: int, room: int) -> tuple[Kept, int]:
 def _say_alone(network: Network, ask: Ask, context: tuple[int, ...], stopped: Callable[[list[int]], bool]) -> list[int]:
     """One row through the model's own cache: for attention that reads no layouts."""
     room = _end(network, ask) - len(ask.prefix) - len(context) + 1  # the last word said is not read
-    fed, cache = network.tensor([[*ask.prefix, *context]]), None
+    read, cache = [*ask.prefix, *context], None
     said: list[int] = []
     while len(said) < min(ask.max_new_tokens, room) and not stopped(said):
-        output = network.model(fed, use_cache=True, **({network.cache_argument: cache} if cache else {}))
-        cache = getattr(output, network.cache_argument)
-        said.append(int(output.logits[0, -1].argmax()))
-        fed = network.tensor([said[-1:]])
+        fed = network.tensor([said[-1:] if cache else [*read, *said]])
+        logits, cache = network.next_logits(fed, cache)
+        said.append(int(logits.argmax()))
     return said
 
 

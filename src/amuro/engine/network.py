@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from amuro.engine import window
 from amuro.engine.attention import LAYOUT, Kept, Layout, end_to_end, no_mask, on_device
 from amuro.engine.lean import LeanBody
 
@@ -34,10 +35,13 @@ class Network:
     """A transformers `PreTrainedModel`, whose own annotations are partial."""
     precision: str
     device: torch.device
+    tokenizer_limit: int | None = None
+    """Tokens that its tokenizer says a text may have: asked where the model's config says nothing."""
 
     @cached_property
     def context_length(self) -> int:
-        return int(self.model.config.max_position_embeddings)
+        """Tokens that the model was made to read at once."""
+        return window.context_length(self.model, self.tokenizer_limit)
 
     def reads_layouts(self, longest: int) -> bool:
         """Whether rows of up to `longest` tokens may share what is equal; else every row is read the plain way."""
@@ -61,7 +65,7 @@ class Network:
         """Which prompts are read the plain way, in words; empty where none can be."""
         kind = self.model.config.model_type
         if kind not in KNOWN:
-            return f"attention of type '{kind}' is not known here: rows are read one by one, slower, with equal scores"
+            return f"models of type '{kind}' are not known here: rows are read one by one, slower, with equal scores"
         if self._rope_by_length:
             return (
                 f"rotary embeddings of type '{self._rope_by_length}' depend on a row's length: rows are read one by one"
@@ -128,11 +132,23 @@ class Network:
         logits: Tensor = self.model.get_output_embeddings()(hidden)
         return logits.float()
 
+    def next_logits(self, ids: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
+        """Logits [vocabulary] behind the last of `ids` [1, tokens], and the cache to read on with: None where the model
+        keeps none that is known here, and must read all again.
+
+        cache: what was given back for the tokens before `ids`.
+        """
+        name = self._cache_argument
+        if name is None:
+            return self.model(ids).logits[0, -1], None
+        output = self.model(ids, use_cache=True, **({name: cache} if cache else {}))
+        return output.logits[0, -1], getattr(output, name, None)
+
     @cached_property
-    def cache_argument(self) -> str:
-        """`transformers` ≥ 5.24 says `cache`, earlier ones `past_key_values`."""
+    def _cache_argument(self) -> str | None:
+        """`transformers` ≥ 5.24 says `cache`, earlier ones `past_key_values`; what keeps no keys says neither."""
         names = inspect.signature(self.model.base_model.forward).parameters
-        return "cache" if "cache" in names else "past_key_values"
+        return next((name for name in ("cache", "past_key_values") if name in names), None)
 
     def read_prefix(self, prefix: tuple[int, ...]) -> Kept:
         """Each layer's keys and values of the prefix."""
@@ -147,10 +163,8 @@ class Network:
 
         A layer's states are about 16 vectors of the model's width and 5 of the inner width for each token.
         """
-        config = self.model.config
-        inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-        layer = 4 * (16 * config.hidden_size + 5 * inner)
-        layers = config.num_hidden_layers if training else 2
+        layer = 4 * (16 * window.width(self.model) + 5 * window.inner_width(self.model))
+        layers = window.layers(self.model) if training else 2
         room = max(1, int(_SHARE_OF_MEMORY * self.free_memory()) // int(layer * layers))
         return 1 << (room.bit_length() - 1)  # a round number, so that it is the same a moment later
 

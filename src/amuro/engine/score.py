@@ -91,11 +91,11 @@ def _log_probabilities(network: Network, batch: Batch, prefix: Kept) -> np.ndarr
 
 
 def _score_plainly(network: Network, prefix: tuple[int, ...], query: Query) -> tuple[float, ...]:
-    """One row an option: for attention that reads no layouts."""
+    """One row an option, whose last token is not read: for attention that reads no layouts."""
     sums = []
     for option in query.options:
-        ids = network.tensor([[*prefix, *query.context, *option]])
-        logits = network.model(ids).logits[0, -len(option) - 1 : -1].float()
-        picked = logits.log_softmax(-1).gather(1, ids[0, -len(option) :, None])
+        ids = network.tensor([[*prefix, *query.context, *option[:-1]]])
+        logits = network.model(ids).logits[0, -len(option) :].float()
+        picked = logits.log_softmax(-1).gather(1, network.tensor(option)[:, None])
         sums.append(float(picked.double().sum()))
     return tuple(sums)

@@ -13,7 +13,7 @@ from torch import Tensor
 from amuro.engine.finetune import finetune
 from amuro.engine.generate import generate
 from amuro.engine.layout import Shelf
-from amuro.engine.load import live_tensors, load_network
+from amuro.engine.load import live_tensors, load_network, saved_tensors
 from amuro.engine.lora import Adapter
 from amuro.engine.network import Network
 from amuro.engine.protocol import Decode, OnStep, Run, Sequences
@@ -109,8 +109,8 @@ class TorchEngine:
 
     def weights_digest(self) -> str:
         """Digest of the live tensors: what `identity.tensor_digest` says of the folder that `save` writes."""
-        live = live_tensors(self._live().model)
-        return digest({name: digest(["F32", list(tensor.shape), _sha256(tensor)]) for name, tensor in live.items()})
+        saved = saved_tensors(self._live().model)
+        return digest({name: digest(["F32", list(tensor.shape), _sha256(tensor)]) for name, tensor in saved.items()})
 
     def save(self, folder: Path) -> None:
         """Write the live weights (safetensors, float32) with config and tokenizer files."""
@@ -124,7 +124,8 @@ class TorchEngine:
         model = self._live().model
         matrices = {id(p): p.numel() for p in model.parameters() if p.ndim > 1}
         matrices.pop(id(model.get_input_embeddings().weight), None)
-        matrices[id(model.get_output_embeddings().weight)] = model.get_output_embeddings().weight.numel()
+        head = model.get_output_embeddings().weight
+        matrices[id(head)] = head.numel()
         return 2.0 * float(sum(matrices.values()))
 
     def remarks(self) -> Sequence[str]:

@@ -1,0 +1,181 @@
+"""Models of any kind: what transformers loads is scored, generated and tuned as it does, or refused in a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from tiny_models import CHECKPOINT, EOS, SIZES, VOCABULARY, make_ask, plain, training_pairs, tuned, words
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from amuro.engine import window
+from amuro.engine.torch_engine import TorchEngine
+from amuro.errors import WeightsError
+from amuro.identity import tensor_digest
+from amuro.types import Query
+
+PLACES = 24
+"""Tokens that the tiny models read, but for those that name no limit."""
+_HEADS = {"num_key_value_heads": 2}
+KINDS: dict[str, dict[str, Any]] = {
+    "mixtral": {**SIZES, **_HEADS, "num_local_experts": 4, "max_position_embeddings": PLACES},
+    "olmoe": {**SIZES, "num_experts": 4, "num_experts_per_tok": 2, "max_position_embeddings": PLACES},
+    "qwen2_moe": {
+        **SIZES, **_HEADS, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16, "max_position_embeddings": PLACES,
+    },
+    "qwen3_moe": {
+        **SIZES, **_HEADS, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "head_dim": 8,
+        "max_position_embeddings": PLACES,
+    },
+    "bloom": {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3},
+    "mamba": {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8},
+    "gpt2": {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": PLACES},
+    "opt": {
+        "vocab_size": VOCABULARY, "hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "word_embed_proj_dim": 32, "max_position_embeddings": PLACES,
+    },
+    "roberta": {**SIZES, "is_decoder": True, "max_position_embeddings": PLACES + 2, "pad_token_id": 1},
+}  # fmt: skip
+EXPERTS = ("mixtral", "olmoe", "qwen2_moe", "qwen3_moe")
+
+
+def saved(kind: str, folder: Path, **changes: Any) -> Path:
+    """A folder with a tiny random model of that kind, as transformers saves it."""
+    torch.manual_seed(5)
+    config = AutoConfig.for_model(kind, **{"bos_token_id": 0, "eos_token_id": EOS, **KINDS[kind], **changes})
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def loaded(folder: Path) -> TorchEngine:
+    engine = TorchEngine("float32", "cpu", 1)
+    engine.load(CHECKPOINT, folder)
+    return engine
+
+
+@torch.no_grad()
+def alone(model: Any, read: tuple[int, ...], option: tuple[int, ...]) -> float:
+    """Log-probability of one option by transformers alone, which is not given its last token."""
+    logits = model(torch.tensor([[*read, *option[:-1]]])).logits[0, len(read) - 1 :].double().log_softmax(-1)
+    return float(logits.gather(1, torch.tensor(option)[:, None]).sum())
+
+
+@torch.no_grad()
+def greedy(model: Any, read: tuple[int, ...], most: int) -> list[int]:
+    """The likeliest next token again and again, all read anew each time; up to end-of-text."""
+    said: list[int] = []
+    while len(said) < most and EOS not in said:
+        said.append(int(model(torch.tensor([[*read, *said]])).logits[0, -1].argmax()))
+    return [token for token in said if token != EOS]
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_kind_is_read_as_transformers_reads_it(kind: str, tmp_path: Path) -> None:
+    """Mixtures of experts, models without a limit and learned positions give transformers' log-probabilities and words,
+    also of a row whose last token stands in the last place; one tuning lowers their loss, and what it left is saved.
+    """
+    folder = saved(kind, tmp_path / "model")
+    engine, model, rng = loaded(folder), plain(folder), np.random.default_rng(2)
+    assert engine.context_length() == (window.UNSTATED if kind in ("bloom", "mamba") else PLACES)
+    context = words(rng, PLACES - 3, PLACES - 3)
+    query = Query("full", context, ((4, 5, 6, 7), (8,)))
+    got = engine.score(make_ask([query]))[0]
+    assert got == pytest.approx([alone(model, context, option) for option in query.options], abs=1e-4)
+    (said,) = engine.generate(make_ask([Query("g", context[:-1])], new=5), lambda ids: " ".join(map(str, ids)))
+    assert said.text.split() == [str(token) for token in greedy(model, context[:-1], 5)]
+    training = engine.tune(training_pairs(8), tuned(max_length=PLACES, epochs=2), 1e-2, lambda *_: None)
+    assert training.losses[-1] < training.losses[0]
+    engine.save(tmp_path / "tuned")
+    assert tensor_digest(tmp_path / "tuned") == engine.weights_digest()
+    tuned_score = alone(plain(tmp_path / "tuned"), context, (4, 5))
+    assert engine.score(make_ask([Query("q", context, ((4, 5),))]))[0][0] == pytest.approx(tuned_score, abs=1e-4)
+
+
+def changed(folder: Path, change: Any) -> Path:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors", {"format": "pt"}
+    )
+    return folder
+
+
+@settings(max_examples=12, deadline=None)
+@given(kind=st.sampled_from(EXPERTS), data=st.data())
+def test_no_tensor_of_experts_is_lost_unseen(
+    kind: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whichever tensor of a mixture of experts is taken out of the file, doubled under a new name or made NaN, the
+    model is refused: experts are fused as they are read, and none of them may be random.
+    """
+    folder = saved(kind, tmp_path_factory.mktemp(kind))
+    name = data.draw(st.sampled_from(sorted(load_file(folder / "model.safetensors"))))
+    change = data.draw(
+        st.sampled_from([
+            lambda tensors: tensors.pop(name),
+            lambda tensors: tensors.update({f"{name}_more": tensors[name] + 1}),
+            lambda tensors: tensors[name].fill_(float("nan")),
+        ])
+    )  # fmt: skip
+    with pytest.raises(WeightsError):
+        loaded(changed(folder, change))
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "opt", "bloom"])
+def test_tensors_that_the_model_does_not_take_are_refused(kind: str, tmp_path: Path) -> None:
+    """A bias that the architecture has no place for, and a whole layer that the config does not count, stop loading by
+    name: nothing of a checkpoint is left out in silence.
+    """
+    bias = saved(kind, tmp_path / "bias")
+    with pytest.raises(WeightsError, match=r"extra\.bias' that the model .* does not take"):
+        loaded(changed(bias, lambda tensors: tensors.update({"model.extra.bias": torch.ones(3)})))
+    layers = "n_layer" if kind == "bloom" else "num_hidden_layers"
+    saved(kind, tmp_path / "deep", **{layers: 3})
+    (tmp_path / "deep" / "config.json").write_bytes((saved(kind, tmp_path / "shallow") / "config.json").read_bytes())
+    with pytest.raises(WeightsError, match=r"\.2\..* does not take"):
+        loaded(tmp_path / "deep")
+
+
+def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
+    """A tensor of another shape than the config says is named with both shapes."""
+    folder = changed(
+        saved("opt", tmp_path / "m"), lambda t: t.update({"model.decoder.final_layer_norm.weight": torch.ones(7)})
+    )
+    with pytest.raises(WeightsError, match=r"final_layer_norm.weight' .* has the shape 7, .* 32"):
+        loaded(folder)
+
+
+def test_tensors_that_models_compute_are_no_fault(tmp_path: Path) -> None:
+    """Rotary frequencies and masks that older checkpoints hold, and a tied head that stands there twice, are taken."""
+    llama = saved("mixtral", tmp_path / "m")
+    loaded(changed(llama, lambda t: t.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})))
+    gpt = saved("gpt2", tmp_path / "g")
+
+    def older(tensors: dict[str, torch.Tensor]) -> None:
+        masks = {"transformer.h.0.attn.bias": torch.ones(1, 1, PLACES, PLACES)}
+        tensors |= {**masks, "lm_head.weight": tensors["transformer.wte.weight"].clone()}
+
+    loaded(changed(gpt, older))
+
+
+def test_a_model_that_looks_ahead_is_refused(tmp_path: Path) -> None:
+    """A masked language model without `is_decoder` would read the answers that it is asked for: it is refused."""
+    folder = saved("roberta", tmp_path / "m", is_decoder=False)
+    with pytest.raises(WeightsError, match=r"'roberta'.* by what stands behind it"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize(("said", "room"), [(37, 37), (10**30, window.UNSTATED), (None, window.UNSTATED)])
+def test_a_tokenizer_limits_a_model_that_names_no_limit(said: Any, room: int, tmp_path: Path) -> None:
+    """Where a model's config says nothing, the tokenizer's `model_max_length` does, unless it stands for infinity."""
+    folder = saved("mamba", tmp_path / "m")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": said} if said else {}))
+    assert loaded(folder).context_length() == room
