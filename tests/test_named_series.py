@@ -155,7 +155,7 @@ def test_llama_has_tokens_and_no_step() -> None:
         ("pythia", {"size": "410"}, "series 's' has size '410'; did you mean '410m'?"),
         ("pythia", {"size": "1b", "deduped": "yes"}, "deduped of series 's' is 'yes'; write true or false"),
         ("pythia", {"size": "1b", "steps": [1500]}, "'step1500' is no documented checkpoint of EleutherAI/pythia-1b"),
-        ("pythia", {"size": "1b", "steps": 1000}, "steps of series 's' is 1000; give a list of whole numbers"),
+        ("pythia", {"size": "1b", "steps": "1000"}, "steps of series 's' is '1000'; give whole numbers of at least 0"),
         ("pythia", {"size": "1b", "steps": [1000], "at": "main"}, "series 's' has both at and steps"),
         ("pythia", {"sise": "1b"}, "unknown key 'sise' in series 's'; did you mean 'size'?"),
         ("olmo_1b", {"at": "step200000"}, "'step200000' is no documented checkpoint of allenai/OLMo-1B-hf"),

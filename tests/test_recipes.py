@@ -6,7 +6,7 @@ import pytest
 from amuro import study as studies
 from amuro.errors import StudyError
 from amuro.sheets import drawn_rows
-from amuro.study import Tune
+from amuro.study_tables import Tune
 from amuro.types import Example, Recipe
 
 BASE = {

@@ -32,7 +32,7 @@ def test_every_shipped_study_can_be_read() -> None:
         ({"tune": [{**toy_table()["tune"][0], "lerning_rate": 1}]}, "tune.0.lerning_rate", "learning_rate"),
         ({"tune": [{**toy_table()["tune"][0], "tasks": ["world_inferense"]}]}, "tune[0].tasks", "world_inference"),
         ({"tune": [{**toy_table()["tune"][0], "format": "instrct"}]}, "tune[0].format", "instruct"),
-        ({"evaluate": [{"models": ["bse"], "sets": []}]}, "evaluate[0].models", "base"),
+        ({"evaluate": [{"models": ["bse"], "sets": ["in_domain"]}]}, "evaluate[0].models", "base"),
         ({"evaluate": [{"models": ["base"], "sets": ["world_inference/tst"]}]}, "evaluate[0].sets", "test_ood"),
         ({"series": {"toy": {"kind": "tory"}}}, "series.toy.kind", "toy"),
         ({"precision": "float16"}, "precision", "init"),

@@ -83,10 +83,9 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
 
     Example: `amuro init my_study.toml && amuro plan my_study.toml`
     """
-    if path.exists():
-        raise StudyError(f"{path} exists", cure="name another file")
-    template = (Path(__file__).parent / "init.toml").read_text(encoding="utf-8")
-    path.write_text(template.replace("@NAME@", path.stem.replace(" ", "-").lower()), encoding="utf-8")
+    from amuro.study import write_first
+
+    write_first(path)
     typer.echo(f"{path} written. Next: amuro plan {path}, amuro run {path}, amuro report {path}")
 
 

@@ -82,7 +82,7 @@ def lock(name: str, run: Run, options: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     found = [address(checkpoint) for checkpoint in checkpoints(name, run, options)]
     repository = found[0][0]
-    before = options.get("lock") or {}
+    before = _locked(name, options)
     if before.get("model") == options["model"]:
         return dict(before)
     listed = hub_client.revisions(repository)
@@ -200,11 +200,20 @@ def _counts(name: str, key: str, options: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _pins(name: str, repository: str, options: Mapping[str, Any]) -> dict[str, str]:
-    locked = options.get("lock") or {}
+    locked = _locked(name, options)
     if locked and locked.get("repository") != repository:
         cure = "delete that part of the lock file, and it is written anew"
         raise StudyError(f"the lock of series '{name}' is of {locked.get('repository')}, not {repository}", cure)
     return dict(locked.get("revisions", {}))
+
+
+def _locked(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The lock among the options; empty without one. Raises StudyError where it is none."""
+    locked = options.get("lock") or {}
+    pins = locked.get("revisions", {}) if isinstance(locked, Mapping) else None
+    if not isinstance(pins, Mapping) or not all(isinstance(commit, str) for commit in pins.values()):
+        raise StudyError(f"the lock of series '{name}' is no lock", "delete the lock file, and it is written anew")
+    return dict(locked)
 
 
 def _names(name: str, spec: Spec, table: _Table, options: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from amuro import catalog, prompts
 from amuro.errors import StudyError
 from amuro.identity import digest
-from amuro.study import ROLES, Evaluate, Series, Study, Tune, eval_set
+from amuro.study import Study, eval_set
+from amuro.study_tables import ROLES, Evaluate, Series, Tune
 from amuro.types import Cell, Checkpoint, EvalSet, Model, Recipe, Task
 
 SEMANTICS = {"prompt": 2, "tune": 2, "score": 1, "generate": 2}
@@ -111,10 +112,18 @@ def engine_name(study: Study) -> str:
     return study.engine if study.engine != "toy" else f"toy-{digest(dict(study.toy))[:8]}"
 
 
+MOST = 100_000
+"""Cells, and models, of one study: more cannot be meant, and would take minutes to list."""
+
+
 def make(study: Study) -> Plan:
-    """The whole grid of a study. Raises `StudyError` where a block names nothing that exists."""
+    """The whole grid of a study. Raises `StudyError` where a block names nothing that exists, where two blocks ask the
+    same with other limits, and where the grid is too large.
+    """
     checkpoints = tuple(c for name in study.series for c in _checkpoints(study, name))
+    _refuse_unknown_steps(study, checkpoints)
     recipes = {tune.name: _recipe(tune, study.protocol) for tune in study.tune}
+    _refuse_many("models", sum(len(checkpoints) * _runs(tune) for tune in study.tune) + len(checkpoints))
     bases = [Model(checkpoint) for checkpoint in checkpoints]
     tuned = [m for tune in study.tune for m in _tuned(tune, recipes[tune.name], checkpoints)]
     roles: dict[str, str] = {}
@@ -122,6 +131,7 @@ def make(study: Study) -> Plan:
     for cell, role in _cells(study, bases, tuned):
         cells.setdefault(cell.address, cell)
         roles.setdefault(cell.address, role)
+    _refuse_two_limits(cells.values())
     order = {model: i for i, model in enumerate(sorted({c.model for c in cells.values()}, key=_visit_order))}
     kept = sorted(cells.values(), key=lambda cell: order[cell.model])
     return Plan(study, checkpoints, tuple(order), tuple(kept), roles)
@@ -149,11 +159,48 @@ def _recipe(tune: Tune, protocol: str) -> Recipe:
     return Recipe(**shared, mixture=tuple(tune.tasks.items()), learning_rates=tune.learning_rate, protocol=protocol)
 
 
-def _tuned(tune: Tune, recipe: Recipe, checkpoints: tuple[Checkpoint, ...]) -> Iterator[Model]:
+def _refuse_unknown_steps(study: Study, checkpoints: tuple[Checkpoint, ...]) -> None:
     steps = {c.step for c in checkpoints}
-    for step in (*tune.checkpoints, *tune.more_seeds_at):
-        if step not in steps:
-            raise StudyError(f"tune {tune.name} names step {step}, which no series has", cure=f"steps: {sorted(steps)}")
+    for tune in study.tune:
+        _refuse_unknown(f"tune {tune.name}", "step", (*tune.checkpoints, *tune.more_seeds_at), steps)
+        _refuse_unknown(f"tune {tune.name}: more_seeds_at", "step", tune.more_seeds_at, {*tune.checkpoints} or steps)
+    seeds = {seed for tune in study.tune for seed in (*tune.tune_seeds, *tune.more_seeds)}
+    for i, block in enumerate(study.evaluate):
+        _refuse_unknown(f"evaluate[{i}]", "step", block.checkpoints, steps)
+        _refuse_unknown(f"evaluate[{i}]", "tune_seed", block.tune_seeds, seeds)
+
+
+def _refuse_unknown(place: str, what: str, named: tuple[int, ...], known: set[int]) -> None:
+    for value in named:
+        if value not in known:
+            shown = ", ".join(map(str, sorted(known)[:12])) or "none"
+            raise StudyError(f"{place} names {what} {value}, which is not there", cure=f"{what}s: {shown}")
+
+
+def _refuse_many(what: str, number: int) -> None:
+    if number > MOST:
+        raise StudyError(f"this study plans {number:,} {what}", cure=f"plan at most {MOST:,}")
+
+
+def _refuse_two_limits(cells: Iterable[Cell]) -> None:
+    """Cells that differ in their limit alone could not be compared, and only one of them would be told."""
+    limits: dict[tuple[str, ...], int] = {}
+    for cell in cells:
+        asked = (cell.model.address, str(cell.eval_set), cell.format, str(cell.shots))
+        if limits.setdefault(asked, cell.limit) != cell.limit:
+            raise StudyError(
+                f"{cell.eval_set} is asked of {cell.model.address} with limits {limits[asked]} and {cell.limit}",
+                cure="give every block that asks it the same limit (of a dev split: dev_limit)",
+            )
+
+
+def _runs(tune: Tune) -> int:
+    """Models that a recipe makes of one checkpoint at the most, those that a rule chooses from included."""
+    rates = len(tune.learning_rate)
+    return (len(tune.tune_seeds) + len(tune.more_seeds)) * (rates + (rates > 1))
+
+
+def _tuned(tune: Tune, recipe: Recipe, checkpoints: tuple[Checkpoint, ...]) -> Iterator[Model]:
     recipe_digest = digest({**dataclasses.asdict(recipe), "name": ""})
     for checkpoint in checkpoints:
         if tune.checkpoints and checkpoint.step not in tune.checkpoints:
@@ -173,10 +220,18 @@ def candidates(model: Model) -> tuple[Model, ...]:
 
 def _cells(study: Study, bases: list[Model], tuned: list[Model]) -> Iterator[tuple[Cell, str]]:
     tunes = {tune.name: tune for tune in study.tune}
-    for block in study.evaluate:
-        for model in _selected(block, bases, tuned):
+    for i, block in enumerate(study.evaluate):
+        selected = _selected(block, bases, tuned)
+        sets = {name: _sets(block, [tune]) for name, tune in tunes.items()}
+        of_all = _sets(block, [tune for tune in study.tune if _names(block, tune.name)] or study.tune)
+        asked = [(model, sets[model.recipe.name] if model.recipe else of_all) for model in selected]
+        number = sum(len(chosen) for _, chosen in asked) * len(block.formats) * len(block.shots)
+        if not number:
+            raise StudyError(f"evaluate[{i}] asks nothing of any model", _cure_of_nothing(block, study))
+        _refuse_many(f"cells in evaluate[{i}]", number)
+        for model, of_model in asked:
             tune = tunes[model.recipe.name] if model.recipe else None
-            for chosen in _sets(block, tune):
+            for chosen in of_model:
                 role = _role(study, chosen, tune)
                 for name in block.formats:
                     for shots in block.shots:
@@ -230,7 +285,7 @@ def _choice_cells(study: Study, model: Model) -> Iterator[tuple[Cell, str]]:
 
 def _selected(block: Evaluate, bases: list[Model], tuned: list[Model]) -> list[Model]:
     chosen = list(bases) if "base" in block.models else []
-    chosen += [m for m in tuned if m.recipe and ("tuned" in block.models or m.recipe.name in block.models)]
+    chosen += [m for m in tuned if m.recipe and _names(block, m.recipe.name)]
     return [
         m
         for m in chosen
@@ -239,11 +294,24 @@ def _selected(block: Evaluate, bases: list[Model], tuned: list[Model]) -> list[M
     ]
 
 
-def _sets(block: Evaluate, tune: Tune | None) -> list[EvalSet]:
-    texts: list[str] = []
-    for text in block.sets:
-        texts += (getattr(tune, text) if tune else ()) if text in ROLES else (text,)
-    return [eval_set(text) for text in texts]
+def _names(block: Evaluate, recipe: str) -> bool:
+    return "tuned" in block.models or recipe in block.models
+
+
+def _sets(block: Evaluate, tunes: Sequence[Tune]) -> list[EvalSet]:
+    """What a block asks: its sets, with those of `tunes` in the place of a role."""
+    texts = [name for text in block.sets for name in (_of_role(tunes, text) if text in ROLES else (text,))]
+    return [eval_set(text) for text in dict.fromkeys(texts)]
+
+
+def _of_role(tunes: Sequence[Tune], role: str) -> tuple[str, ...]:
+    return tuple(name for tune in tunes for name in getattr(tune, role))
+
+
+def _cure_of_nothing(block: Evaluate, study: Study) -> str:
+    if not study.tune and block.models != ("base",):
+        return "it names tuned models, and the study has no [[tune]]"
+    return "its models, sets, checkpoints and tune_seeds leave nothing over"
 
 
 def _role(study: Study, chosen: EvalSet, tune: Tune | None) -> str:

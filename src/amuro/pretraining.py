@@ -5,6 +5,7 @@ The embedded world (`world/config.py`) and text from files (`text/config.py`) ar
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +17,10 @@ from amuro.identity import digest
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+TABLE_KEYS = ("kind", "allow_duplicates", "allow_known_bad")
+"""What a study reads itself in the table of a series, whatever its kind."""
+MOST_WEIGHTS, MOST_TOKENS = 1e10, 1e12
+"""Of a pre-training that is made here: a thousand times what one machine can bear."""
 _MAY_BE_ZERO = ("_seed", "_steps")
 """Endings of the names of whole numbers that may be 0."""
 
@@ -74,8 +79,10 @@ class Pretraining(ABC):
     steps. The trunk goes on as if there were no branch, so the checkpoints are those of the constant rate, annealed."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", tuple(self.steps))
+        steps = self.steps if isinstance(self.steps, list | tuple) else (self.steps,)
+        object.__setattr__(self, "steps", tuple(steps))
         self._check_numbers()
+        self._check_size()
         if not self.steps or list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 0:
             raise StudyError(
                 f"steps of a {self.KIND} series are {list(self.steps)}", "give rising whole numbers from 0"
@@ -92,7 +99,7 @@ class Pretraining(ABC):
         known = {field.name for field in fields(cls)}
         for key in options:
             if key not in known:
-                raise StudyError(f"unknown key '{key}' for a {cls.KIND} series", nearest(key, known))
+                raise StudyError(f"unknown key '{key}' for a {cls.KIND} series", nearest(key, {*known, *TABLE_KEYS}))
         return cls(**options)
 
     @abstractmethod
@@ -148,11 +155,21 @@ class Pretraining(ABC):
                 self._check_kind(field.name, value, float)
             elif field.type == "int":
                 self._check_kind(field.name, value, int)
+            elif field.type == "str" and not isinstance(value, str):
+                raise StudyError(f"{field.name} of a {self.KIND} series is {value!r}", "give text")
             if field.type in ("int", "float"):
                 self._check_least(field.name, value)
 
+    def _check_size(self) -> None:
+        for what, number, most in (
+            ("weights", self.parameters(), MOST_WEIGHTS),
+            ("tokens", self.tokens_at(max(self.steps, default=0)), MOST_TOKENS),
+        ):
+            if number > most:
+                raise StudyError(f"this {self.KIND} series would have {number:.2g} {what}", f"stay below {most:.0e}")
+
     def _check_kind(self, name: str, value: Any, kind: type[int] | type[float]) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | kind):
+        if isinstance(value, bool) or not isinstance(value, int | kind) or not math.isfinite(value):
             raise StudyError(f"{name} of a {self.KIND} series is {value!r}", f"give a {kind.__name__}")
 
     def _check_least(self, name: str, value: float) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from amuro import catalog, data, pretrained, stopping
+from amuro import catalog, data, dials, pretrained, stopping
 from amuro import plan as planning
 from amuro.audits import series as series_audit
 from amuro.audits import sets
 from amuro.engine.protocol import Engine
-from amuro.errors import StudyError, nearest
 from amuro.executors import inline, processes
 from amuro.executors.job import Job, OnEvent
 from amuro.plan import Plan
@@ -214,13 +213,9 @@ def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:
 def engine(study: Study) -> Engine:
     """The engine that a study asks for. Torch is imported only here."""
     if study.engine == "toy":
-        from amuro.engine.toy import Dials, ToyEngine
+        from amuro.engine.toy import ToyEngine
 
-        dials = {field.name for field in fields(Dials)}
-        for name in study.toy:
-            if name not in dials:
-                raise StudyError(f"unknown dial {name!r} in [toy]", cure=nearest(name, dials))
-        return ToyEngine(replace(Dials(), **study.toy))  # type: ignore[arg-type]  # names are checked above
+        return ToyEngine(dials.of(study.toy))
     from amuro.engine.torch_engine import TorchEngine
 
     return TorchEngine(precision=study.precision, device=study.device, threads=threads(study))

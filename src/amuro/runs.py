@@ -8,7 +8,7 @@ from typing import Any
 
 from amuro.errors import StudyError
 from amuro.revisions import Revision, nearest_revision, parse_revision, parse_spec, select
-from amuro.series_kind import UNKNOWN_STEP, Course, whole
+from amuro.series_kind import UNKNOWN_STEP, Course, wholes
 
 CHOICE = ("at", "steps")
 """Keys of a named series that say which checkpoints are meant; one of them, or neither for the default."""
@@ -82,11 +82,17 @@ def _text(name: str, run: Run, options: Mapping[str, Any], default: str) -> str:
     if {"at", "steps"} <= options.keys():
         raise StudyError(f"series '{name}' has both at and steps", "keep one of them")
     if "steps" not in options:
-        return str(options.get("at", default))
-    steps = options["steps"]
-    if not isinstance(steps, list | tuple) or not steps:
-        raise StudyError(f"steps of series '{name}' is {steps!r}", 'give a list of whole numbers, or at = "log8"')
-    return ",".join(Revision("", whole(name, "steps", step), stage=run.stage).label for step in steps)
+        return _at(name, options.get("at", default))
+    steps = wholes(name, "steps", options["steps"])
+    if not steps:
+        raise StudyError(f"steps of series '{name}' is empty", 'give a list of whole numbers, or at = "log8"')
+    return ",".join(Revision("", step, stage=run.stage).label for step in steps)
+
+
+def _at(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise StudyError(f"at of series '{name}' is {value!r}", 'give text such as "log8", or a list of steps')
+    return value
 
 
 def _refuse_undocumented(name: str, run: Run, revision: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from amuro.errors import SeriesError, StudyError, nearest
-from amuro.pretraining import Pretraining
+from amuro.pretraining import TABLE_KEYS, Pretraining
 from amuro.types import Checkpoint
 
 UNKNOWN_STEP = -1
@@ -172,9 +172,14 @@ def whole(name: str, key: str, value: Any, least: int = 0) -> int:
     return value
 
 
+def wholes(name: str, key: str, value: Any, least: int = 0) -> tuple[int, ...]:
+    """A list of such numbers, else StudyError; one alone is a list of one."""
+    return tuple(whole(name, key, one, least) for one in (value if isinstance(value, list | tuple) else (value,)))
+
+
 def known_options(name: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Raises StudyError, with the nearest known key, on any other key (`kind` is always known)."""
-    known = {*known, "kind"}
+    """Raises StudyError, with the nearest known key, on any other key (those of every series are always known)."""
+    known = {*known, *TABLE_KEYS}
     for key in options:
         if key not in known:
             raise StudyError(f"unknown key '{key}' in series '{name}'", nearest(key, known))

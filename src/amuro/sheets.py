@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from amuro import asks, data, paper_asks, prompts
-from amuro.errors import DataError
 from amuro.identity import digest
 from amuro.plan import Plan
+from amuro.rows_there import enough_to_learn
 from amuro.store import Store
 from amuro.tokens import Encoder
 from amuro.types import Cell, Example, Recipe, Task
@@ -65,18 +65,10 @@ class Sheets:
         self._store.commit("audits", digest(facts), {**facts, **counts}, {})
 
     def _make_sequences(self, recipe: Recipe, encoder: Encoder) -> tuple[list[Any], str]:
-        total = sum(weight for _, weight in recipe.mixture)
-        parts = []
-        for name, weight in recipe.mixture:
-            pool = self._examples(name, "train", None)
-            wanted = round(recipe.rows * weight / total)
-            if wanted > len(pool):
-                raise DataError(
-                    f"recipe {recipe.name} asks for {wanted} training rows of {name}, which has {len(pool)}",
-                    cure=f"set rows = {int(len(pool) * total / weight)} or fewer",
-                )
-            parts.append((self._plan.tasks[name], drawn_rows(pool, wanted, recipe)))
-        sequences = asks.training_sequences(parts, recipe, encoder)
+        pools = {name: self._examples(name, "train", None) for name, _ in recipe.mixture}
+        wanted = enough_to_learn(recipe, {name: len(pool) for name, pool in pools.items()})
+        drawn = [(self._plan.tasks[name], drawn_rows(pool, wanted[name], recipe)) for name, pool in pools.items()]
+        sequences = asks.training_sequences(drawn, recipe, encoder)
         return sequences, asks.sequences_digest(sequences)
 
 

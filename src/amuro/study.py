@@ -3,140 +3,51 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tomllib
+import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from amuro import catalog, hub_client
+from amuro import catalog, dials, hub_client, plain
 from amuro.errors import StudyError, nearest
+from amuro.limits import Count, Device, Name, Seed
 from amuro.own_task import OwnTask
+from amuro.pretraining import TABLE_KEYS
+from amuro.study_tables import GROUPS, ROLES, Evaluate, Series, Table, Tune
 from amuro.types import EvalSet, Task
 
-NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-Name = Annotated[str, Field(pattern=NAME)]
-ROLES = ("in_domain", "out_of_domain")
 
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Series(BaseModel):
-    """One pre-training run. Keys besides `kind` are the member's own (`amuro list series`)."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    kind: str
-    """A file name of `series/`: world, text, folder, hub, pythia, olmo_1b …"""
-    allow_duplicates: bool = False
-    """Accept two checkpoints with equal weights (Pythia's step 0 equals its step 1)."""
-    allow_known_bad: bool = False
-    """Accept checkpoints that the table of known-bad revisions or the series audit refuses (docs/series.md)."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
-
-
-class Tune(_Table):
-    """A recipe, the checkpoints that it is applied to, and what is in and out of its domain."""
-
-    name: Name
-    tasks: dict[str, float]
-    """Task → weight in the mixture. A list of names means equal weights."""
-    rows: int = Field(6000, gt=0)
-    """Training examples a run, drawn once by `row_seed`."""
-    epochs: int = Field(3, gt=0)
-    learning_rate: tuple[float, ...]
-    """One rate, or a list: the best on the dev split, chosen for each checkpoint."""
-    batch_size: int = Field(8, gt=0)
-    format: str = "default"
-    method: Literal["full", "lora"] = "full"
-    warmup_ratio: float = Field(0.03, ge=0, lt=1)
-    schedule: Literal["linear", "constant"] = "linear"
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    max_length: int = Field(2048, gt=1)
-    weighting: Literal["token", "example"] = "token"
-    row_seed: int = 42
-    lora_rank: int = Field(16, gt=0)
-    lora_alpha: int = Field(32, gt=0)
-    """Adapters are scaled by alpha / rank."""
-    tune_seeds: tuple[int, ...] = (0,)
-    more_seeds: tuple[int, ...] = ()
-    """Further tuning seeds, run only at the steps in `more_seeds_at`."""
-    more_seeds_at: tuple[int, ...] = ()
-    checkpoints: tuple[int, ...] = ()
-    """Steps; empty means every checkpoint of every series."""
-    in_domain: tuple[str, ...] = ()
-    out_of_domain: tuple[str, ...] = ()
-
-    @field_validator("tasks", mode="before")
-    @classmethod
-    def _equal_weights(cls, value: Any) -> Any:
-        return dict.fromkeys(value, 1.0) if isinstance(value, list) else value
-
-    @field_validator("learning_rate", mode="before")
-    @classmethod
-    def _one_rate(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int | float) else value
-
-    @field_validator("learning_rate")
-    @classmethod
-    def _different_rates(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError(f"learning_rate names a rate twice: {list(value)}")
-        return value
-
-
-class Evaluate(_Table):
-    """A block of the grid: every named model × set × format × number of shots."""
-
-    models: tuple[str, ...]
-    """`base`, `tuned`, or names of recipes."""
-    sets: tuple[str, ...]
-    """TASK/SPLIT, or a role: `in_domain` and `out_of_domain` mean those of each recipe."""
-    formats: tuple[str, ...] = ("default",)
-    shots: tuple[int, ...] = (0,)
-    limit: int = Field(500, gt=0)
-    """Rows at the most; the first ones of the split."""
-    checkpoints: tuple[int, ...] = ()
-    tune_seeds: tuple[int, ...] = ()
-    """Only these tuning seeds; empty means all."""
-
-
-class Study(_Table):
+class Study(Table):
     """A whole study as its file states it."""
 
     name: Name
     question: str = ""
     engine: Literal["torch", "toy"] = "torch"
     precision: Literal["float32", "bfloat16"] = "float32"
-    device: str = "cpu"
-    workers: int = Field(0, ge=0)
+    device: Device = "cpu"
+    workers: int = Field(0, ge=0, le=4096)
     """Live processes, one visit each at a time; 0 means one a core (or one a device)."""
     protocol: Literal["sound", "paper"] = "sound"
     """`paper` words, draws and scores as Sun and Dredze did, defects included (docs/protocol.md)."""
-    world_seed: int = 0
+    world_seed: Seed = 0
     """Seed of the embedded world that `world:` tasks ask about."""
-    bootstrap_seed: int = 0
-    shot_seed: int = 0
-    dev_limit: int = Field(200, gt=0)
+    bootstrap_seed: Seed = 0
+    shot_seed: Seed = 0
+    dev_limit: Count = 200
     """Rows of the dev split for calibration, best readout and the choice of rates."""
-    series: dict[Name, Series]
+    series: dict[Name, Series] = Field(min_length=1)
     tune: tuple[Tune, ...] = ()
-    evaluate: tuple[Evaluate, ...]
-    tasks: dict[Name, OwnTask] = {}
+    evaluate: tuple[Evaluate, ...] = Field(min_length=1)
+    tasks: dict[Name, OwnTask] = Field({})
     """Tasks over data of one's own (`own_task.py` shows the keys)."""
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = Field({})
     """Task → source, where the task's own source is not to be used (a local copy)."""
-    revisions: dict[str, str] = {}
+    revisions: dict[str, str] = Field({})
     """Task → commit of its data set on the hub. What is not stated here or by the task stands in the lock file."""
-    toy: dict[str, float] = {}
+    toy: dict[str, float] = Field({})
     """Dials of the toy engine."""
 
     def task(self, name: str) -> Task:
@@ -156,31 +67,46 @@ class Study(_Table):
 
     @model_validator(mode="after")
     def _references(self) -> Study:
-        known = (*catalog.names("tasks"), *self.tasks)
-        for i, tune in enumerate(self.tune):
-            for task in tune.tasks:
-                _known("task", task, known, f"tune[{i}].tasks")
-            _known("format", tune.format, catalog.names("formats"), f"tune[{i}].format")
-            for eval_set in (*tune.in_domain, *tune.out_of_domain):
-                self._refuse_unknown(eval_set, f"tune[{i}] ({tune.name})")
         names = [tune.name for tune in self.tune]
         if len(set(names)) < len(names):
             raise StudyError(f"two [[tune]] tables have the same name: {names}", cure="give each its own name")
+        for i, tune in enumerate(self.tune):
+            self._check_tune(tune, f"tune[{i}]")
         for i, block in enumerate(self.evaluate):
-            for model in block.models:
-                _known("model", model, ("base", "tuned", *names), f"evaluate[{i}].models")
-            for name in block.formats:
-                _known("format", name, catalog.names("formats"), f"evaluate[{i}].formats")
-            for eval_set in block.sets:
-                if eval_set not in ROLES:
-                    self._refuse_unknown(eval_set, f"evaluate[{i}].sets")
+            self._check_block(block, names, f"evaluate[{i}]")
         for name, series in self.series.items():
             _known("series kind", series.kind, catalog.names("series"), f"series.{name}.kind")
+        for table in ("sources", "revisions"):
+            for task in getattr(self, table):
+                _known("task", task, self._known_tasks, table)
+        dials.of(self.toy)
         return self
+
+    @property
+    def _known_tasks(self) -> tuple[str, ...]:
+        return (*catalog.names("tasks"), *self.tasks)
+
+    def _check_tune(self, tune: Tune, place: str) -> None:
+        for task in tune.tasks:
+            _known("task", task, self._known_tasks, f"{place}.tasks")
+            if "train" not in self.task(task).splits:
+                raise StudyError(f"{place}.tasks: {task} has no split train", "name a task that can be learned")
+        _known("format", tune.format, catalog.names("formats"), f"{place}.format")
+        for chosen in (*tune.in_domain, *tune.out_of_domain):
+            self._refuse_unknown(chosen, f"{place} ({tune.name})")
+
+    def _check_block(self, block: Evaluate, recipes: Sequence[str], place: str) -> None:
+        for model in block.models:
+            _known("model", model, (*GROUPS, *recipes), f"{place}.models")
+        for name in block.formats:
+            _known("format", name, catalog.names("formats"), f"{place}.formats")
+        for chosen in block.sets:
+            if chosen not in ROLES:
+                self._refuse_unknown(chosen, f"{place}.sets")
 
     def _refuse_unknown(self, text: str, place: str) -> None:
         parsed = eval_set(text)
-        _known("task", parsed.task, (*catalog.names("tasks"), *self.tasks), place)
+        _known("task", parsed.task, self._known_tasks, place)
         splits = tuple(self.task(parsed.task).splits)
         if parsed.split not in splits:
             raise StudyError(
@@ -204,11 +130,7 @@ def load(path: Path, **changes: Any) -> Study:
     if not path.is_file():
         known = [str(p) for p in path.parent.glob("*.toml") if p.name != "pyproject.toml"]
         raise StudyError(f"no study at {path}", cure=nearest(str(path), known) or "write one with `amuro init`")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} is not valid TOML: {error}", cure="mend the line it names") from error
-    return _with_lock(parse({**table, **changes}, str(path)), lock_path(path))
+    return _with_lock(parse({**plain.toml(path), **changes}, str(path)), lock_path(path))
 
 
 def lock_path(path: Path) -> Path:
@@ -233,18 +155,30 @@ def lock(study: Study, path: Path) -> Study:
 def _with_lock(study: Study, path: Path) -> Study:
     if not path.is_file():
         return study
-    try:
-        locks = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StudyError(f"{path} is not valid JSON: {error}", cure="delete it, and it is written anew") from error
+    locks = _read_lock(path)
     series = {n: Series(**{**s.model_dump(), "lock": locks[n]}) if n in locks else s for n, s in study.series.items()}
     known = locks.get(_DATA, {})
     locked = {
         task: known[task]["commit"]
         for task, at in _unpinned(study).items()
-        if at.items() <= known.get(task, {}).items()
+        if at.items() <= known.get(task, {}).items() and "commit" in known[task]
     }
     return study.model_copy(update={"series": series, "revisions": {**locked, **study.revisions}})
+
+
+def _read_lock(path: Path) -> dict[str, dict[str, Any]]:
+    cure = "delete it, and it is written anew"
+    try:
+        locks = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise StudyError(f"{path} is not valid JSON: {error}", cure) from error
+    if not (_holds_tables(locks) and _holds_tables(locks.get(_DATA, {}))):
+        raise StudyError(f"{path} is no lock of a study", cure)
+    return dict(locks)
+
+
+def _holds_tables(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values())
 
 
 def _unpinned(study: Study) -> dict[str, dict[str, str]]:
@@ -262,13 +196,40 @@ def _unpinned(study: Study) -> dict[str, dict[str, str]]:
 
 def parse(table: dict[str, Any], where: str = "study") -> Study:
     """A typed study from plain tables. Raises `StudyError`."""
-    table = {**table, "sources": {k: os.path.expandvars(v) for k, v in table.get("sources", {}).items()}}
+    plain.check(table, where)
     if isinstance(table.get("tune"), list):
-        table["tune"] = [_with_recipe(tune, f"tune[{i}]") for i, tune in enumerate(table["tune"])]
+        table = {**table, "tune": [_with_recipe(tune, f"tune[{i}]") for i, tune in enumerate(table["tune"])]}
+    return _checked(table, where)
+
+
+def _checked(table: Mapping[str, Any], where: str) -> Study:
+    """Strictly: no text for a number, no true for 1. As JSON, where a list may stand for a tuple."""
     try:
-        return Study.model_validate(table)
+        return Study.model_validate_json(json.dumps(table), strict=True)
     except ValidationError as error:
         raise _teach(error, where) from error
+
+
+def write_first(path: Path) -> None:
+    """Writes the commented study of `amuro init`, named after the file. Raises StudyError where it cannot."""
+    if path.suffix != ".toml":
+        raise StudyError(f"{path} would be no TOML by its name", cure=f"name it {path.stem or 'study'}.toml")
+    template = (Path(__file__).parent / "init.toml").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template.replace("@NAME@", _name_of(path.stem)))
+    except FileExistsError as error:
+        raise StudyError(f"{path} exists", cure="name another file") from error
+    except OSError as error:
+        raise StudyError(
+            f"cannot write {path}: {error.strerror}", cure="name a file in a folder that exists"
+        ) from error
+
+
+def _name_of(stem: str) -> str:
+    """The nearest name that a study may have: étude 1 → etude-1."""
+    plain_letters = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9._-]+", "-", plain_letters).strip("-._")[:64] or "study"
 
 
 def recipes() -> dict[str, Path]:
@@ -281,59 +242,68 @@ def _with_recipe(tune: Any, place: str) -> Any:
     if not isinstance(tune, dict) or "recipe" not in tune:
         return tune
     known = recipes()
-    if tune["recipe"] not in known:
-        raise StudyError(f"unknown recipe {tune['recipe']!r} at {place}", cure=nearest(str(tune["recipe"]), known))
+    name = str(tune["recipe"])
+    if name not in known:
+        raise StudyError(f"unknown recipe {plain.shown(name)} at {place}", cure=nearest(name, known))
     own = {key: value for key, value in tune.items() if key != "recipe"}
-    return {**tomllib.loads(known[tune["recipe"]].read_text(encoding="utf-8")), **own}
+    return {**plain.toml(known[name]), **own}
 
 
 def changed(study: Study, limit: int | None = None, seeds: int | None = None) -> Study:
     """The study with fewer rows a set, or with one number for its world, pre-training and first tuning seed."""
-    changes: dict[str, Any] = {}
+    table = study.model_dump(mode="json")
+    for block in table["evaluate"] if limit is not None else ():
+        block["limit"] = min(limit, block["limit"])
     if limit is not None:
-        changes["evaluate"] = tuple(b.model_copy(update={"limit": min(limit, b.limit)}) for b in study.evaluate)
-        changes["dev_limit"] = min(limit, study.dev_limit)
+        table["dev_limit"] = min(limit, table["dev_limit"])
     if seeds is not None:
-        changes["world_seed"] = seeds
-        changes["tune"] = tuple(
-            t.model_copy(
-                update={"tune_seeds": _shifted(t.tune_seeds, seeds), "more_seeds": _shifted(t.more_seeds, seeds)}
-            )
-            for t in study.tune
-        )
-        changes["evaluate"] = tuple(
-            b.model_copy(update={"tune_seeds": _shifted(b.tune_seeds, seeds)})
-            for b in changes.get("evaluate", study.evaluate)
-        )
-        changes["series"] = {
-            name: Series(**{**series.model_dump(), "pretrain_seed": seeds}) if _made_here(series) else series
-            for name, series in study.series.items()
-        }
-    return study.model_copy(update=changes)
+        _shift_seeds(study, table, seeds)
+    return _checked(table, "the study with what the command line changes")
+
+
+def _shift_seeds(study: Study, table: dict[str, Any], by: int) -> None:
+    table["world_seed"] = by
+    for tune in (*table["tune"], *table["evaluate"]):
+        for key in {"tune_seeds", "more_seeds"} & tune.keys():
+            tune[key] = [seed + by for seed in tune[key]]
+    for name, series in study.series.items():
+        if _made_here(series):
+            table["series"][name]["pretrain_seed"] = by
 
 
 def _made_here(series: Series) -> bool:
     return catalog.series(series.kind).pretraining is not None
 
 
-def _shifted(tune_seeds: tuple[int, ...], by: int) -> tuple[int, ...]:
-    return tuple(tune_seed + by for tune_seed in tune_seeds)
-
-
-def _known(what: str, value: str, known: tuple[str, ...] | list[str], place: str) -> None:
+def _known(what: str, value: str, known: Sequence[str], place: str) -> None:
     if value not in known and "." not in value:
-        raise StudyError(f"unknown {what} {value!r} at {place}", cure=nearest(value, known))
+        raise StudyError(f"unknown {what} {plain.shown(value)} at {place}", cure=nearest(value, known))
 
 
-_MODELS: dict[str, type[BaseModel]] = {"tune": Tune, "evaluate": Evaluate, "tasks": OwnTask}
+_KEYS: Mapping[str, Sequence[str]] = {
+    "tune": [*Tune.model_fields, "recipe"],
+    "evaluate": list(Evaluate.model_fields),
+    "tasks": list(OwnTask.model_fields),
+    "series": TABLE_KEYS,
+}
+"""Key of a study → the keys of its tables."""
 
 
 def _teach(error: ValidationError, where: str) -> StudyError:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    """The first fault as a sentence with its cure; the places of the others behind it."""
+    faults = error.errors()
+    places = [fault["loc"] for fault in faults]
+    first, *others = [f for f in faults if not any(f["loc"] == at[: len(f["loc"])] != at for at in places)]
+    place = _place(first)
+    also = f" (and {len(others)} more: {', '.join(_place(other) for other in others[:4])})" if others else ""
     if first["type"] == "extra_forbidden":
-        table = _MODELS.get(str(first["loc"][0]), Study) if len(first["loc"]) > 1 else Study
+        known = _KEYS[str(first["loc"][0])] if len(first["loc"]) > 1 else list(Study.model_fields)
         key = str(first["loc"][-1])
-        return StudyError(f"unknown key {key!r} at {place} in {where}", cure=nearest(key, list(table.model_fields)))
-    value = "" if first["type"] == "missing" else f" (found {first['input']!r})"
-    return StudyError(f"{where}: {place}: {first['msg']}{value}", cure="see `amuro init` for a commented study")
+        return StudyError(f"unknown key {plain.shown(key)} at {place} in {where}{also}", cure=nearest(key, known))
+    value = "" if first["type"] == "missing" else f" (found {plain.shown(first['input'])})"
+    said = first["msg"].removeprefix("Value error, ")
+    return StudyError(f"{where}: {place}: {said}{value}{also}", cure="see `amuro init` for a commented study")
+
+
+def _place(fault: Mapping[str, Any]) -> str:
+    return ".".join(str(part) for part in fault["loc"])

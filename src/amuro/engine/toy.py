@@ -8,45 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from statistics import NormalDist
 
+from amuro.dials import Dials
 from amuro.engine.protocol import Decode, OnStep, Run, Sequences
 from amuro.errors import AmuroError
 from amuro.types import Ask, Cell, Checkpoint, Generation, Model, Query, Training
 
 _NORMAL = NormalDist()
-
-
-@dataclass(frozen=True, slots=True)
-class Dials:
-    """What the toy's pre-training and tuning do. All shares lie in 0…1."""
-
-    onset: float = 6.0
-    """log10 of the training tokens at which half of the ability is there."""
-    steepness: float = 2.0
-    """Slope of the ability over log10 tokens, on the logit scale."""
-    shown: float = 0.1
-    """Share of the ability that a base model shows without tuning."""
-    shown_in: Mapping[str, float] | None = None
-    """The same for single tasks: {task: share}."""
-    gain: float = 0.9
-    """Share of the hidden ability that tuning on the same task brings out."""
-    transfer: float = 0.7
-    """Share of that gain which reaches splits other than the one tuned for (`test_ood`)."""
-    forgetting: float = 0.2
-    """Share of the shown ability in other tasks that tuning loses."""
-    format_effect: float = 0.2
-    """Share of the ability lost in a format that the model was not tuned in (`default` for a base)."""
-    label_bias: float = 1.0
-    """Log-odds by which a base model prefers the first option where it does not know."""
-    seed_noise: float = 0.1
-    """Standard deviation between runs, on the logit scale of the ability."""
-    shared_difficulty: float = 0.5
-    """Share of an item's difficulty that is the same for all models."""
 
 
 class ToyEngine:

@@ -64,11 +64,11 @@ RUNS = tuple(_run(size, deduped) for size in PARAMETERS for deduped in PASS)
 def pick(name: str, options: Mapping[str, Any]) -> Run:
     """The run of a size. Raises StudyError on an unknown one."""
     size, deduped = options.get("size"), options.get("deduped", False)
-    if size not in PARAMETERS:
+    if str(size) not in PARAMETERS:
         raise StudyError(f"series '{name}' has size {size!r}", nearest(str(size), PARAMETERS))
     if not isinstance(deduped, bool):
         raise StudyError(f"deduped of series '{name}' is {deduped!r}", "write true or false")
-    return _run(size, deduped)
+    return _run(str(size), deduped)
 
 
 SERIES = named("pythia", "Pythia, 14m to 12b, deduplicated or not: 154 checkpoints", pick, "log8", ("size", "deduped"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from amuro.identity import digest
-from amuro.series_kind import COURSE_OPTIONS, Course, SeriesKind, course, in_order, known_options, whole
+from amuro.series_kind import COURSE_OPTIONS, Course, SeriesKind, course, in_order, known_options, wholes
 from amuro.types import Checkpoint
 
 _COURSE = Course(tokens_per_step=1000, corpus_tokens=10**15, schedule="constant")
@@ -22,7 +22,7 @@ def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]
     known_options(name, options, ("steps", *COURSE_OPTIONS))
     way = course(name, options, _COURSE)
     identity = digest({"source": "toy", "tokens_per_step": way.tokens_per_step})
-    steps = [whole(name, "steps", step) for step in options.get("steps", ())]
+    steps = wholes(name, "steps", options.get("steps", ()))
     return in_order(name, (_checkpoint(name, step, way, identity) for step in steps))
 
 

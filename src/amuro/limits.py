@@ -1,0 +1,48 @@
+"""The kinds of values that a study's tables hold, each within the bounds of what anybody can mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+T = TypeVar("T")
+
+
+def _listed(value: Any) -> Any:
+    """One value stands for a list of one."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _different(values: tuple[T, ...]) -> tuple[T, ...]:
+    seen: set[T] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"names {value!r} twice")
+        seen.add(value)
+    return values
+
+
+def _some(values: tuple[T, ...]) -> tuple[T, ...]:
+    if not values:
+        raise ValueError("is empty: name one or more, or leave the key out")
+    return values
+
+
+Many = Annotated[tuple[T, ...], BeforeValidator(_listed), AfterValidator(_different)]
+"""Different values; one alone needs no brackets."""
+Some = Annotated[tuple[T, ...], BeforeValidator(_listed), AfterValidator(_some), AfterValidator(_different)]
+"""At least one of them."""
+
+NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME)]
+Count = Annotated[int, Field(gt=0, le=10**8)]
+Step = Annotated[int, Field(ge=-1, le=10**12)]
+"""Of pre-training; -1 is the step that nobody counted."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every generator of random numbers takes."""
+Shots = Annotated[int, Field(ge=0, le=1000)]
+Rate = Annotated[float, Field(gt=0, le=100)]
+Weight = Annotated[float, Field(gt=0, le=1e6)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")]
