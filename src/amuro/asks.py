@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, takewhile
+from types import MappingProxyType
 
 import polars as pl
 
@@ -89,9 +90,11 @@ def sheet(
     shots: Sequence[Example],
     encoder: Encoder,
     context_length: int,
+    own_shots: Mapping[int, Sequence[Example]] = MappingProxyType({}),
 ) -> Sheet:
     """Words, encodes and fits. Shots are dropped from a row until prompt and answer fit the context; where the
-    bare prompt does not fit, its left end is cut and the row is marked as truncated.
+    bare prompt does not fit, its left end is cut and the row is marked as truncated. own_shots: row → what it is shown
+    in the place of `shots`.
     """
     if task.kind == "document":
         return _documents(task, examples, encoder, context_length)
@@ -101,12 +104,14 @@ def sheet(
     for example, room in zip(examples, rooms, strict=True):
         if room < 1:
             raise DataError(f"the answer of {example.id} alone fills the context", cure="use a longer context")
-    heads = _heads(task, format_name, shots)
+    shared = _heads(task, format_name, shots)
+    own = {row: _heads(task, format_name, shown) for row, shown in own_shots.items()}
+    heads = [own.get(row, shared) for row in range(len(bodies))]
     read = _fitted(heads, bodies, rooms, encoder)
     truncated = [len(ids) > room for (_, ids), room in zip(read, rooms, strict=True)]
     whole = [(*encoder.bos, *ids[-room:]) for (_, ids), room in zip(read, rooms, strict=True)]
-    texts = [(k, heads[k], body) for (k, _), body in zip(read, bodies, strict=True)]
-    return sheet_of(task, examples, texts, whole, options, truncated, encoder)
+    texts = [(k, above[k], body) for (k, _), above, body in zip(read, heads, bodies, strict=True)]
+    return sheet_of(task, examples, texts, whole, options, truncated, encoder, apart=own)
 
 
 def sheet_of(
@@ -118,16 +123,19 @@ def sheet_of(
     truncated: Sequence[bool],
     encoder: Encoder,
     owners: tuple[int, ...] = (),
+    apart: Collection[int] = (),
 ) -> Sheet:
     """The sheet of rows whose ids are known: one group for each number of shots, with what its rows share parted.
 
-    texts: of each row its shots' number and text, and its own text. read: its whole prompt.
+    texts: of each row its shots' number and text, and its own text. read: its whole prompt. apart: rows whose shots
+    differ from those of the others: they are groups of their own, so that the others still share theirs.
     """
     ends = encoder.ends if task.kind == "generate" else frozenset()
     groups = []
     contexts = dict[int, Ids]()
-    for shown in sorted({k for k, _, _ in texts}):
-        rows = tuple(i for i, (k, _, _) in enumerate(texts) if k == shown)
+    kinds = [(k, i in apart) for i, (k, _, _) in enumerate(texts)]
+    for kind in sorted(set(kinds)):
+        shown, rows = kind[0], tuple(i for i, each in enumerate(kinds) if each == kind)
         prefix = shared_start([read[i] for i in rows])
         groups.append((shown, prefix, rows))
         contexts |= {i: read[i][len(prefix) :] for i in rows}
@@ -240,13 +248,16 @@ def _heads(task: Task, format_name: str, shots: Sequence[Example]) -> list[str]:
 
 
 def _fitted(
-    heads: Sequence[str], bodies: Sequence[str], rooms: Sequence[int], encoder: Encoder
+    heads: Sequence[Sequence[str]], bodies: Sequence[str], rooms: Sequence[int], encoder: Encoder
 ) -> list[tuple[int, Ids]]:
-    """Of each row how many shots leave it room, and the ids of these shots and itself, encoded as one text."""
+    """Of each row how many shots leave it room, and the ids of these shots and itself, encoded as one text.
+
+    heads: of each row what stands before it when it is shown 0, 1, … shots.
+    """
     found = dict[int, tuple[int, Ids]]()
-    for k in reversed(range(len(heads))):
+    for k in reversed(range(max(map(len, heads), default=0))):
         left = [i for i in range(len(bodies)) if i not in found]
-        for i, ids in zip(left, encoder.prompts([heads[k] + bodies[i] for i in left]), strict=True):
+        for i, ids in zip(left, encoder.prompts([heads[i][k] + bodies[i] for i in left]), strict=True):
             if k == 0 or len(ids) <= rooms[i]:
                 found[i] = k, ids
     return [found[i] for i in range(len(bodies))]

@@ -12,6 +12,7 @@ from random import Random
 
 from amuro import prompts
 from amuro.asks import Ids, Sheet, option_ids, sheet_of
+from amuro.errors import DataError
 from amuro.tokens import Encoder
 from amuro.types import Example, Task
 
@@ -58,6 +59,8 @@ def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:
 
 def row_shots(train: Sequence[Example], shots: int, row: int) -> list[Example]:
     """Shots of one row of multiple choice: drawn from train with the row's number as the seed, as catwalk does."""
+    if shots > len(train):
+        raise DataError(f"{shots} shots are asked, and train holds {len(train)} rows", "ask with fewer shots")
     return Random(row).sample(train, shots) if shots else []
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice, zip_longest
 from random import Random
 
 from amuro import catalog
+from amuro.errors import DataError
 from amuro.types import Example, Task
 
 
@@ -55,18 +57,49 @@ def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> list[t
     return [(text if i == 0 else task.separator + text, reply) for i, (text, reply) in enumerate(pairs)]
 
 
-def draw_shots(task: Task, pool: Sequence[Example], shots: int, shot_seed: int) -> tuple[Example, ...]:
-    """Shots from the training split, the same for every row of a cell.
+def question(example: Example) -> tuple[tuple[str, str], ...]:
+    """What is asked, apart from case, spaces and the order of the options: alike in two rows, they ask the same."""
+    earlier = [part for inputs, reply in example.earlier for part in (*sorted(inputs.items()), ("", reply))]
+    parts = [*earlier, *sorted(example.inputs.items()), *(("option", text) for text in sorted(example.options))]
+    return tuple((key, " ".join(text.lower().split())) for key, text in parts)
+
+
+def draw_shots(
+    task: Task, pool: Sequence[Example], shots: int, shot_seed: int, asked: Example | None = None
+) -> tuple[Example, ...]:
+    """Shots from the training split, the same for every row of a cell, but for a row (`asked`) that is among them.
 
     Label tasks take their labels in turn, in a random order, so that no class is shown more than once more
-    than another. The pool is shuffled by `shot_seed` alone, so k + 1 shots begin with the k shots.
+    than another while it has rows. The pool is shuffled by `shot_seed` alone, so k + 1 shots begin with the k shots,
+    and a row that stands among the shots, by its words, is shown the next ones in its own place. Raises DataError
+    where the pool holds fewer.
     """
     rng = Random(shot_seed)
     order = rng.sample(range(len(pool)), len(pool))
-    if task.kind != "label":
-        return tuple(pool[i] for i in order[:shots])
-    queues = {
-        label: [i for i in order if pool[i].answer == label] for label in rng.sample(task.labels, len(task.labels))
+    groups = rng.sample(task.labels, len(task.labels)) if task.kind == "label" else (None,)
+    own = question(asked) if asked else None
+
+    def queue(label: str | None) -> Iterator[Example]:
+        return (pool[i] for i in order if label in (None, pool[i].answer) and not (own and own == question(pool[i])))
+
+    turns = (shot for turn in zip_longest(*map(queue, groups)) for shot in turn if shot is not None)
+    found = tuple(islice(turns, shots))
+    if len(found) < shots:
+        whose = f" beside the question of {asked.id} itself" if asked else ""
+        raise DataError(
+            f"{shots} shots are asked of {task.name}, whose split train holds {len(found)} rows{whose}",
+            "ask with fewer shots, or give train more rows",
+        )
+    return found
+
+
+def own_shots(
+    task: Task, pool: Sequence[Example], shared: Sequence[Example], shot_seed: int, examples: Sequence[Example]
+) -> dict[int, tuple[Example, ...]]:
+    """Row → its own shots, for each row of `examples` whose question stands among the `shared` shots."""
+    shown = {question(shot) for shot in shared}
+    return {
+        row: draw_shots(task, pool, len(shared), shot_seed, example)
+        for row, example in enumerate(examples)
+        if shown and question(example) in shown
     }
-    turns = [queue[turn] for turn in range(shots) for queue in queues.values() if turn < len(queue)]
-    return tuple(pool[i] for i in turns[:shots])

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from amuro import catalog, data, dials, pretrained, stopping
+from amuro import catalog, data, dials, paper_asks, pretrained, prompts, stopping
 from amuro import plan as planning
 from amuro.audits import series as series_audit
 from amuro.audits import sets
@@ -21,7 +21,7 @@ from amuro.plan import Plan
 from amuro.status import State, states
 from amuro.store import Store
 from amuro.study import Study
-from amuro.types import Cell, Checkpoint, Model
+from amuro.types import Cell, Checkpoint, Example, Model
 from amuro.visit import Visitor, folder_of
 
 ENTRY_POINT = "amuro.run:perform"
@@ -69,13 +69,27 @@ def workers(study: Study) -> int:
 
 
 def check_rows(plan: Plan, cells: Sequence[Cell]) -> None:
-    """Loads every set that will be asked or learned; an empty, unlabelled or constant one stops here."""
-    asked = {(cell.eval_set.task, cell.eval_set.split) for cell in cells}
-    from_train = {name for name, task in plan.tasks.items() if task.shots_from != "evaluation"}
-    asked |= {(c.eval_set.task, "train") for c in cells if c.shots and c.eval_set.task in from_train}
-    asked |= {(task, "train") for cell in cells if cell.model.recipe for task, _ in cell.model.recipe.mixture}
-    for task, split in sorted(asked):
-        data.examples(plan.task_with_source(task), split, plan.revision(task))
+    """Loads every set that will be asked or learned; an empty, unlabelled or constant one stops here, and so does one
+    from which fewer shots can be drawn than are asked.
+    """
+
+    @lru_cache(maxsize=2)  # a task's train and the set that is asked
+    def loaded(task: str, split: str) -> list[Example]:
+        return data.examples(plan.task_with_source(task), split, plan.revision(task))
+
+    learned = {(task, "train") for cell in cells if cell.model.recipe for task, _ in cell.model.recipe.mixture}
+    asked = {(c.eval_set.task, c.eval_set.split, c.shots, c.shot_seed, c.limit) for c in cells}
+    for task, split in sorted(learned):
+        loaded(task, split)
+    for task, split, shots, shot_seed, limit in sorted(asked):
+        examples, about = loaded(task, split)[:limit], plan.tasks[task]
+        if shots and about.shots_from != "evaluation":
+            pool = loaded(task, "train")
+            if about.shots_from == "train":
+                drawn = prompts.draw_shots(about, pool, shots, shot_seed)
+                prompts.own_shots(about, pool, drawn, shot_seed, examples)
+            else:
+                paper_asks.row_shots(pool, shots, 0)
 
 
 def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent) -> set[Checkpoint]:

@@ -51,7 +51,8 @@ class Sheets:
         if self._plan.study.protocol == "paper":
             return paper_asks.sheet(task, format_name, examples, pool, shots, encoder, room)
         drawn = prompts.draw_shots(task, pool, shots, shot_seed)
-        return asks.sheet(task, format_name, examples, drawn, encoder, room)
+        own = prompts.own_shots(task, pool, drawn, shot_seed, examples)
+        return asks.sheet(task, format_name, examples, drawn, encoder, room, own)
 
     def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
         """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""

@@ -97,8 +97,8 @@ def audit(
 
     shots: the most that the study asks with. context: tokens that the model reads at once.
     """
-    asked = [_question(example) for example in examples]
-    learned, known = {_question(example) for example in train}, {example.cluster for example in train}
+    asked = [prompts.question(example) for example in examples]
+    learned, known = {prompts.question(example) for example in train}, {example.cluster for example in train}
     clusters = {example.cluster for example in examples}
     words = [_words(task, example) for example in examples] or [0]
     facts = TaskAudit(
@@ -119,12 +119,6 @@ def audit(
     )
     of_gold, of_rows = _gold_notes(task, examples, facts), _row_notes(examples, facts)
     return replace(facts, notes=(*of_gold, *of_rows, *_length_notes(task, words, shots, context)))
-
-
-def _question(example: Example) -> tuple[tuple[str, str], ...]:
-    """What is asked, apart from case, spaces and the order of the options."""
-    parts = [*sorted(example.inputs.items()), *(("option", text) for text in sorted(example.options))]
-    return tuple((key, " ".join(text.lower().split())) for key, text in parts)
 
 
 def _words(task: Task, example: Example) -> int:
@@ -166,7 +160,7 @@ def _row_notes(examples: Sequence[Example], found: TaskAudit) -> Iterator[Note]:
         yield Note(DUPLICATES, f"{found.duplicates:.1%} of the rows repeat an earlier one")
     answers: dict[Any, set[str]] = {}
     for example in examples:
-        answers.setdefault(_question(example), set()).add(example.answer)
+        answers.setdefault(prompts.question(example), set()).add(example.answer)
     torn = sum(len(given) > 1 for given in answers.values())
     if torn and found.histogram:
         yield Note(CONTRADICTIONS, f"{torn} questions stand there with different answers")
