@@ -42,7 +42,7 @@ def write(folder: Path, more: str = "", rows: int = 40) -> Path:
     folder.mkdir(exist_ok=True)
     for split in ("train", "dev", "test"):
         lines = [{"id": f"{split}{i}", "text": f"{split} number {i}", "label": i % 2} for i in range(rows)]
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     path = folder / "small.toml"
-    path.write_text(HEAD.format(folder=folder) + more)
+    path.write_text(HEAD.format(folder=folder) + more, encoding="utf-8")
     return path

@@ -65,7 +65,7 @@ def until_loading(pid: int) -> None:
     """Until the interpreter is up and the package's first lines have run: SIGHUP is caught."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
         caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
         if caught >> (signal.SIGHUP - 1) & 1:
             return
@@ -124,7 +124,7 @@ if __name__ == "__main__":
 def test_a_worker_saves_what_it_has_in_hand(whole_group: bool, tmp_path: Path) -> None:
     """SIGTERM to the driver alone, or (as SLURM does) to its workers too: state is saved, and nothing goes on."""
     script = tmp_path / "driver.py"
-    script.write_text(DRIVER)
+    script.write_text(DRIVER, encoding="utf-8")
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
     driver = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stderr=subprocess.PIPE, text=True,
                               start_new_session=True, env={**os.environ, "PYTHONPATH": path})  # fmt: skip
