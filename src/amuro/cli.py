@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from amuro import paper_verbs, report_verbs
 from amuro.audit_verbs import audit
 from amuro.errors import AmuroError, SeriesError, StudyError, nearest
-from amuro.failures import unforeseen
+from amuro.failures import reason, unforeseen
 from amuro.report_verbs import tell
 from amuro.stopping import INTERRUPTED
 from amuro.verb_options import (
@@ -108,11 +108,12 @@ def plan_verb(
     plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
     found = selected(plan, opened, only)
     cost, faults = estimate(found, opened), faults_of(plan, opened)
-    arithmetic = costs(plan, [s.cell for s in found if not s.done])
+    arithmetic = costs(plan, [s.cell for s in found if s.missing])
     if as_json:
         cells = [
-            {"cell": s.cell.address, "role": plan.roles[s.cell.address], "done": s.done, "why": s.reason} for s in found
-        ]
+            {"cell": s.cell.address, "model": s.cell.model.address, "role": plan.roles[s.cell.address], "done": s.done,
+             "diverged": s.diverged, "why": s.reason} for s in found
+        ]  # fmt: skip
         told = {"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}
         told |= {"arithmetic": dataclasses.asdict(arithmetic), "faults": [dataclasses.asdict(f) for f in faults]}
         told |= {"power": dataclasses.asdict(_outlook(plan, opened, study))} if power else {}
@@ -126,20 +127,29 @@ def plan_verb(
 
 
 @app.command()
-def status(study: StudyFile, store: StoreDir = DEFAULT_STORE, as_json: AsJson = False) -> None:
-    """How far a study is: cells done and missing for each model, and what failed.
+def status(
+    study: StudyFile, store: StoreDir = DEFAULT_STORE, limit: Limit = None, device: Device = None, dtype: Dtype = None,
+    seeds: Seeds = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """How far a study is: cells done and missing for each model, and why what failed did.
+
+    Say what you said to `run`: cells of another --limit are other cells.
 
     Example: `amuro status studies/demo.toml`
     """
+    from amuro import status as stand
     from amuro import terminal
 
-    plan, opened = planned(study, None, None, None, None), opened_store(store)
+    plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
     found = selected(plan, opened, None)
+    failed = stand.failures(found, opened)
     if as_json:
-        done = sum(s.done for s in found)
-        typer.echo(json.dumps({"study": plan.study.name, "cells": len(found), "done": done}))
+        typer.echo(json.dumps({"study": plan.study.name, **stand.facts(found, failed)}))
         return
-    terminal.show_status(plan, found, opened)
+    terminal.show_status(plan, found, failed)
+    limits = [] if any(s.done for s in found) else stand.other_limits(plan, opened)
+    if limits:
+        typer.echo(f"cells with fewer rows are there: say --limit {limits[-1]}")
 
 
 @app.command()
@@ -188,34 +198,36 @@ def list_verb(
 def work(
     study: StudyFile,
     model: Annotated[str, typer.Option("--model", help="Address of a model, as `plan --json` has it.")],
-    store: StoreDir = DEFAULT_STORE, seeds: Seeds = None,
+    store: StoreDir = DEFAULT_STORE, limit: Limit = None, device: Device = None, dtype: Dtype = None,
+    seeds: Seeds = None,
 ) -> None:  # fmt: skip
     """Makes one visit: one model, all its missing cells, in this process. What a cluster job calls.
 
     Example: `amuro work studies/demo.toml --model world-1a2b3c@200`
     """
-    from amuro.run import audited, check_rows, perform
+    from amuro import terminal
+    from amuro.run import Record, audited, check_rows, perform
 
-    plan, opened = planned(study, None, None, None, seeds), opened_store(store)
+    plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
     addresses = [m.address for m in plan.models]
     if model not in addresses:
         raise StudyError(f"study {plan.study.name} has no model {model}", cure=nearest(model, addresses))
-    missing = [s.cell for s in selected(plan, opened, None) if s.cell.model.address == model and not s.done]
+    missing = [s.cell for s in selected(plan, opened, None) if s.cell.model.address == model and s.missing]
     check_rows(plan, missing)
     payload = {"study": plan.study.model_dump_json(), "store": str(opened.root), "model": model,
                "cells": [cell.address for cell in missing]}  # fmt: skip
-    failures: list[str] = []
-
-    def on_event(event: Mapping[str, Any]) -> None:
-        if event["event"] in ("failed", "lost"):
-            failures.append(str(event["error"]))
-
-    audited(plan, opened, missing, on_event)
-    if failures:
-        raise SeriesError(failures[0])
-    perform(payload, on_event)
-    typer.echo(f"{len(missing) - len(failures)} cells filled, {len(failures)} failed")
-    leave(failures)
+    record = Record(opened, missing, lambda event: None)
+    audited(plan, opened, missing, record)
+    if record.outcome.failures:
+        raise SeriesError(next(iter(record.outcome.failed.values())))
+    try:
+        if missing:
+            perform(payload, record)
+    except Exception as error:  # noted as a run notes it, and told by `main`
+        record({"event": "lost", "job": model, "error": reason(error), "trace": traceback.format_exc()})
+        raise
+    terminal.show_outcome(record.outcome.filled, list(record.outcome.failed.values()), record.outcome.diverged)
+    leave(record.outcome.failures)
 
 
 @app.command()
@@ -261,7 +273,7 @@ def _ask_before_a_long_run(plan: Plan, found: list[State], store: Store, yes: bo
     from amuro.status import estimate
 
     known = estimate(found, store)
-    seconds, by_size = known.seconds, costs(plan, [s.cell for s in found if not s.done])
+    seconds, by_size = known.seconds, costs(plan, [s.cell for s in found if s.missing])
     if not known.measured:
         on_gpu = by_size.gpu_hours(ASSUMED_GPU) * 3600
         seconds = max(seconds, by_size.core_seconds if plan.study.device == "cpu" else on_gpu)
@@ -285,5 +297,5 @@ def _run(plan: Plan, store: Store, found: list[State] | None) -> list[str]:
     found = states(plan, store) if found is None else found
     with terminal.Progress(plan, found) as progress:
         outcome = fill(plan, store, progress.on_event, found)
-    terminal.show_outcome(outcome.filled, outcome.failures)
+    terminal.show_outcome(outcome.filled, list(outcome.failed.values()), outcome.diverged)
     return outcome.failures

@@ -19,6 +19,7 @@ FORMATS = "inconsistent across formats"
 CONSTANT = "constant predictor"
 STOPPING = "did not learn to stop"
 EDGE = "rate at the grid's edge"
+DIVERGED = "training diverged"
 
 ERRORS = 2.0
 """A difference counts from this many standard errors."""

@@ -123,6 +123,8 @@ def make(study: Study) -> Plan:
     checkpoints = tuple(c for name in study.series for c in _checkpoints(study, name))
     _refuse_unknown_steps(study, checkpoints)
     recipes = {tune.name: _recipe(tune, study.protocol) for tune in study.tune}
+    for recipe in recipes.values():
+        _refuse_blind_choice(study, recipe)
     _refuse_many("models", sum(len(checkpoints) * _runs(tune) for tune in study.tune) + len(checkpoints))
     bases = [Model(checkpoint) for checkpoint in checkpoints]
     tuned = [m for tune in study.tune for m in _tuned(tune, recipes[tune.name], checkpoints)]
@@ -157,6 +159,17 @@ def _checkpoints(study: Study, name: str) -> tuple[Checkpoint, ...]:
 def _recipe(tune: Tune, protocol: str) -> Recipe:
     shared = {f.name: getattr(tune, f.name) for f in dataclasses.fields(Recipe) if hasattr(tune, f.name)}
     return Recipe(**shared, mixture=tuple(tune.tasks.items()), learning_rates=tune.learning_rate, protocol=protocol)
+
+
+def _refuse_blind_choice(study: Study, recipe: Recipe) -> None:
+    """Several rates compete on the dev rows of what is learned: without any, the first would be taken unseen."""
+    for name, _ in recipe.mixture if len(recipe.learning_rates) > 1 else ():
+        if "dev" not in study.task(name).splits:
+            rates = ", ".join(f"{rate:g}" for rate in recipe.learning_rates)
+            raise StudyError(
+                f"tune {recipe.name} lets the rates {rates} compete, but its task {name} has no dev split",
+                cure="name one learning_rate, or give the task rows for dev",
+            )
 
 
 def _refuse_unknown_steps(study: Study, checkpoints: tuple[Checkpoint, ...]) -> None:
@@ -276,11 +289,10 @@ def _choice_cells(study: Study, model: Model) -> Iterator[tuple[Cell, str]]:
     assert model.recipe is not None
     for member in candidates(model):
         for task, _ in model.recipe.mixture:
-            if "dev" in study.task(task).splits:
-                for cell, _role_name in _with_dev(
-                    study, member, EvalSet(task, "dev"), model.recipe.format, 0, study.dev_limit, "dev"
-                ):
-                    yield cell, "dev"
+            for cell, _role_name in _with_dev(
+                study, member, EvalSet(task, "dev"), model.recipe.format, 0, study.dev_limit, "dev"
+            ):
+                yield cell, "dev"
 
 
 def _selected(block: Evaluate, bases: list[Model], tuned: list[Model]) -> list[Model]:

@@ -87,10 +87,12 @@ def tell(plan: Plan, store: Store, out: Path | None) -> Results:
     from amuro import terminal
     from amuro.report.write import write_report
     from amuro.results import book, results
+    from amuro.status import failures
 
     found = results(plan, store)
     folder = out or Path("amuro-results") / plan.study.name
     page = write_report(book(plan, store, found), folder)
     terminal.show_findings(found.findings, found.flags)
+    terminal.show_gaps(found.states, failures(found.states, store))
     typer.echo(f"\nReport: {page}")
     return found

@@ -18,7 +18,7 @@ from amuro.identity import digest
 from amuro.plan import Plan
 from amuro.report.book import Book
 from amuro.report.examples import choose_examples, count_changes, pairs
-from amuro.status import State, states
+from amuro.status import State, diverged_models, other_limits, states
 from amuro.store import Manifest, Store
 from amuro.study import Study
 from amuro.types import Finding
@@ -33,6 +33,8 @@ class Results:
     findings: tuple[Finding, ...]
     flags: tuple[flags.Flag, ...]
     manifests: Mapping[str, Manifest]
+    states: Sequence[State] = ()
+    """Of every planned cell, as it was when they were read."""
 
 
 def results(plan: Plan, store: Store) -> Results:
@@ -40,10 +42,24 @@ def results(plan: Plan, store: Store) -> Results:
     found = states(plan, store)
     done = {state.cell.address: state.manifest for state in found if state.manifest is not None}
     if not done:
-        raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure="amuro run STUDY")
+        raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure=_cure(plan, store))
     evidence = gathered(plan, *scores.tables(store, done, plan.roles, plan.tasks, plan.checkpoints), _planned(found))
-    signs = (*flags.flags(evidence.scores, evidence.items), *_of_sets(plan, store))
-    return Results(evidence, analyses(), tuple(findings(plan.study, evidence)), signs, done)
+    signs = (*flags.flags(evidence.scores, evidence.items), *_of_sets(plan, store), *_diverged(found))
+    return Results(evidence, analyses(), tuple(findings(plan.study, evidence)), signs, done, found)
+
+
+def _cure(plan: Plan, store: Store) -> str:
+    """What brings cells into the report: the limit under which they were filled, or a run."""
+    limits = other_limits(plan, store)
+    return f"cells with fewer rows are there: say --limit {limits[-1]}" if limits else "amuro run STUDY"
+
+
+def _diverged(found: Sequence[State]) -> list[flags.Flag]:
+    """A flag for each model that has no result since its training diverged."""
+    return [
+        flags.Flag(flags.DIVERGED, model.address, f"{how}; {cells} of its cells have no result")
+        for model, (how, cells) in diverged_models(found).items()
+    ]
 
 
 def gathered(plan: Plan, items: pl.DataFrame, totals: pl.DataFrame, planned: pl.DataFrame) -> Evidence:

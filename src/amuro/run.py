@@ -18,7 +18,7 @@ from amuro.engine.protocol import Engine
 from amuro.executors import inline, processes
 from amuro.executors.job import Job, OnEvent
 from amuro.plan import Plan
-from amuro.status import State, states
+from amuro.status import State, served, states
 from amuro.store import Store
 from amuro.study import Study
 from amuro.types import Cell, Checkpoint, Example, Model
@@ -32,7 +32,14 @@ class Outcome:
     """What a run did."""
 
     filled: int = 0
-    failures: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Address of a cell (of a job that has none, its name) → why it failed."""
+    diverged: dict[str, str] = field(default_factory=dict)
+    """Address of a model whose training diverged now → how: a result, no failure."""
+
+    @property
+    def failures(self) -> list[str]:
+        return [f"{where}: {why}" for where, why in self.failed.items()]
 
 
 def run(plan: Plan, store: Store, on_event: OnEvent, only: Sequence[State] | None = None) -> Outcome:
@@ -40,27 +47,60 @@ def run(plan: Plan, store: Store, on_event: OnEvent, only: Sequence[State] | Non
 
     Everything that can be refused is refused before any compute: rows, labels, splits, checkpoints, baselines.
     """
-    missing = [state.cell for state in (states(plan, store) if only is None else only) if not state.done]
+    missing = [state.cell for state in (states(plan, store) if only is None else only) if state.missing]
     if not missing:
         return Outcome()
     store.prepare()
     check_rows(plan, missing)
-    outcome = Outcome()
-
-    def record(event: Mapping[str, Any]) -> None:
-        if event["event"] == "cell":
-            outcome.filled += 1
-        elif event["event"] in ("failed", "lost"):
-            outcome.failures.append(f"{event.get('cell') or event.get('job')}: {event['error']}")
-        on_event(event)
-
+    record = Record(store, missing, on_event)
     refused = audited(plan, store, missing, record)
     missing = [cell for cell in missing if cell.model.checkpoint not in refused]
     jobs = [*_pretraining(plan, store, missing), *_audits(plan, store, missing), *_visits(plan, store, missing)]
     toy = plan.study.engine == "toy"
     execute = inline.execute if toy else processes.execute
     execute(jobs, ENTRY_POINT, 1 if toy else workers(plan.study), record)
-    return outcome
+    return record.outcome
+
+
+class Record:
+    """Hears every event of a run: counts, notes what was lost, and passes it on."""
+
+    def __init__(self, store: Store, missing: Sequence[Cell], on_event: OnEvent) -> None:
+        self.outcome = Outcome()
+        self._store, self._on_event = store, on_event
+        self._missing = {cell.address: cell for cell in missing}
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        match event["event"]:
+            case "cell":
+                if self._missing.pop(event["cell"], None) is None:  # a dev cell that a rule looked at once more
+                    return
+                self.outcome.filled += 1
+            case "failed":
+                self._missing.pop(event["cell"], None)
+                self.outcome.failed[event["cell"]] = event["error"]
+            case "lost":
+                self._lost(event["job"], event["error"], event.get("trace", ""))
+            case "diverged":
+                self.outcome.diverged[event["model"]] = event["text"]
+                for cell in self._behind(event["model"]):
+                    del self._missing[cell]
+        self._on_event(event)
+
+    def _lost(self, job: str, error: str, trace: str) -> None:
+        """All that a lost visit should have filled has failed, for its reason; another job stands for itself."""
+        self._store.note("attempts", {"job": job, "error": error, "trace": trace})
+        for where in self._behind(job) or [job]:
+            self._missing.pop(where, None)
+            self.outcome.failed[where] = error
+
+    def _behind(self, name: str) -> list[str]:
+        """The cells still missing that wait for a model's visit, or for a checkpoint."""
+        return [
+            address
+            for address, cell in self._missing.items()
+            if name in (cell.model.address, served(cell.model), cell.model.checkpoint.address)
+        ]
 
 
 def workers(study: Study) -> int:
@@ -133,10 +173,11 @@ def _audits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
 def _visits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
     wanted = {cell.address for cell in missing}
     members = _members(plan)
+    served_by = {served(cell.model) for cell in missing}  # a rule is visited for its candidates' dev cells as well
     asked = {
-        model: own
+        model: [cell.address for cell in cells if cell.address in wanted]
         for model, cells in plan.visits().items()
-        if model not in members and (own := [cell.address for cell in cells if cell.address in wanted])
+        if model not in members and model.address in served_by
     }
     following = _following([model.checkpoint for model in asked])
     jobs = []

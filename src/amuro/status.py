@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from amuro.plan import Plan
 from amuro.store import Manifest, Store
-from amuro.types import Cell
+from amuro.types import Cell, Model
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,18 @@ class State:
     cell: Cell
     manifest: Manifest | None
     reason: str
-    """Why it would run; empty where it is done."""
+    """Why it would run, or why it has no result; empty where it is done."""
+    diverged: bool = False
+    """Its model's training came to no end: that is the result, and it is not tried again."""
 
     @property
     def done(self) -> bool:
         return self.manifest is not None
+
+    @property
+    def missing(self) -> bool:
+        """Whether a run would fill it."""
+        return not self.done and not self.diverged
 
 
 @dataclass(frozen=True)
@@ -37,14 +46,61 @@ class Estimate:
     measured: bool
 
 
+_LIMIT = re.compile(r"\|n(\d+)\|")
+
 DEFAULTS = {"cell_seconds": 0.6, "tuning_seconds": 10.0, "cell_flops": 1e11, "cell_mb": 0.03}
 """Of the embedded demo on one core (docs/demo.md): they only order magnitudes on a fresh store."""
 
 
 def states(plan: Plan, store: Store) -> list[State]:
     """The state of every cell of the plan, in the plan's order."""
-    known = store.cells()
-    return [state_of(plan, cell, known.get(cell.address)) for cell in plan.cells]
+    known, lost = store.cells(), _diverged(store)
+    found = [state_of(plan, cell, known.get(cell.address)) for cell in plan.cells]
+    return [_or_diverged(plan, state, lost.get(state.cell.model.address, ())) for state in found]
+
+
+def _diverged(store: Store) -> dict[str, list[Manifest]]:
+    """Address of a model → the records of its trainings that diverged."""
+    found: dict[str, list[Manifest]] = {}
+    for manifest in store.manifests("models"):
+        if diverged_at(manifest) is not None:
+            found.setdefault(manifest["model"], []).append(manifest)
+    return found
+
+
+def _or_diverged(plan: Plan, state: State, records: Sequence[Manifest]) -> State:
+    """The state, unless its model was trained from today's inputs and diverged."""
+    if state.done or not records:
+        return state
+    now = training_inputs(state.cell, plan.declared(state.cell))
+    same = next((record for record in records if not list(_changes(record["declared"], now))), None)
+    return State(state.cell, None, how_it_diverged(same), diverged=True) if same else state
+
+
+def training_inputs(cell: Cell, declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what a cell declares, all that decides its tuned model, and where that is trained."""
+    assert cell.model.recipe is not None
+    words = {cell.model.recipe.format, *(task for task, _ in cell.model.recipe.mixture)}
+    rows = {name: rows for name, rows in declared.get("rows", {}).items() if name.startswith(("learned", "chosen"))}
+    code = {name: found for name, found in declared.get("code", {}).items() if name in words}
+    shared = {name: declared[name] for name in ("checkpoint", "engine", "tuning")}
+    return {**shared, "rows": rows, "code": code, "precision": cell.precision, "device": cell.device}
+
+
+def diverged_at(record: Mapping[str, Any]) -> int | None:
+    """The step before which a training was given up, of its record; 0 for a rule none of whose rates held."""
+    if "chosen_for" in record:
+        return 0 if record["learning_rate"] is None else None
+    at: int | None = record["training"]["diverged_at"]
+    return at
+
+
+def how_it_diverged(record: Mapping[str, Any]) -> str:
+    """One sentence: what was tried, and where it ended."""
+    if "chosen_for" in record:
+        return f"diverged at every rate of its rule ({', '.join(f'{rate:g}' for rate in record['diverged'])})"
+    at = record["training"]["diverged_at"]
+    return f"diverged at step {at + 1} (loss or gradient not finite); a lower learning_rate is another model"
 
 
 def state_of(plan: Plan, cell: Cell, manifest: Manifest | None) -> State:
@@ -70,12 +126,65 @@ def _plain(value: Any) -> Any:
 
 def reasons(found: list[State]) -> Counter[str]:
     """How many cells would run for each reason."""
-    return Counter(state.reason for state in found if not state.done)
+    return Counter(state.reason for state in found if state.missing)
+
+
+def diverged_models(found: Sequence[State]) -> dict[Model, tuple[str, int]]:
+    """Model → how its training diverged, and how many cells have no result for that."""
+    lost = [state for state in found if state.diverged]
+    counts = Counter(state.cell.model for state in lost)
+    return {state.cell.model: (state.reason, counts[state.cell.model]) for state in lost}
+
+
+def failures(found: Sequence[State], store: Store) -> dict[str, str]:
+    """Address of a missing cell → why the last attempt at it, or at the whole visit to its model, failed."""
+    noted = {note.get("cell") or note.get("job"): (place, note) for place, note in enumerate(store.notes("attempts"))}
+    last: dict[str, str] = {}
+    for state in found:
+        tried = [noted[name] for name in _names(state.cell) if name in noted] if state.missing else []
+        if tried:
+            last[state.cell.address] = max(tried, key=lambda pair: pair[0])[1]["error"]
+    return last
+
+
+def _names(cell: Cell) -> tuple[str, ...]:
+    """What an attempt that failed can be filed under: the cell, its model, the rule that it serves, its checkpoint."""
+    return cell.address, cell.model.address, served(cell.model), cell.model.checkpoint.address
+
+
+def served(model: Model) -> str:
+    """Address of the model whose visit makes this one: its own, or that of the rule that it is a candidate of."""
+    rule = model.recipe is not None and len(model.recipe.learning_rates) > 1
+    return dataclasses.replace(model, learning_rate=None).address if rule else model.address
+
+
+def facts(found: Sequence[State], failed: Mapping[str, str]) -> dict[str, Any]:
+    """How far a study is, as plain data: cells in all, by model, and what failed or diverged."""
+    models: dict[str, dict[str, int]] = {}
+    for state in found:
+        counts = models.setdefault(state.cell.model.address, {"cells": 0, "done": 0, "diverged": 0, "failed": 0})
+        told = {"done": state.done, "diverged": state.diverged, "failed": state.cell.address in failed}
+        for name, holds in {"cells": True, **told}.items():
+            counts[name] += holds
+    return {
+        "cells": len(found),
+        "done": sum(state.done for state in found),
+        "models": models,
+        "diverged": {model.address: how for model, (how, _) in diverged_models(found).items()},
+        "failures": dict(failed),
+    }
+
+
+def other_limits(plan: Plan, store: Store) -> list[int]:
+    """Row limits under which the store holds cells of this plan that the plan asks with another limit."""
+    asked = {_LIMIT.sub("|n|", cell.address) for cell in plan.cells}
+    found = {address: _LIMIT.search(address) for address in store.cells() if _LIMIT.sub("|n|", address) in asked}
+    return sorted({int(limit[1]) for limit in found.values() if limit})
 
 
 def estimate(found: list[State], store: Store) -> Estimate:
     """Cost of what is missing; seconds and FLOPs a cell are the ledgers' means."""
-    missing = [state.cell for state in found if not state.done]
+    missing = [state.cell for state in found if state.missing]
     tunings = len({cell.model for cell in missing if cell.model.recipe})
     ours = {state.cell.model.checkpoint.address for state in found}
     ledger = [note for note in store.notes("ledger") if note["model"].partition("+")[0] in ours]

@@ -17,9 +17,9 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from amuro.failures import counted
 from amuro.plan import Plan
-from amuro.status import Estimate, State, reasons
-from amuro.store import Store
+from amuro.status import Estimate, State, diverged_models, reasons
 from amuro.types import Finding
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Progress:
     """One display over the whole grid. On a screen bars; elsewhere a line for each model."""
 
     def __init__(self, plan: Plan, found: Sequence[State]) -> None:
-        missing = [s.cell for s in found if not s.done]
+        missing = [s.cell for s in found if s.missing]
         self._left = Counter(cell.model.address for cell in missing)
         self._total, self._filled, self._started = len(missing), 0, time.monotonic()
         self._bars = Bars(
@@ -50,6 +50,7 @@ class Progress:
         )  # fmt: skip
         self._cells = self._bars.add_task("cells", total=max(self._total, 1))
         self._others: dict[str, Any] = {}
+        self._told: set[str] = set()
 
     def __enter__(self) -> Progress:
         self._bars.start()
@@ -69,8 +70,11 @@ class Progress:
                 self._bar(f"pre-training {event['series']} (loss {event['loss']:.2f})", "pretrain", event)
             case "step":
                 self._bar(f"tuning {event['model']} (loss {event['loss']:.2f})", "tune", event)
-            case "failed" | "lost":
-                console.print(f"[red]failed[/] {event.get('cell') or event.get('job')}: {event['error']}")
+            case "failed" | "lost" if event["error"] not in self._told:  # all are counted in the end
+                self._told.add(event["error"])
+                console.print(f"[red]failed[/] {escape(event.get('cell') or event['job'])}: {escape(event['error'])}")
+            case "diverged":
+                console.print(f"[yellow]diverged[/] {event['model']}: {event['text']}")
             case "remark":
                 console.print(f"[yellow]note[/] {event['job']}: {event['text']}")
             case "doubt":
@@ -103,12 +107,13 @@ class Progress:
 
 def show_plan(plan: Plan, found: Sequence[State]) -> None:
     """Models, cells by role, what would run and why."""
-    missing = [s for s in found if not s.done]
-    tuned = sum(m.recipe is not None for m in plan.models)
+    missing = [s for s in found if s.missing]
+    models, lost = {state.cell.model for state in found}, sum(state.diverged for state in found)
     console.print(f"[bold]{plan.study.name}[/]: {plan.study.question}")
     console.print(
-        f"{len(plan.checkpoints)} checkpoints, {tuned} tuned models, {len(found)} cells: "
-        f"{len(found) - len(missing)} done, {len(missing)} to fill"
+        f"{len({model.checkpoint for model in models})} checkpoints, {sum(m.recipe is not None for m in models)} tuned "
+        f"models, {len(found)} cells: {sum(s.done for s in found)} done, {len(missing)} to fill"
+        + (f", {lost} without a result: their training diverged" if lost else "")
     )
     table = Table("role", "cells", "done", box=None, padding=(0, 2))
     for role, cells in sorted(Counter(plan.roles[s.cell.address] for s in found).items()):
@@ -116,7 +121,7 @@ def show_plan(plan: Plan, found: Sequence[State]) -> None:
     console.print(table)
     for reason, cells in reasons(list(found)).most_common(REASONS_SHOWN):
         console.print(f"  {cells} because: {reason}", markup=False)
-    waiting = sum(m.learning_rate is None and m.recipe is not None for m in plan.models)
+    waiting = len({s.cell.model for s in missing if s.cell.model.recipe and s.cell.model.learning_rate is None})
     if waiting:
         console.print(f"{waiting} models wait for the choice of their learning rate on the dev split")
 
@@ -196,22 +201,46 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def show_status(plan: Plan, found: Sequence[State], store: Store) -> None:
-    """Cells done for each model, and the last failures."""
+def show_status(plan: Plan, found: Sequence[State], failed: Mapping[str, str]) -> None:
+    """Cells done for each model, what diverged, and why what failed did."""
     table = Table("model", "done", "of", box=None, padding=(0, 2))
     for model in plan.models:
         own = [s for s in found if s.cell.model == model]
-        table.add_row(model.address, str(sum(s.done for s in own)), str(len(own)))
+        if own:
+            table.add_row(model.address, str(sum(s.done for s in own)), str(len(own)))
     console.print(table)
     console.print(f"{sum(s.done for s in found)} of {len(found)} cells done")
-    ours = {s.cell.address for s in found if not s.done}
-    for note in [n for n in store.notes("attempts") if n["cell"] in ours][-REASONS_SHOWN:]:
-        console.print(f"failed: {note['cell']}: {note['error']}", markup=False)
+    show_gaps(found, failed)
 
 
-def show_outcome(filled: int, failures: Sequence[str]) -> None:
-    """One line: what a run did."""
-    console.print(f"{filled} cells filled, {len(failures)} failed")
+def show_gaps(found: Sequence[State], failed: Mapping[str, str]) -> None:
+    """Why cells have no result: what diverged, and the reasons of what failed, each once with its count."""
+    show_diverged({model.address: f"{how} ({cells} cells)" for model, (how, cells) in diverged_models(found).items()})
+    show_failures(list(failed.values()))
+
+
+def show_diverged(models: Mapping[str, str]) -> None:
+    """One line a model whose training diverged."""
+    for address, how in list(models.items())[:REASONS_SHOWN]:
+        console.print(f"[yellow]diverged[/] {escape(address)}: {escape(how)}")
+    if len(models) > REASONS_SHOWN:
+        console.print(f"… {len(models)} trainings diverged in all")
+
+
+def show_failures(reasons: Sequence[str]) -> None:
+    """How many failed, and each distinct reason with its count."""
+    if reasons:
+        console.print(f"{len(reasons)} failed:")
+    for line in counted(reasons, REASONS_SHOWN):
+        console.print(f"  {line}", markup=False)
+
+
+def show_outcome(filled: int, failed: Sequence[str], diverged: Mapping[str, str]) -> None:
+    """What a run did, and why what it left out is missing."""
+    more = f", {len(diverged)} trainings diverged" if diverged else ""
+    console.print(f"{filled} cells filled, {len(failed)} failed{more}")
+    for line in counted(failed, REASONS_SHOWN):
+        console.print(f"  {line}", markup=False)
 
 
 def show_findings(findings: Sequence[Finding], flags: Sequence[Flag]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import resource
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,9 +15,10 @@ from typing import Any
 
 import polars as pl
 
-from amuro import asks, catalog
+from amuro import asks, catalog, status
 from amuro.engine.protocol import Engine, Run
-from amuro.errors import AmuroError, StoreError, WeightsError
+from amuro.errors import AmuroError, StoreError
+from amuro.failures import reason
 from amuro.identity import digest, tensor_digest
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
 from amuro.read_ahead import read_ahead
@@ -81,36 +84,43 @@ class Visitor:
         if following not in (None, self._following):
             self._following = following
             read_ahead(lambda: folder_of(self.plan, self.store, following))
+        key: str | None  # none where tuning diverged
         if model.recipe is None:
             key = self._base_key(model.checkpoint)
         else:
             if waiting:
                 self._train_ahead([model, *waiting])
             key = self._chosen(model, cost) if len(candidates(model)) > 1 else self._tuned(model, cost)
-        filled = self._fill(cells, key, cost)
+        filled = len(self._fill(cells, key, cost)) if key else 0
         used = {**dataclasses.asdict(cost), "seconds": time.monotonic() - started, "peak_memory_mb": peak_memory_mb()}
         self.store.note("ledger", {"model": model.address, "cells": filled, "device": self.plan.study.device, **used})
 
-    def _fill(self, cells: Sequence[Cell], model_key: str, cost: Cost) -> int:
-        filled = 0
+    def _fill(self, cells: Sequence[Cell], model_key: str, cost: Cost) -> dict[Cell, str]:
+        """Cell → key of its result, for those that did not fail."""
+        filled = {}
         for cell in cells:
             try:
-                self.fill(cell, model_key, cost)
-                filled += 1
+                filled[cell] = self.fill(cell, model_key, cost)
                 self.emit({"event": "cell", "cell": cell.address})
             except StoreError:
                 raise  # it would be the same for every other cell
             except Exception as error:
-                self.store.note("attempts", {"cell": cell.address, "error": f"{type(error).__name__}: {error}"})
-                self.emit({"event": "failed", "cell": cell.address, "error": str(error)})
+                told = {"cell": cell.address, "error": reason(error), "trace": traceback.format_exc()}
+                self.store.note("attempts", told)
+                self.emit({"event": "failed", **told})
         return filled
 
-    def fill(self, cell: Cell, model_key: str, cost: Cost) -> None:
-        """Asks the live model one cell's questions and commits its predictions."""
+    def fill(self, cell: Cell, model_key: str, cost: Cost) -> str:
+        """Asks the live model one cell's questions and commits its predictions; returns the key of the result.
+
+        A result that is there and whole is not made again: the dev cells of a rule are asked for at each of its visits.
+        """
         sheet = self._sheets.sheet(cell, self._encoder(), self.engine.context_length())
         declared = self.plan.declared(cell)
         decided = {"address": cell.address, "declared": declared, "ids": sheet.ids_digest, "model_key": model_key}
         key = key_of("cells", decided)
+        if (known := self.store.manifest("cells", key)) and self.store.verify(known):
+            return key
         started = time.monotonic()
         frame, tokens = self._predict(cell, sheet)
         cost.add(tokens, self.engine.flops_per_token())
@@ -119,6 +129,7 @@ class Visitor:
         facts = {**decided, "coordinates": coordinates(cell), "prompts": texts_key,
                  "seconds": time.monotonic() - started, "tokens": tokens, "provenance": provenance()}  # fmt: skip
         self.store.commit("cells", key, facts, {"predictions.parquet": frame})
+        return key
 
     def _predict(self, cell: Cell, sheet: asks.Sheet) -> tuple[pl.DataFrame, int]:
         scored: dict[int, tuple[float, ...]] = {}
@@ -175,28 +186,33 @@ class Visitor:
         facts = {"checkpoint": checkpoint.address, "weights": key}
         self.store.commit("checkpoints", digest(facts), facts, {})
 
-    def _tuned(self, model: Model, cost: Cost) -> str:
-        """Tunes the live model; returns its key."""
+    def _tuned(self, model: Model, cost: Cost) -> str | None:
+        """Tunes the live model; returns its key, or None where that diverged."""
         return next(self._tuned_each([model], cost))
 
-    def _tuned_each(self, models: Sequence[Model], cost: Cost) -> Iterator[str]:
-        """Tunes the models from the loaded checkpoint; yields their keys in order, each while its model is live."""
+    def _tuned_each(self, models: Sequence[Model], cost: Cost) -> Iterator[str | None]:
+        """Tunes the models from the loaded checkpoint; yields their keys in order, each while its model is live.
+
+        None stands for a training that diverged, now or at an earlier visit: that is kept as its result, under its key.
+        """
         wanted = [(model, *self._run(model)) for model in models]
-        fresh = self.engine.tune_each([run for _, run, key in wanted if key not in self._ahead])
+        unknown = [run for _, run, key in wanted if key not in self._ahead and not self._has_diverged(key)]
+        fresh = self.engine.tune_each(unknown)
         for model, _, key in wanted:
-            if key in self._ahead:
-                training, kept = self._ahead.pop(key)
-                self.engine.restore(kept)
-            else:
-                training = next(fresh)
-            cost.add(training.tokens, 3 * self.engine.flops_per_token())
-            cost.tuning_seconds += training.seconds
-            self._record_training(model, key, training)
-            if training.diverged_at is not None:
-                raise WeightsError(
-                    f"tuning {model.address} diverged at step {training.diverged_at}", cure="lower its learning rate"
-                )
-            yield key
+            if not self._has_diverged(key):
+                if key in self._ahead:
+                    training, kept = self._ahead.pop(key)
+                    self.engine.restore(kept)
+                else:
+                    training = next(fresh)
+                cost.add(training.tokens, 3 * self.engine.flops_per_token())
+                cost.tuning_seconds += training.seconds
+                self._record_training(model, key, training)
+            yield None if self._has_diverged(key) else key
+
+    def _has_diverged(self, key: str) -> bool:
+        known = self.store.manifest("models", key)
+        return known is not None and status.diverged_at(known) is not None
 
     def _train_ahead(self, models: Sequence[Model]) -> None:
         """Trains the first model together with those behind it that the engine joins to it, unless that was done.
@@ -218,7 +234,7 @@ class Visitor:
         """Key → run of the first models that the engine would train as one group; none where the first is trained."""
         runs: dict[str, Run] = {}
         for model in models:
-            more = {key: run for run, key in map(self._run, candidates(model))}
+            more = {key: run for run, key in map(self._run, candidates(model)) if not self._has_diverged(key)}
             if more.keys() & self._ahead.keys() or self.engine.joins([*runs.values(), *more.values()]) < len(
                 runs | more
             ):
@@ -245,35 +261,60 @@ class Visitor:
 
     def _record_training(self, model: Model, key: str, training: Training) -> None:
         told = {k: v for k, v in dataclasses.asdict(training).items() if k != "losses"}
-        facts = {"model": model.address, "training": told, "weights": self.engine.weights_digest()}
+        facts = {**self._named(model), "training": told, "weights": self.engine.weights_digest()}
         curve = pl.DataFrame({"loss": list(training.losses)}, schema={"loss": pl.Float64})
         self.store.commit("models", key, facts, {"losses.parquet": curve})
+        if training.diverged_at is not None:
+            self.emit({"event": "diverged", "model": model.address, "text": status.how_it_diverged(facts)})
 
-    def _chosen(self, model: Model, cost: Cost) -> str:
+    def _named(self, model: Model) -> dict[str, Any]:
+        """What says, without weights, which training a record is of."""
+        cell = self.plan.visits()[model][0]
+        return {"model": model.address, "declared": status.training_inputs(cell, self.plan.declared(cell))}
+
+    def _chosen(self, model: Model, cost: Cost) -> str | None:
         """Tunes at each rate of the rule and makes the one live that does best on the dev split (primary metric, the
-        first one on a tie). The choice is stored; returns the key of the chosen model.
+        first one on a tie). The choice is stored; returns the key of the chosen model. Rates that diverge do not
+        compete; where all do, that is stored, and None returned.
         """
         scores: dict[float, float] = {}
         best: tuple[float, str, Any] | None = None
         members = candidates(model)
         for member, key in zip(members, self._tuned_each(members, cost), strict=True):
-            dev = [cell for cell in self.plan.visits().get(member, ()) if cell.eval_set.split == "dev"]
-            self._fill(dev, key, cost)
-            score = sum(self._dev_score(cell) for cell in dev) / max(len(dev), 1)
             assert member.learning_rate is not None
+            if key is None:
+                continue
+            score = self._on_dev(member, key, cost)
             scores[member.learning_rate] = score
             if best is None or score > best[0]:
                 best = score, key, self.engine.keep()
-        assert best is not None
-        self.engine.restore(best[2])
-        facts = {"chosen_for": model.address, "learning_rate": max(scores, key=lambda rate: scores[rate]),
-                 "dev_scores": [[rate, score] for rate, score in scores.items()]}  # fmt: skip
+        facts = {**self._named(model), "chosen_for": model.address, "dev_scores": [[r, s] for r, s in scores.items()],
+                 "learning_rate": max(scores, key=lambda rate: scores[rate], default=None),
+                 "diverged": [m.learning_rate for m in members if m.learning_rate not in scores]}  # fmt: skip
         self.store.commit("models", digest(facts), facts, {})
+        if best is None:
+            self.emit({"event": "diverged", "model": model.address, "text": status.how_it_diverged(facts)})
+            return None
+        self.engine.restore(best[2])
         return best[1]
 
-    def _dev_score(self, cell: Cell) -> float:
-        frame = self.store.frame(self.store.cells()[cell.address], "predictions.parquet")
-        assert frame is not None
+    def _on_dev(self, member: Model, model_key: str, cost: Cost) -> float:
+        """The live model's mean score on its dev cells, by results that stand on these very weights. Raises AmuroError
+        where one of them failed: no rate may win by what was not asked.
+        """
+        dev = [cell for cell in self.plan.visits()[member] if cell.eval_set.split == "dev"]
+        filled = self._fill(dev, model_key, cost)
+        scores = [self._dev_score(cell, key) for cell, key in filled.items()]
+        if len(scores) < len(dev) or not all(map(math.isfinite, scores)):
+            what = f"{len(dev) - len(scores)} of {len(dev)} dev cells failed" if len(scores) < len(dev) else "no score"
+            raise AmuroError(f"no rate can be chosen: {what} at rate {member.learning_rate:g}")
+        return sum(scores) / len(scores)
+
+    def _dev_score(self, cell: Cell, key: str) -> float:
+        result = self.store.manifest("cells", key)
+        frame = self.store.frame(result, "predictions.parquet") if result else None
+        if frame is None:
+            raise AmuroError(f"the dev result of {cell.address} was damaged meanwhile", cure="run again")
         return cell_value(self.plan.tasks[cell.eval_set.task], frame)
 
 

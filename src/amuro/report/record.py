@@ -84,5 +84,5 @@ def _megabytes(value: Any) -> str:
 
 
 def holes(book: Book) -> list[str]:
-    """Addresses of the planned cells that have not run."""
+    """Addresses of the planned cells that have no result."""
     return book.planned.filter(~pl.col("done"))["cell"].sort().to_list() if book.planned.height else []

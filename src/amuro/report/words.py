@@ -43,6 +43,7 @@ FLAGS = {
     "inconsistent across formats": "The same question, worded otherwise, gets another answer.",
     "constant predictor": "The model gives one and the same answer to nearly everything.",
     "rate at the grid's edge": "The best learning rate was the largest or smallest tried: better ones may lie beyond.",
+    "training diverged": "Loss or gradient stopped being finite: the model has no result and was not tried again.",
     "did not learn to stop": "Answers run on to the length limit.",
 }
 
