@@ -17,7 +17,7 @@ from amuro.scores import no_items, no_scores
 
 def named(evidence: Evidence) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for flag in flags.flags(evidence.scores, evidence.items):
+    for flag in flags.flags(evidence.scores, evidence.items, evidence.tasks):
         found.setdefault(flag.name, []).append(flag.where)
     return found
 
@@ -30,7 +30,7 @@ def one_set(base: float, tuned: float, **how: Any) -> Book:
 
 def test_an_empty_study_has_no_flags() -> None:
     """Without cells there is nothing to flag."""
-    assert flags.flags(no_scores(), no_items()) == []
+    assert flags.flags(no_scores(), no_items(), {}) == []
 
 
 def test_a_plain_gain_raises_nothing() -> None:
@@ -88,7 +88,8 @@ def test_constant_predictor_and_stopping() -> None:
     evidence = one_set(FLOOR, 2.0).evidence()
     tuned = pl.col("tuned_on") != "none"
     stuck = pl.when(tuned).then(pl.lit("degenerate")).otherwise(pl.lit("measured")).alias("evidence")
-    assert list(named(Evidence(evidence.items, evidence.scores.with_columns(stuck), {}, "s"))) == [flags.CONSTANT]
+    degenerate = Evidence(evidence.items, evidence.scores.with_columns(stuck), evidence.tasks, "s")
+    assert list(named(degenerate)) == [flags.CONSTANT]
     running = evidence.scores.filter(tuned).with_columns(metric=pl.lit("stopped"), value=pl.lit(0.4))
     scores = pl.concat([evidence.scores, running])
     assert list(named(Evidence(evidence.items, scores, {}, "s"))) == [flags.STOPPING]

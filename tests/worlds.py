@@ -111,14 +111,14 @@ class Book:
             "role": role, "family": about.family, "kind": about.kind, "format": wording, "shots": 0, "shot_seed": 0,
             "decoding": "likelihood", "protocol": "own", "precision": "float32", "device": "cpu", "limit": len(values),
             "cell": f"{model}|{about.name}/{split}|{wording}|0shot.0|likelihood|own", "metric": metric or about.metric,
-            "evidence": evidence, **other,
+            "evidence": evidence, "chance": about.chance, **other,
         })  # fmt: skip
 
     def evidence(self, **settings: Any) -> Evidence:
         cells = pl.DataFrame(self._cells, infer_schema_length=None)
         sizes = [len(values) for values in self._values]
         within = np.concatenate([np.arange(size) for size in sizes])
-        texts = cells.drop("evidence").with_columns(pl.col(pl.String).cast(pl.Categorical))
+        texts = cells.drop("evidence", "chance").with_columns(pl.col(pl.String).cast(pl.Categorical))
         items = texts[np.repeat(np.arange(len(sizes)), sizes)].with_columns(
             EXAMPLE_NAMES[within].alias("example_id"),
             CLUSTER_NAMES[np.concatenate(self._clusters)].alias("cluster"),

@@ -6,14 +6,18 @@ Listing reads file names only and imports nothing. A dotted name (`my_lab.tasks.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from amuro.errors import StudyError, nearest
 from amuro.series_kind import SeriesKind
 from amuro.types import Format, Task
+
+if TYPE_CHECKING:
+    from amuro.metric import Metric
 
 SHELVES = {"tasks": "TASK", "formats": "FORMAT", "metrics": "METRIC", "analyses": "ANALYSIS", "series": "SERIES",
            "importers": "IMPORTER", "exporters": "EXPORTER"}  # fmt: skip
@@ -61,9 +65,19 @@ def format(name: str) -> Format:  # noqa: A001 — named like its shelf, as its 
     return cast(Format, member("formats", name))
 
 
-def metric(name: str) -> Any:
-    """The metric `metrics/NAME.py`, or that of a dotted module. Errors as in `member`."""
-    return member("metrics", name)
+def metric(name: str) -> Metric:
+    """The metric `metrics/NAME.py`, or that of a dotted module, called as it was asked for. Errors as in `member`.
+
+    Raises StudyError where the module holds something else under METRIC.
+    """
+    from amuro.metric import Metric  # with polars behind it: the help of the command line needs none of it
+
+    found = member("metrics", name)
+    if not isinstance(found, Metric):
+        raise StudyError(
+            f"METRIC of '{name}' is a {type(found).__name__}, no amuro.metric.Metric", "see docs/extend.md"
+        )
+    return found if found.name == name else replace(found, name=name)
 
 
 def analysis(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,11 +25,10 @@ Standing = tuple[EvidenceState, str]
 """Evidence state and its reason in words (empty where measured)."""
 
 
-def smallest_effect(analysis: Analysis, evidence: Evidence, task: str, metric: str) -> float:
-    """δ on the scale of the metric: a share of the way from chance to perfect; as it is for bits per byte."""
+def smallest_effect(analysis: Analysis, evidence: Evidence, found: Ladder) -> float:
+    """δ on the scale of the metric: a share of the way from chance to perfect; as it is where there is no such way."""
     delta = evidence.delta.get(analysis.name, analysis.delta)
-    chance = evidence.tasks[task].chance or 0.0
-    return delta if metric == "bits_per_byte" else delta * (1 - chance)
+    return delta * (1 - found.floor) if found.facts.share and not math.isnan(found.floor) else delta
 
 
 def identifier(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
@@ -54,6 +54,8 @@ def state(found: Ladder) -> Standing:
         return "mixed", found.mixed
     if any(reading["majority"] == 1 for reading in found.readings):
         return "degenerate", f"Every row of {found.name} has the same right answer."
+    if math.isnan(found.floor):
+        return "insufficient", f"What guesses score on {found.name} under {found.metric} is not known."
     if found.source.groups < MIN_CLUSTERS:
         return "insufficient", f"{found.source.groups} clusters of examples; a claim needs {MIN_CLUSTERS}."
     return "measured", ""
@@ -83,10 +85,13 @@ def trend_state(evidence: Evidence, found: Ladder) -> Standing:
 
 def nothing_to_lose(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
     """Why nothing can be forgotten: the latest base does not clear chance by δ. Empty where it does."""
-    chance = evidence.tasks[found.task].chance or 0.0
+    if not found.facts.share:
+        return ""
+    if math.isnan(found.floor):
+        return state(found)[1]
     low, _ = clustered_mean(found.base[-1], found.clusters).interval()
-    least = chance + smallest_effect(analysis, evidence, found.task, found.metric)
-    if found.sign < 0 or (low > chance and found.base[-1].mean() >= least):
+    least = found.floor + smallest_effect(analysis, evidence, found)
+    if low > found.floor and found.base[-1].mean() >= least:
         return ""
     return f"The base does not clear chance on {found.name}: what is not there cannot be forgotten."
 
@@ -148,24 +153,31 @@ def point(line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
     return {"line": line, **where, "value": estimate.value, "low": low, "high": high}
 
 
-def base_and_tuned(evidence: Evidence, found: Ladder) -> Points:
+def score_point(found: Ladder, line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
+    """A mark that is a score, as the metric has it, with the chance line."""
+    shown = found.facts.oriented
+    low, high = sorted(map(shown, estimate.interval()))
+    return {"line": line, **where, "chance": found.chance, "value": shown(estimate.value), "low": low, "high": high}
+
+
+def base_and_tuned(found: Ladder) -> Points:
     """Scores of the base and the tuned model at each checkpoint, with the chance line."""
     marks = []
     for t, (step, tokens) in enumerate(zip(found.steps.tolist(), found.tokens.tolist(), strict=True)):
         at, nowhere = found.at(t), found.at(t) * 0
-        where = {**found.place(step, tokens), "chance": evidence.tasks[found.task].chance}
-        marks.append(point("base", found.contrast(nowhere, at), **where))
-        marks.append(point(f"tuned on {found.tuning.lesson}", found.contrast(at, nowhere), **where))
+        where = found.place(step, tokens)
+        marks.append(score_point(found, "base", found.contrast(nowhere, at), **where))
+        marks.append(score_point(found, f"tuned on {found.tuning.lesson}", found.contrast(at, nowhere), **where))
     return tuple(marks)
 
 
 def gained(evidence: Evidence, found: Ladder) -> tuple[Estimate, str, EvidenceState, str]:
     """What tuning does to one evaluation set at the latest checkpoint: estimate, sentence, evidence state, reason."""
-    last = found.at(-1) * found.sign
+    last = found.at(-1)
     estimate = found.contrast(last, -last)
     sentence = (
         f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.tuning.lesson} takes {found.metric} "
-        f"on {found.name} from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f} ({reading(estimate)})."
+        f"on {found.name} {found.went(found.base[-1], found.tuned[-1])} ({reading(estimate)})."
     )
     standing, reason = tuned_state(found)
     return estimate, sentence, standing, reason
@@ -208,8 +220,8 @@ def draft(
     """A finding about one ladder; `detail` ends its id, `further` are fields of `Finding` other than the usual."""
     usual = {
         "n": found.source.groups,
-        "delta": smallest_effect(analysis, evidence, found.task, found.metric),
-        "points": base_and_tuned(evidence, found),
+        "delta": smallest_effect(analysis, evidence, found),
+        "points": base_and_tuned(found),
         "cells": found.cells,
     }
     return blank(

@@ -9,9 +9,12 @@ from typing import Any
 
 import polars as pl
 
+from amuro import catalog
+from amuro.metrics.stopped import METRIC as STOPPED_SHARE
 from amuro.scores import clustered_errors
 from amuro.stats.multiplicity import benjamini_hochberg
 from amuro.stats.paired import mcnemar, t_test
+from amuro.types import Task
 
 NO_GAIN = "no gain from tuning"
 FORGETTING = "significant forgetting"
@@ -31,7 +34,6 @@ STOPPED = 0.9
 """A tuned model that stops by itself less often than this did not learn to."""
 ASKED = ("format", "shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit", "metric")
 MODEL = ("series", "checkpoint", "tuned_on", "recipe", "method", "tune_format", "tune_seed")
-PRIMARY = pl.col("metric").is_in(["accuracy", "exact_match", "rouge_l", "bits_per_byte"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +46,44 @@ class Flag:
     detail: str
 
 
-def flags(scores: pl.DataFrame, items: pl.DataFrame) -> list[Flag]:
-    """All flags of a study, in the order of their names."""
-    against = _against_base(_beside_base(scores, items))
-    found = [*against, *_formats(scores), *_constant(scores), *_stopping(scores), *_edges(scores)]
+def flags(scores: pl.DataFrame, items: pl.DataFrame, tasks: Mapping[str, Task]) -> list[Flag]:
+    """All flags of a study, in the order of their names; each task is judged by its own metric."""
+    judged = _primary(scores, tasks)
+    against = _against_base(_beside_base(judged, _primary(items, tasks)))
+    found = [*against, *_formats(judged), *_constant(judged), *_stopping(scores), *_edges(judged)]
     return sorted(found, key=lambda flag: (flag.name, flag.where))
+
+
+def _primary(frame: pl.DataFrame, tasks: Mapping[str, Task]) -> pl.DataFrame:
+    """The rows under the metric of their task, with values so that higher is better."""
+    named = {name: task.metric for name, task in tasks.items()}
+    types = {name: frame.schema[name] for name in ("task", "metric")}
+    wanted = pl.DataFrame({"task": list(named), "metric": list(named.values())}, types)
+    value = pl.col("value")
+    for metric in map(catalog.metric, sorted(set(named.values()))):
+        value = pl.when(pl.col("metric") == metric.name).then(metric.oriented(pl.col("value"))).otherwise(value)
+    return frame.join(wanted, on=["task", "metric"], how="semi", maintain_order="left").with_columns(value)
+
+
+def _shown(row: Mapping[str, Any], name: str) -> str:
+    """A score of a row as its metric has it."""
+    return f"{catalog.metric(row['metric']).oriented(row[name]):.2f}"
 
 
 def _beside_base(scores: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """Tuned rows with the base's score of the same question, and the error of the difference over the same examples."""
     keys = ["series", "checkpoint", "task", "split", *ASKED]
-    base, tuned = (frame.filter(PRIMARY) for frame in (_of_base(scores), _of_tuned(scores)))
-    item_base, item_tuned = (frame.filter(PRIMARY) for frame in (_of_base(items), _of_tuned(items)))
+    base, tuned = _of_base(scores), _of_tuned(scores)
+    item_base, item_tuned = _of_base(items), _of_tuned(items)
     beside = item_tuned.join(item_base.select(*keys, "example_id", before="value"), on=[*keys, "example_id"])
     errors = clustered_errors(beside.with_columns(pl.col("value") - pl.col("before")))
     # On the examples that both were asked, as its error is.
-    gain = _better(pl.col("change"))
     return (
         tuned.drop("se")
         .join(base.select(*keys, before="value"), on=keys)
         .join(errors, on=["cell", "metric"])
         .join(_moved(beside), on=["cell", "metric"])
-        .with_columns(gain.alias("gain"), pl.col("se").fill_null(0.0))
+        .with_columns(pl.col("change").alias("gain"), pl.col("se").fill_null(0.0))
     )
 
 
@@ -90,10 +108,6 @@ def _of_tuned(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col("tuned_on") != "none")
 
 
-def _better(value: pl.Expr) -> pl.Expr:
-    return pl.when(pl.col("metric") == "bits_per_byte").then(-value).otherwise(value)
-
-
 def _against_base(beside: pl.DataFrame) -> Iterator[Flag]:
     for row in beside.iter_rows(named=True):
         at_home = row["role"] == "in_domain" and row["format"] == row["tune_format"] and row["shots"] == 0
@@ -105,7 +119,9 @@ def _against_base(beside: pl.DataFrame) -> Iterator[Flag]:
 
 
 def _change(row: Mapping[str, Any]) -> str:
-    return f"{row['metric']} on {row['task']}/{row['split']}: {row['before']:.2f} before, {row['value']:.2f} after"
+    return (
+        f"{row['metric']} on {row['task']}/{row['split']}: {_shown(row, 'before')} before, {_shown(row, 'value')} after"
+    )
 
 
 def _discovered(rows: pl.DataFrame) -> pl.Series:
@@ -118,33 +134,33 @@ def _discovered(rows: pl.DataFrame) -> pl.Series:
 
 def _formats(scores: pl.DataFrame) -> Iterator[Flag]:
     """One tuned model and set whose formats differ by more than their errors and twice the notable size."""
-    rows = _of_tuned(scores).filter(PRIMARY & (pl.col("role") == "in_domain") & (pl.col("shots") == 0))
+    rows = _of_tuned(scores).filter((pl.col("role") == "in_domain") & (pl.col("shots") == 0))
     for _, group in rows.group_by(*MODEL, "task", "split", "metric", maintain_order=True):
         best, worst = (group.sort("value", descending=down).row(0, named=True) for down in (True, False))
         error = math.hypot(best["se"] or 0.0, worst["se"] or 0.0)
         if best["value"] - worst["value"] > max(ERRORS * error, 2 * NOTABLE):
-            named = [f"{row['value']:.2f} in {row['format']}" for row in (best, worst)]
+            named = [f"{_shown(row, 'value')} in {row['format']}" for row in (best, worst)]
             yield Flag(FORMATS, worst["cell"], ", ".join(named))
 
 
 def _constant(scores: pl.DataFrame) -> Iterator[Flag]:
-    stuck = scores.filter((pl.col("evidence") == "degenerate") & (pl.col("metric") == "accuracy"))
+    stuck = scores.filter(pl.col("evidence") == "degenerate")
     for row in stuck.iter_rows(named=True):
         yield Flag(CONSTANT, row["cell"], f"one answer to {row['top_share']:.0%} of {row['n']} questions")
 
 
 def _stopping(scores: pl.DataFrame) -> Iterator[Flag]:
-    unstopped = (pl.col("metric") == "stopped") & (pl.col("role") == "in_domain") & (pl.col("value") < STOPPED)
+    unstopped = (pl.col("metric") == STOPPED_SHARE.name) & (pl.col("role") == "in_domain") & (pl.col("value") < STOPPED)
     for row in scores.filter(unstopped).iter_rows(named=True):
         yield Flag(STOPPING, row["cell"], f"{row['value']:.0%} of answers ended by themselves")
 
 
 def _edges(scores: pl.DataFrame) -> Iterator[Flag]:
     """Of several learning rates tried on dev, the best is the smallest or the largest."""
-    tried = _of_tuned(scores).filter(PRIMARY & (pl.col("split") == "dev") & pl.col("learning_rate").is_not_null())
+    tried = _of_tuned(scores).filter((pl.col("split") == "dev") & pl.col("learning_rate").is_not_null())
     for _, group in tried.group_by(*MODEL, "task", *ASKED, maintain_order=True):
         rates = sorted(set(group["learning_rate"]))
-        best = group.sort(_better(pl.col("value"))).row(-1, named=True)
+        best = group.sort("value").row(-1, named=True)
         if len(rates) > 2 and best["learning_rate"] in (rates[0], rates[-1]):
             named = ", ".join(f"{rate:g}" for rate in rates)
             yield Flag(EDGE, best["cell"], f"best of {named}: {best['learning_rate']:g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from amuro import catalog
 from amuro.analysis import Evidence
+from amuro.metric import Metric
 from amuro.panels import Panel, Reading, fewest_shots, panel
 from amuro.stats.clustered import Floats, Ints, Means, clustered_means
 from amuro.stats.estimate import Estimate, combine
@@ -67,9 +70,9 @@ class Ladder:
     unit: str
     """What is counted: `tokens`, or `steps` where tokens of some checkpoint are unknown."""
     base: Floats
-    """(T, n)"""
+    """(T, n), the higher the better: `score` gives back what the metric says."""
     runs: tuple[Floats, ...]
-    """T arrays (tuning seeds, n)."""
+    """T arrays (tuning seeds, n), the higher the better."""
     readings: tuple[Reading, ...]
     """What was compared: the rows of `scores` that stand behind `base` and `runs`."""
     mixed: str
@@ -118,9 +121,33 @@ class Ladder:
         return np.flatnonzero(self.tokens > 0)
 
     @property
-    def sign(self) -> float:
-        """+1 where a higher score is better, −1 for bits per byte."""
-        return -1.0 if self.metric == "bits_per_byte" else 1.0
+    def facts(self) -> Metric:
+        """What the metric says of itself."""
+        return catalog.metric(self.metric)
+
+    def score(self, values: Floats) -> float:
+        """Mean of some of the values as the metric has it, for sentences."""
+        return self.facts.oriented(float(values.mean()))
+
+    def went(self, before: Floats, after: Floats) -> str:
+        """`from 0.40 to 0.12`: two mean scores in a sentence."""
+        return f"from {self.score(before):.2f} to {self.score(after):.2f}"
+
+    @property
+    def chance(self) -> float | None:
+        """What guesses score on the rows that were asked, as the metric has it; None where that is not stated."""
+        return next((reading["chance"] for reading in self.readings if reading.get("chance") is not None), None)
+
+    @property
+    def floor(self) -> float:
+        """What takes no ability, on the scale of the values: the score of guesses, or the worst where text is written.
+
+        NaN where what guesses score is not known; 0 where there is no common range, and so no floor.
+        """
+        guesses = any(reading["kind"] in ("label", "choice") for reading in self.readings)
+        if not self.facts.share or not guesses:
+            return 0.0
+        return math.nan if self.chance is None else self.facts.oriented(self.chance)
 
     @property
     def replicated(self) -> list[int]:

@@ -1,16 +1,26 @@
-"""What a metric is: predictions in, a value for each example or for the whole table out."""
+"""What a metric is: predictions in, a value for each example or for the whole table out, and the facts about it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from amuro.errors import DataError
+from amuro.errors import AmuroError, DataError
 from amuro.types import Kind, Task
+
+UNCONDITIONAL = "unconditional_log_probabilities"
+"""Column of the options' log-probabilities after a context that asks nothing."""
+FORMAT_FREE: Mapping[Kind, str] = {"label": "calibrated_accuracy", "generate": "log_likelihood"}
+"""Kind of task → the metric that judges the same answers apart from their form; options are judged so already."""
+EDGE = 1e-9
+"""By how much rounding may carry a share beyond 0 or 1."""
+Values = TypeVar("Values", float, NDArray[np.float64], pl.Expr)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +45,118 @@ class Metric:
     """
 
     name: str
+    """The name by which tasks and tables call it: that of its file, dotted where it lives outside."""
     description: str
     kinds: tuple[Kind, ...]
     higher_is_better: bool
     rows: Callable[[pl.DataFrame, Context], pl.Series] | None
-    """Value of each example (Float64, in the order of the frame); None where only a whole table has a value."""
+    """Value of each example (Float64, in the order of the frame); None where only a whole table has a value: such a
+    metric is shown, and no task can be judged by it."""
     aggregate: Callable[[pl.DataFrame, Context], float] | None = None
     """Value of a whole table; None means the mean of the rows."""
     predicts: Callable[[pl.DataFrame, Context], pl.Series] | None = None
     """What the model is taken to answer; None means the likeliest whole answer, or the text that it wrote."""
     needs: str = ""
     """A column that not every cell of these kinds fills: without it the metric is left out."""
+    needs_prior: bool = False
+    """Whether it reads `Context.prior`, and so the dev rows of the same model, format and number of shots."""
+    share: bool = True
+    """Whether every value lies from 0 to 1 and one of the two is perfect. Else there is no common range: nothing is
+    read as a share of the way to perfect, and a smallest effect of interest counts in the metric's own unit."""
+    binary: bool = False
+    """Whether every example is either right or wrong (1 and 0, or 0 and 1)."""
+    chance: Callable[[float], float] | None = None
+    """What guesses score that are right with this probability (of accuracy: the probability itself). None: not known,
+    and then no ability is told from guessing. Written text has no guesses, and starts from the worst value."""
+    format_free: Mapping[Kind, str] = field(default_factory=lambda: FORMAT_FREE)
+    """Kind of task → the metric that must fall as well before a loss is more than a change in the form of answers."""
+    calibrates: str = ""
+    """The metric of which this is another reading on the same scale: a base may be asked by either."""
+    label: str = ""
+    """Its name in print; empty: its name with spaces."""
+    unit: str = ""
+    """What a value counts, such as nats; empty for shares."""
+    lm_eval: str = ""
+    """Its name in lm-evaluation-harness, where it has another there."""
+
+    @property
+    def words(self) -> str:
+        """Its name in print."""
+        return self.label or self.name.rpartition(".")[2].replace("_", " ")
+
+    @property
+    def best(self) -> float | None:
+        """The value of a perfect answer; None where there is no common range."""
+        return self.oriented(1.0) if self.share else None
+
+    def oriented(self, values: Values) -> Values:
+        """The values so that higher is better, shares from 0 (worst) to 1 (perfect). Done twice it changes nothing."""
+        if self.higher_is_better:
+            return values
+        return -values + 1 if self.share else -values  # a column keeps its name
+
+    def unfit(self, task: Task) -> str:
+        """Why it cannot be the metric of this task, as the end of a sentence; empty where it can."""
+        if task.kind not in self.kinds:
+            return f"judges tasks of kind {', '.join(self.kinds)}, and the task is of kind {task.kind}"
+        if self.rows is None:
+            return "has a value for a whole table only, and findings need one for each example"
+        if self.needs_prior and "dev" not in task.splits:
+            return "reads each label's mean on dev rows, and the task has no split 'dev'"
+        if self.needs == UNCONDITIONAL and not task.unconditional:
+            return "reads the options after a context that asks nothing, and the task names none"
+        return ""
 
     def score(self, predictions: pl.DataFrame, context: Context) -> float:
         """Value of a whole table, on the metric's own scale. Raises DataError on an empty one."""
         if predictions.is_empty():
             raise DataError(f"{self.name} of no predictions of task '{context.task.name}'", "fill the cell first")
         if self.aggregate is not None:
-            return self.aggregate(predictions, context)
+            return self.whole(predictions, context)
+        return float(np.mean(self.values(predictions, context).to_numpy()))
+
+    def values(self, predictions: pl.DataFrame, context: Context) -> pl.Series:
+        """Value of each example. Raises DataError where one is no number, or not what the metric says of itself."""
         if self.rows is None:
-            raise TypeError(f"metric '{self.name}' has neither rows nor an aggregate")
-        return float(np.mean(self.rows(predictions, context).to_numpy()))
+            raise TypeError(f"metric '{self.name}' has no rows")
+        found = pl.Series("value", self._asked(self.rows, predictions, context)).cast(pl.Float64)
+        if len(found) != len(predictions):
+            raise self._broken(context, f"gives {len(found)} values for {len(predictions)} rows", "one value a row")
+        if (fault := self._fault(found)) and len(bad := predictions.filter(fault[0])):
+            value, example = found.filter(fault[0])[0], bad["example_id"][0]
+            raise self._broken(context, f"gives {value} to example {example}, {fault[1]}", fault[2])
+        return found
+
+    def whole(self, predictions: pl.DataFrame, context: Context) -> float:
+        """Value of a whole table by its own rule. Raises DataError where that is no number, or out of its range."""
+        if self.aggregate is None:
+            raise TypeError(f"metric '{self.name}' has no aggregate")
+        found = float(self._asked(self.aggregate, predictions, context))
+        if not np.isfinite(found) or (self.share and not 0 <= found <= 1):
+            raise self._broken(context, f"gives {found} to {len(predictions)} rows", "mend its aggregate")
+        return found
+
+    def _asked(self, of: Callable[[pl.DataFrame, Context], T], predictions: pl.DataFrame, context: Context) -> T:
+        try:
+            return of(predictions, context)
+        except AmuroError:
+            raise
+        except Exception as error:  # a stranger's metric may raise anything
+            raise self._broken(context, f"raises {type(error).__name__}: {error}", "mend that file") from error
+
+    def _fault(self, values: pl.Series) -> tuple[pl.Series, str, str] | None:
+        """(where, what is wrong with these values, cure); None where they are what the metric says of itself."""
+        odd = ~(values.is_finite().fill_null(False))
+        if odd.any():
+            return odd, "which is no number", "mend that file"
+        if self.binary and (odd := ~values.is_in([0.0, 1.0])).any():
+            return odd, "and says that it is binary", "give 0 or 1, or say binary=False"
+        if self.share and (odd := (values < -EDGE) | (values > 1 + EDGE)).any():
+            return odd, "and says that its values lie from 0 to 1", "divide by its range, or say share=False"
+        return None
+
+    def _broken(self, context: Context, what: str, cure: str) -> DataError:
+        return DataError(f"metric {self.name} {what} on task '{context.task.name}'", cure)
 
 
 def chosen(predictions: pl.DataFrame, prior: tuple[float, ...] = ()) -> pl.Series:
@@ -92,6 +193,27 @@ def likeliest(predictions: pl.DataFrame, adjust: pl.Expr) -> pl.Series:
     _refuse_unfit(predictions)
     best = predictions.select(adjust.list.arg_max().alias("best"))["best"]
     return predictions["options"].list.get(best).alias("predicted")
+
+
+def guessed(probability: float) -> float:
+    """`Metric.chance` of whatever counts right answers: guesses score as often as they are right."""
+    return probability
+
+
+def guess_rates(predictions: pl.DataFrame, task: Task) -> pl.Series:
+    """Of each row the probability that a guess is right: one label of all; of options, those that say what is right.
+
+    Null where text is written or a document is read.
+    """
+    if task.kind == "label":
+        return pl.repeat(1 / len(task.labels), len(predictions), eager=True)
+    if task.kind == "choice":
+        each = predictions.select("gold", "options").with_row_index("row").explode("options")
+        right = each.group_by("row", maintain_order=True).agg(
+            (pl.col("options") == pl.col("gold")).mean().alias("rate")
+        )
+        return right["rate"]
+    return pl.repeat(None, len(predictions), dtype=pl.Float64, eager=True)
 
 
 def label_prior(dev: pl.DataFrame) -> tuple[float, ...]:

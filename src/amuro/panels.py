@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from amuro import catalog
 from amuro.analysis import Evidence
 from amuro.errors import DataError
 from amuro.stats.clustered import Floats, Ints
@@ -26,7 +27,7 @@ class Panel:
     readings: tuple[Reading, ...]
     """One a cell and metric: its row of `scores`, by name."""
     values: Floats
-    """(readings, examples); not finite where a reading lacks an example."""
+    """(readings, examples), the higher the better (`Metric.oriented`); not finite where a reading lacks an example."""
     clusters: Ints
     """(examples,) codes from 0."""
 
@@ -75,13 +76,24 @@ def _columns(evidence: Evidence) -> _Columns:
         sets = kept.with_row_index("row").group_by("task", "split").agg("row").rows()
         evidence.memo["columns"] = _Columns(
             codes={name: kept[name].to_physical().to_numpy() for name in coded},
-            values=kept["value"].cast(pl.Float64).to_numpy(),
+            values=_oriented(kept),
             rows={(task, split): np.array(rows) for task, split, rows in sets},
             names={name: _texts(kept[name].unique()) for name in ("cell", "metric")},
             scores={(row["cell"], row["metric"]): row for row in evidence.scores.iter_rows(named=True)},
         )
     known: _Columns = evidence.memo["columns"]
     return known
+
+
+def _oriented(rows: pl.DataFrame) -> Floats:
+    """Every value so that higher is better: no analysis need know which way a metric counts."""
+    values, metrics = rows["value"].cast(pl.Float64).to_numpy().copy(), rows["metric"].cast(pl.Categorical)
+    for code, name in _texts(metrics.unique()).items():
+        metric = catalog.metric(name)
+        if not metric.higher_is_better:
+            places = metrics.to_physical().to_numpy() == code
+            values[places] = metric.oriented(values[places])
+    return values
 
 
 def _texts(found: pl.Series) -> dict[int, str]:

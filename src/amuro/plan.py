@@ -118,8 +118,10 @@ MOST = 100_000
 
 def make(study: Study) -> Plan:
     """The whole grid of a study. Raises `StudyError` where a block names nothing that exists, where two blocks ask the
-    same with other limits, and where the grid is too large.
+    same with other limits, where a task's metric cannot judge it, and where the grid is too large.
     """
+    for name in study.task_names:
+        refuse_unfit_metric(study.task(name))
     checkpoints = tuple(c for name in study.series for c in _checkpoints(study, name))
     _refuse_unknown_steps(study, checkpoints)
     recipes = {tune.name: _recipe(tune, study.protocol) for tune in study.tune}
@@ -137,6 +139,17 @@ def make(study: Study) -> Plan:
     order = {model: i for i, model in enumerate(sorted({c.model for c in cells.values()}, key=_visit_order))}
     kept = sorted(cells.values(), key=lambda cell: order[cell.model])
     return Plan(study, checkpoints, tuple(order), tuple(kept), roles)
+
+
+def refuse_unfit_metric(task: Task) -> None:
+    """Raises StudyError where the task's metric is not there or cannot judge it."""
+    try:
+        metric = catalog.metric(task.metric)
+    except StudyError as error:
+        raise StudyError(f"the metric of task '{task.name}': {error.message}", error.cure) from error
+    if why := metric.unfit(task):
+        fit = [name for name in catalog.names("metrics") if not catalog.metric(name).unfit(task)]
+        raise StudyError(f"metric {task.metric} {why} ('{task.name}')", f"name one of: {', '.join(fit)}")
 
 
 def series_options(study: Study, series: Series) -> dict[str, Any]:

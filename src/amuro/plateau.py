@@ -67,7 +67,7 @@ def schedule(evidence: Evidence, readings: Iterable[Reading]) -> Schedule:
 def plateau(found: Ladder, delta: float, rng: np.random.Generator) -> Plateau:
     """Where all but `delta` of the last checkpoint's tuned score is reached, if a saturating curve may be fitted."""
     at = found.rungs
-    tokens, scores = found.tokens[at], found.tuned[at].mean(axis=1) * found.sign
+    tokens, scores = found.tokens[at], found.tuned[at].mean(axis=1)
     change, bend = (_contrast(found, weights(tokens)) for weights in (change_weights, curvature_weights))
     refusal = shape(len(at), change, bend)
     fitted = refusal or fit(tokens, scores, _errors(found), noise_draws(found, rng), delta)
@@ -82,7 +82,7 @@ def plateau(found: Ladder, delta: float, rng: np.random.Generator) -> Plateau:
 
 
 def _contrast(found: Ladder, weights: Floats) -> Estimate:
-    full = found.over_training(weights) * found.sign
+    full = found.over_training(weights)
     return found.contrast(full, full * 0)
 
 

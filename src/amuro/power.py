@@ -117,7 +117,7 @@ def _sights(plan: Plan, store: Store, evidence: Evidence) -> Iterator[Sight]:
         family = len({_what(cell) for cell in plan.cells if plan.roles[cell.address] == role and cell.model.recipe})
         for found in ladders(evidence, [role]):
             if found.source.groups >= FEWEST_CLUSTERS and found.contrast(found.at(-1), -found.at(-1)).variance > 0:
-                delta = smallest_effect(catalog.analysis(analysis), evidence, found.task, found.metric)
+                delta = smallest_effect(catalog.analysis(analysis), evidence, found)
                 yield _sight(found, *_planned(plan, store, found), family, delta)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from amuro import catalog
 from amuro.analysis import Evidence
 from amuro.ladders import HOW, Ladder, differences, together
 from amuro.panels import Panel, panel
@@ -17,8 +18,6 @@ READOUT = ("metric", "format", "shots", "shot_seed")
 """What makes a way of asking."""
 CLEARLY = 0.05
 """By how much a way of asking that covers fewer examples must be better."""
-SECOND_READING = {"accuracy": "calibrated_accuracy", "exact_match": "log_likelihood", "rouge_l": "log_likelihood"}
-"""What must fall as well before a loss is more than a change in the form of answers."""
 Key = tuple[Any, ...]
 """(step, metric, format, shots, shot seed)"""
 
@@ -49,7 +48,7 @@ class BestReadout:
 
 def _ways(source: Panel, found: Ladder, examples: Ints | slice) -> dict[Key, Way]:
     """Every way in which the bases of a ladder were asked, judged on some examples."""
-    metrics = ("accuracy", "calibrated_accuracy") if found.metric == "accuracy" else (found.metric,)
+    metrics = {found.metric, *(name for name in catalog.names("metrics") if _calibrates(name, found.metric))}
     ways = {}
     for row, reading in enumerate(source.readings):
         ours = reading["tuned_on"] == "none" and reading["series"] == found.tuning.series
@@ -57,8 +56,12 @@ def _ways(source: Panel, found: Ladder, examples: Ints | slice) -> dict[Key, Way
         known = np.isfinite(values)
         if ours and reading["metric"] in metrics and known.any():
             key = tuple(reading[name] for name in ("step", *READOUT))
-            ways[key] = Way(found.sign * float(values[known].mean()), row, reading["evidence"], bool(known.all()))
+            ways[key] = Way(float(values[known].mean()), row, reading["evidence"], bool(known.all()))
     return ways
+
+
+def _calibrates(name: str, metric: str) -> bool:
+    return catalog.metric(name).calibrates == metric
 
 
 def best_readout(evidence: Evidence, found: Ladder) -> BestReadout:
@@ -98,8 +101,8 @@ def _best(step: int, test: dict[Key, Way], on_dev: dict[Key, float]) -> Key:
 
 
 def second_metric(evidence: Evidence, found: Ladder) -> str | None:
-    """The second reading of a set; None where its score is a likelihood already (choice tasks, bits per byte)."""
-    return None if evidence.tasks[found.task].kind == "choice" else SECOND_READING.get(found.metric)
+    """The second reading of a set; None where its score is a likelihood already (choice tasks, documents)."""
+    return found.facts.format_free.get(evidence.tasks[found.task].kind)
 
 
 def second_readings(evidence: Evidence, every: Sequence[Ladder]) -> list[Ladder | None]:

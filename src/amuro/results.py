@@ -44,7 +44,7 @@ def results(plan: Plan, store: Store) -> Results:
     if not done:
         raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure=_cure(plan, store))
     evidence = gathered(plan, *scores.tables(store, done, plan.roles, plan.tasks, plan.checkpoints), _planned(found))
-    signs = (*flags.flags(evidence.scores, evidence.items), *_of_sets(plan, store), *_diverged(found))
+    signs = (*flags.flags(evidence.scores, evidence.items, plan.tasks), *_of_sets(plan, store), *_diverged(found))
     return Results(evidence, analyses(), tuple(findings(plan.study, evidence)), signs, done, found)
 
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from amuro import catalog
 from amuro.errors import DataError
-from amuro.metric import Context, Metric, chosen, label_prior
+from amuro.metric import Context, Metric, chosen, guess_rates, label_prior
 from amuro.store import Manifest, Store
 from amuro.types import Checkpoint, Task
 
@@ -110,14 +110,14 @@ def no_scores() -> pl.DataFrame:
 
 
 def cell_value(task: Task, predictions: pl.DataFrame) -> float:
-    """A cell's value on its task's primary metric."""
-    metric: Metric = catalog.metric(task.metric)
-    return metric.score(predictions, Context(task))
+    """A dev cell's value on its task's primary metric, as the metric has it."""
+    metric = catalog.metric(task.metric)
+    return metric.score(predictions, Context(task, label_prior(predictions) if metric.needs_prior else ()))
 
 
 def metrics_of(task: Task) -> list[Metric]:
-    """Every metric of the shelf that can judge predictions of this kind."""
-    found: list[Metric] = [catalog.metric(name) for name in catalog.names("metrics")]
+    """The task's own metric, wherever it lives, and every metric of the shelf that can judge its kind."""
+    found = [catalog.metric(name) for name in dict.fromkeys((*catalog.names("metrics"), task.metric))]
     return [metric for metric in found if task.kind in metric.kinds]
 
 
@@ -148,8 +148,7 @@ Judged = tuple[pl.DataFrame | None, pl.DataFrame]
 def _judged(task: Task, pile: pl.DataFrame, priors: Mapping[str, tuple[float, ...]]) -> Iterator[Judged]:
     """(rows, totals) of all cells of one task for each metric; rows are None where only the whole has a value."""
     for metric in metrics_of(task):
-        calibrated = metric.name == "calibrated_accuracy"
-        groups = _by_prior(pile, priors) if calibrated else [(_filled(pile, metric.needs), ())]
+        groups = _by_prior(pile, priors) if metric.needs_prior else [(_filled(pile, metric.needs), ())]
         if groups and groups[0][0].height:
             yield _under(metric, task, groups)
 
@@ -183,11 +182,11 @@ def _under(metric: Metric, task: Task, groups: Sequence[tuple[pl.DataFrame, tupl
     pile, contexts = pl.concat([rows for rows, _ in groups]), [Context(task, prior) for _, prior in groups]
     asked = [(rows, context) for (rows, _), context in zip(groups, contexts, strict=True)]
     said = pl.concat([metric.predicts(*one) for one in asked]) if metric.predicts else _predicted(pile, task)
-    values = pl.concat([metric.rows(*one).cast(pl.Float64) for one in asked]) if metric.rows else None
+    values = pl.concat([metric.values(*one) for one in asked]) if metric.rows else None
     rows = None if values is None else _item_rows(pile, said, metric.name, values)
     labelled = task.kind == "label"
-    guessed = metric.name == task.metric or "accuracy" in metric.name
     totals = _sizes(pile).join(_totals(metric, Context(task), pile, values), on="cell", maintain_order="left")
+    totals = totals.join(_chances(metric, task, pile), on="cell", maintain_order="left")
     if labelled:
         totals = totals.join(_histograms(pile, said), on="cell", maintain_order="left")
     return rows, totals.select(
@@ -195,7 +194,7 @@ def _under(metric: Metric, task: Task, groups: Sequence[tuple[pl.DataFrame, tupl
         pl.lit(metric.name).alias("metric"),
         *("value", "n", "clusters"),
         (pl.col("majority") if labelled else pl.lit(None, pl.Float64)).alias("majority"),
-        pl.lit(task.chance if guessed else None, pl.Float64).alias("chance"),
+        "chance",
         (pl.col("evidence") if labelled else pl.lit("measured")).alias("evidence"),
         (pl.col("histogram") if labelled else pl.lit("{}")).alias("predicted_histogram"),
         (pl.col("top_share") if labelled else pl.lit(None, pl.Float64)).alias("top_share"),
@@ -212,6 +211,15 @@ def _histograms(pile: pl.DataFrame, said: pl.Series) -> pl.DataFrame:
         .join(golds, on="cell", maintain_order="left")
         .with_columns(evidence=pl.when(constant).then(pl.lit("degenerate")).otherwise(pl.lit("measured")))
     )
+
+
+def _chances(metric: Metric, task: Task, pile: pl.DataFrame) -> pl.DataFrame:
+    """What guesses score in each cell, from the rows that were asked; null where there are none, or it is not known."""
+    rates = pile.select("cell", chance=guess_rates(pile, task)).group_by("cell", maintain_order=True).agg(
+        pl.col("chance").mean()
+    )  # fmt: skip
+    known = [None if rate is None or metric.chance is None else metric.chance(rate) for rate in rates["chance"]]
+    return rates.with_columns(chance=pl.Series(known, dtype=pl.Float64))
 
 
 def _sizes(pile: pl.DataFrame) -> pl.DataFrame:

@@ -299,8 +299,8 @@ class Visitor:
         return best[1]
 
     def _on_dev(self, member: Model, model_key: str, cost: Cost) -> float:
-        """The live model's mean score on its dev cells, by results that stand on these very weights. Raises AmuroError
-        where one of them failed: no rate may win by what was not asked.
+        """The live model's mean score on its dev cells, the higher the better, by results that stand on these very
+        weights. Raises AmuroError where one of them failed: no rate may win by what was not asked.
         """
         dev = [cell for cell in self.plan.visits()[member] if cell.eval_set.split == "dev"]
         filled = self._fill(dev, model_key, cost)
@@ -315,7 +315,8 @@ class Visitor:
         frame = self.store.frame(result, "predictions.parquet") if result else None
         if frame is None:
             raise AmuroError(f"the dev result of {cell.address} was damaged meanwhile", cure="run again")
-        return cell_value(self.plan.tasks[cell.eval_set.task], frame)
+        task = self.plan.tasks[cell.eval_set.task]
+        return catalog.metric(task.metric).oriented(cell_value(task, frame))
 
 
 def folder_of(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path | None:

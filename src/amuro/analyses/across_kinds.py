@@ -94,7 +94,7 @@ def _means(pairs: Sequence[Ladder]) -> tuple[Means, float]:
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """Two findings a series: class → generation and generation → class."""
-    every = [one for one in longest(ladders(evidence, ["cross_task"])) if one.sign > 0]
+    every = [one for one in longest(ladders(evidence, ["cross_task"])) if one.facts.share]
     second = dict(zip(map(_key, every), second_readings(evidence, every), strict=True))
     claims = [
         _claim(evidence, series, sides, [one for one in every if _goes(evidence, one, series, sides)], second, rng)
@@ -132,7 +132,7 @@ def _claim(
     if not fit:
         standing, sentence, why = _nothing(every, arrow, evidence)
         return Claim(blank(ANALYSIS, evidence, sentence, standing, note=why, **further), None)
-    pairs = Pairs(tuple(fit), {one.name: evidence.tasks[one.task].chance or 0.0 for one in fit})
+    pairs = Pairs(tuple(fit), {one.name: one.floor for one in fit})
     if pairs.contrast(1, 0).interval()[0] <= 0:
         why = "Over all pairs the bases do not surely clear chance: what is not there cannot be forgotten."
         sentence = f"Over {_names(fit)} nothing can be said of {arrow}."

@@ -53,7 +53,7 @@ def _claim(
     estimate = None if weights is None else found.contrast(weights, -weights)
     if estimate is not None and estimate.variance <= 0 and state == "measured":
         state, reason = "degenerate", "Nothing varies, between examples or between runs."
-    aim = smallest_effect(target, evidence, found.task, found.metric)
+    aim = smallest_effect(target, evidence, found)
     margin = None
     if weights is not None and estimate is not None and estimate.variance > 0:
         of_items = variance_df(weights @ (found.tuned - found.base), found.clusters)

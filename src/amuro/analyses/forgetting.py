@@ -10,7 +10,7 @@ from amuro.analysis import Analysis, Evidence
 from amuro.findings import blank, draft, limits, nothing_to_lose, reading, state
 from amuro.ladders import HOW, Ladder, ladders, longest
 from amuro.panels import Panel
-from amuro.readouts import SECOND_READING, second_metric, second_readings
+from amuro.readouts import second_metric, second_readings
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
 from amuro.stats.clustered import Floats, clustered_means, degrees
@@ -19,7 +19,6 @@ from amuro.stats.runs import RunNoise, drawn_together, run_noise
 from amuro.types import Finding
 from amuro.verdicts import Claim, settle
 
-BINARY = ("accuracy", "exact_match")
 NOT_MEASURED = Estimate(0.0, ())
 """A second reading that is not there counts as no fall."""
 
@@ -37,8 +36,7 @@ def _claim(
     evidence: Evidence, found: Ladder, noise: RunNoise | None, other: Ladder | None, rng: np.random.Generator
 ) -> Claim:
     net = _drop(found)
-    chance = evidence.tasks[found.task].chance or 0.0
-    loss = flow(found, chance, noise, rng) if found.metric in BINARY else net
+    loss = flow(found, found.floor, noise, rng) if found.facts.binary else net
     if why := nothing_to_lose(ANALYSIS, evidence, found):
         sentence = _sentence(found, None, "")
         return Claim(
@@ -47,7 +45,7 @@ def _claim(
     standing, reason = state(found)
     second, best = _second(evidence, found, other), _best_ways(found)
     conditions = [one for one in (loss, net, second, best) if one is not None]
-    form = _form(found, second, best) if loss.interval()[0] > 0 else ""
+    form = _form(second_metric(evidence, found), second, best) if loss.interval()[0] > 0 else ""
     note = limits(evidence, found, reason, form)
     finding = draft(ANALYSIS, evidence, found, _sentence(found, loss, form), standing, note=note)
     holds = all(one.interval()[0] > 0 for one in conditions)
@@ -55,8 +53,8 @@ def _claim(
 
 
 def _drop(found: Ladder) -> Estimate:
-    """What is lost in the mean at the latest checkpoint: base − tuned, or the rise of bits per byte."""
-    last = found.at(-1) * found.sign
+    """What is lost in the mean at the latest checkpoint: base − tuned, the higher the better."""
+    last = found.at(-1)
     return found.contrast(-last, last)
 
 
@@ -76,7 +74,7 @@ def lost_noise(every: Sequence[Ladder]) -> list[RunNoise | None]:
     """Noise of runs of what is lost, drawn together over the ladders; None where nothing is right or wrong."""
     own = [
         run_noise([lost(found.base[t], found.runs[t]) for t in found.replicated], found.clusters)
-        if found.metric in BINARY
+        if found.facts.binary
         else None
         for found in every
     ]
@@ -117,8 +115,8 @@ def _best_ways(found: Ladder) -> Estimate | None:
     shared = sides[0].keys() & sides[1].keys()
     if len(shared) < 2:
         return None
-    tuned, base = (max((side[way] for way in sorted(shared)), key=lambda v: found.sign * v.mean()) for side in sides)
-    means = clustered_means(found.sign * (base - tuned), found.clusters)
+    tuned, base = (max((side[way] for way in sorted(shared)), key=lambda v: v.mean()) for side in sides)
+    means = clustered_means(base - tuned, found.clusters)
     items = means.noise([1.0])
     return combine(float(means.value[0]), found.noise.parts(items, [1.0], found.seeds[-1:]) if found.noise else [items])
 
@@ -129,20 +127,20 @@ def _ways(asked: Panel) -> dict[tuple[str, int, int], Floats]:
     return {key: asked.where(format=key[0], shots=key[1], shot_seed=key[2]).values.mean(axis=0) for key in keys}
 
 
-def _form(found: Ladder, second: Estimate | None, best: Estimate | None) -> str:
+def _form(metric: str | None, second: Estimate | None, best: Estimate | None) -> str:
     """What is said where a score falls and answer likelihood, or another way of asking, does not."""
     if second is NOT_MEASURED:
-        return f"{SECOND_READING[found.metric]} was not measured: the loss may be one of output form."
+        return f"{metric} was not measured: the loss may be one of output form."
     if second is not None and second.interval()[0] <= 0:
-        return f"{SECOND_READING[found.metric]} does not surely fall: the loss is one of output form."
+        return f"{metric} does not surely fall: the loss is one of output form."
     if best is not None and best.interval()[0] <= 0:
         return "Asked in its best way the tuned model does not surely lose: the loss is one of output form."
     return ""
 
 
 def _sentence(found: Ladder, loss: Estimate | None, form: str) -> str:
-    change = f"from {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f}"
-    what = "lost beyond churn and guessing" if found.metric in BINARY else "lost"
+    change = found.went(found.base[-1], found.tuned[-1])
+    what = "lost beyond churn and guessing" if found.facts.binary else "lost"
     told = f" ({what}: {reading(loss)}){', in output form' if form else ''}" if loss else ""
     return (
         f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.tuning.lesson} takes {found.metric} "
@@ -157,8 +155,8 @@ ANALYSIS = Analysis(
     delta=0.05,
     unit="clusters",
     formula="mean(base right, tuned wrong) − max(churn between seeds, chance · mean(base wrong)), "
-    "and base − tuned > 0, also in the second reading and with both asked in their best way; for ROUGE-L base − tuned, "
-    "for bits per byte tuned − base",
+    "and base − tuned > 0, also in the second reading and with both asked in their best way; base − tuned alone "
+    "where answers are not right or wrong; lower-is-better metrics turned round",
     source="Sun & Dredze 2024, finding 1; item flow of arXiv 2510.17776; output form after arXiv 2501.13453",
     run=run,
 )

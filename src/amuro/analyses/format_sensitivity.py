@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import Points, Standing, blank, counted, draft, limits, point, reading, state, trend_state
+from amuro.findings import Points, Standing, blank, counted, draft, limits, reading, score_point, state, trend_state
 from amuro.ladders import MIN_CHECKPOINTS, Ladder, differences, ladders, longest
 from amuro.panels import Reading, fewest_shots
 from amuro.series_kind import checkpoint_words
@@ -69,13 +70,13 @@ class Asked:
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """Three findings a tuned task: sensitivity before tuning, after it, and its easing over checkpoints."""
-    found = [one for one in longest(ladders(evidence, ["in_domain"])) if one.sign > 0]
+    found = [one for one in longest(ladders(evidence, ["in_domain"])) if one.facts.share]
     claims = [claim for one in found for claim in _claims(evidence, one, rng)]
     return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked in more than one format.", "not run")]
 
 
 def _claims(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> list[Claim]:
-    formats, chance = _formats(found), evidence.tasks[found.task].chance or 0.0
+    formats, chance = _formats(found), found.floor
     bases, tuned = (_asked(found, formats, chance, line) for line in (_BASE, found.tuning._asdict()))
     if len(formats) < 2 or not tuned or not bases:
         return []
@@ -152,9 +153,10 @@ def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Ask
     variance = measure(asked, noise) if room == "measured" else None
     told = f": between-format variance {reading(variance)} (squared log odds)" if variance else ""
     easiest, hardest = formats[int(scores.argmax())], formats[int(scores.argmin())]
+    best, worst = found.score(scores.max(keepdims=True)), found.score(scores.min(keepdims=True))
     sentence = (
         f"{when.capitalize()} tuning on {found.tuning.tuned_on}, {checkpoint_words(asked.step)} scores "
-        f"{scores.min():.2f} ({hardest}) to {scores.max():.2f} ({easiest}) on {found.name} in {len(formats)} "
+        f"{worst:.2f} ({hardest}) to {best:.2f} ({easiest}) on {found.name} in {len(formats)} "
         f"formats{told}{_alike(asked)}."
     )
     note = limits(evidence, found, reason, FIXED, tuned=when == "after")
@@ -178,6 +180,8 @@ def _alike(asked: Asked) -> str:
 
 def _room(asked: Asked) -> Standing:
     """The best format must clear chance, and some format must leave errors; both over several clusters."""
+    if math.isnan(asked.chance):
+        return "insufficient", "What guesses score is not known."
     if asked.means.groups < 2:
         return "insufficient", "One cluster of examples has no spread."
     if asked.score(int(asked.means.value.argmax())).interval()[0] <= asked.chance:
@@ -235,7 +239,7 @@ def _delta(evidence: Evidence) -> float:
 def _points(found: Ladder, formats: list[str], bases: list[Asked], tuned: list[Asked]) -> Points:
     """The score in each format at each checkpoint, before and after tuning."""
     return tuple(
-        point(f"{wording}, {who}", one.score(place), **found.place(one.step, one.tokens), chance=one.chance or None)
+        score_point(found, f"{wording}, {who}", one.score(place), **found.place(one.step, one.tokens))
         for who, models in (("base", bases), (f"tuned on {found.tuning.tuned_on}", tuned))
         for one in models
         for place, wording in enumerate(formats)

@@ -42,7 +42,7 @@ def _claim(evidence: Evidence, found: Ladder) -> Claim:
         return Claim(finding, None)
     weights = found.over_training(change_weights(found.tokens[found.rungs]))
     gap, base = found.contrast(weights, -weights), found.contrast(weights * 0, weights)
-    delta = smallest_effect(ANALYSIS, evidence, found.task, found.metric)
+    delta = smallest_effect(ANALYSIS, evidence, found)
     conditions = {
         f"The base is flat within {delta:.2f}": tost(base, delta),
         "The gap grows without any one checkpoint": _without_any(found),
@@ -91,10 +91,9 @@ def _few(found: Ladder) -> str:
 def _sentence(found: Ladder, gap: Estimate, base: Estimate) -> str:
     first, last = found.rungs[0], -1
     return (
-        f"In this pre-training run {found.task} goes, once tuned, from {found.tuned[first].mean():.2f} to "
-        f"{found.tuned[last].mean():.2f}, while the base, as far as these readouts elicit it, goes from "
-        f"{found.base[first].mean():.2f} to {found.base[last].mean():.2f}: over the observed log {found.unit} the gap "
-        f"grows by {reading(gap)}, the base by {reading(base)}."
+        f"In this pre-training run {found.task} goes, once tuned, {found.went(found.tuned[first], found.tuned[last])}, "
+        f"while the base, as far as these readouts elicit it, goes {found.went(found.base[first], found.base[last])}: "
+        f"over the observed log {found.unit} the gap grows by {reading(gap)}, the base by {reading(base)}."
     )
 
 

@@ -38,7 +38,7 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a series, over the data sets on which its latest checkpoint was tuned."""
     by_series: dict[str, dict[str, Ladder]] = {}
     for found in ladders(evidence, ["in_domain"]):
-        if found.metric != "bits_per_byte":
+        if found.facts.share:
             by_series.setdefault(found.tuning.series, {}).setdefault(found.tuning.tuned_on, found)
     claims = [_claim(evidence, series, list(sets.values()), rng) for series, sets in by_series.items()]
     return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
@@ -61,7 +61,7 @@ def _claim(evidence: Evidence, series: str, every: list[Ladder], rng: np.random.
 
 
 def _too_few(sets: list[Ladder]) -> str:
-    named = ", ".join(f"{found.task} {found.base[-1].mean():.2f} to {found.tuned[-1].mean():.2f}" for found in sets)
+    named = ", ".join(f"{one.task} {one.score(one.base[-1]):.2f} to {one.score(one.tuned[-1]):.2f}" for one in sets)
     return (
         f"{counted(len(sets), 'data set')}{f' ({named})' if named else ''} cannot say whether tuning brings less where "
         f"the base is better: that needs {MIN_DATA_SETS}."
@@ -111,7 +111,7 @@ def falls(evidence: Evidence, sets: list[Ladder], rng: np.random.Generator) -> t
     slope; both ways round are averaged. Room left is counted up to the mean of the better half of tuned scores, so
     that a common ceiling below 1 is no slope either.
     """
-    split = [halves(found, evidence.tasks[found.task].chance or 0.0, rng) for found in sets]
+    split = [halves(found, found.floor, rng) for found in sets]
     pairs = [_slopes([both[way] for both in split]) for way in (0, 1)]
     raw, shared = ([pair[kind] for pair in pairs] for kind in (0, 1))
     return _mean_of(raw), _mean_of(shared)

@@ -65,8 +65,8 @@ def _rise(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
         note = limits(evidence, found, reason, best.note, tuned=False)
         finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="rise", n=len(found.rungs), note=note)
         return Claim(finding, None)
-    change, delta = rise(found), smallest_effect(ANALYSIS, evidence, found.task, found.metric)
-    if standing == "measured" and change.interval()[1] < delta and _there_from_the_start(evidence, found, delta):
+    change, delta = rise(found), smallest_effect(ANALYSIS, evidence, found)
+    if standing == "measured" and change.interval()[1] < delta and _there_from_the_start(found, delta):
         standing, reason = "insufficient", "The base can do it at the first trained checkpoint: its rise was not seen."
     before = _before_last(found)
     early = before.interval()[0] > 0 and before.value >= delta
@@ -80,27 +80,26 @@ def _rise(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
 def _sentence(found: Ladder, best: BestReadout, change: Estimate) -> str:
     return (
         f"In this pre-training run the base, asked in its best way ({best.names[-1]} at the end), goes on {found.task} "
-        f"from {found.base[found.rungs[0]].mean():.2f} to {found.base[-1].mean():.2f}: {reading(change)} over the "
-        f"observed log {found.unit}."
+        f"{found.went(found.base[found.rungs[0]], found.base[-1])}: {reading(change)} over the observed log "
+        f"{found.unit}."
     )
 
 
 def rise(found: Ladder) -> Estimate:
     """Change of the base over the span of log tokens, in this pre-training run: its checkpoints are what they are."""
-    weights = found.over_training(change_weights(found.tokens[found.rungs]) * found.sign)
+    weights = found.over_training(change_weights(found.tokens[found.rungs]))
     return found.contrast(weights * 0, weights)
 
 
 def _before_last(found: Ladder) -> Estimate:
     """What the base has gained by the last checkpoint but one: an annealed or lucky end alone makes no rise."""
     start = found.at(0) if found.tokens[0] == 0 else found.at(int(found.rungs[0]))
-    return found.contrast(start * 0, (found.at(-2) - start) * found.sign)
+    return found.contrast(start * 0, found.at(-2) - start)
 
 
-def _there_from_the_start(evidence: Evidence, found: Ladder, delta: float) -> bool:
-    chance = evidence.tasks[found.task].chance or 0.0
+def _there_from_the_start(found: Ladder, delta: float) -> bool:
     at_first = clustered_mean(found.base[found.rungs[0]], found.clusters)
-    return found.sign > 0 and at_first.interval()[0] > chance + delta
+    return found.facts.share and at_first.interval()[0] > found.floor + delta
 
 
 def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
@@ -113,7 +112,7 @@ def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
 def _added(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
     """What tuning adds to the best-asked base, on average over the trained checkpoints."""
     used = found.rungs if len(found.rungs) else np.arange(len(found.steps))
-    weights = np.isin(np.arange(len(found.steps)), used) / len(used) * found.sign
+    weights = np.isin(np.arange(len(found.steps)), used) / len(used)
     gain = found.contrast(weights, -weights)
     standing, reason = tuned_state(found)
     sentence = (

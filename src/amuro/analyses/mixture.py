@@ -40,10 +40,10 @@ class Beside:
         """
         every = (self.mixture, *self.singles)
         places = [one.steps.tolist().index(self.step) for one in every]
-        weights = np.array([mixture, *[single / len(self.singles)] * len(self.singles)]) * self.mixture.sign
+        weights = np.array([mixture, *[single / len(self.singles)] * len(self.singles)])
         rows = [one.tuned[place] for one, place in zip(every, places, strict=True)]
         means = clustered_means(np.array([*rows, self.mixture.base[places[0]]]), self.mixture.clusters)
-        whole = np.append(weights, base * self.mixture.sign)
+        whole = np.append(weights, base)
         shares = [
             (one.noise, float(weight**2 / len(one.runs[place])))
             for one, place, weight in zip(every, places, weights, strict=True)
@@ -135,14 +135,14 @@ def _at_home(pair: Beside, home: Homes) -> list[Beside]:
     return found
 
 
-def _as_good(evidence: Evidence, at_home: Sequence[Beside]) -> Estimate:
+def _as_good(at_home: Sequence[Beside]) -> Estimate:
     """How far the mixture stays above being worse at home by `AS_GOOD`, in the mean over its tasks, from chance up.
 
     All tasks are asked of the same runs of the mixture: one that is lucky on one counts as lucky on all, and its errors
     add up before they are squared.
     """
     each = 1 / len(at_home)
-    rooms = [1 - (evidence.tasks[both.mixture.task].chance or 0.0) for both in at_home]
+    rooms = [1 - both.mixture.floor for both in at_home]
     apart = [both.contrast(each / room, -each / room, 0) for both, room in zip(at_home, rooms, strict=True)]
     luck = [both.run_error * each / room for both, room in zip(at_home, rooms, strict=True)]
     items = combine(0.0, [one.parts[0] for one in apart])
@@ -157,8 +157,8 @@ def _claim(evidence: Evidence, pair: Beside, home: Homes, second: Seconds) -> Cl
     spared, lost = pair.spared, pair.lost
     standing, reason = _standing(evidence, pair)
     at_home, as_good = _at_home(pair, home), None
-    if len(at_home) == len(pair.singles):
-        as_good = _as_good(evidence, at_home)
+    if len(at_home) == len(pair.singles) and not any(math.isnan(both.mixture.floor) for both in at_home):
+        as_good = _as_good(at_home)
     again = _again(evidence, pair, second)
     doubts = [
         "" if lost.interval()[0] > 0 else "Tuning on a single task does not surely lose here.",

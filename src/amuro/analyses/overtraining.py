@@ -63,13 +63,13 @@ def _weights(found: Ladder, of_half: Floats) -> Floats:
 
 
 def _claim(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> Claim:
-    weights, none = later(found) * found.sign, np.zeros(len(found.steps))
+    weights, none = later(found), np.zeros(len(found.steps))
     fall, base = found.contrast(-weights, none), found.contrast(none, -weights)
-    without = [_weights(found, w) * found.sign for w in without_each(found.tokens[_half(found)])]
+    without = [_weights(found, w) for w in without_each(found.tokens[_half(found)])]
     worst = max(found.contrast(-w, none).p_two_sided() for w in without)
     holds = all(found.contrast(-w, none).interval()[0] > 0 for w in without)
     standing, reason = _standing(evidence, found)
-    delta = smallest_effect(ANALYSIS, evidence, found.task, found.metric)
+    delta = smallest_effect(ANALYSIS, evidence, found)
     level = plateau(found, delta, rng) if standing == "measured" else None
     doubt = "" if holds or fall.interval()[0] <= 0 else "Without one of these checkpoints it does not surely fall."
     note = limits(evidence, found, reason, doubt, level.refused if level else "")
@@ -87,8 +87,9 @@ def _sentence(evidence: Evidence, found: Ladder, fall: Estimate, base: Estimate,
     first, last, way = _half(found)[0], -1, schedule(evidence, trained(found))
     return (
         f"In this pre-training run, {way.words}, the later half of the trained checkpoints takes {found.metric} on "
-        f"{found.name}, once tuned on {found.tuning.lesson}, from {found.tuned[first].mean():.2f} to "
-        f"{found.tuned[last].mean():.2f} (lost over these log {found.unit}: {reading(fall)}); {_of_base(base, delta)}."
+        f"{found.name}, once tuned on {found.tuning.lesson}, "
+        f"{found.went(found.tuned[first], found.tuned[last])} (lost over these log {found.unit}: {reading(fall)}); "
+        f"{_of_base(base, delta)}."
     )
 
 

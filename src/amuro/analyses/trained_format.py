@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from amuro.analysis import Analysis, Evidence
-from amuro.findings import Points, blank, counted, draft, limits, point, reading, state
+from amuro.findings import Points, blank, counted, draft, limits, reading, score_point, state
 from amuro.ladders import Ladder, ladders, on_shared_examples
 from amuro.panels import fewest_shots
 from amuro.series_kind import checkpoint_words
@@ -55,7 +55,7 @@ def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
         f"{counted(len(matrix), 'checkpoint')}."
     )
     note = limits(evidence, found, reason, "How easy a format is, and how good a tuning, cancel out.")
-    points = _points(evidence, matrix, formats, formats, found)
+    points = _points(matrix, formats, formats, found)
     cells = tuple(cell for line in lines for cell in _cells(line, list(matrix)))
     finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, cells=cells)
     return Claim(finding, estimate)
@@ -99,11 +99,10 @@ def advantage(matrix: Matrix, found: Ladder) -> Estimate:
     return combine(float(weights @ means.value), parts)
 
 
-def _points(evidence: Evidence, matrix: Matrix, tuned: list[str], formats: list[str], found: Ladder) -> Points:
-    chance = evidence.tasks[found.task].chance
+def _points(matrix: Matrix, tuned: list[str], formats: list[str], found: Ladder) -> Points:
     return tuple(
-        point(f"tuned in {tuned_in}, step {step}", clustered_mean(row.mean(axis=0)[asked], found.clusters),
-              x=wording, step=step, chance=chance)
+        score_point(found, f"tuned in {tuned_in}, step {step}", clustered_mean(row.mean(axis=0)[asked], found.clusters),
+              x=wording, step=step)
         for step, of_step in matrix.items()
         for tuned_in, row in zip(tuned, of_step, strict=True)
         for asked, wording in enumerate(formats)
@@ -118,7 +117,8 @@ def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
     if len(formats) < 2 or scores is None:
         return None
     means = clustered_means(scores.mean(axis=0), found.clusters)
-    named = ", ".join(f"{mean:.2f} in {wording}" for wording, mean in zip(formats, means.value, strict=True))
+    scored = zip(formats, found.facts.oriented(means.value), strict=True)
+    named = ", ".join(f"{mean:.2f} in {wording}" for wording, mean in scored)
     best, worst = int(means.value.argmax()), int(means.value.argmin())
     ahead = means.contrast(np.eye(len(formats))[best] - np.eye(len(formats))[worst])
     easiest = f"{formats[best]} is the easiest format" if ahead.interval()[0] > 0 else "none is surely easier"
@@ -127,7 +127,7 @@ def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
         f"scores {named}: {easiest}."
     )
     note = "What tuning in a format brings needs tuning in more than one."
-    points = _points(evidence, {int(found.steps[-1]): [scores]}, [found.tuning.tune_format], formats, found)
+    points = _points({int(found.steps[-1]): [scores]}, [found.tuning.tune_format], formats, found)
     return Claim(draft(ANALYSIS, evidence, found, sentence, "insufficient", note=note, points=points), None)
 
 

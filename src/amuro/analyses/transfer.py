@@ -30,7 +30,7 @@ def _share(found: Ladder, home: Ladder | None) -> str:
     """The out-of-domain gain as a share of the in-domain gain at the same step, where the latter is surely above 0."""
     if home is None or home.steps[-1] != found.steps[-1] or home.metric != found.metric:
         return ""
-    outside, inside = (side.contrast(side.at(-1) * side.sign, -side.at(-1) * side.sign) for side in (found, home))
+    outside, inside = (side.contrast(side.at(-1), -side.at(-1)) for side in (found, home))
     interval = fieller(outside, inside)
     if interval is None or inside.value <= 0:
         return "The gain in domain is too small to say which share of it carries over."

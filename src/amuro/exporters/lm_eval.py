@@ -15,10 +15,8 @@ import polars as pl
 from amuro.exporter import Exporter, File, Source
 from amuro.exporters._lm_eval_samples import safe, samples, sha256
 from amuro.report.files import as_json_value
-from amuro.report.words import LOWER_IS_BETTER
+from amuro.report.words import higher_is_better, metric_facts
 
-NAMES = {"accuracy": "acc", "rouge_l": "rougeL"}
-"""Metric → its name there, where it has another."""
 OUTPUTS = {"label": "multiple_choice", "choice": "multiple_choice", "generate": "generate_until",
            "document": "loglikelihood_rolling"}  # fmt: skip
 COORDINATES = ("series", "checkpoint", "step", "tokens", "tuned_on", "recipe", "method", "tune_format", "tune_seed",
@@ -66,7 +64,7 @@ def results(model: str, cells: Mapping[str, list[dict[str, Any]]]) -> Any:
         "versions": dict.fromkeys(cells, 1),
         "n-shot": {name: rows[0]["shots"] for name, rows in cells.items()},
         "higher_is_better": {
-            name: {NAMES.get(r["metric"], r["metric"]): r["metric"] not in LOWER_IS_BETTER for r in rows}
+            name: {_name(r["metric"]): higher_is_better(r["metric"]) for r in rows}
             for name, rows in cells.items()
         },
         "n-samples": {name: {"original": rows[0]["n"], "effective": rows[0]["n"]} for name, rows in cells.items()},
@@ -75,9 +73,15 @@ def results(model: str, cells: Mapping[str, list[dict[str, Any]]]) -> Any:
     })  # fmt: skip
 
 
+def _name(metric: str) -> str:
+    """A metric as it is called there."""
+    facts = metric_facts(metric)
+    return facts.lm_eval if facts and facts.lm_eval else metric
+
+
 def _metrics(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Each metric with its standard error, which here counts whole clusters."""
-    named = [(NAMES.get(row["metric"], row["metric"]), row) for row in rows]
+    named = [(_name(row["metric"]), row) for row in rows]
     return {
         key: value
         for name, row in named
@@ -96,7 +100,7 @@ def _named(items: pl.DataFrame | None) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     if items is not None:
         for example, metric, value in items.select("example_id", "metric", "value").iter_rows():
-            found.setdefault(example, {})[NAMES.get(metric, metric)] = value
+            found.setdefault(example, {})[_name(metric)] = value
     return found
 
 

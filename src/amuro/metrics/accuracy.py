@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from amuro.metric import Context, Metric, chosen
+from amuro.metric import Context, Metric, chosen, guessed
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
@@ -14,4 +14,7 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     return (chosen(predictions) == predictions["gold"]).cast(pl.Float64)
 
 
-METRIC = Metric("accuracy", "the likeliest whole answer is the right one", ("label", "choice"), True, rows)
+METRIC = Metric(
+    "accuracy", "the likeliest whole answer is the right one", ("label", "choice"), True, rows,
+    binary=True, chance=guessed, lm_eval="acc",
+)  # fmt: skip

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from amuro.metric import Context, Metric, likeliest
+from amuro.metric import Context, Metric, guessed, likeliest
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
@@ -16,5 +16,6 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
 
 
 METRIC = Metric(
-    "accuracy_per_token", "the likeliest option a token is the right one", ("choice",), True, rows, predicts=predicts
-)
+    "accuracy_per_token", "the likeliest option a token is the right one", ("choice",), True, rows,
+    predicts=predicts, binary=True, chance=guessed, label="accuracy per token",
+)  # fmt: skip

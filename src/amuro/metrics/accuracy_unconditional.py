@@ -6,14 +6,12 @@ arXiv:2104.08315), in which the official evaluation of OLMo reports ARC and Open
 
 import polars as pl
 
-from amuro.metric import Context, Metric, likeliest
-
-COLUMN = "unconditional_log_probabilities"
+from amuro.metric import UNCONDITIONAL, Context, Metric, guessed, likeliest
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """The option of the highest log-probability less its unconditional one, as text."""
-    return likeliest(predictions, pl.col("log_probabilities") - pl.col(COLUMN))
+    return likeliest(predictions, pl.col("log_probabilities") - pl.col(UNCONDITIONAL))
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
@@ -28,5 +26,8 @@ METRIC = Metric(
     True,
     rows,
     predicts=predicts,
-    needs=COLUMN,
+    needs=UNCONDITIONAL,
+    binary=True,
+    chance=guessed,
+    label="accuracy by gain in likelihood",
 )

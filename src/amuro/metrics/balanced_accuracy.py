@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from amuro.metric import Context, Metric, chosen
+from amuro.metric import Context, Metric, chosen, guessed
 
 
 def aggregate(predictions: pl.DataFrame, context: Context) -> float:
@@ -12,4 +12,4 @@ def aggregate(predictions: pl.DataFrame, context: Context) -> float:
     return float(recalls.to_numpy().mean())
 
 
-METRIC = Metric("balanced_accuracy", "mean recall over the classes", ("label",), True, None, aggregate)
+METRIC = Metric("balanced_accuracy", "mean recall over the classes", ("label",), True, None, aggregate, chance=guessed)

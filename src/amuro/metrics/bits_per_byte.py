@@ -17,4 +17,6 @@ def aggregate(predictions: pl.DataFrame, context: Context) -> float:
     return -float(predictions["log_probability"].sum()) / math.log(2) / int(predictions["bytes"].sum())
 
 
-METRIC = Metric("bits_per_byte", "bits needed for a byte of text", ("document",), False, rows, aggregate)
+METRIC = Metric(
+    "bits_per_byte", "bits needed for a byte of text", ("document",), False, rows, aggregate, share=False, unit="bits"
+)

@@ -7,7 +7,7 @@ probabilities of content-free prompts; here the mean log-probability over unlabe
 import polars as pl
 
 from amuro.errors import DataError
-from amuro.metric import Context, Metric, chosen
+from amuro.metric import Context, Metric, chosen, guessed
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
@@ -36,4 +36,9 @@ METRIC = Metric(
     True,
     rows,
     predicts=predicts,
+    needs_prior=True,
+    binary=True,
+    chance=guessed,
+    format_free={},
+    calibrates="accuracy",
 )

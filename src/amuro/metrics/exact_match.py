@@ -16,4 +16,6 @@ def _plain(text: str, suffix: str) -> str:
     return " ".join(" ".join(text.split()).removesuffix(suffix.strip()).split())
 
 
-METRIC = Metric("exact_match", "the generated answer is the right one word for word", ("generate",), True, rows)
+METRIC = Metric(
+    "exact_match", "the generated answer is the right one word for word", ("generate",), True, rows, binary=True
+)

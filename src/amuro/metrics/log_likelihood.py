@@ -12,5 +12,6 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
 
 
 METRIC = Metric(
-    "log_likelihood", "summed log-probability of the right answer", ("label", "choice", "generate"), True, rows
-)
+    "log_likelihood", "summed log-probability of the right answer", ("label", "choice", "generate"), True, rows,
+    share=False, format_free={}, label="log-likelihood of the right answer", unit="nats",
+)  # fmt: skip

@@ -44,4 +44,7 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     return pl.Series("value", [rouge_l(output, gold) for output, gold in pairs], dtype=pl.Float64)
 
 
-METRIC = Metric("rouge_l", "longest common subsequence with the right answer, F1", ("generate",), True, rows)
+METRIC = Metric(
+    "rouge_l", "longest common subsequence with the right answer, F1", ("generate",), True, rows,
+    label="ROUGE-L", lm_eval="rougeL",
+)  # fmt: skip

@@ -10,4 +10,7 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     return predictions["stopped"].cast(pl.Float64).alias("value")
 
 
-METRIC = Metric("stopped", "the answer ended before the limit of new tokens", ("generate",), True, rows)
+METRIC = Metric(
+    "stopped", "the answer ended before the limit of new tokens", ("generate",), True, rows,
+    binary=True, format_free={}, label="share that stopped",
+)  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from amuro import catalog
 from amuro.released.changes import asked, changes, comparable, main_way, with_places
 from amuro.released.numbers import bootstrap
 
@@ -37,7 +38,6 @@ class Figure:
     lacking: str = ""
 
 
-METRICS = {"accuracy": "accuracy", "rouge_l": "ROUGE-L"}
 IN_DOMAIN = (("mnli_matched", "mnli"), ("mnli_mismatched", "mnli"), ("paws", "paws"), ("xsum", "xsum"),
              ("xlsum", "xsum"), ("socialiqa_question", "socialiqa_question"))  # fmt: skip
 IN_FORMATS = (
@@ -112,8 +112,8 @@ def _panel(rows: pl.DataFrame, task: str, tuned_on: str, formats: bool) -> Panel
             word = "base" if model == "none" else "tuned"
             points += list(over_tokens(line, f"{form}, {word}" if formats else word))
     return Panel(
-        f"{_plain(task)}, tuned on {_plain(tuned_on)}", tuple(points), METRICS[rows["metric"][0]], _flags(rows),
-        rows["majority"][0],
+        f"{_plain(task)}, tuned on {_plain(tuned_on)}", tuple(points), catalog.metric(rows["metric"][0]).words,
+        _flags(rows), rows["majority"][0],
     )  # fmt: skip
 
 

@@ -68,7 +68,8 @@ def render_beside(left: Kept, right: Kept, findings: by_id.Matched, scores: by_p
         agreeing=[c for c in cards if c.pair.agree], clear=_clear(findings.pairs),
         known=sum(pair.difference is not None for pair in findings.pairs), findings=findings,
         only=_only(findings, tasks), moves=_moves(findings.pairs), scores=scores,
-        tables=differences(scores.rows, _metrics(left, right)), stated=settings.stated(left, right), asked=asked,
+        tables=differences(scores.rows, _metrics(left, right), _lower(left, right)),
+        stated=settings.stated(left, right), asked=asked,
         shared=_shared(asked), shown=VALUES_SHOWN, verdicts=words.VERDICTS, evidence=words.EVIDENCE,
         apart=[row.coordinate for row in asked if not row.same],
     )  # fmt: skip
@@ -122,6 +123,11 @@ def _metrics(left: Kept, right: Kept) -> dict[str, str]:
         told = each.fact("metrics")
         found |= {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
     return found
+
+
+def _lower(left: Kept, right: Kept) -> set[str]:
+    """Metrics that one of the two studies states as better the lower."""
+    return {str(name) for each in (left, right) for name in each.fact("lower_is_better") or ()}
 
 
 def _shared(asked: Sequence[settings.Asked]) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from amuro.comparison.findings import Matched
-from amuro.report.book import METRIC_OF_KIND
 from amuro.report.tables import Square, Table, step_name
-from amuro.report.words import LOWER_IS_BETTER, interval, metric_words, number, plain, signed, split_words
+from amuro.report.words import interval, number, plain, plain_metric, signed, split_words
 
 WAY = ("split", "tuned_on", "recipe", "format", "shots")
 """What names a row of a table; runs of several seeds share one."""
@@ -18,28 +17,32 @@ SHADES, FULL_SHADE = 5, 0.3
 """Steps of colour, and the difference at which the strongest is reached."""
 
 
-def differences(rows: pl.DataFrame, metrics: Mapping[str, str]) -> list[tuple[str, Table]]:
-    """(task, table) of its primary metric: a row a way of asking, a column a place, squares B − A."""
+def differences(rows: pl.DataFrame, metrics: Mapping[str, str], lower: Collection[str] = ()) -> list[tuple[str, Table]]:
+    """(task, table) of its primary metric: a row a way of asking, a column a place, squares B − A.
+
+    lower: metrics that are better the lower.
+    """
     if not rows.height:
         return []
     found = []
     for (task,), mine in rows.sort("task", maintain_order=True).group_by("task", maintain_order=True):
-        metric = metrics.get(str(task)) or METRIC_OF_KIND.get(mine["kind"][0], "accuracy")
+        metric = metrics.get(str(task)) or min(mine["metric"])
         judged = mine.filter(pl.col("metric") == metric)
         if judged.height:
-            found.append((plain(str(task)), _table(judged, metric)))
+            found.append((plain(str(task)), _table(judged, metric, -1 if metric in lower else 1)))
     return found
 
 
-def _table(rows: pl.DataFrame, metric: str) -> Table:
+def _table(rows: pl.DataFrame, metric: str, better: int) -> Table:
     places = rows.select("tokens", "step", "place").unique("place").sort("tokens", "step", nulls_last=True)
     body = []
     for way, mine in sorted(rows.group_by(WAY), key=lambda pair: _order(pair[0])):
         by_place = {place: found for (place,), found in mine.group_by("place")}
-        squares = [_square(by_place.get(place), metric) for place in places["place"]]
+        squares = [_square(by_place.get(place), better) for place in places["place"]]
         body.append((_row_name(dict(zip(WAY, way, strict=True))), tuple(squares)))
     head = tuple(step_name(tokens, step) for tokens, step, _ in places.rows())
-    return Table(metric_words(metric), head, tuple(body))
+    words = plain_metric(metric) + (" (lower is better)" if better < 0 else "")
+    return Table(words, head, tuple(body))
 
 
 def _order(way: Sequence[Any]) -> tuple[Any, ...]:
@@ -54,7 +57,7 @@ def _row_name(way: Mapping[str, Any]) -> str:
     return f"{tuned}{recipe} · asked as {plain(way['format'])}{shots} · {split_words(way['split'])}"
 
 
-def _square(rows: pl.DataFrame | None, metric: str) -> Square:
+def _square(rows: pl.DataFrame | None, sign: int) -> Square:
     """B − A at one place; of several seeds the mean of their differences, each of one and the same seed."""
     if rows is None:
         return Square("–", "", "Not both studies have this score.")
@@ -62,7 +65,7 @@ def _square(rows: pl.DataFrame | None, metric: str) -> Square:
     one, other, change = (v if isinstance(v, float) else None for v in values)
     if one is None or other is None or change is None:
         return Square("–", "", "One of the two has no value.")
-    better = -change if metric in LOWER_IS_BETTER else change
+    better = sign * change
     shade = min(SHADES, round(abs(better) / FULL_SHADE * SHADES))
     css = f"shade-{'up' if better > 0 else 'down'}-{shade}" if shade else ""
     return Square(signed(change), css, _hint(rows), f"{number(one)} → {number(other)}")

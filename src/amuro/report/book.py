@@ -11,8 +11,6 @@ import polars as pl
 from amuro.analysis import Analysis
 from amuro.types import Finding, Task
 
-METRIC_OF_KIND = {"label": "accuracy", "choice": "accuracy", "generate": "exact_match", "document": "bits_per_byte"}
-
 
 @dataclass(frozen=True, slots=True)
 class Book:
@@ -49,8 +47,7 @@ class Book:
     """Facts about the tasks by name, where at hand: primary metric, instruction, what a cluster is."""
 
     def metric(self, task: str) -> str:
-        """Name of the primary metric of `task`: as the task states it, else by its kind in the scores."""
+        """Name of the primary metric of `task`: as the task states it, else the first under which it has scores."""
         if task in self.tasks:
             return self.tasks[task].metric
-        kinds = self.scores.filter(pl.col("task") == task)["kind"].unique().to_list() if self.scores.height else []
-        return METRIC_OF_KIND.get(kinds[0], "accuracy") if kinds else "accuracy"
+        return min(self.scores.filter(pl.col("task") == task)["metric"], default="") if self.scores.height else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from amuro.report.words import LOWER_IS_BETTER
+from amuro.report.words import higher_is_better, is_share
 
 PER_TASK = 40
 RIGHT = 0.5
@@ -38,7 +38,7 @@ def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
     change that the same model shows on this example in no other format in which it was asked. `first` marks the plain
     way to ask: zero-shot, tuned in the default format where there is one, first tuning seed.
     """
-    judged = {task: metric for task, metric in metrics.items() if metric not in LOWER_IS_BETTER}
+    judged = {task: metric for task, metric in metrics.items() if is_share(metric)}
     types = {name: items.schema[name] for name in ("task", "metric")}
     wanted = pl.DataFrame({"task": list(judged), "metric": list(judged.values())}, types)
     rows = items.filter(pl.col("split") != "dev").join(wanted, on=["task", "metric"], maintain_order="left")
@@ -47,7 +47,7 @@ def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
         "example_id", "cluster", "gold", "prompt_hash", base_cell="cell", predicted_base="predicted", value_base="value"
     )
     matched = tuned.join(_matched_cells(rows), on="cell", maintain_order="left")
-    found = matched.join(base, on=["base_cell", "example_id"], maintain_order="left").with_columns(kind=_kind())
+    found = matched.join(base, on=["base_cell", "example_id"], maintain_order="left").with_columns(kind=_kind(judged))
     alone = (pl.len().over("asking", "example_id", "kind") == 1) & (pl.col("formats") > 1)
     changed = pl.col("kind").is_in(CHANGES)
     return found.with_columns(only=changed & alone).drop("cell", "base_cell", "asking", "formats")
@@ -73,11 +73,16 @@ def _matched_cells(rows: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _kind() -> pl.Expr:
-    was, now = pl.col("value_base") >= RIGHT, pl.col("value_tuned") >= RIGHT
+def _kind(metrics: Mapping[str, str]) -> pl.Expr:
+    lower = pl.col("task").is_in([task for task, metric in metrics.items() if not higher_is_better(metric)])
+    was, now = (_right(pl.col(value), lower) for value in ("value_base", "value_tuned"))
     kinds = pl.when(was & ~now).then(pl.lit("lost")).when(~was & now).then(pl.lit("won"))
     kinds = kinds.when(was & now).then(pl.lit("kept")).when(~was & ~now).then(pl.lit("missed"))
     return kinds.otherwise(pl.lit("unknown"))
+
+
+def _right(value: pl.Expr, lower_is_better: pl.Expr) -> pl.Expr:
+    return pl.when(lower_is_better).then(value <= 1 - RIGHT).otherwise(value >= RIGHT)
 
 
 def count_changes(found: pl.DataFrame) -> pl.DataFrame:

@@ -16,12 +16,11 @@ from amuro.report.lines import line_chart
 from amuro.report.rows import row_chart
 from amuro.report.scatter import scatter_chart
 from amuro.report.tables import pool, primary, primary_metric, step_name
-from amuro.report.words import compact, metric_words, plain, slug, split_words
+from amuro.report.words import compact, is_share, metric_words, plain, slug, split_words
 from amuro.types import Finding
 
 AXES = {"tokens": "pre-training tokens (log scale)", "step": "training steps (log scale)"}
 """Coordinate of a checkpoint → the label of an axis that is over it."""
-SHARES = frozenset({"accuracy", "calibrated_accuracy", "balanced_accuracy", "exact_match", "rouge_l", "stopped"})
 COLOURS = ("other-1", "other-2", "other-3", "other-4", "other-5")
 Z_95 = 1.959964
 """Half-width of a 95 % interval in standard errors."""
@@ -57,7 +56,7 @@ def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
         y_label=str(finding.points[0].get("y_label") or _y_label(book, finding, is_score)),
         categories=tuple(plain(category) for category in categories),
         logarithmic=axis in AXES,
-        unit=is_score and book.metric(finding.task) in SHARES,
+        unit=is_score and is_share(book.metric(finding.task)),
         checkpoints=_checkpoints(book, axis),
     )
 
@@ -161,7 +160,7 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
         references=tuple(_task_references(book, rows, task, split)),
         x_label=AXES[axis],
         y_label=metric_words(metric),
-        unit=metric in SHARES,
+        unit=is_share(metric),
         checkpoints=_checkpoints(book, axis),
     )
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from amuro.report.book import Book
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
-from amuro.report.words import LOWER_IS_BETTER, metric_words, number, plain, signed, split_words
+from amuro.report.words import higher_is_better, metric_words, number, plain, signed, split_words
 
 SHADES = 5
 FULL_SHADE = 0.5
@@ -49,7 +49,7 @@ def _difference(base: Mapping[str, Any] | None, tuned: Mapping[str, Any] | None,
     if base is None or tuned is None or base["value"] is None or tuned["value"] is None:
         return NOT_RUN
     change = tuned["value"] - base["value"]
-    better = -change if metric in LOWER_IS_BETTER else change
+    better = change if higher_is_better(metric) else -change
     shade = min(SHADES, round(abs(better) / FULL_SHADE * SHADES))
     css = f"shade-{'up' if better > 0 else 'down'}-{shade}" if shade else "shade-none"
     small = f"{number(base['value'])} → {number(tuned['value'])}"

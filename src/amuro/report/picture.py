@@ -9,8 +9,8 @@ from amuro.report.axes import tick_marks
 from amuro.report.book import Book
 from amuro.report.figures import counted_in
 from amuro.report.svg import Scale, along, element, image, line, log_places, path, shorten, text
-from amuro.report.tables import step_name
-from amuro.report.words import compact, plain
+from amuro.report.tables import primary_metric, step_name
+from amuro.report.words import compact, plain, plain_metric
 
 WIDTH, HEIGHT = 320.0, 230.0
 PRETRAINED = {"tokens": "tokens read", "step": "training steps"}
@@ -19,12 +19,14 @@ MOST = 8
 
 
 def pretraining_panel(book: Book) -> Markup:
-    """Checkpoints over log tokens, or steps where some token counts are unknown; at the height of their bits per byte
-    on held-out text, where that was measured.
+    """Checkpoints over log tokens, or steps where some token counts are unknown; at the height of their score on
+    held-out text, where that was measured.
     """
     axis = counted_in(book)
     places = log_places([float(row[axis]) for row in book.series], 34, WIDTH - 24)
-    heights = _loss_heights(book)
+    held_out = book.scores.filter((pl.col("kind") == "document") & (pl.col("tuned_on") == "none"))
+    held_out = primary_metric(book, held_out) if held_out.height else held_out
+    heights = _loss_heights(book, held_out)
     spots = sorted(
         (float(row[axis]), heights.get(row["checkpoint"], 120.0), str(row["checkpoint"])) for row in book.series
     )
@@ -38,7 +40,7 @@ def pretraining_panel(book: Book) -> Markup:
         element("circle", element("title", f"{name}: {names[name]}"), cx=places[way], cy=y, r=5.5, class_="dot base")
         for way, y, name in spots
     ]
-    caption = "bits per byte on held-out text" if heights else "checkpoints"
+    caption = f"{plain_metric(held_out['metric'][0])} on held-out text" if heights else "checkpoints"
     return image(
         "picture-pretraining", f"Checkpoints over {PRETRAINED[axis]}", WIDTH, HEIGHT,
         text(caption, 14, 16, "label"), along(*lines, *dots),
@@ -48,10 +50,11 @@ def pretraining_panel(book: Book) -> Markup:
     )  # fmt: skip
 
 
-def _loss_heights(book: Book) -> dict[str, float]:
-    """Place of each base checkpoint by its bits per byte; empty unless all of them were measured."""
-    rows = book.scores.filter((pl.col("metric") == "bits_per_byte") & (pl.col("tuned_on") == "none"))
-    means = dict(rows.drop_nulls("value").group_by("checkpoint").agg(pl.col("value").mean()).iter_rows())
+def _loss_heights(book: Book, held_out: pl.DataFrame) -> dict[str, float]:
+    """Place of each base checkpoint by its score on held-out text; empty unless all were scored, by one metric."""
+    if held_out["metric"].n_unique() > 1:
+        return {}
+    means = dict(held_out.drop_nulls("value").group_by("checkpoint").agg(pl.col("value").mean()).iter_rows())
     if len(means) < len(book.series) or not means:
         return {}
     low, high = min(means.values()), max(means.values())

@@ -9,20 +9,25 @@ from amuro.comparison.kept import Kept
 from amuro.report.book import Book
 from amuro.report.files import as_json_value
 from amuro.report.picture import numbers
+from amuro.report.words import higher_is_better
 
 SCHEMA = 1
 """Version of study.json."""
 
 
 def facts(book: Book) -> dict[str, Any]:
-    """The study's own statements, its size, and the primary metric of each task."""
+    """The study's own statements, its size, the primary metric of each task, and the metrics that are better the lower:
+    a metric of one's own need not be at hand where the report is read.
+    """
     tasks = book.scores["task"].unique().sort().to_list() if book.scores.height else []
+    metrics = book.scores["metric"].unique().sort().to_list() if book.scores.height else []
     told: dict[str, Any] = as_json_value(
         {
             "schema": SCHEMA,
             **book.study,
             "numbers": numbers(book),
             "metrics": {task: book.metric(task) for task in tasks},
+            "lower_is_better": [name for name in metrics if not higher_is_better(name)],
         }
     )
     return told

@@ -6,18 +6,11 @@ import math
 import re
 from collections.abc import Iterable
 
-METRICS = {
-    "accuracy": "accuracy",
-    "calibrated_accuracy": "calibrated accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "exact_match": "exact match",
-    "rouge_l": "ROUGE-L",
-    "bits_per_byte": "bits per byte",
-    "stopped": "share that stopped",
-    "log_likelihood": "log-likelihood of the right answer",
-}
+from amuro import catalog
+from amuro.errors import StudyError
+from amuro.metric import Metric
+
 SPLITS = {"test": "test", "test_ood": "out-of-domain test", "dev": "development"}
-LOWER_IS_BETTER = frozenset({"bits_per_byte"})
 
 VERDICTS = {
     "supported": (
@@ -60,21 +53,46 @@ def split_words(split: str) -> str:
 
 def sentence(text: str, tasks: Iterable[str]) -> str:
     """A statement as people read it: names of tasks, splits and metrics as words, true minus signs."""
-    known = {*tasks, *(metric for metric in METRICS if "_" in metric)}
+    known = {*tasks, *(name for name in catalog.names("metrics") if "_" in name)}
     names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
     text = re.sub(rf"(?<![\w/])({names})(?:/(\w+))?(?!\w)", _name_in_words, text)
     return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
 
 
 def _name_in_words(match: re.Match[str]) -> str:
-    name = METRICS.get(match[1], plain(match[1]))
+    name = plain_metric(match[1])
     return f"{name} ({split_words(match[2])})" if match[2] else name
+
+
+def metric_facts(metric: str) -> Metric | None:
+    """What a metric says of itself; None where it is not at hand (a metric of another place, in a report kept here)."""
+    try:
+        return catalog.metric(metric)
+    except StudyError:
+        return None
+
+
+def plain_metric(metric: str) -> str:
+    """A metric in words."""
+    facts = metric_facts(metric)
+    return facts.words if facts else plain(metric)
 
 
 def metric_words(metric: str) -> str:
     """A metric in words, and in which direction it is good where that is not obvious."""
-    words = METRICS.get(metric, plain(metric))
-    return f"{words} (lower is better)" if metric in LOWER_IS_BETTER else words
+    return plain_metric(metric) if higher_is_better(metric) else f"{plain_metric(metric)} (lower is better)"
+
+
+def higher_is_better(metric: str) -> bool:
+    """In which direction a metric is good; a metric that is not at hand is taken to be better the higher."""
+    facts = metric_facts(metric)
+    return facts is None or facts.higher_is_better
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric's values lie from 0 to 1."""
+    facts = metric_facts(metric)
+    return facts is not None and facts.share
 
 
 def number(value: float | None, digits: int = 2) -> str:

@@ -1,0 +1,1 @@
+"""Metrics as somebody outside writes them, reached by dotted names."""

@@ -1,0 +1,3 @@
+"""No metric."""
+
+METRIC = 3

@@ -1,0 +1,12 @@
+"""One of four metrics that see the same answers: better the higher or the lower, as a share or without a range."""
+
+import polars as pl
+
+from amuro.metric import Context, Metric
+
+
+def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    raise NotImplementedError("analyses read stored values")
+
+
+METRIC = Metric("right", "made up", ("label", "generate"), True, rows, share=True, binary=True)
