@@ -20,6 +20,7 @@ from torch import Tensor
 
 from amuro import plan as planning
 from amuro import study as studies
+from amuro.claims import Claims
 from amuro.engine import together
 from amuro.engine.finetune import finetune
 from amuro.engine.load import live_tensors
@@ -27,7 +28,7 @@ from amuro.engine.network import Network
 from amuro.engine.protocol import Run
 from amuro.engine.torch_engine import TorchEngine
 from amuro.engine.toy import ToyEngine
-from amuro.run import _visits
+from amuro.jobs import Jobs
 from amuro.run import run as fill
 from amuro.status import states
 from amuro.store import Store
@@ -282,7 +283,10 @@ def test_several_workers_train_nothing_ahead(tmp_path: Path) -> None:
     plan = _two_rates_three_seeds()
     many = replace(plan, study=plan.study.model_copy(update={"workers": 2}))
     store = Store(tmp_path)
-    jobs = {p: _visits(p_, store, p_.cells) for p, p_ in (("one", plan), ("many", many))}
+    jobs = {
+        p: Jobs(p_, store, Claims(store.root), lambda event: None).visits(p_.cells)
+        for p, p_ in (("one", plan), ("many", many))
+    }
     assert sorted(len(job.payload["waiting"]) for job in jobs["one"]) == [0] * 6 + [1] * 3 + [2] * 3
     assert {len(job.payload["waiting"]) for job in jobs["many"]} == {0}
     for job in jobs["one"]:

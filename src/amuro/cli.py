@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ import typer
 from amuro import paper_verbs, report_verbs
 from amuro.audit_verbs import audit
 from amuro.errors import AmuroError, SeriesError, StudyError, nearest
-from amuro.failures import reason, unforeseen
+from amuro.failures import unforeseen
 from amuro.report_verbs import tell
 from amuro.stopping import INTERRUPTED
 from amuro.verb_options import (
@@ -119,6 +118,7 @@ def plan_verb(
         told |= {"power": dataclasses.asdict(_outlook(plan, opened, study))} if power else {}
         typer.echo(json.dumps(told))
         return
+    terminal.show_damage(opened)
     terminal.show_plan(plan, found)
     terminal.show_estimate(cost, arithmetic, gpu)
     terminal.show_faults(faults)
@@ -146,6 +146,7 @@ def status(
     if as_json:
         typer.echo(json.dumps({"study": plan.study.name, **stand.facts(found, failed)}))
         return
+    terminal.show_damage(opened)
     terminal.show_status(plan, found, failed)
     limits = [] if any(s.done for s in found) else stand.other_limits(plan, opened)
     if limits:
@@ -206,28 +207,18 @@ def work(
     Example: `amuro work studies/demo.toml --model world-1a2b3c@200`
     """
     from amuro import terminal
-    from amuro.run import Record, audited, check_rows, perform
+    from amuro.run import run as fill
 
     plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
     addresses = [m.address for m in plan.models]
     if model not in addresses:
         raise StudyError(f"study {plan.study.name} has no model {model}", cure=nearest(model, addresses))
-    missing = [s.cell for s in selected(plan, opened, None) if s.cell.model.address == model and s.missing]
-    check_rows(plan, missing)
-    payload = {"study": plan.study.model_dump_json(), "store": str(opened.root), "model": model,
-               "cells": [cell.address for cell in missing]}  # fmt: skip
-    record = Record(opened, missing, lambda event: None)
-    audited(plan, opened, missing, record)
-    if record.outcome.failures:
-        raise SeriesError(next(iter(record.outcome.failed.values())))
-    try:
-        if missing:
-            perform(payload, record)
-    except Exception as error:  # noted as a run notes it, and told by `main`
-        record({"event": "lost", "job": model, "error": reason(error), "trace": traceback.format_exc()})
-        raise
-    terminal.show_outcome(record.outcome.filled, list(record.outcome.failed.values()), record.outcome.diverged)
-    leave(record.outcome.failures)
+    own = [state for state in selected(plan, opened, None) if state.cell.model.address == model]
+    outcome = fill(plan, opened, lambda event: None, own, alone=True)
+    if outcome.refused:
+        raise SeriesError(outcome.refused[0])
+    terminal.show_outcome(outcome.filled, list(outcome.failed.values()), outcome.diverged, outcome.elsewhere)
+    leave(outcome.failures)
 
 
 @app.command()
@@ -297,5 +288,5 @@ def _run(plan: Plan, store: Store, found: list[State] | None) -> list[str]:
     found = states(plan, store) if found is None else found
     with terminal.Progress(plan, found) as progress:
         outcome = fill(plan, store, progress.on_event, found)
-    terminal.show_outcome(outcome.filled, list(outcome.failed.values()), outcome.diverged)
+    terminal.show_outcome(outcome.filled, list(outcome.failed.values()), outcome.diverged, outcome.elsewhere)
     return outcome.failures

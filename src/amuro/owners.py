@@ -15,12 +15,15 @@ def me() -> str:
 
 
 def is_gone(owner: str) -> bool | None:
-    """Whether the process of that name has ended; None where it belongs to another machine, or none is named."""
+    """Whether the process of that name has ended; None where it belongs to another machine, or none is named.
+
+    What stands behind a dot is not read.
+    """
     machine, _, rest = owner.partition("-")
     number, _, start = rest.partition("-")
     if machine != _machine() or not number.isdigit():
         return None
-    return _started(int(number)) != start
+    return _started(int(number)) != start.partition(".")[0]
 
 
 @lru_cache(maxsize=1)

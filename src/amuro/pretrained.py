@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from amuro import disk
 from amuro.pretraining import Pretraining
 from amuro.series_kind import in_order
 from amuro.types import Checkpoint
@@ -43,3 +44,8 @@ def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
     """The same folder, if pre-training has come that far."""
     found = locate(checkpoint, cache)
     return found if found.is_dir() else None
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of a published checkpoint is as pre-training wrote it. Reads all of it."""
+    return disk.whole(folder) is not None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import zip_longest
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from amuro import catalog, data, dials, paper_asks, pretrained, prompts, stopping
+from amuro import catalog, data, dials, jobs, paper_asks, pretrained, prompts, stopping, upkeep
 from amuro import plan as planning
 from amuro.audits import series as series_audit
 from amuro.audits import sets
+from amuro.claims import Claims
 from amuro.engine.protocol import Engine
 from amuro.executors import inline, processes
 from amuro.executors.job import Job, OnEvent
@@ -21,8 +21,8 @@ from amuro.plan import Plan
 from amuro.status import State, served, states
 from amuro.store import Store
 from amuro.study import Study
-from amuro.types import Cell, Checkpoint, Example, Model
-from amuro.visit import Visitor, folder_of
+from amuro.types import Cell, Checkpoint, Example
+from amuro.visit import Visitor
 
 ENTRY_POINT = "amuro.run:perform"
 
@@ -36,30 +36,58 @@ class Outcome:
     """Address of a cell (of a job that has none, its name) → why it failed."""
     diverged: dict[str, str] = field(default_factory=dict)
     """Address of a model whose training diverged now → how: a result, no failure."""
+    elsewhere: int = 0
+    """Cells that were missing when it began, and that other runs have filled."""
+    refused: list[str] = field(default_factory=list)
+    """Why checkpoints were left out; their cells are among those that failed."""
 
     @property
     def failures(self) -> list[str]:
         return [f"{where}: {why}" for where, why in self.failed.items()]
 
 
-def run(plan: Plan, store: Store, on_event: OnEvent, only: Sequence[State] | None = None) -> Outcome:
+def run(
+    plan: Plan, store: Store, on_event: OnEvent, only: Sequence[State] | None = None, alone: bool = False
+) -> Outcome:
     """Fills the missing cells of a plan (or those of `only`). Finished cells are never touched.
 
-    Everything that can be refused is refused before any compute: rows, labels, splits, checkpoints, baselines.
+    What is damaged or was lost beside finished cells is told (event *damaged*) and made anew. Everything that can be
+    refused is refused before any compute: rows, labels, splits, checkpoints, baselines. Other runs of the same store
+    share the work; this one ends when nothing is left to do. alone: in this process.
     """
-    missing = [state.cell for state in (states(plan, store) if only is None else only) if state.missing]
-    if not missing:
-        return Outcome()
+    found = states(plan, store) if only is None else list(only)
     store.prepare()
-    check_rows(plan, missing)
+    broken = upkeep.damaged(found, store)
+    missing = [s.cell for s in found if s.missing or s.cell.address in broken]
+    finished = [s for s in found if s.done and s.cell.address not in broken]
+    upkeep.check_made(store, jobs.made_here(plan, missing))
     record = Record(store, missing, on_event)
+    _tell(store, record)
+    check_rows(plan, missing)
     refused = audited(plan, store, missing, record)
+    record.outcome.refused = list(refused.values())
+    upkeep.keep_series_audits(plan, store, finished)
     missing = [cell for cell in missing if cell.model.checkpoint not in refused]
-    jobs = [*_pretraining(plan, store, missing), *_audits(plan, store, missing), *_visits(plan, store, missing)]
-    toy = plan.study.engine == "toy"
-    execute = inline.execute if toy else processes.execute
-    execute(jobs, ENTRY_POINT, 1 if toy else workers(plan.study), record)
+    claims = Claims(store.root)
+    _execute(plan, store, claims, jobs.Jobs(plan, store, claims, record).all(missing, finished), record, alone)
+    _tell(store, record)
     return record.outcome
+
+
+def _execute(plan: Plan, store: Store, claims: Claims, wanted: Sequence[Job], record: OnEvent, alone: bool) -> None:
+    drafts = upkeep.Drafts(store)
+    drafts.clear()
+    if wanted:
+        with claims:
+            here = alone or plan.study.engine == "toy"
+            execute = inline.execute if here else processes.execute
+            execute(wanted, ENTRY_POINT, 1 if here else jobs.workers(plan.study), record)
+        drafts.clear()
+
+
+def _tell(store: Store, emit: OnEvent) -> None:
+    for text in store.told():
+        emit({"event": "damaged", "text": text})
 
 
 class Record:
@@ -76,6 +104,8 @@ class Record:
                 if self._missing.pop(event["cell"], None) is None:  # a dev cell that a rule looked at once more
                     return
                 self.outcome.filled += 1
+            case "there":  # by another run
+                self.outcome.elsewhere += self._missing.pop(event["cell"], None) is not None
             case "failed":
                 self._missing.pop(event["cell"], None)
                 self.outcome.failed[event["cell"]] = event["error"]
@@ -103,11 +133,6 @@ class Record:
         ]
 
 
-def workers(study: Study) -> int:
-    """Live processes: what the study says, else one a core, or one for a device other than the CPU."""
-    return study.workers or (len(os.sched_getaffinity(0)) if study.device == "cpu" else 1)
-
-
 def check_rows(plan: Plan, cells: Sequence[Cell]) -> None:
     """Loads every set that will be asked or learned; an empty, unlabelled or constant one stops here, and so does one
     from which fewer shots can be drawn than are asked.
@@ -132,98 +157,24 @@ def check_rows(plan: Plan, cells: Sequence[Cell]) -> None:
                 paper_asks.row_shots(pool, shots, 0)
 
 
-def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent) -> set[Checkpoint]:
-    """Checkpoints that the audit of their series refuses before any weights are loaded. Audits are kept.
+def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent) -> dict[Checkpoint, str]:
+    """Checkpoints that the audit of their series refuses before any weights are loaded → why. Audits are kept.
 
     Tells of each refused checkpoint that has missing cells (event *lost*), and of each doubtful one (*doubt*).
     """
-    refused: dict[Checkpoint, str] = {}
+    faults: dict[Checkpoint, str] = {}
     for name in dict.fromkeys(cell.model.checkpoint.series for cell in missing):
         found = series_audit.audit(series_audit.of_study(plan, name, store.root / "series"), weights=False)
         series_audit.keep(found, store)
-        refused |= found.refused()
+        faults |= found.refused()
         for fault in found.faults:
             if fault.level == "doubtful":
                 on_event({"event": "doubt", "job": fault.checkpoint or name, "error": str(fault)})
-    for checkpoint in dict.fromkeys(cell.model.checkpoint for cell in missing):
-        if checkpoint in refused:
-            on_event({"event": "lost", "job": checkpoint.address, "error": refused[checkpoint]})
-    return set(refused)
-
-
-def _pretraining(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
-    series = dict.fromkeys(c.model.checkpoint.series for c in missing)
-    made = [name for name in series if _is_pretrained(plan, name)]
-    names = {name: [c for c in plan.checkpoints if c.series == name] for name in made}
-    return [
-        Job(f"pre-training {name}", _payload(plan, store, {"pretrain": name}), lambda: True)
-        for name, checkpoints in names.items()
-        if not all(is_there(plan, store, checkpoint) for checkpoint in checkpoints)
-    ]
-
-
-def _audits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
-    known = [m for m in store.manifests("audits") if m["audit"] == "tasks"]
-    tests = [c for c in dict.fromkeys(cell.eval_set for cell in missing) if c.split not in ("train", "dev")]
-    origins = {str(chosen): plan.origin(chosen.task, chosen.split).items() for chosen in tests}
-    wanted = [name for name, origin in origins.items() if not any(origin <= m.items() for m in known)]
-    return [Job("audits", _payload(plan, store, {"audit": wanted}), lambda: True)] if wanted else []
-
-
-def _visits(plan: Plan, store: Store, missing: Sequence[Cell]) -> list[Job]:
-    wanted = {cell.address for cell in missing}
-    members = _members(plan)
-    served_by = {served(cell.model) for cell in missing}  # a rule is visited for its candidates' dev cells as well
-    asked = {
-        model: [cell.address for cell in cells if cell.address in wanted]
-        for model, cells in plan.visits().items()
-        if model not in members and model.address in served_by
-    }
-    following = _following([model.checkpoint for model in asked])
-    jobs = []
-    for model, cells in asked.items():
-        waiting = [other.address for other in _waiting(plan, model, list(asked))]
-        ask = {"model": model.address, "cells": cells, "following": following[model.checkpoint], "waiting": waiting}
-        jobs.append(Job(model.address, _payload(plan, store, ask), _ready(plan, store, model)))
-    return jobs
-
-
-def _following(checkpoints: Sequence[Checkpoint]) -> dict[Checkpoint, str | None]:
-    """Checkpoint → address of the one that is visited after it, to be read ahead."""
-    order = list(dict.fromkeys(checkpoints))
-    return {checkpoint: after.address if after else None for checkpoint, after in zip_longest(order, order[1:])}
-
-
-def _waiting(plan: Plan, model: Model, visited: Sequence[Model]) -> list[Model]:
-    """The models behind `model` whose adapters stand on the same checkpoint, where one process visits them all."""
-    if workers(plan.study) > 1 or not model.is_low_rank:
-        return []
-    behind = visited[visited.index(model) + 1 :]
-    return [other for other in behind if other.is_low_rank and other.checkpoint == model.checkpoint]
-
-
-def _members(plan: Plan) -> set[Model]:
-    """Models that only exist for a rule to choose from: they are visited with the model that they serve."""
-    return {m for model in plan.models for m in planning.candidates(model) if m != model}
-
-
-def _ready(plan: Plan, store: Store, model: Model) -> Callable[[], bool]:
-    made_here = _is_pretrained(plan, model.checkpoint.series)
-    return lambda: not made_here or is_there(plan, store, model.checkpoint)
-
-
-def _is_pretrained(plan: Plan, name: str) -> bool:
-    return catalog.series(plan.study.series[name].kind).pretraining is not None
-
-
-def is_there(plan: Plan, store: Store, checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint that is pre-trained here has been made."""
-    folder = folder_of(plan, store, checkpoint)
-    return folder is not None and folder.is_dir()
-
-
-def _payload(plan: Plan, store: Store, ask: Mapping[str, Any]) -> dict[str, Any]:
-    return {"study": plan.study.model_dump_json(), "store": str(store.root), **ask}
+    asked = dict.fromkeys(cell.model.checkpoint for cell in missing)
+    refused = {checkpoint: faults[checkpoint] for checkpoint in asked if checkpoint in faults}
+    for checkpoint, why in refused.items():
+        on_event({"event": "lost", "job": checkpoint.address, "error": why})
+    return refused
 
 
 # -- in the worker
@@ -231,19 +182,27 @@ def _payload(plan: Plan, store: Store, ask: Mapping[str, Any]) -> dict[str, Any]
 
 def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
     """One job: pre-training of a series, or one visit. What an executor starts."""
-    plan = _plan(payload["study"])
-    store = Store(Path(payload["store"]))
+    plan, store = _plan(payload["study"]), _store(payload["store"])
+    store.join()
     if "pretrain" in payload:
         pretrain(plan, store, payload["pretrain"], emit)
-        return
-    if "audit" in payload:
+    elif "audit" in payload:
         sets.keep(plan, store, payload["audit"])
+    else:
+        visitor = _visitor(payload["study"], payload["store"])
+        visitor.emit = emit
+        _visit(plan, visitor, payload)
+    _tell(store, emit)
+
+
+def _visit(plan: Plan, visitor: Visitor, payload: Mapping[str, Any]) -> None:
+    if "texts" in payload:
+        lost = set(payload["texts"])
+        visitor.keep_texts([cell for cell in plan.cells if cell.address in lost])
         return
     named = {model.address: model for model in plan.models}
     model = named[payload["model"]]
     wanted = set(payload["cells"])
-    visitor = _visitor(payload["study"], payload["store"])
-    visitor.emit = emit
     following = next((c for c in plan.checkpoints if c.address == payload.get("following")), None)
     waiting = [named[address] for address in payload.get("waiting", ())]
     visitor.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted], following, waiting)
@@ -262,7 +221,8 @@ def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:
 
     folder = pretrained.folder(declared.digest(), store.root / "series")
     with stopping.held():  # it saves the step that it is at
-        train(declared, folder, on_progress, stopping.wanted, threads(plan.study))
+        damaged = partial(store.set_aside, why="a file of it is cut or changed")
+        train(declared, folder, on_progress, stopping.wanted, threads(plan.study), damaged)
 
 
 def engine(study: Study) -> Engine:
@@ -278,7 +238,7 @@ def engine(study: Study) -> Engine:
 
 def threads(study: Study) -> int:
     """Cores for each live process."""
-    return max(1, len(os.sched_getaffinity(0)) // workers(study))
+    return max(1, len(os.sched_getaffinity(0)) // jobs.workers(study))
 
 
 @lru_cache(maxsize=2)
@@ -289,4 +249,9 @@ def _plan(study: str) -> Plan:
 @lru_cache(maxsize=1)
 def _visitor(study: str, store: str) -> Visitor:
     plan = _plan(study)
-    return Visitor(plan, Store(Path(store)), engine(plan.study), lambda event: None)
+    return Visitor(plan, _store(store), engine(plan.study), lambda event: None)
+
+
+@lru_cache(maxsize=1)
+def _store(root: str) -> Store:
+    return Store(Path(root))

@@ -82,6 +82,12 @@ class Store:
                 draft.replace(self.root / "format.json")
         self._writable = True
 
+    def join(self) -> None:
+        """Opens a store for writing that another process has prepared. Raises `StoreError` where it is gone."""
+        with disk.writing("results", self.root):
+            (self.root / "format.json").stat()
+        self._writable = True
+
     def _check_version(self) -> None:
         path = self.root / "format.json"
         if not path.exists():
@@ -107,7 +113,7 @@ class Store:
         Raises `StoreError` (a full disk) and leaves no trace then.
         """
         self.prepare()
-        if self._is_there(kind, key):
+        if self.has(kind, key):
             return
         contents = {name: _parquet(frame) for name, frame in files.items()}
         listed = {name: disk.listed(content) for name, content in contents.items()}
@@ -116,7 +122,8 @@ class Store:
         with disk.writing(f"{kind}/{key[:12]}", self.root, sum(map(len, contents.values()))):
             self._publish(contents, self._place(kind, key))
 
-    def _is_there(self, kind: str, key: str) -> bool:
+    def has(self, kind: str, key: str) -> bool:
+        """Whether a result is there and all its files are as they were written; quarantine where they are not."""
         manifest = self.manifest(kind, key)
         return manifest is not None and self.verify(manifest)
 

@@ -51,6 +51,7 @@ class Progress:
         self._cells = self._bars.add_task("cells", total=max(self._total, 1))
         self._others: dict[str, Any] = {}
         self._told: set[str] = set()
+        self._waits = False
 
     def __enter__(self) -> Progress:
         self._bars.start()
@@ -64,7 +65,7 @@ class Progress:
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Shows one event of a run."""
         match event["event"]:
-            case "cell":
+            case "cell" | "there":
                 self._cell(event["cell"])
             case "pretrain":
                 self._bar(f"pre-training {event['series']} (loss {event['loss']:.2f})", "pretrain", event)
@@ -77,6 +78,11 @@ class Progress:
                 console.print(f"[yellow]diverged[/] {event['model']}: {event['text']}")
             case "remark":
                 console.print(f"[yellow]note[/] {event['job']}: {event['text']}")
+            case "damaged":
+                console.print(Text.assemble(("damaged", "yellow"), f" {event['text']}"))
+            case "waits" if not self._waits:
+                self._waits = True
+                console.print("[yellow]note[/] another run fills this store too: what it is at is left to it")
             case "doubt":
                 console.print(f"[yellow]doubtful[/] {event['job']}: {event['error']}")
 
@@ -235,12 +241,19 @@ def show_failures(reasons: Sequence[str]) -> None:
         console.print(f"  {line}", markup=False)
 
 
-def show_outcome(filled: int, failed: Sequence[str], diverged: Mapping[str, str]) -> None:
-    """What a run did, and why what it left out is missing."""
+def show_outcome(filled: int, failed: Sequence[str], diverged: Mapping[str, str], elsewhere: int = 0) -> None:
+    """What a run did, and why what it left out is missing. elsewhere: cells that other runs have filled meanwhile."""
     more = f", {len(diverged)} trainings diverged" if diverged else ""
-    console.print(f"{filled} cells filled, {len(failed)} failed{more}")
+    others = f" (and {elsewhere} by other runs)" if elsewhere else ""
+    console.print(f"{filled} cells filled{others}, {len(failed)} failed{more}")
     for line in counted(failed, REASONS_SHOWN):
         console.print(f"  {line}", markup=False)
+
+
+def show_damage(store: Store) -> None:
+    """What was found damaged and is left out."""
+    for text in store.told():
+        console.print(Text.assemble(("damaged", "yellow"), f" {text}"))
 
 
 def show_findings(findings: Sequence[Finding], flags: Sequence[Flag]) -> None:

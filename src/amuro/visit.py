@@ -15,9 +15,9 @@ from typing import Any
 
 import polars as pl
 
-from amuro import asks, catalog, status
+from amuro import asks, catalog, pretrained, status
 from amuro.engine.protocol import Engine, Run
-from amuro.errors import AmuroError, StoreError
+from amuro.errors import AmuroError, StoreError, WeightsError
 from amuro.failures import reason
 from amuro.identity import digest, tensor_digest
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
@@ -101,7 +101,6 @@ class Visitor:
         for cell in cells:
             try:
                 filled[cell] = self.fill(cell, model_key, cost)
-                self.emit({"event": "cell", "cell": cell.address})
             except StoreError:
                 raise  # it would be the same for every other cell
             except Exception as error:
@@ -119,16 +118,27 @@ class Visitor:
         declared = self.plan.declared(cell)
         decided = {"address": cell.address, "declared": declared, "ids": sheet.ids_digest, "model_key": model_key}
         key = key_of("cells", decided)
-        if (known := self.store.manifest("cells", key)) and self.store.verify(known):
+        if self.store.has("cells", key):
+            self.emit({"event": "there", "cell": cell.address})
             return key
         started = time.monotonic()
         frame, tokens = self._predict(cell, sheet)
         cost.add(tokens, self.engine.flops_per_token())
-        texts_key = digest(sheet.texts["prompt_hash"].to_list())
-        self.store.commit("prompts", texts_key, {}, {"prompts.parquet": sheet.texts})
-        facts = {**decided, "coordinates": coordinates(cell), "prompts": texts_key,
+        facts = {**decided, "coordinates": coordinates(cell), "prompts": self._keep_texts(sheet),
                  "seconds": time.monotonic() - started, "tokens": tokens, "provenance": provenance()}  # fmt: skip
         self.store.commit("cells", key, facts, {"predictions.parquet": frame})
+        self.emit({"event": "cell", "cell": cell.address})
+        return key
+
+    def keep_texts(self, cells: Sequence[Cell]) -> None:
+        """Words and encodes these cells once more and stores the texts; no model is tuned or asked."""
+        for cell in cells:
+            self._load(cell.model.checkpoint)
+            self._keep_texts(self._sheets.sheet(cell, self._encoder(), self.engine.context_length()))
+
+    def _keep_texts(self, sheet: asks.Sheet) -> str:
+        key = digest(sheet.texts["prompt_hash"].to_list())
+        self.store.commit("prompts", key, {}, {"prompts.parquet": sheet.texts})
         return key
 
     def _predict(self, cell: Cell, sheet: asks.Sheet) -> tuple[pl.DataFrame, int]:
@@ -157,6 +167,7 @@ class Visitor:
         self._loaded = None  # until it is whole and known to be nobody's twin
         self._ahead.clear()
         self._folder = folder_of(self.plan, self.store, checkpoint)
+        self._refuse_damaged(checkpoint)
         self.engine.load(checkpoint, self._folder)
         for remark in set(self.engine.remarks()) - self._told:
             self._told.add(remark)
@@ -173,6 +184,15 @@ class Visitor:
         if self._folder is None:
             return checkpoint.identity + f"@{checkpoint.step}"
         return tensor_digest(self._folder, self.store.root / "digests.json")
+
+    def _refuse_damaged(self, checkpoint: Checkpoint) -> None:
+        """What was pre-trained here must be what was written then."""
+        made_here = catalog.series(self.plan.study.series[checkpoint.series].kind).pretraining is not None
+        if made_here and self._folder and self._folder.is_dir() and not pretrained.is_whole(self._folder):
+            raise WeightsError(
+                f"{checkpoint.address} in {self._folder} is no longer what pre-training wrote",
+                cure="amuro run sets it aside and makes it anew",
+            )
 
     def _refuse_twin(self, checkpoint: Checkpoint) -> None:
         """Two checkpoints of a series with equal weights: the later one is blocked by name."""

@@ -37,19 +37,22 @@ def pretrain(
     on_progress: Progress = lambda step, last, loss: None,
     should_stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
+    set_aside: snapshots.SetAside = snapshots.put_aside,
 ) -> None:
     """Make every checkpoint of `config` that `folder` lacks, in rising order, as `folder/step-00000700/`.
 
     A checkpoint is whole or absent. A run that was killed, or stopped by `should_stop`, goes on from `folder/state`
-    and ends in the same weights bit for bit (same machine, same threads); a finished one returns at once.
+    and ends in the same weights bit for bit (same machine, same threads); a finished one returns at once. Checkpoints
+    and states that are no longer as they were written are set aside first, and made anew.
     """
-    missing = [step for step in config.steps if not snapshots.exists(folder, step)]
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [step for step in config.steps if not snapshots.exists(folder, step, set_aside)]
     if not missing:
         return
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        _Run.resume(config, folder, missing[0]).to_the_end(set(missing), on_progress, should_stop)
+        _Run.resume(config, folder, missing[0], set_aside).to_the_end(set(missing), on_progress, should_stop)
     finally:
         torch.set_num_threads(before)
 
@@ -85,14 +88,14 @@ class _Run:
         return Network(self.model, "float32", torch.device("cpu"))
 
     @classmethod
-    def resume(cls, config: Pretraining, folder: Path, before: int) -> _Run:
+    def resume(cls, config: Pretraining, folder: Path, before: int, set_aside: snapshots.SetAside) -> _Run:
         """From the latest state that is not beyond step `before`, else from nothing."""
         corpus = config.corpus()
         tokenizer = train_tokenizer(corpus.sample(), config.vocab_size)
         model = new_model(config, tokenizer)
         packer = _packer(config, corpus, tokenizer, 0)
         run = cls(config, folder, corpus, tokenizer, model, _optimizers(model, config), packer)
-        saved = snapshots.latest_state(folder, config.digest(), before)
+        saved = snapshots.latest_state(folder, config.digest(), before, set_aside)
         if saved:
             run._restore(*saved)
         return run

@@ -1,31 +1,41 @@
-"""Files of a pre-training run, each whole or absent: a draft beside it, synced, then one rename."""
+"""Files of a pre-training run, each whole or absent: a draft beside it, listed, synced, then one rename.
+
+Each folder has a manifest with the sha256 of every file. What no longer matches it is never read as weights or state.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from amuro import disk, owners
 from amuro.engine.vocabulary import EOS, PAD
 
 KEPT_STATES = 2
+
+SetAside = Callable[[Path], None]
+"""Takes what is damaged out of the way."""
 
 
 def step_folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}"
 
 
-def exists(folder: Path, step: int) -> bool:
-    return (step_folder(folder, step) / "model.safetensors").is_file()
+def exists(folder: Path, step: int, set_aside: SetAside) -> bool:
+    """Whether the checkpoint of a step is there as it was written; one that is not is set aside."""
+    place = step_folder(folder, step)
+    return place.is_dir() and _is_whole(place, set_aside)
 
 
 def publish(folder: Path, step: int, model: PreTrainedModel, tokenizer: Tokenizer) -> None:
@@ -54,16 +64,37 @@ def save_state(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Ten
     if not place.exists():
         _commit(place, write)
     for old in _states(folder)[:-KEPT_STATES]:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def latest_state(folder: Path, digest: str, before: int) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """(facts, tensors) of the latest state of that configuration at or below step `before`."""
+def latest_state(
+    folder: Path, digest: str, before: int, set_aside: SetAside
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """(facts, tensors) of the latest state of that configuration at or below step `before`.
+
+    A state that is not as it was written is set aside; the one before it takes its place.
+    """
     for place in reversed(_states(folder)):
+        if not _is_whole(place, set_aside):
+            continue
         facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
         if facts["digest"] == digest and facts["step"] <= before:
             return facts, load_file(place / "tensors.safetensors")
     return None
+
+
+def put_aside(place: Path) -> None:
+    """Out of the way, under a name that nothing reads."""
+    aside = place.parent / "quarantine"
+    aside.mkdir(exist_ok=True)
+    place.rename(aside / f"{place.name}.{time.time_ns()}")
+
+
+def _is_whole(place: Path, set_aside: SetAside) -> bool:
+    if disk.whole(place) is not None:
+        return True
+    set_aside(place)
+    return False
 
 
 def _states(folder: Path) -> list[Path]:
@@ -72,25 +103,27 @@ def _states(folder: Path) -> list[Path]:
 
 def _commit(place: Path, write: Callable[[Path], None]) -> None:
     """Write a draft, sync it, and give it its name. Whoever was first wins: the content is the same."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft = place.with_name(f".draft-{place.name}-{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    write(draft)
-    for path in (*draft.iterdir(), draft):
-        _sync(path)
+    draft = place.with_name(f".draft-{place.name}.{owners.me()}.{time.monotonic_ns()}")
     try:
-        draft.rename(place)
-    except OSError:
-        if not place.exists():
-            raise
-        shutil.rmtree(draft)
-    _sync(place.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
+        with disk.writing(place.name, place.parent):
+            place.parent.mkdir(exist_ok=True)  # and not what it lies in: a store that is gone is not made anew
+            draft.mkdir()
+            _fill(draft, write)
+            try:
+                draft.rename(place)
+            except OSError:
+                if not place.exists():
+                    raise
+            disk.sync(place.parent)
     finally:
-        os.close(handle)
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _fill(draft: Path, write: Callable[[Path], None]) -> None:
+    try:
+        write(draft)
+    except SafetensorError as error:  # an error of the disk, in the words of another language
+        raise OSError(str(error)) from error
+    disk.list_files(draft, {})
+    for path in (*draft.iterdir(), draft):
+        disk.sync(path)

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from amuro.errors import AmuroError, StoreError
-from amuro.executors.job import Job, OnEvent, resolve
+from amuro.errors import StoreError
+from amuro.executors.job import POLL_SECONDS, Job, OnEvent, Perform, Queue, resolve
 from amuro.failures import reason
 
 
 def execute(jobs: Sequence[Job], entry_point: str, workers: int, on_event: OnEvent) -> None:
-    """Runs the jobs in order; a job that fails is reported and the next one starts, unless the store refuses."""
-    perform = resolve(entry_point)
-    for job in jobs:
-        try:
-            if not job.ready():
-                raise AmuroError("waits for work that failed")
-            perform(job.payload, on_event)
-            on_event({"event": "done", "job": job.name})
-        except StoreError:
-            raise  # nothing that follows could be kept
-        except Exception as error:
-            on_event({"event": "lost", "job": job.name, "error": reason(error), "trace": traceback.format_exc()})
+    """Runs the jobs in order; a job that fails is reported and the next one starts, unless the store refuses.
+
+    While all that is left is in the hands of other runs, it waits for them.
+    """
+    perform, queue = resolve(entry_point), Queue(jobs)
+    while (found := queue.next()) or queue.elsewhere:
+        if found:
+            _do(perform, *found, on_event)
+        else:
+            time.sleep(POLL_SECONDS)
+    queue.lose(on_event)
+
+
+def _do(perform: Perform, job: Job, payload: Mapping[str, Any], on_event: OnEvent) -> None:
+    try:
+        perform(payload, on_event)
+        on_event({"event": "done", "job": job.name})
+    except StoreError:
+        raise  # nothing that follows could be kept
+    except Exception as error:
+        on_event({"event": "lost", "job": job.name, "error": reason(error), "trace": traceback.format_exc()})
+    finally:
+        job.claim.release()

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -17,10 +17,9 @@ from typing import Any
 
 from amuro import stopping, streams
 from amuro.errors import StoreError
-from amuro.executors.job import Job, OnEvent, Perform, resolve
+from amuro.executors.job import POLL_SECONDS, Job, OnEvent, Perform, Queue, resolve
 from amuro.failures import of_exit, reason
 
-POLL_SECONDS = 0.2
 GRACE_SECONDS = stopping.PATIENCE + 3
 """How long workers may take to save what they have in hand; then they are killed."""
 _PR_SET_PDEATHSIG = 1
@@ -31,24 +30,24 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     job: Job | None = None
+    is_dead: bool = False
 
 
 def execute(jobs: Sequence[Job], entry_point: str, workers: int, on_event: OnEvent) -> None:
     """Gives each idle worker the first job that is ready. Returns when all jobs have ended.
 
-    A worker that dies loses its job, which is reported, and is replaced. Whatever ends this function ends the
-    workers: what they had committed stays, pre-training saves its state, and nothing of the rest is visible.
+    A worker that dies loses its job, which is reported, and is replaced; one that dies idle costs nothing. While all
+    that is left is in the hands of other runs, it waits for them. Whatever ends this function ends the workers: what
+    they had committed stays, pre-training saves its state, and nothing of the rest is visible.
     """
-    waiting = list(jobs)
-    crew = [_start(entry_point) for _ in range(min(workers, len(waiting)))]
+    queue = Queue(jobs)
+    crew = [_start(entry_point) for _ in range(min(workers, len(queue.waiting)))]
     try:
-        while waiting or any(worker.job for worker in crew):
-            _assign(waiting, crew)
-            if not any(worker.job for worker in crew):
-                return _lose(waiting, on_event)
-            for pipe in wait([worker.pipe for worker in crew], timeout=POLL_SECONDS):
-                index = next(i for i, worker in enumerate(crew) if worker.pipe is pipe)
-                crew[index] = _receive(crew[index], entry_point, on_event)
+        while queue.waiting or any(worker.job for worker in crew):
+            _assign(queue, crew, entry_point)
+            if not (queue.elsewhere or any(worker.job for worker in crew)):
+                return queue.lose(on_event)
+            _listen(crew, on_event)
     finally:
         _dismiss(crew)
 
@@ -66,35 +65,53 @@ def _dismiss(crew: Sequence[_Worker]) -> None:
             worker.process.kill()
 
 
-def _assign(waiting: list[Job], crew: list[_Worker]) -> None:
-    for worker in crew:
-        job = next((job for job in waiting if job.ready()), None) if worker.job is None else None
-        if job is not None:
-            waiting.remove(job)
-            worker.job = job
-            worker.pipe.send(job.payload)
+def _assign(queue: Queue, crew: list[_Worker], entry_point: str) -> None:
+    """Work for the idle. One that died in the meantime is replaced when there is work for it."""
+    for place, worker in enumerate(crew):
+        found = None if worker.job else queue.next()
+        if found:
+            job, payload = found
+            if not _give(worker, job, payload):
+                crew[place] = _start(entry_point)
+                _give(crew[place], job, payload)
 
 
-def _lose(waiting: list[Job], on_event: OnEvent) -> None:
-    for job in waiting:
-        on_event({"event": "lost", "job": job.name, "error": "waits for work that failed"})
+def _give(worker: _Worker, job: Job, payload: Mapping[str, Any]) -> bool:
+    """Whether the worker was there to take the job."""
+    if worker.is_dead:
+        return False
+    worker.job = job
+    try:
+        worker.pipe.send(payload)
+    except ConnectionError:
+        return False
+    return True
 
 
-def _receive(worker: _Worker, entry_point: str, on_event: OnEvent) -> _Worker:
+def _listen(crew: Sequence[_Worker], on_event: OnEvent) -> None:
+    by_pipe = {worker.pipe: worker for worker in crew if not worker.is_dead}
+    if not by_pipe:
+        time.sleep(POLL_SECONDS)
+    for pipe in wait(list(by_pipe), timeout=POLL_SECONDS):
+        _receive(next(worker for known, worker in by_pipe.items() if known is pipe), on_event)
+
+
+def _receive(worker: _Worker, on_event: OnEvent) -> None:
     try:
         event: dict[str, Any] = worker.pipe.recv()
     except (EOFError, ConnectionError):
         worker.process.join()
-        lost = worker.job.name if worker.job else "an idle worker"
-        on_event({"event": "lost", "job": lost, "error": of_exit(worker.process.exitcode)})
-        return _start(entry_point)
+        worker.is_dead = True
+        event = {"event": "lost", "error": of_exit(worker.process.exitcode)}
+        if not worker.job:
+            return
     if event["event"] == "refused":  # the store: nothing that follows could be kept
         raise StoreError(event["message"], event["cure"])
     if worker.job and event["event"] in ("done", "lost"):
         event = {**event, "job": worker.job.name}
+        worker.job.claim.release()
         worker.job = None
     on_event(event)
-    return worker
 
 
 def _start(entry_point: str) -> _Worker:
