@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from amuro.flags import Flag
     from amuro.power import Outlook
     from amuro.stats.power import Design
+    from amuro.store import Store
 
 console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 VERDICT_STYLE = {"supported": "bold green", "refuted": "bold red", "open": "bold yellow"}
