@@ -103,7 +103,7 @@ def requests(plan: Plan, store: Store) -> dict[Model, Requests]:
     kept = store.cells()
     for cell in plan.cells:
         task, own = plan.tasks[cell.eval_set.task], found[cell.model]
-        frame = _with_prompts(store, kept[cell.address])
+        frame = _with_prompts(store, kept[cell.address][0])
         own.cells.append((cell.address, frame))
         until = {"until": list(task.stop), "max_gen_toks": task.max_new_tokens, "do_sample": False}
         for row in frame.iter_rows(named=True):

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from amuro import plan as planning
 from amuro import study as studies
 from amuro.plan import Plan
 from amuro.store import Store
+
+settings.register_profile("amuro", deadline=None)  # a busy machine is no failure
+settings.load_profile("amuro")
 
 
 def toy_table(**changes: Any) -> dict[str, Any]:

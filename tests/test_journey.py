@@ -81,12 +81,12 @@ def test_from_nothing_to_a_report_with_a_kill_on_the_way(tmp_path: Path) -> None
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     time.sleep(0.5)  # the kernel ends the workers with their driver
-    before = {address: manifest["created_ns"] for address, manifest in store.cells().items()}
+    before = {address: [m["created_ns"] for m in results] for address, results in store.cells().items()}
 
     finished(amuro("run", "journey.toml", "--store", "store", cwd=tmp_path))
     plan = planning.make(studies.load(tmp_path / "journey.toml"))
     assert all(state.done for state in states(plan, store))
-    after = {address: manifest["created_ns"] for address, manifest in store.cells().items()}
+    after = {address: [m["created_ns"] for m in results] for address, results in store.cells().items()}
     assert before
     assert {address: after[address] for address in before} == before
     assert not list((store.root / "quarantine").iterdir())

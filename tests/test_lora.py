@@ -271,7 +271,7 @@ def test_visits_that_wait_are_trained_ahead(broken: bool, tmp_path: Path, monkey
         store = Store(tmp_path / kind.__name__)
         assert fill(plan, store, lambda _: None).failures == []
         assert all(state.done for state in states(plan, store))
-        cells.append({address: manifest["key"] for address, manifest in store.cells().items()})
+        cells.append({address: [m["key"] for m in results] for address, results in store.cells().items()})
     assert cells[0] == cells[1]
     assert Joining.told.count("together") == (0 if broken else 3)
     order = [step for step, same in groupby(told.partition("/")[0] for told in Joining.told if told != "together")]

@@ -45,7 +45,7 @@ def test_every_prediction_is_kept_with_its_prompt(toy_plan: Plan, store: Store) 
     """A row leads to the text that was read, its answers, their log-probabilities and what was right."""
     fill(toy_plan, store)
     cell = next(c for c in toy_plan.cells if str(c.eval_set) == "world_inference/test" and c.shots == 2)
-    manifest = store.cells()[cell.address]
+    manifest = store.cells()[cell.address][0]
     frame = store.frame(manifest, "predictions.parquet")
     prompt_manifest = store.manifest("prompts", manifest["prompts"])
     assert prompt_manifest is not None
@@ -66,10 +66,10 @@ def test_the_same_study_gives_the_same_predictions(toy_plan: Plan, tmp_path: Pat
     stores = [Store(tmp_path / name) for name in "ab"]
     for store in stores:
         fill(toy_plan, store)
-    first, second = ({a: m["key"] for a, m in store.cells().items()} for store in stores)
+    first, second = ({a: [m["key"] for m in ms] for a, ms in store.cells().items()} for store in stores)
     assert first == second
-    for address, manifest in stores[0].cells().items():
-        frames = [s.frame(s.cells()[address] if s is stores[1] else manifest, "predictions.parquet") for s in stores]
+    for address in first:
+        frames = [s.frame(s.cells()[address][0], "predictions.parquet") for s in stores]
         assert frames[0] is not None
         assert frames[1] is not None
         assert frames[0].equals(frames[1])
@@ -146,7 +146,7 @@ def test_a_rule_chooses_on_dev_and_leaves_a_record(store: Store) -> None:
 def test_a_damaged_cell_is_filled_again(toy_plan: Plan, store: Store) -> None:
     """A truncated file is found, put aside, and only that cell runs again."""
     fill(toy_plan, store)
-    victim = store.cells()[toy_plan.cells[0].address]
+    victim = store.cells()[toy_plan.cells[0].address][0]
     path = store.root / "cells" / victim["key"][:2] / victim["key"] / "predictions.parquet"
     path.write_bytes(path.read_bytes()[:-10])
     assert [s.cell for s in states(toy_plan, store) if not s.done] == [toy_plan.cells[0]]

@@ -67,14 +67,14 @@ def test_a_constant_predictor_is_degenerate_and_its_histogram_says_so(
 ) -> None:
     """A model that always says one word is marked, whatever its accuracy."""
     cell = next(c for c in toy_plan.cells if c.eval_set.task == "world_inference" and c.eval_set.split == "test")
-    manifest = store.cells()[cell.address]
+    manifest = store.cells()[cell.address][0]
     frame = store.frame(manifest, "predictions.parquet")
     assert frame is not None
     one_word = pl.Series([[0.0, -9.0, -9.0]] * frame.height)
     store.commit("cells", "f" * 64, {**manifest, "address": cell.address},
                  {"predictions.parquet": frame.with_columns(log_probabilities=one_word)})  # fmt: skip
     _, totals = scores.tables(
-        store, {cell.address: store.cells()[cell.address]}, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints
+        store, {cell.address: store.cells()[cell.address][-1]}, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints
     )
     row = totals.row(by_predicate=pl.col("metric") == "accuracy", named=True)
     assert row["evidence"] == "degenerate"

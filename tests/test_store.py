@@ -127,11 +127,13 @@ def test_the_first_commit_wins(store: Store) -> None:
     assert not any((store.root / "tmp").iterdir())
 
 
-def test_the_newest_result_of_an_address_counts(store: Store) -> None:
-    """An address whose inputs changed has two keys; the later one is what is read."""
-    filled(store, edition=1)
+def test_all_results_of_an_address_are_kept(store: Store) -> None:
+    """An address whose inputs changed has two keys; both are given, in the order of their keys, whichever is newer."""
     filled(store, edition=2)
-    assert store.cells()["a"]["declared"]["edition"] == 2
+    filled(store, edition=1)
+    found = store.cells()["a"]
+    assert sorted(result["declared"]["edition"] for result in found) == [1, 2]
+    assert [result["key"] for result in found] == sorted(result["key"] for result in found)
 
 
 def test_a_store_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:

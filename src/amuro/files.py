@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from amuro.errors import DataError
+from amuro.identity import file_digest
 
 Row = dict[str, Any]
 
@@ -30,13 +31,15 @@ def read(path: str, split: str) -> list[Row]:
     return rows
 
 
-def sha256(path: str, split: str) -> str:
-    """Of the bytes of a split's file, or of the names and digests of its files. Raises DataError as `read` does."""
+def sha256(path: str, split: str, memo: Path | None = None) -> str:
+    """Of the bytes of a split's file, or of the names and digests of its files. Raises DataError as `read` does.
+
+    `memo` remembers digests of files as `identity.remembered` does.
+    """
     found = _found(path, split)
     if found.is_file():
-        with found.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    members = [[member.name, sha256(str(member), "all")] for member in sorted(found.iterdir()) if member.is_file()]
+        return file_digest(found, memo)
+    members = [[member.name, file_digest(member, memo)] for member in sorted(found.iterdir()) if member.is_file()]
     return hashlib.sha256(json.dumps(members).encode()).hexdigest()
 
 

@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import time
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ _SETTLED_NS = 2_000_000_000
 
 
 def canonical(value: Any) -> bytes:
-    """The one JSON text of plain data: keys sorted, strings in NFC, -0.0 as 0.0, no blanks, ASCII.
+    """The one JSON text of plain data: keys sorted, -0.0 as 0.0, no blanks, ASCII.
 
-    Whole numbers and floats stay apart (1 is not 1.0). Raises TypeError on anything that is no plain data (sets,
-    numpy scalars, paths), ValueError on NaN, infinity, or two keys that are equal in NFC.
+    Texts enter as they are: a composed and a decomposed letter are other tokens, and so other inputs. Whole numbers and
+    floats stay apart (1 is not 1.0). Raises TypeError on anything that is no plain data (sets, numpy scalars, paths),
+    ValueError on NaN or infinity.
     """
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
@@ -48,28 +49,47 @@ def tensor_digests(folder: Path) -> dict[str, str]:
 
 
 def tensor_digest(folder: Path, memo: Path | None = None) -> str:
-    """The digest of all weights of a checkpoint folder, independent of sharding.
-
-    `memo` names a JSON file that remembers digests by size, mtime_ns and inode of the files; it only saves time.
-    """
+    """The digest of all weights of a checkpoint folder, independent of sharding. `memo` as in `remembered`."""
     return weights_digests(folder, memo)[0]
 
 
 def weights_digests(folder: Path, memo: Path | None = None) -> tuple[str, dict[str, str]]:
-    """`tensor_digest`, and weights file → digest of its tensors. `memo` as there."""
-    known = _read_memo(memo)
-    stamp = _stamp(folder)
-    remembered = known.get(str(folder.resolve()), {})
-    if remembered.get("stamp") == stamp and "shards" in remembered:
-        return remembered["digest"], remembered["shards"]
-    by_file = _digests_by_file(folder)
-    whole = digest({name: found for tensors in by_file.values() for name, found in tensors.items()})
-    shards = {name: digest(tensors) for name, tensors in by_file.items()}
-    newest = max(mtime for _, mtime, _ in stamp)
-    if memo and time.time_ns() - newest > _SETTLED_NS and _stamp(folder) == stamp:
-        record = {"stamp": stamp, "digest": whole, "shards": shards}
-        _write_memo(memo, {**_read_memo(memo), str(folder.resolve()): record})
+    """`tensor_digest`, and weights file → digest of its tensors. `memo` as in `remembered`."""
+
+    def computed() -> list[Any]:
+        by_file = _digests_by_file(folder)
+        whole = digest({name: found for tensors in by_file.values() for name, found in tensors.items()})
+        return [whole, {name: digest(tensors) for name, tensors in by_file.items()}]
+
+    whole, shards = remembered(memo, f"tensors of {folder.resolve()}", weight_files(folder), computed)
     return whole, shards
+
+
+def file_digest(path: Path, memo: Path | None = None) -> str:
+    """sha256 of a file's bytes. `memo` as in `remembered`. Raises OSError where it cannot be read."""
+
+    def computed() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return str(remembered(memo, str(path.resolve()), [path], computed))
+
+
+def remembered(memo: Path | None, name: str, paths: Sequence[Path], compute: Callable[[], Any]) -> Any:
+    """What `compute` says of the files, plain data; taken from the JSON file `memo` while their stamps stand.
+
+    A stamp is size, mtime and ctime in nanoseconds, and inode. What changed in the last two seconds is computed each
+    time. A memo that is torn or cannot be written only costs time.
+    """
+    stamp = _stamp(paths)
+    known = _read_memo(memo).get(name)
+    if isinstance(known, list) and len(known) == 2 and known[0] == stamp and _is_settled(stamp):
+        return known[1]
+    found = compute()
+    if memo and memo.parent.is_dir() and _is_settled(stamp) and _stamp(paths) == stamp:
+        with suppress(OSError):  # a store that can only be read
+            _write_memo(memo, {**_read_memo(memo), name: [stamp, found]})
+    return found
 
 
 def sample_digest(folder: Path) -> str:
@@ -81,10 +101,7 @@ def sample_digest(folder: Path) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        pairs = {_text(key): _plain(item) for key, item in value.items()}
-        if len(pairs) < len(value):
-            raise ValueError(f"two keys are equal in NFC: {sorted(value)}")
-        return pairs
+        return {_text(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if type(value) is float:
@@ -97,7 +114,7 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> str:
     if type(value) is not str:
         raise TypeError(f"{value!r} ({type(value).__name__}) is no plain data")
-    return unicodedata.normalize("NFC", value)
+    return value
 
 
 def _digests_by_file(folder: Path) -> dict[str, dict[str, str]]:
@@ -136,9 +153,14 @@ def _sample(path: Path) -> list[str]:
     return [header, state.hexdigest()]
 
 
-def _stamp(folder: Path) -> list[list[int]]:
-    stats = [path.stat() for path in weight_files(folder)]
-    return [[stat.st_size, stat.st_mtime_ns, stat.st_ino] for stat in stats]
+def _stamp(paths: Sequence[Path]) -> list[list[int]]:
+    stats = [path.stat() for path in paths]
+    return [[stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino] for stat in stats]
+
+
+def _is_settled(stamp: list[list[int]]) -> bool:
+    newest = max((max(mtime, ctime) for _, mtime, ctime, _ in stamp), default=0)
+    return time.time_ns() - newest > _SETTLED_NS
 
 
 def _read_memo(memo: Path | None) -> dict[str, Any]:
@@ -151,6 +173,5 @@ def _read_memo(memo: Path | None) -> dict[str, Any]:
 
 def _write_memo(memo: Path, known: Mapping[str, Any]) -> None:
     draft = memo.with_name(f"{memo.name}.{os.getpid()}")
-    memo.parent.mkdir(parents=True, exist_ok=True)
     draft.write_bytes(canonical(known))
     draft.replace(memo)

@@ -18,6 +18,9 @@ from amuro.types import Cell, Checkpoint, EvalSet, Model, Recipe, Task
 SEMANTICS = {"prompt": 2, "tune": 2, "score": 1, "generate": 2}
 """Bumped by a developer when a step's results can change; part of every key that the step feeds."""
 
+JUDGED = {"metric", "chance", "family"}
+"""Keys of a task of one's own that change no prediction, only what is said of it."""
+
 FACTS_FAMILY, CORPUS_FAMILY = "facts", "corpus"
 
 
@@ -80,12 +83,12 @@ class Plan:
             "template": prompts.template(task, cell.format),
             "separator": task.separator if cell.shots else "",
             "labels": list(task.labels),
+            "task": self._own(task.name),
             "stop": list(task.stop) if task.kind == "generate" else [],
             "max_new_tokens": task.max_new_tokens if task.kind == "generate" else 0,
-            "source": self.source(task.name),
-            "split": task.splits[cell.eval_set.split],
+            "source": self._place(task.name),
+            "splits": {name: self.tasks[of].splits[split] for name, (of, split) in self.rows_read(cell).items()},
             "revision": self.revision(task.name),
-            "checkpoint": cell.model.checkpoint.identity,
             "engine": engine_name(self.study),
             "semantics": {k: SEMANTICS[k] for k in ("prompt", "generate" if task.kind == "generate" else "score")},
         }
@@ -94,18 +97,53 @@ class Plan:
         if task.unconditional:
             inputs["unconditional"] = task.unconditional
         if cell.model.recipe is not None:
-            inputs["tuning"] = self.tuning(cell.model.recipe)
+            inputs["tuning"] = self.tuning(cell.model)
         return inputs
 
-    def tuning(self, recipe: Recipe) -> dict[str, Any]:
-        """What a tuned model declares beyond its recipe: the words it learns from, and where they come from."""
-        return {
+    def tuning(self, model: Model) -> dict[str, Any]:
+        """What a tuned model declares: its recipe, the words it learns from, and by what its rate was chosen."""
+        assert model.recipe is not None
+        names = [name for name, _ in model.recipe.mixture]
+        declared: dict[str, Any] = {
             "semantics": SEMANTICS["tune"],
-            "learned": {
-                name: [prompts.template(self.tasks[name], recipe.format), self.source(name), self.revision(name)]
-                for name, _ in recipe.mixture
-            },
+            "recipe": model.recipe_digest,
+            "words": {name: prompts.template(self.tasks[name], model.recipe.format) for name in names},
+            "tasks": {name: self._own(name) for name in names},
+            "sources": {name: [self._place(name), self.revision(name)] for name in names},
         }
+        if model.learning_rate is None:
+            metrics = {name: self.tasks[name].metric for name in names}
+            declared["choice"] = {"rows": self.study.dev_limit, "metrics": metrics}
+        return declared
+
+    def rows_read(self, cell: Cell) -> dict[str, tuple[str, str]]:
+        """What rows a cell's result stands on: what they are for → (task, our split)."""
+        task, model = self.tasks[cell.eval_set.task], cell.model
+        found = {"evaluated": (task.name, cell.eval_set.split)}
+        if cell.shots and task.shots_from != "evaluation":
+            found["shots"] = (task.name, "train")
+        for name, _ in model.recipe.mixture if model.recipe else ():
+            found[f"learned {name}"] = (name, "train")
+            if model.learning_rate is None and "dev" in self.tasks[name].splits:
+                found[f"chosen on {name}"] = (name, "dev")
+        return found
+
+    def outside(self, cell: Cell) -> list[str]:
+        """Modules outside the package that word or read a cell: dotted names of tasks and formats."""
+        recipe = cell.model.recipe
+        names = [cell.eval_set.task, cell.format, *([recipe.format] if recipe else [])]
+        names += [task for task, _ in recipe.mixture] if recipe else []
+        return sorted({name for name in names if "." in name and name not in self.study.tasks})
+
+    def _place(self, task: str) -> str:
+        """Where rows come from. Of files only that they are files: their bytes tell the rest, wherever they lie."""
+        source = self.source(task)
+        return "file" if source.startswith("file:") else source
+
+    def _own(self, task: str) -> dict[str, Any]:
+        """How the study makes examples of rows, for tasks that it states itself; what judges answers does not count."""
+        own = self.study.tasks.get(task)
+        return own.model_dump(mode="json", exclude=JUDGED | {"source", "splits"}) if own else {}
 
 
 def engine_name(study: Study) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from amuro import catalog, scores
 from amuro.analysis import Evidence
 from amuro.findings import MIN_CLUSTERS, counted, smallest_effect
+from amuro.inputs import Inputs
 from amuro.ladders import Ladder, ladders
 from amuro.plan import Plan
 from amuro.stats import power
@@ -84,13 +85,15 @@ def outlook(plan: Plan, store: Store, path: str) -> Outlook:
 
 def pilot(plan: Plan, store: Store) -> dict[str, Manifest]:
     """Planned address → the finished cell that was asked the same way, of all row limits the one with most rows."""
-    most: dict[str, Manifest] = {}
-    for address, manifest in store.cells().items():
-        key, limit = _any_limit(address), manifest["coordinates"]["limit"]
-        if key not in most or most[key]["coordinates"]["limit"] < limit:
-            most[key] = manifest
-    asked = {cell: most.get(_any_limit(cell.address)) for cell in _needed(plan)}
-    return {cell.address: known for cell, known in asked.items() if known and state_of(plan, cell, known).done}
+    inputs, kept = Inputs(plan, store), defaultdict[str, list[Manifest]](list)
+    for address, results in store.cells().items():
+        kept[_any_limit(address)] += results
+    found: dict[str, Manifest] = {}
+    for cell in _needed(plan):
+        results = sorted(kept[_any_limit(cell.address)], key=lambda result: -result["coordinates"]["limit"])
+        if result := state_of(inputs, cell, results, besides=("tuning.choice.rows",)).manifest:
+            found[cell.address] = result
+    return found
 
 
 def _any_limit(address: str) -> str:

@@ -57,6 +57,8 @@ def run(
     """
     found = states(plan, store) if only is None else list(only)
     store.prepare()
+    for kept in (_plan, _visitor):  # by an earlier run of this process: files may have changed since
+        kept.cache_clear()
     broken = upkeep.damaged(found, store)
     missing = [s.cell for s in found if s.missing or s.cell.address in broken]
     finished = [s for s in found if s.done and s.cell.address not in broken]

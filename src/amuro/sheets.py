@@ -11,6 +11,7 @@ import numpy as np
 
 from amuro import asks, data, paper_asks, prompts
 from amuro.identity import digest
+from amuro.inputs import Inputs
 from amuro.plan import Plan
 from amuro.rows_there import enough_to_learn
 from amuro.store import Store
@@ -24,6 +25,8 @@ class Sheets:
     def __init__(self, plan: Plan, store: Store) -> None:
         """The store keeps audits of encodings."""
         self._plan, self._store = plan, store
+        self.inputs = Inputs(plan, store)
+        """Digests of what was read: rows stay as they were read first, and so do these."""
         self._examples = lru_cache(maxsize=None)(self._read_examples)
         self._sheet = lru_cache(maxsize=256)(self._make_sheet)
         self._sequences = lru_cache(maxsize=16)(self._make_sequences)
@@ -39,8 +42,11 @@ class Sheets:
         return self._sequences(recipe, encoder)
 
     def _read_examples(self, task_name: str, split: str, limit: int | None) -> tuple[Example, ...]:
-        task = self._plan.task_with_source(task_name)
-        return tuple(data.examples(task, split, self._plan.revision(task_name), limit=limit))
+        task, before = self._plan.task_with_source(task_name), self.inputs.rows(task_name, split)
+        found = tuple(data.examples(task, split, self._plan.revision(task_name), limit=limit))
+        if Inputs(self._plan, self._store).rows(task_name, split) != before:
+            raise DataError(f"the rows of {task_name}/{split} changed since the run began", cure="run again")
+        return found
 
     def _make_sheet(self, task_name: str, split: str, format_name: str, shots: int, shot_seed: int, limit: int,
                     encoder: Encoder, room: int) -> asks.Sheet:  # fmt: skip

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amuro.identity import canonical
+from amuro.inputs import UNKNOWN, Inputs
 from amuro.plan import Plan
 from amuro.store import Manifest, Store
 from amuro.types import Cell, Model
@@ -54,9 +57,9 @@ DEFAULTS = {"cell_seconds": 0.6, "tuning_seconds": 10.0, "cell_flops": 1e11, "ce
 
 def states(plan: Plan, store: Store) -> list[State]:
     """The state of every cell of the plan, in the plan's order."""
-    known, lost = store.cells(), _diverged(store)
-    found = [state_of(plan, cell, known.get(cell.address)) for cell in plan.cells]
-    return [_or_diverged(plan, state, lost.get(state.cell.model.address, ())) for state in found]
+    known, lost, inputs = store.cells(), _diverged(store), Inputs(plan, store)
+    found = [state_of(inputs, cell, known.get(cell.address, ())) for cell in plan.cells]
+    return [_or_diverged(inputs, state, lost.get(state.cell.model.address, ())) for state in found]
 
 
 def _diverged(store: Store) -> dict[str, list[Manifest]]:
@@ -68,11 +71,11 @@ def _diverged(store: Store) -> dict[str, list[Manifest]]:
     return found
 
 
-def _or_diverged(plan: Plan, state: State, records: Sequence[Manifest]) -> State:
+def _or_diverged(inputs: Inputs, state: State, records: Sequence[Manifest]) -> State:
     """The state, unless its model was trained from today's inputs and diverged."""
     if state.done or not records:
         return state
-    now = training_inputs(state.cell, plan.declared(state.cell))
+    now = json.loads(canonical(training_inputs(state.cell, inputs.declared(state.cell))))
     same = next((record for record in records if not list(_changes(record["declared"], now))), None)
     return State(state.cell, None, how_it_diverged(same), diverged=True) if same else state
 
@@ -81,8 +84,8 @@ def training_inputs(cell: Cell, declared: Mapping[str, Any]) -> dict[str, Any]:
     """Of what a cell declares, all that decides its tuned model, and where that is trained."""
     assert cell.model.recipe is not None
     words = {cell.model.recipe.format, *(task for task, _ in cell.model.recipe.mixture)}
-    rows = {name: rows for name, rows in declared.get("rows", {}).items() if name.startswith(("learned", "chosen"))}
-    code = {name: found for name, found in declared.get("code", {}).items() if name in words}
+    rows = {name: rows for name, rows in declared["rows"].items() if name.startswith(("learned", "chosen"))}
+    code = {name: found for name, found in declared["code"].items() if name in words}
     shared = {name: declared[name] for name in ("checkpoint", "engine", "tuning")}
     return {**shared, "rows": rows, "code": code, "precision": cell.precision, "device": cell.device}
 
@@ -103,25 +106,34 @@ def how_it_diverged(record: Mapping[str, Any]) -> str:
     return f"diverged at step {at + 1} (loss or gradient not finite); a lower learning_rate is another model"
 
 
-def state_of(plan: Plan, cell: Cell, manifest: Manifest | None) -> State:
-    """One cell against what the store holds for it; a result that was made from other inputs is stale."""
-    if manifest is None:
+def state_of(inputs: Inputs, cell: Cell, results: Sequence[Manifest], besides: Collection[str] = ()) -> State:
+    """One cell against what the store holds of its address: done where one result was made from today's inputs.
+
+    Which was made last does not matter. Where none fits, the reason is what parts the nearest one from today.
+    besides: inputs that may differ, by their dotted names.
+    """
+    if not results:
         return State(cell, None, "not run")
-    changes = list(_changes(manifest["declared"], plan.declared(cell)))
-    return State(cell, None, "; ".join(changes)) if changes else State(cell, manifest, "")
+    declared = json.loads(canonical(inputs.declared(cell)))
+    parted = [
+        [change for name, change in _changes(result["declared"], declared) if name not in besides] for result in results
+    ]
+    fitting = [result for result, changes in zip(results, parted, strict=True) if not changes]
+    return State(cell, fitting[0], "") if fitting else State(cell, None, "; ".join(min(parted, key=len)))
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[str]:
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted name, what was and what is) of every input that differs; what is not at hand differs from nothing."""
     for key in sorted({*before, *now}):
         was, is_ = before.get(key), now.get(key)
         if isinstance(was, Mapping) and isinstance(is_, Mapping):
             yield from _changes(was, is_, f"{path}{key}.")
-        elif _plain(was) != _plain(is_):
-            yield f"{path}{key} changed: {was!r} → {is_!r}"
+        elif is_ != UNKNOWN and (type(was) is not type(is_) or was != is_):
+            yield f"{path}{key}", f"{path}{key} changed: {_short(was)} → {_short(is_)}"
 
 
-def _plain(value: Any) -> Any:
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+def _short(value: Any) -> str:
+    return f"{value[:8]}…" if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) else repr(value)
 
 
 def reasons(found: list[State]) -> Counter[str]:

@@ -180,13 +180,13 @@ class Store:
             if manifest is not None:
                 yield manifest
 
-    def cells(self) -> dict[str, Manifest]:
-        """Cell address → its newest whole result."""
-        found: dict[str, Manifest] = {}
+    def cells(self) -> dict[str, list[Manifest]]:
+        """Cell address → all its whole results, in the order of their keys. Which one counts, its inputs decide
+        (`status`): of two states of a study both stay, and no clock is asked.
+        """
+        found: dict[str, list[Manifest]] = {}
         for manifest in self.manifests("cells"):
-            known = found.get(manifest["address"])
-            if known is None or known["created_ns"] < manifest["created_ns"]:
-                found[manifest["address"]] = manifest
+            found.setdefault(manifest["address"], []).append(manifest)
         return found
 
     def frame(self, manifest: Manifest, name: str) -> pl.DataFrame | None:

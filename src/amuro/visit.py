@@ -19,7 +19,8 @@ from amuro import asks, catalog, pretrained, status
 from amuro.engine.protocol import Engine, Run
 from amuro.errors import AmuroError, StoreError, WeightsError
 from amuro.failures import reason
-from amuro.identity import digest, tensor_digest
+from amuro.identity import digest
+from amuro.inputs import UNKNOWN, Inputs
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
 from amuro.read_ahead import read_ahead
 from amuro.records import coordinates, predictions, provenance
@@ -61,6 +62,7 @@ class Visitor:
         self._ahead: dict[str, tuple[Training, Any]] = {}
         """Key → what tuning left and the kept model, of visits to the loaded checkpoint that are still to come."""
         self._sheets = Sheets(plan, store)
+        self._inputs = self._sheets.inputs
         self._read_encoder = lru_cache(maxsize=4)(_encoder)
         self._encoders: dict[tuple[str, int, frozenset[int]], Encoder] = {}
         self._told: set[str] = set()
@@ -86,7 +88,7 @@ class Visitor:
             read_ahead(lambda: folder_of(self.plan, self.store, following))
         key: str | None  # none where tuning diverged
         if model.recipe is None:
-            key = self._base_key(model.checkpoint)
+            key = self._inputs.model(model.checkpoint)
         else:
             if waiting:
                 self._train_ahead([model, *waiting])
@@ -115,7 +117,7 @@ class Visitor:
         A result that is there and whole is not made again: the dev cells of a rule are asked for at each of its visits.
         """
         sheet = self._sheets.sheet(cell, self._encoder(), self.engine.context_length())
-        declared = self.plan.declared(cell)
+        declared = self._inputs.declared(cell)
         decided = {"address": cell.address, "declared": declared, "ids": sheet.ids_digest, "model_key": model_key}
         key = key_of("cells", decided)
         if self.store.has("cells", key):
@@ -168,7 +170,10 @@ class Visitor:
         self._ahead.clear()
         self._folder = folder_of(self.plan, self.store, checkpoint)
         self._refuse_damaged(checkpoint)
+        read = self._inputs.checkpoint(checkpoint)
         self.engine.load(checkpoint, self._folder)
+        if Inputs(self.plan, self.store).checkpoint(checkpoint) != read:
+            raise WeightsError(f"the files of {checkpoint.address} changed since the run began", cure="run again")
         for remark in set(self.engine.remarks()) - self._told:
             self._told.add(remark)
             self.emit({"event": "remark", "job": checkpoint.address, "text": remark})
@@ -179,11 +184,6 @@ class Visitor:
         """Of the live checkpoint. Equal ones of other folders are one object, and so is all that they encoded."""
         found = self._read_encoder(self._folder)
         return self._encoders.setdefault((found.digest, found.eos, found.ends), found)
-
-    def _base_key(self, checkpoint: Checkpoint) -> str:
-        if self._folder is None:
-            return checkpoint.identity + f"@{checkpoint.step}"
-        return tensor_digest(self._folder, self.store.root / "digests.json")
 
     def _refuse_damaged(self, checkpoint: Checkpoint) -> None:
         """What was pre-trained here must be what was written then."""
@@ -196,8 +196,8 @@ class Visitor:
 
     def _refuse_twin(self, checkpoint: Checkpoint) -> None:
         """Two checkpoints of a series with equal weights: the later one is blocked by name."""
-        key = self._base_key(checkpoint)
-        if self.plan.study.series[checkpoint.series].allow_duplicates:
+        key = self._inputs.checkpoint(checkpoint)["weights"]
+        if key == UNKNOWN or self.plan.study.series[checkpoint.series].allow_duplicates:
             return
         siblings = {c.address for c in self.plan.checkpoints if c.series == checkpoint.series} - {checkpoint.address}
         for other in self.store.manifests("checkpoints"):
@@ -268,7 +268,7 @@ class Visitor:
         assert model.learning_rate is not None
         sequences, ids = self._sheets.sequences(model.recipe, self._encoder())
         key = digest({
-            "parent": self._base_key(model.checkpoint), "recipe": dataclasses.asdict(model.recipe) | {"name": ""},
+            "parent": self._inputs.model(model.checkpoint), "recipe": dataclasses.asdict(model.recipe) | {"name": ""},
             "learning_rate": model.learning_rate, "tune_seed": model.tune_seed, "semantics": SEMANTICS["tune"],
             "engine": engine_name(self.plan.study), "precision": self.plan.study.precision,
             "device": self.plan.study.device, "ids": ids,

@@ -1,0 +1,70 @@
+"""What the cells of a plan stand on besides the study: rows, tokenizer, configuration and weights, as digests.
+
+`declared` is what decides whether a cell is done and what its result is filed under: one dictionary, made here alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from amuro import catalog, data
+from amuro.errors import DataError
+from amuro.identity import digest, file_digest, tensor_digest
+from amuro.plan import Plan
+from amuro.store import Store
+from amuro.types import Cell, Checkpoint
+from amuro.weights import small_files
+
+UNKNOWN = "not at hand"
+"""Of what does not lie on this machine: nobody can say that it has changed."""
+
+
+class Inputs:
+    """Of one plan. What was found stays for the life of this object: make a new one to look again."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        """The store remembers digests of files by their stamps (`digests.json`)."""
+        self._plan = plan
+        self._memo, self._cache = store.root / "digests.json", store.root / "series"
+        self.rows = lru_cache(maxsize=None)(self._rows)
+        self.checkpoint = lru_cache(maxsize=None)(self._checkpoint)
+
+    def declared(self, cell: Cell) -> dict[str, Any]:
+        """Everything that a cell's result depends on, as plain data. UNKNOWN stands for what is not at hand."""
+        found = self._plan.declared(cell)
+        found["rows"] = {name: self.rows(*where) for name, where in self._plan.rows_read(cell).items()}
+        found["checkpoint"] = self.checkpoint(cell.model.checkpoint)
+        found["code"] = {name: self._module(name) for name in self._plan.outside(cell)}
+        return found
+
+    def model(self, checkpoint: Checkpoint) -> str:
+        """Key of a base model: of its weights and of every small file that is read beside them."""
+        found = self.checkpoint(checkpoint)
+        return digest(
+            {**found, "step": checkpoint.step} if found["weights"] == UNKNOWN else [found["weights"], found["files"]]
+        )
+
+    def _rows(self, task: str, split: str) -> str:
+        source = self._plan.source(task)
+        try:
+            return data.rows_digest(source, self._plan.tasks[task].splits[split], self._memo)
+        except DataError:
+            return UNKNOWN
+
+    def _checkpoint(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
+        kind = catalog.series(self._plan.study.series[checkpoint.series].kind)
+        folder = kind.at_hand(checkpoint, self._cache)
+        named = {"identity": checkpoint.identity, "revision": checkpoint.revision}
+        if folder is None:
+            return {**named, "weights": UNKNOWN, "files": UNKNOWN}
+        files = {path.name: file_digest(path, self._memo) for path in small_files(folder)}
+        return {**named, "weights": tensor_digest(folder, self._memo), "files": files}
+
+    def _module(self, name: str) -> str:
+        """Of a file of Python outside the package: what it imports itself is not followed."""
+        spec = find_spec(name)
+        return file_digest(Path(spec.origin), self._memo) if spec and spec.origin else UNKNOWN
