@@ -100,14 +100,15 @@ def sample_digest(folder: Path) -> str:
 
 
 def _plain(value: Any) -> Any:
+    kind = type(value)
+    if value is None or kind in (str, bool, int):
+        return value
+    if kind is float:
+        return value + 0.0  # -0.0 + 0.0 is 0.0
     if isinstance(value, Mapping):
         return {_text(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if type(value) is float:
-        return value + 0.0  # -0.0 + 0.0 is 0.0
-    if value is None or type(value) in (bool, int):
-        return value
     return _text(value)
 
 
