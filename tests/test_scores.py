@@ -15,7 +15,7 @@ from amuro.errors import DataError
 from amuro.plan import Plan
 from amuro.run import run
 from amuro.status import states
-from amuro.store import Store
+from amuro.store import Store, key_of
 
 
 @pytest.fixture
@@ -71,11 +71,12 @@ def test_a_constant_predictor_is_degenerate_and_its_histogram_says_so(
     frame = store.frame(manifest, "predictions.parquet")
     assert frame is not None
     one_word = pl.Series([[0.0, -9.0, -9.0]] * frame.height)
-    store.commit("cells", "f" * 64, {**manifest, "address": cell.address},
+    facts = {**manifest, "ids": "others"}
+    store.commit("cells", key_of("cells", facts), facts,
                  {"predictions.parquet": frame.with_columns(log_probabilities=one_word)})  # fmt: skip
-    _, totals = scores.tables(
-        store, {cell.address: store.cells()[cell.address][-1]}, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints
-    )
+    constant = store.manifest("cells", key_of("cells", facts))
+    assert constant is not None
+    _, totals = scores.tables(store, {cell.address: constant}, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints)
     row = totals.row(by_predicate=pl.col("metric") == "accuracy", named=True)
     assert row["evidence"] == "degenerate"
     assert json.loads(row["predicted_histogram"]) == {"true": 1.0}
