@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from amuro import asks, data, paper_asks, prompts
+from amuro.errors import DataError
 from amuro.identity import digest
 from amuro.inputs import Inputs
 from amuro.plan import Plan

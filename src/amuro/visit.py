@@ -290,7 +290,7 @@ class Visitor:
     def _named(self, model: Model) -> dict[str, Any]:
         """What says, without weights, which training a record is of."""
         cell = self.plan.visits()[model][0]
-        return {"model": model.address, "declared": status.training_inputs(cell, self.plan.declared(cell))}
+        return {"model": model.address, "declared": status.training_inputs(cell, self._inputs.declared(cell))}
 
     def _chosen(self, model: Model, cost: Cost) -> str | None:
         """Tunes at each rate of the rule and makes the one live that does best on the dev split (primary metric, the
