@@ -115,15 +115,13 @@ def state_of(inputs: Inputs, cell: Cell, results: Sequence[Manifest], besides: C
     if not results:
         return State(cell, None, "not run")
     declared = json.loads(canonical(inputs.declared(cell)))
-    parted = [
+    parted: list[list[str]] = [
         [change for name, change in _changes(result["declared"], declared) if name not in besides] for result in results
     ]
-    fitting = [result for result, changes in zip(results, parted, strict=True) if not changes]
-    return (
-        State(cell, fitting[0], "")
-        if fitting
-        else State(cell, None, "; ".join(min(parted, key=lambda changes: len(changes))))
-    )
+    for result, changes in zip(results, parted, strict=True):
+        if not changes:
+            return State(cell, result, "")
+    return State(cell, None, "; ".join(min(parted, key=lambda changes: len(changes))))
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
