@@ -129,14 +129,6 @@ def load(
     return Loaded(asked, len(there), len(found), len({example.cluster for example in found}), dropped)
 
 
-def rows_digest(source: str, split: str, memo: Path | None = None) -> str:
-    """Of the bytes that hold a split's rows on this machine; empty where something else pins them: the commit of a hub
-    data set, the seed of a world. `memo` as in `identity.remembered`. Raises DataError where a file is not there.
-    """
-    kind, _, path = source.partition(":")
-    return files.sha256(path, _parse_split(source, split)[0], memo) if kind == "file" else ""
-
-
 def drawn(size: int, limit: int | None, draw_seed: int | None) -> list[int]:
     """Which places of a list are kept, in rising order: all, the first `limit`, or a draw of `limit` of them."""
     if limit is None or limit >= size:

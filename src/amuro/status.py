@@ -121,7 +121,8 @@ def state_of(inputs: Inputs, cell: Cell, results: Sequence[Manifest], besides: C
     for result, changes in zip(results, parted, strict=True):
         if not changes:
             return State(cell, result, "")
-    return State(cell, None, "; ".join(min(parted, key=lambda changes: len(changes))))
+    nearest = sorted(parted, key=len)[0]
+    return State(cell, None, "; ".join(nearest))
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
