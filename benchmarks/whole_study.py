@@ -174,7 +174,9 @@ def _training(plan: Plan, series: Path, model: Model) -> dict[str, Any]:
     recipe = model.recipe
     assert recipe is not None
     encoder = Encoder.from_folder(base_folder(plan, series, model))
-    sequences, _ = Sheets(plan, Store(series)).sequences(recipe, encoder)
+    config = json.loads((base_folder(plan, series, model) / "config.json").read_text(encoding="utf-8"))
+    room = config["max_position_embeddings"]
+    sequences = Sheets(plan, Store(series)).lessons(recipe, encoder, room).sequences
     order = step_order(len(sequences), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
     read = [sequences[index] for step in order for index in step]
     return {"recipe": asdict(recipe), "rate": model.learning_rate, "sequences": read}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import CHECKPOINT, EOS, SHARING, plain, training_pairs, tuned, words
+from tiny_models import CHECKPOINT, CONTEXT, EOS, SHARING, plain, training_pairs, tuned, words
 from torch.nn.functional import cross_entropy
 from transformers import get_linear_schedule_with_warmup, get_scheduler
 
@@ -91,23 +91,6 @@ def test_every_answer_of_a_dialogue_is_learned(
     wanted = reference_losses(plain(folders["olmo2"]), dialogues, tuned(weighting=weighting), 3e-3)
     assert training.losses == pytest.approx(wanted, abs=1e-5)
     assert training.answer_tokens == 2 * sum(len(answer) for dialogue in dialogues for answer in dialogue[1::2])
-
-
-def test_a_dialogue_too_long_loses_its_first_turns() -> None:
-    """Whole turns go from the front before the last prompt is cut from the left."""
-    turns = ((2, 3), (4, 1), (5, 6, 7), (8, 1))
-    assert finetuning.fit([turns], 6) == [((5, 6, 7), (8, 1))]
-    assert finetuning.fit([turns], 4) == [((6, 7), (8, 1))]
-    assert finetuning.fit([turns], 9) == [turns]
-
-
-def test_an_answer_too_long_loses_its_end() -> None:
-    """Some replies of real dialogues outgrow any context: they are learned as far as they fit, after a prompt of half
-    the room at the most, and without the end-of-text that they did not reach.
-    """
-    turns = ((2, 3), (4, 1), (5, 6, 7, 8), (9,) * 9 + (1,))
-    assert finetuning.fit([turns], 6) == [((6, 7, 8), (9, 9, 9))]
-    assert finetuning.fit([((5,), (9,) * 9 + (1,))], 6) == [((5,), (9,) * 5)]
 
 
 def test_weightings_differ(engine: TorchEngine) -> None:
@@ -223,11 +206,11 @@ def test_a_step_that_is_not_finite_is_not_applied(engine: TorchEngine) -> None:
     assert engine.weights_digest() == before
 
 
-def test_long_prompts_are_cut_from_the_left_and_counted(engine_of: Callable[[str], TorchEngine]) -> None:
-    """What is cut is the beginning of the prompt; the answer stays whole, and the training says how many were cut."""
-    pairs = [((1, 2, 3, 4, 5), (8, 9)), ((6, 7), (8,))]
-    assert finetuning.fit(pairs, max_length=4) == [((4, 5), (8, 9)), ((6, 7), (8,))]
-    assert engine_of("olmo2").tune(pairs, tuned(max_length=4), 1e-3, lambda *_: None).truncated == 1
+def test_a_sequence_beyond_the_context_is_refused(engine_of: Callable[[str], TorchEngine]) -> None:
+    """An engine cuts nothing: what comes to it was cut before, where it is known what stands before a text."""
+    pairs = [((2,) * CONTEXT, (8,))]
+    with pytest.raises(AmuroError, match=f"{CONTEXT + 1} tokens, the model reads {CONTEXT}"):
+        engine_of("olmo2").tune(pairs, tuned(), 1e-3, lambda *_: None)
 
 
 @pytest.mark.parametrize(

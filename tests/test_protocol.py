@@ -159,11 +159,12 @@ def test_the_paper_cuts_what_it_learns_on_the_right(length: int) -> None:
     recipe = dataclasses.replace(RECIPE, max_length=length)
     whole = asks.training_sequences([(paper, examples[:1])], RECIPE, IN_BYTES)[0]
     flat = [token for part in whole for token in part]
-    learned = asks.training_sequences([(paper, examples[:1])], recipe, IN_BYTES)
+    learned = asks.lessons([(paper, examples[:1])], recipe, IN_BYTES, 4096)
     ends = [sum(map(len, whole[:count])) for count in (1, 2, 3)]
     kept = 0 if length <= ends[0] else min(length, ends[1]) if length <= ends[2] else min(length, len(flat))
-    assert [token for parts in learned for part in parts for token in part] == flat[:kept]
-    assert all(parts and len(parts) % 2 == 0 for parts in learned)
+    assert [token for parts in learned.sequences for part in parts for token in part] == flat[:kept]
+    assert all(parts and len(parts) % 2 == 0 for parts in learned.sequences)
+    assert learned.truncated == (kept < len(flat))
 
 
 def test_p6_labels_are_scored_by_their_likeliest_sub_token_or_whole() -> None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from amuro import prompts
+from amuro import cutting, prompts
 from amuro.errors import DataError
 from amuro.identity import digest
 from amuro.tokens import Encoder
@@ -109,7 +109,10 @@ def sheet(
     heads = [own.get(row, shared) for row in range(len(bodies))]
     read = _fitted(heads, bodies, rooms, encoder)
     truncated = [len(ids) > room for (_, ids), room in zip(read, rooms, strict=True)]
-    whole = [(*encoder.bos, *ids[-room:]) for (_, ids), room in zip(read, rooms, strict=True)]
+    begins = len(encoder.bos)
+    whole = [
+        cutting.prompt((*encoder.bos, *ids), begins, begins + room) for (_, ids), room in zip(read, rooms, strict=True)
+    ]
     texts = [(k, above[k], body) for (k, _), above, body in zip(read, heads, bodies, strict=True)]
     return sheet_of(task, examples, texts, whole, options, truncated, encoder, apart=own)
 
@@ -176,6 +179,39 @@ def unconditional_queries(task: Task, queries: Sequence[Query], encoder: Encoder
     return tuple(Query(q.example_id, context, q.options, q.gold) for q in queries)
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """What a recipe teaches a model that reads so many tokens."""
+
+    sequences: list[tuple[Ids, ...]]
+    truncated: int
+    """Rows of which not all is learned."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the token ids in order: a part of a tuned model's key."""
+        return digest([[list(part) for part in sequence] for sequence in self.sequences])
+
+
+def lessons(
+    parts: Sequence[tuple[Task, Sequence[Example]]], recipe: Recipe, encoder: Encoder, context_length: int
+) -> Lessons:
+    """The training sequences, cut to the recipe's length and the context as prompts are cut.
+
+    The paper's are cut on the right to the recipe's length first, and a row of which no answer is left is not learned.
+    """
+    begins, room = len(encoder.bos), min(recipe.max_length, context_length)
+    found: list[tuple[Ids, ...]] = []
+    truncated = 0
+    for task, examples in parts:
+        for whole in training_sequences([(task, examples)], recipe, encoder):
+            kept = cutting.right(whole, recipe.max_length) if task.encoding == "joint" else whole
+            cut = cutting.turns(kept, begins, room) if kept else kept
+            truncated += cut != whole
+            found += [cut] if cut else []
+    return Lessons(found, truncated)
+
+
 def training_sequences(
     parts: Sequence[tuple[Task, Sequence[Example]]], recipe: Recipe, encoder: Encoder
 ) -> list[tuple[Ids, ...]]:
@@ -200,8 +236,7 @@ def _joint(task: Task, examples: Sequence[Example], recipe: Recipe, encoder: Enc
     """As the paper: each turn's text is encoded whole, and the tokens of its prompt are masked.
 
     A space at the end of a prompt is left out of what is masked: encoded whole, it is a part of the answer's first
-    token. The line feed after a role tag of a dialogue is masked. What outgrows the recipe's length is cut on the
-    right, and a row of which no answer is left is not learned.
+    token. The line feed after a role tag of a dialogue is masked.
     """
     sequences = []
     for example in examples:
@@ -209,26 +244,14 @@ def _joint(task: Task, examples: Sequence[Example], recipe: Recipe, encoder: Enc
         wholes = encoder.prompts([prompt + answer for prompt, answer in turns])
         heads = encoder.prompts([prompt.removesuffix(" ") for prompt, _ in turns])
         pairs = [(whole[: len(head)], whole[len(head) :]) for whole, head in zip(wholes, heads, strict=True)]
-        sequences.append(_cut_right(_with_marks(pairs, encoder), recipe.max_length))
-    return [sequence for sequence in sequences if sequence]
-
-
-def _cut_right(parts: tuple[Ids, ...], length: int) -> tuple[Ids, ...]:
-    """The first `length` ids of a row, short of a prompt at the end whose answer is cut off."""
-    ends = [0, *accumulate(map(len, parts))]
-    kept = [part[: length - start] for part, start in zip(parts, ends, strict=False) if start < length]
-    return tuple(kept[: len(kept) // 2 * 2])
+        sequences.append(_with_marks(pairs, encoder))
+    return sequences
 
 
 def _with_marks(pairs: Sequence[tuple[Ids, Ids]], encoder: Encoder) -> tuple[Ids, ...]:
     """Alternately prompt and answer; the first begins as the tokenizer begins a text, each answer ends the text."""
     first, *later = [part for prompt, answer in pairs for part in (prompt, (*answer, encoder.eos))]
     return ((*encoder.bos, *first), *later)
-
-
-def sequences_digest(sequences: Sequence[tuple[Ids, ...]]) -> str:
-    """Of the token ids in order: a part of a tuned model's key."""
-    return digest([[list(part) for part in sequence] for sequence in sequences])
 
 
 def option_ids(

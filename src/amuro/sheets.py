@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,7 @@ class Sheets:
         """Digests of what was read: rows stay as they were read first, and so do these."""
         self._examples = lru_cache(maxsize=None)(self._read_examples)
         self._sheet = lru_cache(maxsize=256)(self._make_sheet)
-        self._sequences = lru_cache(maxsize=16)(self._make_sequences)
+        self._lessons = lru_cache(maxsize=16)(self._make_lessons)
 
     def sheet(self, cell: Cell, encoder: Encoder, room: int) -> asks.Sheet:
         """What a cell asks in ids of `encoder`, of a model that reads `room` tokens."""
@@ -38,9 +37,9 @@ class Sheets:
         asked = chosen.task, chosen.split, cell.format, cell.shots, cell.shot_seed, cell.limit
         return self._sheet(*asked, encoder, room)
 
-    def sequences(self, recipe: Recipe, encoder: Encoder) -> tuple[list[Any], str]:
-        """What a recipe teaches in ids of `encoder`, and its digest. Raises DataError where rows are too few."""
-        return self._sequences(recipe, encoder)
+    def lessons(self, recipe: Recipe, encoder: Encoder, room: int) -> asks.Lessons:
+        """What a recipe teaches a model that reads `room` tokens. Raises DataError where rows are too few."""
+        return self._lessons(recipe, encoder, room)
 
     def _read_examples(self, task_name: str, split: str, limit: int | None) -> tuple[Example, ...]:
         task, before = self._plan.task_with_source(task_name), self.inputs.rows(task_name, split)
@@ -72,12 +71,11 @@ class Sheets:
         counts = {"pairs": len(asked), "disagreements": encoder.disagreements(asked, answered)}
         self._store.commit("audits", digest(facts), {**facts, **counts}, {})
 
-    def _make_sequences(self, recipe: Recipe, encoder: Encoder) -> tuple[list[Any], str]:
+    def _make_lessons(self, recipe: Recipe, encoder: Encoder, room: int) -> asks.Lessons:
         pools = {name: self._examples(name, "train", None) for name, _ in recipe.mixture}
         wanted = enough_to_learn(recipe, {name: len(pool) for name, pool in pools.items()})
         drawn = [(self._plan.tasks[name], drawn_rows(pool, wanted[name], recipe)) for name, pool in pools.items()]
-        sequences = asks.training_sequences(drawn, recipe, encoder)
-        return sequences, asks.sequences_digest(sequences)
+        return asks.lessons(drawn, recipe, encoder, room)
 
 
 def drawn_rows(pool: Sequence[Example], wanted: int, recipe: Recipe) -> list[Example]:

@@ -279,7 +279,7 @@ class Training:
     answer_tokens: int
     seconds: float
     truncated: int = 0
-    """Training examples whose prompt was cut from the left."""
+    """Training examples of which not all was learned, since they outgrew the recipe's length or the context."""
     diverged_at: int | None = None
     """First step whose loss or gradient was not finite; the step was not applied and training stopped."""
 

@@ -218,7 +218,7 @@ class Visitor:
         wanted = [(model, *self._run(model)) for model in models]
         unknown = [run for _, run, key in wanted if key not in self._ahead and not self._has_diverged(key)]
         fresh = self.engine.tune_each(unknown)
-        for model, _, key in wanted:
+        for model, run, key in wanted:
             if not self._has_diverged(key):
                 if key in self._ahead:
                     training, kept = self._ahead.pop(key)
@@ -227,7 +227,7 @@ class Visitor:
                     training = next(fresh)
                 cost.add(training.tokens, 3 * self.engine.flops_per_token())
                 cost.tuning_seconds += training.seconds
-                self._record_training(model, key, training)
+                self._record_training(model, key, dataclasses.replace(training, truncated=run.truncated))
             yield None if self._has_diverged(key) else key
 
     def _has_diverged(self, key: str) -> bool:
@@ -266,18 +266,18 @@ class Visitor:
         """What the engine is given to make `model`, and the model's key, made of the inputs of its training."""
         assert model.recipe is not None
         assert model.learning_rate is not None
-        sequences, ids = self._sheets.sequences(model.recipe, self._encoder())
+        lessons = self._sheets.lessons(model.recipe, self._encoder(), self.engine.context_length())
         key = digest({
             "parent": self._inputs.model(model.checkpoint), "recipe": dataclasses.asdict(model.recipe) | {"name": ""},
             "learning_rate": model.learning_rate, "tune_seed": model.tune_seed, "semantics": SEMANTICS["tune"],
             "engine": engine_name(self.plan.study), "precision": self.plan.study.precision,
-            "device": self.plan.study.device, "ids": ids,
+            "device": self.plan.study.device, "ids": lessons.digest,
         })  # fmt: skip
 
         def on_step(done: int, total: int, loss: float) -> None:
             self.emit({"event": "step", "model": model.address, "done": done, "total": total, "loss": loss})
 
-        return Run(sequences, model, model.learning_rate, on_step), key
+        return Run(lessons.sequences, model, model.learning_rate, on_step, lessons.truncated), key
 
     def _record_training(self, model: Model, key: str, training: Training) -> None:
         told = {k: v for k, v in dataclasses.asdict(training).items() if k != "losses"}

@@ -61,10 +61,9 @@ class Course:
 
     recipe: Recipe
     steps: Sequence[Sequence[Dialogue]]
-    """The sequences of each optimiser step, as they fit."""
+    """The sequences of each optimiser step."""
     longest: int
     """Tokens that the longest of them is read with."""
-    truncated: int
 
     def training(self, losses: Sequence[float], seconds: float) -> Training:
         """What the run left, after as many steps as there are losses."""
@@ -75,7 +74,6 @@ class Course:
             tokens=sum(map(_length, read)),
             answer_tokens=sum(map(answer_length, read)),
             seconds=seconds,
-            truncated=self.truncated,
             diverged_at=None if len(losses) == len(self.steps) else len(losses),
         )
 
@@ -83,13 +81,12 @@ class Course:
 def course_of(network: Network, sequences: Sequences, model: Model) -> Course:
     """Raises AmuroError where there is nothing to learn."""
     recipe = _recipe(model)
-    fitted = fit(sequences, min(recipe.max_length, network.context_length))
+    fitted = _checked(sequences, network.context_length)
     order = step_order(len(fitted), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
     return Course(
         recipe=recipe,
         steps=[[fitted[index] for index in members] for members in order],
         longest=max(map(tokens_read, fitted)),
-        truncated=sum(new != old for new, old in zip(fitted, sequences, strict=True)),
     )
 
 
@@ -123,27 +120,17 @@ def _losses(
     optimizer.zero_grad(set_to_none=True)
 
 
-def fit(sequences: Sequences, max_length: int) -> list[Dialogue]:
-    """Cut to `max_length` tokens: the first turns of a dialogue go first, then the prompt's left end.
-
-    An answer that leaves no room for a prompt loses its end, and the prompt keeps half of the room at most.
-    Raises AmuroError where there is no sequence, or an empty part.
-    """
+def _checked(sequences: Sequences, length: int) -> list[Dialogue]:
+    """The sequences themselves. Raises AmuroError where there is none, an empty part, or one of more than `length`."""
     if not sequences:
         raise AmuroError("there are no sequences to tune on", "check the training split")
-    return [_fit(number, dialogue, max_length) for number, dialogue in enumerate(sequences)]
-
-
-def _fit(number: int, dialogue: Dialogue, max_length: int) -> Dialogue:
-    if not dialogue or not all(dialogue):
-        raise AmuroError(f"training sequence {number} has an empty prompt or answer", "check its row")
-    *earlier, prompt, answer = dialogue
-    if len(answer) >= max_length:
-        prompt = prompt[-(max_length // 2) :]
-        return prompt, answer[: max_length - len(prompt)]
-    while earlier and sum(map(len, (*earlier, prompt, answer))) > max_length:
-        del earlier[:2]
-    return (*earlier, prompt if earlier else prompt[-(max_length - len(answer)) :], answer)
+    for number, dialogue in enumerate(sequences):
+        if not dialogue or not all(dialogue):
+            raise AmuroError(f"training sequence {number} has an empty prompt or answer", "check its row")
+        if _length(dialogue) > length:
+            what = f"training sequence {number} has {_length(dialogue)} tokens, the model reads {length}"
+            raise AmuroError(what, "set a shorter max_length in the recipe")
+    return list(sequences)
 
 
 def _length(dialogue: Dialogue) -> int:

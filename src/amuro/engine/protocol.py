@@ -10,7 +10,9 @@ from typing import Any, Protocol
 from amuro.types import Ask, Checkpoint, Generation, Model, Training
 
 Sequences = Sequence[tuple[tuple[int, ...], ...]]
-"""For each training example its ids, alternately prompt and answer with end-of-text; a dialogue has several pairs."""
+"""For each training example its ids, alternately prompt and answer with end-of-text; a dialogue has several pairs.
+
+Each fits what the model reads at once."""
 
 OnStep = Callable[[int, int, float], None]
 """Called after each optimiser step with (steps done, steps in all, loss of the step in nats a token)."""
@@ -27,6 +29,8 @@ class Run:
     model: Model
     learning_rate: float
     on_step: OnStep
+    truncated: int = 0
+    """How many of the sequences were cut before they came here."""
 
 
 class Engine(Protocol):

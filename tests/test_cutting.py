@@ -1,0 +1,78 @@
+"""What is left of ids for which there is too little room, learned or asked."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amuro import asks, catalog, cutting, data
+from amuro.tokens import Encoder
+from amuro.types import Recipe
+
+BOS = (7, 7)
+ENCODER = dataclasses.replace(Encoder.of_bytes(), bos=BOS)
+TASK = catalog.task("world_inference")
+TEST = data.examples(TASK, "test", "3", limit=6)
+RECIPE = Recipe("r", (("world_inference", 1.0),), rows=6, epochs=1, learning_rates=(1e-3,))
+WHOLE = asks.training_sequences([(TASK, TEST)], RECIPE, ENCODER)
+
+parts = st.lists(st.integers(10, 99), min_size=1, max_size=12).map(tuple)
+
+
+def test_a_dialogue_too_long_loses_its_first_turns() -> None:
+    """Whole turns go from the front before the last prompt is cut from the left."""
+    turns = ((2, 3), (4, 1), (5, 6, 7), (8, 1))
+    assert cutting.turns(turns, 0, 6) == ((5, 6, 7), (8, 1))
+    assert cutting.turns(turns, 0, 4) == ((6, 7), (8, 1))
+    assert cutting.turns(turns, 0, 9) == turns
+    assert cutting.turns(turns, 1, 6) == ((2, 5, 6, 7), (8, 1))
+
+
+def test_an_answer_too_long_loses_its_end() -> None:
+    """Some replies of real dialogues outgrow any context: they are learned as far as they fit, after a prompt of half
+    the room at the most, and without the end-of-text that they did not reach.
+    """
+    turns = ((2, 3), (4, 1), (5, 6, 7, 8), (9,) * 9 + (1,))
+    assert cutting.turns(turns, 0, 6) == ((6, 7, 8), (9, 9, 9))
+    assert cutting.turns(((5,), (9,) * 9 + (1,)), 0, 6) == ((5,), (9,) * 5)
+    assert cutting.turns(((5,), (9,) * 9), 1, 1) == ((5,), ())
+
+
+@settings(max_examples=60, deadline=None)
+@given(dialogue=st.lists(st.tuples(parts, parts), min_size=1, max_size=3), begins=st.integers(0, 2), room=st.data())
+def test_what_is_cut_keeps_its_beginning_its_end_and_its_length(
+    dialogue: list[tuple[tuple[int, ...], tuple[int, ...]]], begins: int, room: st.DataObject
+) -> None:
+    """Proves that BOS stays before whatever is left, that no room is exceeded, and that the last answer stays whole
+    where it fits.
+    """
+    (first, answer), *others = dialogue
+    whole = ((*BOS[:begins], *first), answer, *(part for pair in others for part in pair))
+    length = room.draw(st.integers(begins + 2, sum(map(len, whole)) + 2))
+    cut = cutting.turns(whole, begins, length)
+    assert cut[0][:begins] == BOS[:begins]
+    assert sum(map(len, cut)) <= length
+    assert len(cut) % 2 == 0
+    assert cut[-1] == whole[-1] or len(whole[-1]) >= length - begins
+    assert (cut == whole) == (sum(map(len, whole)) <= length)
+
+
+@settings(max_examples=15, deadline=None)
+@given(room=st.integers(12, max(sum(map(len, pair)) for pair in WHOLE) + 3))
+def test_what_is_learned_is_cut_as_what_is_asked(room: int) -> None:
+    """Proves that a prompt too long for the room is learned, id for id, as it is asked, and counted on both sides."""
+    learned = asks.lessons([(TASK, TEST)], RECIPE, ENCODER, room)
+    kept = [len(pair[1]) - 1 for pair in WHOLE]
+    for (prompt, answer), whole in zip(learned.sequences, WHOLE, strict=True):
+        assert prompt[: len(BOS)] == BOS
+        assert prompt == cutting.prompt(whole[0], len(BOS), room - len(answer))
+    longest = max(kept) + len(BOS)
+    sheet = asks.sheet(TASK, "default", TEST, (), ENCODER, room) if room > longest else None
+    for row, query in enumerate(sheet.queries if sheet else ()):
+        asked = (*sheet.groups[0][1], *query.context) if sheet else ()
+        assert asked[: len(BOS)] == BOS
+        spare = max(map(len, query.options))
+        assert asked == cutting.prompt(WHOLE[row][0], len(BOS), room - spare)
+    assert learned.truncated == sum(sum(map(len, pair)) > room for pair in WHOLE)
