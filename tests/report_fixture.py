@@ -186,6 +186,8 @@ def _scores(items: pl.DataFrame) -> pl.DataFrame:
             majority=pl.when(label).then(majority),
             evidence=pl.when(label & (top >= 0.99)).then(pl.lit("degenerate")).otherwise(pl.lit("measured")),
             predicted_histogram=pl.lit("{}"),
+            truncated=pl.lit(0.0),
+            shots_shown=pl.col("k_effective").mean(),
         )
         .with_columns(chance=pl.col("task").replace_strict(CHANCE, return_dtype=pl.Float64))
     )

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
+import polars as pl
+import pytest
+from conftest import toy_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amuro import asks, catalog, cutting, data
+from amuro import plan as planning
+from amuro import study as studies
+from amuro.engine.toy import ToyEngine
+from amuro.flags import CUT, FEWER
+from amuro.results import results
+from amuro.run import run
+from amuro.store import Store
 from amuro.tokens import Encoder
 from amuro.types import Recipe
 
@@ -76,3 +86,21 @@ def test_what_is_learned_is_cut_as_what_is_asked(room: int) -> None:
         spare = max(map(len, query.options))
         assert asked == cutting.prompt(WHOLE[row][0], len(BOS), room - spare)
     assert learned.truncated == sum(sum(map(len, pair)) > room for pair in WHOLE)
+
+
+def test_what_was_cut_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proves that cut prompts, shots that found no room and cut training rows stand in the scores and in the flags."""
+    monkeypatch.setattr(ToyEngine, "context_length", lambda self: 60)
+    sets = ["world_inference/test"]
+    asked = [{"models": ["base", "tuned"], "sets": sets, "shots": [0, 4], "limit": 20}]
+    tune = toy_table()["tune"][0] | {"max_length": 60, "out_of_domain": []}
+    plan = planning.make(studies.parse(toy_table(evaluate=asked, tune=[tune])))
+    assert run(plan, store, lambda event: None).failures == []
+    found = results(plan, store)
+    scores = found.evidence.scores.filter(pl.col("split") == "test")
+    assert (scores["truncated"] > 0).any()
+    assert (scores.filter(pl.col("shots") == 4)["shots_shown"] < 4).all()
+    named = {flag.name: flag.detail for flag in found.flags}
+    assert "lost their beginning" in " ".join(f.detail for f in found.flags if f.name == CUT)
+    assert any(f.detail == "32 of 32 training rows" for f in found.flags if f.name == CUT)
+    assert "of 4 shots fit" in named[FEWER]

@@ -133,6 +133,8 @@ class Book:
             pl.Series("clusters", [len(np.unique(clusters)) for clusters in self._clusters]),
             pl.lit(0.5).alias("majority"),
             pl.lit(0.6).alias("top_share"),
+            pl.lit(0.0).alias("truncated"),
+            pl.lit(0.0).alias("shots_shown"),
         )
         return Evidence(items, scores, self.tasks, "worlds", **settings)
 

@@ -23,6 +23,8 @@ CONSTANT = "constant predictor"
 STOPPING = "did not learn to stop"
 EDGE = "rate at the grid's edge"
 DIVERGED = "training diverged"
+CUT = "rows cut"
+FEWER = "fewer shots than asked"
 
 ERRORS = 2.0
 """A difference counts from this many standard errors."""
@@ -32,6 +34,8 @@ NOTABLE = 0.05
 """And from this size on (scores and bits per byte)."""
 STOPPED = 0.9
 """A tuned model that stops by itself less often than this did not learn to."""
+CUT_FROM = 0.01
+"""Share of a cell's prompts from which their being cut is a flag; `truncated` in the scores tells of every one."""
 ASKED = ("format", "shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit", "metric")
 MODEL = ("series", "checkpoint", "tuned_on", "recipe", "method", "tune_format", "tune_seed")
 
@@ -50,7 +54,7 @@ def flags(scores: pl.DataFrame, items: pl.DataFrame, tasks: Mapping[str, Task]) 
     """All flags of a study, in the order of their names; each task is judged by its own metric."""
     judged = _primary(scores, tasks)
     against = _against_base(_beside_base(judged, _primary(items, tasks)))
-    found = [*against, *_formats(judged), *_constant(judged), *_stopping(scores), *_edges(judged)]
+    found = [*against, *_formats(judged), *_constant(judged), *_stopping(scores), *_edges(judged), *_cut(scores)]
     return sorted(found, key=lambda flag: (flag.name, flag.where))
 
 
@@ -164,3 +168,12 @@ def _edges(scores: pl.DataFrame) -> Iterator[Flag]:
         if len(rates) > 2 and best["learning_rate"] in (rates[0], rates[-1]):
             named = ", ".join(f"{rate:g}" for rate in rates)
             yield Flag(EDGE, best["cell"], f"best of {named}: {best['learning_rate']:g}")
+
+
+def _cut(scores: pl.DataFrame) -> Iterator[Flag]:
+    """Cells whose prompts did not fit the context: their beginnings, or some of their shots, were not read."""
+    for row in scores.unique("cell", maintain_order=True).iter_rows(named=True):
+        if (row["truncated"] or 0) >= CUT_FROM:
+            yield Flag(CUT, row["cell"], f"{row['truncated']:.0%} of {row['n']} prompts lost their beginning")
+        if row["shots_shown"] is not None and row["shots_shown"] < row["shots"]:
+            yield Flag(FEWER, row["cell"], f"{row['shots_shown']:.1f} of {row['shots']} shots fit into a prompt")

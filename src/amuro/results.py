@@ -44,7 +44,12 @@ def results(plan: Plan, store: Store) -> Results:
     if not done:
         raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure=_cure(plan, store))
     evidence = gathered(plan, *scores.tables(store, done, plan.roles, plan.tasks, plan.checkpoints), _planned(found))
-    signs = (*flags.flags(evidence.scores, evidence.items, plan.tasks), *_of_sets(plan, store), *_diverged(found))
+    signs = (
+        *flags.flags(evidence.scores, evidence.items, plan.tasks),
+        *_of_sets(plan, store),
+        *_diverged(found),
+        *_cut_lessons(plan, store, done),
+    )
     return Results(evidence, analyses(), tuple(findings(plan.study, evidence)), signs, done, found)
 
 
@@ -59,6 +64,18 @@ def _diverged(found: Sequence[State]) -> list[flags.Flag]:
     return [
         flags.Flag(flags.DIVERGED, model.address, f"{how}; {cells} of its cells have no result")
         for model, (how, cells) in diverged_models(found).items()
+    ]
+
+
+def _cut_lessons(plan: Plan, store: Store, done: Mapping[str, Manifest]) -> list[flags.Flag]:
+    """A flag for each tuned model of which training rows were cut to fit."""
+    keys = {manifest["coordinates"]["model"]: manifest["model_key"] for manifest in done.values()}
+    rows = {model.address: model.recipe.rows for model in plan.models if model.recipe}
+    trained = {address: store.manifest("models", keys[address]) for address in keys if address in rows}
+    return [
+        flags.Flag(flags.CUT, address, f"{known['training']['truncated']} of {rows[address]} training rows")
+        for address, known in trained.items()
+        if known and known.get("training", {}).get("truncated")
     ]
 
 

@@ -27,6 +27,8 @@ COORDINATES = (
     "learning_rate", "task", "split", "role", "family", "kind", "format", "shots", "shot_seed", "decoding", "protocol",
     "precision", "device", "limit", "cell",
 )  # fmt: skip
+_READ = ("truncated", "shots_shown")
+"""Of each cell: the share of its prompts that were cut to fit, and the shots that a prompt shows in the mean."""
 TOUCHES_NUMBERS = ("torch", "transformers", "tokenizers", "peft", "machine")
 """What stands in the column `provenance` of the scores: compared cells that differ in it are *mixed*."""
 _TYPES = {"step": pl.Int64, "tokens": pl.Int64, "tune_seed": pl.Int64, "learning_rate": pl.Float64, "shots": pl.Int64,
@@ -103,7 +105,7 @@ def no_items() -> pl.DataFrame:
 
 def no_scores() -> pl.DataFrame:
     """The scores of a study of which nothing has run."""
-    numbers = dict.fromkeys(("value", "se", "chance", "majority", "top_share"), pl.Float64)
+    numbers = dict.fromkeys(("value", "se", "chance", "majority", "top_share", *_READ), pl.Float64)
     words = ("metric", "evidence", "predicted_histogram", "provenance")
     texts = {c: _TYPES.get(c, pl.String) for c in (*COORDINATES, *words)}
     return pl.DataFrame(schema={**texts, **numbers, "n": pl.Int64, "clusters": pl.Int64})
@@ -128,7 +130,7 @@ def pairs(frame: pl.DataFrame, *differing: str, left: pl.Expr, right: pl.Expr) -
     what differs was not fully named.
     """
     outcome = {"value", "se", "n", "clusters", "predicted", "cell", "role", "chance", "majority", "evidence",
-               "predicted_histogram", "top_share", "provenance"}  # fmt: skip
+               "predicted_histogram", "top_share", "provenance", *_READ}  # fmt: skip
     keys = [c for c in frame.columns if c not in {*differing, *outcome}]
     joined = frame.filter(left).join(frame.filter(right), on=keys, how="inner", nulls_equal=True, suffix="_right")
     if joined.height > frame.filter(left).height:
@@ -198,6 +200,7 @@ def _under(metric: Metric, task: Task, groups: Sequence[tuple[pl.DataFrame, tupl
         (pl.col("evidence") if labelled else pl.lit("measured")).alias("evidence"),
         (pl.col("histogram") if labelled else pl.lit("{}")).alias("predicted_histogram"),
         (pl.col("top_share") if labelled else pl.lit(None, pl.Float64)).alias("top_share"),
+        *_READ,
     )
 
 
@@ -223,9 +226,13 @@ def _chances(metric: Metric, task: Task, pile: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sizes(pile: pl.DataFrame) -> pl.DataFrame:
-    """Rows and clusters of each cell, in the order of the pile."""
-    counted = (pl.len().cast(pl.Int64).alias("n"), pl.col("cluster").n_unique().cast(pl.Int64).alias("clusters"))
-    return pile.group_by("cell", maintain_order=True).agg(counted)
+    """Rows and clusters of each cell, and what of its prompts was read, in the order of the pile."""
+    return pile.group_by("cell", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("n"),
+        pl.col("cluster").n_unique().cast(pl.Int64).alias("clusters"),
+        pl.col("truncated").mean(),
+        pl.col("k_effective").mean().alias("shots_shown"),
+    )
 
 
 def _totals(metric: Metric, context: Context, pile: pl.DataFrame, values: pl.Series | None) -> pl.DataFrame:

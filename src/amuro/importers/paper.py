@@ -162,7 +162,8 @@ def _score(row: Mapping[str, Any], known: Mapping[str, SetFacts]) -> dict[str, A
         "cell": f"{row['table']}:{row['source_id']}|{row['source_set']}", "metric": found.metric,
         "evidence": "degenerate" if found.constant_gold else "measured", "predicted_histogram": None,
         "value": row["value"], "se": _error(row, found), "chance": found.chance,
-        "majority": max(found.priors.values(), default=None), "top_share": None, "n": found.rows, "clusters": None,
+        "majority": max(found.priors.values(), default=None), "top_share": None, "truncated": None,
+        "shots_shown": None, "n": found.rows, "clusters": None,
         "table": row["table"], "conversion": row["conversion"], "source_id": row["source_id"],
         "source_set": row["source_set"],
     }  # fmt: skip
