@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,8 +19,9 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from amuro import catalog, files
+from amuro import catalog, files, stopping
 from amuro import plan as planning
+from amuro import run as run_room
 from amuro import study as studies
 from amuro.engine.pretrain import pretrain
 from amuro.engine.vocabulary import train_tokenizer
@@ -101,6 +103,31 @@ def test_an_interrupted_run_ends_in_the_same_bits(
     for step in config.steps:
         whole, resumed = weights(finished, step), weights(tmp_path, step)
         assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_pre_training_saves_its_step_when_asked_to_end(corpus_folder: Path, tmp_path: Path) -> None:
+    """SIGTERM within a run's pre-training: the step in hand is finished and its state kept, and only then it ends."""
+    table = {
+        "name": "t", "engine": "toy", "series": {"mine": {"kind": "text", "source": f"file:{corpus_folder}",
+                                                          "steps": [0, 45], **SIZE}},
+        "evaluate": [{"models": ["base"], "sets": ["world_inference/test"], "limit": 2}],
+    }  # fmt: skip
+    plan, store = planning.make(studies.parse(table)), Store(tmp_path)
+    handlers = {number: signal.getsignal(number) for number in (*stopping.SIGNALS, signal.SIGALRM)}
+
+    def emit(event: Mapping[str, Any]) -> None:
+        if event["done"] == 7:
+            signal.raise_signal(signal.SIGTERM)
+
+    stopping.heed(patient=True)
+    try:
+        with pytest.raises(stopping.Stopped):
+            run_room.pretrain(plan, store, "mine", emit)
+    finally:
+        stopping.forget()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert [path.name for path in tmp_path.glob("series/*/state/*")] == ["step-00000007"]
 
 
 def test_the_seed_decides_weights_and_order(config: TextConfig, finished: Path, tmp_path: Path) -> None:

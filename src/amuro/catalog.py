@@ -5,6 +5,7 @@ Listing reads file names only and imports nothing. A dotted name (`my_lab.tasks.
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from functools import cache
@@ -29,7 +30,7 @@ _ROOT = Path(__file__).parent
 def names(shelf: str) -> tuple[str, ...]:
     """The members of a shelf in alphabetical order. Raises StudyError on an unknown shelf."""
     if shelf not in SHELVES:
-        raise StudyError(f"there is no shelf '{shelf}'", nearest(shelf, SHELVES))
+        raise StudyError(f"there is no shelf '{shelf}'", nearest(shelf, (*SHELVES, "recipes")))
     files = (path for path in (_ROOT / shelf).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file())
     return tuple(sorted(path.stem for path in files if not path.stem.startswith("_")))
 
@@ -44,6 +45,18 @@ def member(shelf: str, name: str) -> Any:
     if not hasattr(module, constant):
         raise StudyError(f"{module.__name__} has no {constant}", f"a file for {shelf} holds its member as {constant}")
     return getattr(module, constant)
+
+
+def said(shelf: str, name: str) -> str:
+    """What a member is, in a sentence: its own words, else the first sentence of its file."""
+    found = member(shelf, name)
+    words = (str(getattr(found, attribute, "")) for attribute in ("description", "question", "instruction"))
+    return next(filter(None, words), "") or first_sentence(sys.modules[f"amuro.{shelf}.{name}"].__doc__ or "")
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop that ends a line or stands before a capital letter, on one line."""
+    return re.split(r"(?<=[.:])\s+(?=[A-Z`])", " ".join(text.split()), maxsplit=1)[0]
 
 
 def task(name: str, protocol: str = "sound") -> Task:

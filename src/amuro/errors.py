@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from amuro.written import as_written
+
 _SHOWN = 12
 
 
@@ -26,9 +28,8 @@ class AmuroError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, cure: str = "") -> None:
-        super().__init__(message, cure)
-        self.message = message
-        self.cure = cure
+        self.message, self.cure = as_written(message), as_written(cure)
+        super().__init__(self.message, self.cure)
 
     def __str__(self) -> str:
         return f"{self.message}; {self.cure}" if self.cure else self.message

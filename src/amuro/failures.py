@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from amuro.errors import AmuroError
+from amuro.written import as_written
 
 MEMORY_CURE = "smaller batches (batch_size, limit), fewer processes (workers = 1 in the study), or a machine with more"
 
@@ -21,7 +22,7 @@ def reason(error: BaseException) -> str:
     """What to tell a user: an error of amuro in its own words, lack of memory with a cure, else its kind and line."""
     if isinstance(error, AmuroError):
         return str(error)
-    line = next(iter(str(error).strip().splitlines()), "")
+    line = as_written(next(iter(str(error).strip().splitlines()), ""))
     kind = type(error).__name__
     if _is_of_memory(error):
         return f"out of memory ({kind}{': ' if line else ''}{line[:120]}); {MEMORY_CURE}"
@@ -53,8 +54,13 @@ def unforeseen(error: BaseException) -> str:
     if isinstance(error, OSError) or _is_of_memory(error):
         return reason(error)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="amuro-", suffix=".txt", delete=False) as file:
-        file.write("".join(traceback.format_exception(error)))
+        file.write(trace(error))
     return f"{reason(error)} (not foreseen; a fault of amuro, please report it with {Path(file.name)})"
+
+
+def trace(error: BaseException) -> str:
+    """Where an error happened, for a file: no screen shows it."""
+    return as_written("".join(traceback.format_exception(error)))
 
 
 def counted(reasons: Iterable[str], most: int = 8) -> list[str]:

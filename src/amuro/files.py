@@ -12,13 +12,13 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from amuro.errors import DataError
 from amuro.identity import file_digest
+from amuro.written import filled
 
 Row = dict[str, Any]
 
@@ -44,7 +44,7 @@ def sha256(path: str, split: str, memo: Path | None = None) -> str:
 
 
 def _found(path: str, split: str) -> Path:
-    place = Path(os.path.expandvars(path)).expanduser()
+    place = Path(filled(path)).expanduser()
     if not place.exists():
         raise DataError(f"file:{path} does not exist", f"looked for {place.absolute()}")
     found = _in_folder(place, split) if place.is_dir() else _single(place, split)

@@ -14,7 +14,7 @@ PATIENCE = 20.0
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code after Ctrl-C, as shells have it: 130."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
@@ -40,9 +40,9 @@ class _Wish:
 
     def heard(self, number: int, _frame: FrameType | None) -> None:
         first = not self.number
-        if number in _SIGNALS:
+        if number in SIGNALS:
             self.number = self.number or number
-        if self.held and number in _SIGNALS and (first or self.patient):
+        if self.held and number in SIGNALS and (first or self.patient):
             if first:
                 signal.setitimer(signal.ITIMER_REAL, PATIENCE)
             return
@@ -61,16 +61,22 @@ def heed(patient: bool = False) -> None:
     held. A signal that whoever started the process has switched off (`nohup`) stays off.
     """
     _wish.patient = patient
-    for number in _SIGNALS:
+    for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _wish.heard)
     signal.signal(signal.SIGALRM, _wish.heard)
 
 
+def forget() -> None:
+    """As if nobody had asked this process to end."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    _wish.number = 0
+
+
 def deafen() -> None:
     """From here on no signal to end is heard: the process is leaving already."""
     signal.setitimer(signal.ITIMER_REAL, 0)
-    for number in (*_SIGNALS, signal.SIGALRM):
+    for number in (*SIGNALS, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
 
 

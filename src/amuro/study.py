@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,6 +120,11 @@ _DATA = "data sets"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+_NAMING = ("kind", "format", "formats", "sets", "in_domain", "out_of_domain", "tasks", "metric")
+"""Keys whose values name members of shelves, or modules that hold one."""
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
 def eval_set(text: str) -> EvalSet:
     task, _, split = text.partition("/")
     return EvalSet(task, split)
@@ -131,6 +136,29 @@ def load(path: Path, **changes: Any) -> Study:
         known = [str(p) for p in path.parent.glob("*.toml") if p.name != "pyproject.toml"]
         raise StudyError(f"no study at {path}", cure=nearest(str(path), known) or "write one with `amuro init`")
     return _with_lock(parse({**plain.toml(path), **changes}, str(path)), lock_path(path))
+
+
+def modules(path: Path) -> tuple[str, ...]:
+    """Dotted names in a study's file, wherever one may stand: modules that are not amuro's and whose code it would run.
+
+    Read off the text: nothing is imported. Raises StudyError where it is no TOML.
+    """
+    table = plain.toml(path) if path.is_file() else {}
+    own = table.get("tasks", {})
+    return tuple(sorted({name for name in _names(table, False) if _MODULE.fullmatch(name) and name not in own}))
+
+
+def _names(value: Any, names: bool) -> Iterator[str]:
+    """Every text that names a member of a shelf; names: whether this value stands under such a key."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from (key,) if names else ()
+            yield from _names(inner, key in _NAMING)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _names(inner, names)
+    elif isinstance(value, str) and names:
+        yield value.partition("/")[0]
 
 
 def lock_path(path: Path) -> Path:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -297,9 +298,13 @@ def show_task_audits(audits: Sequence[TaskAudit], refused: Mapping[str, str]) ->
 
 
 def show_recipes(recipes: Mapping[str, Path]) -> None:
-    """Each recipe with the first line of its file, which says what it is."""
+    """Each recipe with the first sentence of its file, which says what it is."""
+    from amuro.catalog import first_sentence
+
     for name, path in recipes.items():
-        console.print(f"{name:<24} {path.read_text(encoding='utf-8').partition(chr(10))[0].lstrip('# ')}", markup=False)
+        lines = path.read_text(encoding="utf-8").splitlines()
+        head = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
+        console.print(f"{name:<24} {first_sentence(head)}", markup=False)
 
 
 def show_shelf(shelf: str, names: Sequence[str]) -> None:
@@ -307,8 +312,4 @@ def show_shelf(shelf: str, names: Sequence[str]) -> None:
     from amuro import catalog
 
     for name in names:
-        member = catalog.member(shelf, name)
-        fact = next(
-            (str(getattr(member, a)) for a in ("description", "question", "instruction") if hasattr(member, a)), ""
-        )
-        console.print(f"{name:<24} {fact}", markup=False)
+        console.print(f"{name:<24} {catalog.said(shelf, name)}", markup=False)

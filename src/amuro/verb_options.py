@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default=False)]
 StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Report and tables; default ./amuro-results/NAME.")]
-Only = Annotated[list[str] | None, typer.Option("--only", help="COORDINATE=VALUE, e.g. task=world_inference.")]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", help="COORDINATE=VALUE, as task=world_inference; repeatable.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", "-L", help="At most so many rows a set.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0 …")]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16.")]
@@ -32,10 +34,12 @@ ASSUMED_GPU = "A100-80GB"
 
 
 def planned(path: Path, limit: int | None, device: str | None, dtype: str | None, seeds: int | None) -> Plan:
-    """The plan of a study with what the command line changes."""
+    """The plan of a study with what the command line changes. What it would import is told before."""
     from amuro import plan as planning
     from amuro import study as studies
 
+    if modules := studies.modules(path):
+        typer.echo(f"{path} runs code that is not amuro's: {', '.join(modules)}", err=True)
     changes: dict[str, Any] = {"device": device, "precision": dtype}
     study = studies.load(path, **{key: value for key, value in changes.items() if value is not None})
     return planning.make(studies.changed(study, limit=limit, seeds=seeds))
@@ -49,21 +53,30 @@ def opened_store(path: Path) -> Store:
 
 
 def selected(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
-    """Cells with their states, those that `--only` names. Raises StudyError where it names none."""
+    """Cells with their states, those that `--only` names: of one coordinate any of its values, of several all.
+
+    Raises StudyError where it names none.
+    """
     from amuro.records import coordinates
     from amuro.status import states
 
-    wanted = dict(text.partition("=")[::2] for text in only or ())
+    wanted: dict[str, set[str]] = {}
+    for key, _, value in (text.partition("=") for text in only or ()):
+        wanted.setdefault(key, set()).add(value)
     found = states(plan, store)
     if not wanted or not found:
         return found
-    known = coordinates(found[0].cell)
+
+    def known(state: State) -> dict[str, str]:
+        told = {**coordinates(state.cell), "role": plan.roles[state.cell.address]}
+        return {key: str(value) for key, value in told.items()}
+
     for key in wanted:
-        if key not in known:
-            raise StudyError(f"--only {key}=… names no coordinate", cure=nearest(key, known))
-    kept = [s for s in found if all(str(coordinates(s.cell)[k]) == v for k, v in wanted.items())]
+        if key not in known(found[0]):
+            raise StudyError(f"--only {key}=… names no coordinate", cure=nearest(key, known(found[0])))
+    kept = [s for s in found if all(known(s)[key] in values for key, values in wanted.items())]
     if not kept:
-        values = sorted({str(coordinates(s.cell)[key]) for s in found for key in list(wanted)[:1]})
+        values = sorted({known(s)[key] for s in found for key in list(wanted)[:1]})
         raise StudyError(f"no cell has {' and '.join(only or ())}", cure=f"values: {', '.join(values[:12])}")
     return kept
 

@@ -6,7 +6,6 @@ import dataclasses
 import math
 import resource
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ import polars as pl
 from amuro import asks, catalog, pretrained, status
 from amuro.engine.protocol import Engine, Run
 from amuro.errors import AmuroError, StoreError, WeightsError
-from amuro.failures import reason
+from amuro.failures import reason, trace
 from amuro.identity import digest
 from amuro.inputs import UNKNOWN, Inputs
 from amuro.plan import SEMANTICS, Plan, candidates, engine_name
@@ -106,7 +105,7 @@ class Visitor:
             except StoreError:
                 raise  # it would be the same for every other cell
             except Exception as error:
-                told = {"cell": cell.address, "error": reason(error), "trace": traceback.format_exc()}
+                told = {"cell": cell.address, "error": reason(error), "trace": trace(error)}
                 self.store.note("attempts", told)
                 self.emit({"event": "failed", **told})
         return filled

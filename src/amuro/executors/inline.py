@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amuro.errors import StoreError
 from amuro.executors.job import POLL_SECONDS, Job, OnEvent, Perform, Queue, resolve
-from amuro.failures import reason
+from amuro.failures import reason, trace
 
 
 def execute(jobs: Sequence[Job], entry_point: str, workers: int, on_event: OnEvent) -> None:
@@ -33,6 +32,6 @@ def _do(perform: Perform, job: Job, payload: Mapping[str, Any], on_event: OnEven
     except StoreError:
         raise  # nothing that follows could be kept
     except Exception as error:
-        on_event({"event": "lost", "job": job.name, "error": reason(error), "trace": traceback.format_exc()})
+        on_event({"event": "lost", "job": job.name, "error": reason(error), "trace": trace(error)})
     finally:
         job.claim.release()

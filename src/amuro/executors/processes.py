@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -18,7 +17,7 @@ from typing import Any
 from amuro import stopping, streams
 from amuro.errors import StoreError
 from amuro.executors.job import POLL_SECONDS, Job, OnEvent, Perform, Queue, resolve
-from amuro.failures import of_exit, reason
+from amuro.failures import of_exit, reason, trace
 
 GRACE_SECONDS = stopping.PATIENCE + 3
 """How long workers may take to save what they have in hand; then they are killed."""
@@ -155,7 +154,7 @@ def _do(perform: Perform, payload: Any, pipe: Connection) -> None:
     except StoreError as error:
         pipe.send({"event": "refused", "message": error.message, "cure": error.cure})
     except Exception as error:
-        pipe.send({"event": "lost", "error": reason(error), "trace": traceback.format_exc()})
+        pipe.send({"event": "lost", "error": reason(error), "trace": trace(error)})
 
 
 def _die_with_parent() -> None:

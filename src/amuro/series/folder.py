@@ -20,7 +20,6 @@ above as well, which the study's own overrule; only what it lists is part of the
 from __future__ import annotations
 
 import hashlib
-import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -44,6 +43,7 @@ from amuro.series_kind import (
 )
 from amuro.types import Checkpoint
 from amuro.weights import TOKENIZER, check_folder, check_vocabulary, read_json, weight_files
+from amuro.written import filled
 
 _ENTRY = ("folder", "step", "tokens", "unique_tokens", "schedule")
 
@@ -97,7 +97,7 @@ def _root(name: str, options: Mapping[str, Any]) -> Path:
     text = options.get("path")
     if not isinstance(text, str) or not text:
         raise StudyError(f"series '{name}' has no path", 'say where its checkpoints lie: path = "…"')
-    root = Path(os.path.expandvars(text)).expanduser().resolve()
+    root = Path(filled(text)).expanduser().resolve()
     if not root.is_dir():
         raise SeriesError(f"series '{name}': there is no folder {root}", "correct its path in the study")
     return root
