@@ -47,13 +47,19 @@ class Sheet:
     """Ids that end an answer, where answers are generated."""
     owners: tuple[int, ...] = ()
     """Where labels are scored by sub-tokens: the label that each candidate token belongs to."""
+    lines: Sheet | None = None
+    """What is asked instead where each option stands behind a question of its own: one line an option."""
+    rows: tuple[int, ...] = ()
+    """Of each line the row that it is of."""
 
     def unconditional_ask(self, cell: Cell) -> Ask:
         """The options' own likelihoods: one short context shared by all rows."""
         return Ask(cell, (), self.unconditional)
 
     def asks(self, cell: Cell) -> list[tuple[Ask, tuple[int, ...]]]:
-        """(ask, its row numbers) for each group."""
+        """(ask, the row of each of its queries) for each group. A row's options may be asked in several queries."""
+        if self.lines:
+            return [(ask, tuple(self.rows[line] for line in of)) for ask, of in self.lines.asks(cell)]
         stop, limit = (self.task.stop, self.task.max_new_tokens) if self.task.kind == "generate" else ((), 0)
         return [
             (
@@ -279,7 +285,7 @@ def _fitted(
     """
     found = dict[int, tuple[int, Ids]]()
     for k in reversed(range(max(map(len, heads), default=0))):
-        left = [i for i in range(len(bodies)) if i not in found]
+        left = [i for i in range(len(bodies)) if i not in found and k < len(heads[i])]
         for i, ids in zip(left, encoder.prompts([heads[i][k] + bodies[i] for i in left]), strict=True):
             if k == 0 or len(ids) <= rooms[i]:
                 found[i] = k, ids

@@ -267,6 +267,8 @@ def _texts(example: Example) -> Iterator[str]:
     yield from (example.id, example.cluster, *example.inputs.values(), example.answer, *example.options)
     for inputs, reply in example.earlier:
         yield from (*inputs.values(), reply)
+    for inputs in example.contexts:
+        yield from inputs.values()
 
 
 def _check_answer(task: Task, example: Example, at: str) -> None:

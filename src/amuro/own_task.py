@@ -18,6 +18,13 @@ options = ["A", "B", "C", "D"]                # one column for each, or the name
 answer = "right"
 answer_by = "letter"                          # text (as the option stands), index (from 0), number (from 1), letter
 
+[tasks.winogrande]                            # options whose contexts differ: what follows the blank is scored
+source = "hub:allenai/winogrande:winogrande_xl"
+cloze = "sentence"                            # or contexts = a column of lists, or one column for each option
+options = ["option1", "option2"]
+answer = "answer"
+answer_by = "number"
+
 [tasks.chat]                                  # JSONL as TRL documents it: prompt and completion, or messages
 source = "file:chat"
 layout = "messages"
@@ -37,6 +44,7 @@ from amuro.errors import DataError
 from amuro.types import Example, Kind, Task
 from amuro.wording import single_spaced
 
+CONTEXT, BLANK = "option context", "_"
 FORMATS = ("default", "instruct", "input_output")
 
 
@@ -58,6 +66,11 @@ class OwnTask(BaseModel):
     """Of a question with options; that of labels is known."""
     options: str | tuple[str, ...] = ""
     """Column with a list of candidate answers, or a column for each: the question is then one of choice."""
+    contexts: str | tuple[str, ...] = ""
+    """Column with a list of texts, or a column for each: what stands before each option, where they differ."""
+    cloze: str = ""
+    """Column of a text with one `_`. Up to it, and with an option in it, it is that option's context; what follows is
+    scored."""
     answer_by: Literal["text", "index", "number", "letter"] = "text"
     """How the answer names an option: its text, its place from 0 or from 1, or its letter from A."""
     missing: Literal["refuse", "drop", "omit"] = "refuse"
@@ -66,7 +79,8 @@ class OwnTask(BaseModel):
     id: str = ""
     """Column that names a row; without it the column `id`, and where there is none, its place in the split."""
     cluster: str = ""
-    cue: str = "Answer:"
+    cue: str | None = None
+    """Words that the answer follows: "Answer:", and nothing where options have contexts of their own."""
     instruction: str = ""
     family: str = "own"
     metric: str = ""
@@ -80,21 +94,30 @@ class OwnTask(BaseModel):
         ](name)
 
     def _of_fields(self, name: str) -> Task:
-        if not self.fields or not self.answer:
-            lacking = "answer" if self.fields else "fields"
+        if not (self.fields or self._has_contexts) or not self.answer:
+            lacking = "fields" if self.answer else "answer"
             cure = 'say fields = { COLUMN = "Label" } and answer = "COLUMN"'
             raise DataError(f"tasks.{name} names no {lacking}", cure)
         labels = () if self.options else self.labels or tuple(dict.fromkeys(self.answers.values()))
         self._refuse_half_a_choice(name)
         kind: Kind = "choice" if self.options else "label" if labels else "generate"
         chance = 1 / len(labels) if labels else self.chance
-        return self._made(name, kind, self._row, tuple(self.fields.items()), labels=labels, chance=chance)
+        fields = (*self.fields.items(), *([(CONTEXT, "")] if self._has_contexts else []))
+        return self._made(name, kind, self._row, fields, labels=labels, chance=chance)
+
+    @property
+    def _has_contexts(self) -> bool:
+        return bool(self.contexts or self.cloze)
 
     def _refuse_half_a_choice(self, name: str) -> None:
         if self.options and self.labels:
             raise DataError(
                 f"tasks.{name} has options and labels", "labels are the same for every row, options are not"
             )
+        if self.contexts and self.cloze:
+            raise DataError(f"tasks.{name} has contexts and cloze", "a cloze text makes the contexts: leave one out")
+        if self._has_contexts and not self.options:
+            raise DataError(f"tasks.{name} has contexts and no options", "name the columns of the options")
         if self.answer_by != "text" and not self.options:
             raise DataError(f'tasks.{name} says answer_by = "{self.answer_by}" and no options', "name their columns")
 
@@ -123,7 +146,7 @@ class OwnTask(BaseModel):
             metric=self.metric or ("rouge_l" if kind == "generate" else "accuracy"),
             example=example,
             fields=fields,
-            cue=self.cue,
+            cue=("" if self._has_contexts else "Answer:") if self.cue is None else self.cue,
             instruction=self.instruction,
             cluster=self.cluster or "row",
             splits=self.splits,
@@ -135,10 +158,12 @@ class OwnTask(BaseModel):
 
     def _row(self, row: Row) -> Example:
         inputs = {column: self._field(row, column) for column in self.fields}
+        if self._has_contexts:
+            return self._branching(row, inputs)
         if not any(inputs.values()):
             raise MissingError(f"columns {', '.join(inputs)} are all empty", "a question needs a text")
         if self.options:
-            gold, options = self._choice(row)
+            gold, options, _ = self._choice(row)
             return self._example(row, inputs, options[gold], options=options, gold=gold)
         return self._example(row, inputs, self._answer(row))
 
@@ -156,8 +181,33 @@ class OwnTask(BaseModel):
             raise DataError(f"column {self.answer} is {said!r}", f"answers names {', '.join(self.answers)}")
         return self.answers[said]
 
-    def _choice(self, row: Row) -> tuple[int, tuple[str, ...]]:
-        """Place of the right option, and the options; those that are missing are left out where the study says so."""
+    def _branching(self, row: Row, inputs: dict[str, str]) -> Example:
+        """An example whose options stand behind contexts of their own."""
+        gold, options, kept = self._choice(row)
+        if self.cloze:
+            before, after = self._parted(row)
+            heads, options = [before.replace(BLANK, option) for option in options], (after,) * len(options)
+        else:
+            found = columns.texts(row, self.contexts)
+            if len(found) < max(kept) + 1:
+                raise DataError(f"{len(found)} contexts stand beside {max(kept) + 1} options", "each needs its own")
+            heads = [single_spaced(columns.written(found[i], f"contexts.{i}")) for i in kept]
+        contexts = tuple({**inputs, CONTEXT: head} for head in heads)
+        more = {"options": options, "contexts": contexts, "gold": gold}
+        return self._example(row, dict(contexts[gold]), options[gold], **more)
+
+    def _parted(self, row: Row) -> tuple[str, str]:
+        """A cloze text up to its blank, the blank included, and what follows it."""
+        text = single_spaced(columns.text(row, self.cloze))
+        before, blank, after = text.partition(BLANK)
+        if not blank or BLANK in after or not after.strip():
+            raise DataError(f"column {self.cloze} is {text!r:.80}", f"it needs one {BLANK} with words behind it")
+        return before + blank, after.strip()
+
+    def _choice(self, row: Row) -> tuple[int, tuple[str, ...], list[int]]:
+        """Place of the right option, the options, and their places in the row: those that are missing are left out
+        where the study says so.
+        """
         found = columns.texts(row, self.options)
         names = [
             self.options[i] if isinstance(self.options, tuple) else f"{self.options}.{i}" for i in range(len(found))
@@ -166,7 +216,7 @@ class OwnTask(BaseModel):
         options = tuple(single_spaced(columns.written(found[i], names[i])) for i in kept)
         if len(options) < 2:
             raise DataError(f"the row has {len(options)} options", "a choice has two or more")
-        return self._gold(row, kept, options), options
+        return self._gold(row, kept, options), options, kept
 
     def _gold(self, row: Row, kept: list[int], options: tuple[str, ...]) -> int:
         said = self._answer(row) if self.answers else single_spaced(columns.name(row, self.answer))

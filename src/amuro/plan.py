@@ -68,6 +68,13 @@ class Plan:
             "protocol": self.study.protocol,
         }
 
+    def asked(self, task: str, split: str) -> dict[str, Any]:
+        """How a set is asked: the most rows, and with how many shots, as audits are filed beside `origin`."""
+        cells = [cell for cell in self.cells if cell.eval_set == EvalSet(task, split)]
+        limit = max((cell.limit for cell in cells), default=None)
+        shots = max((cell.shots for cell in cells), default=0)
+        return {"limit": limit, "shots": shots, "shot_seed": self.study.shot_seed if shots else 0}
+
     def task_with_source(self, task: str) -> Task:
         """The task as this study loads it."""
         return dataclasses.replace(self.tasks[task], source=self.source(task))

@@ -193,7 +193,7 @@ def _whole(plan: Plan, store: Store, found: Ladder) -> tuple[int, int] | None:
     """(rows, clusters) of the whole set, as its audit counted them before the pilot ran."""
     origin = plan.origin(found.task, found.split)
     audits = (m for m in store.manifests("audits") if m["audit"] == "tasks" and origin.items() <= m.items())
-    return next(((m["rows"], m["clusters"]) for m in audits), None)
+    return next(((m["whole_rows"], m["whole_clusters"]) for m in audits), None)
 
 
 def _clusters(found: Ladder, rows: int, whole: tuple[int, int] | None) -> int:

@@ -11,6 +11,7 @@ import polars as pl
 
 from amuro import catalog, flags, scores
 from amuro.analysis import Analysis, Evidence
+from amuro.audits import filed
 from amuro.audits.series import last_kept, of_study
 from amuro.errors import DataError
 from amuro.exporter import Source
@@ -105,16 +106,11 @@ def _number(name: str) -> int:
 
 def _of_sets(plan: Plan, store: Store) -> list[flags.Flag]:
     """What the audit of each set has to say, as flags beside those of the scores."""
-    audits = [m for m in store.manifests("audits") if m["audit"] == "tasks" and _is_of(plan, m)]
     return [
-        flags.Flag(name, f"{m['task']}/{m['split']}", detail) for m in audits for name, detail, _refused in m["notes"]
+        flags.Flag(name, f"{m['task']}/{m['split']}", detail)
+        for m in filed.kept(plan, store, "tasks")
+        for name, detail, _refused in m["notes"]
     ]
-
-
-def _is_of(plan: Plan, manifest: Manifest) -> bool:
-    """Whether an audit is of the rows that this study asks."""
-    task = manifest["task"]
-    return task in plan.tasks and plan.origin(task, manifest["split"]).items() <= manifest.items()
 
 
 def _planned(found: Sequence[State]) -> pl.DataFrame:
@@ -230,8 +226,7 @@ def _encoding(plan: Plan, store: Store) -> str:
 def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
     return [
         {"task": m["task"], "split": m["split"], "name": name, "value": value}
-        for m in store.manifests("audits")
-        if m["audit"] == "baselines" and _is_of(plan, m)
+        for m in filed.kept(plan, store, "baselines")
         for name, value in m["baselines"].items()
     ]
 

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from amuro import asks, data, paper_asks, prompts
+from amuro import asks, branches, data, paper_asks, prompts
 from amuro.errors import DataError
 from amuro.identity import digest
 from amuro.inputs import Inputs
@@ -58,7 +58,8 @@ class Sheets:
             return paper_asks.sheet(task, format_name, examples, pool, shots, encoder, room)
         drawn = prompts.draw_shots(task, pool, shots, shot_seed)
         own = prompts.own_shots(task, pool, drawn, shot_seed, examples)
-        return asks.sheet(task, format_name, examples, drawn, encoder, room, own)
+        made = branches.sheet if any(example.contexts for example in examples) else asks.sheet
+        return made(task, format_name, examples, drawn, encoder, room, own)
 
     def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
         """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""

@@ -288,9 +288,8 @@ def show_task_audits(audits: Sequence[TaskAudit], refused: Mapping[str, str]) ->
         )  # fmt: skip
     console.print(table)
     for found in audits:
-        labels = [f"{name} {share:.0%}" for name, share in found.histogram.items() if not name.startswith("option ")]
-        if labels:
-            console.print(f"{found.task}/{found.split}: labels {', '.join(labels)}", markup=False)
+        for line in found.lines():
+            console.print(f"{found.task}/{found.split}: {line}", markup=False)
         for note in found.notes:
             console.print(f"{found.task}/{found.split}: [bold]{note.name}[/]: {escape(note.detail)}")
     for name, why in refused.items():

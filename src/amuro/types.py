@@ -24,6 +24,8 @@ class Example:
     """Candidate answers of a *choice* task; a *label* task takes them from `Task.labels`."""
     earlier: tuple[tuple[Mapping[str, str], str], ...] = ()
     """Turns of a dialogue before this one, as (inputs, answer): read before it, and each answer is learned too."""
+    contexts: tuple[Mapping[str, str], ...] = ()
+    """Inputs of each option, where each stands behind a question of its own; `inputs` are those of the right one."""
     gold: int | None = None
     """Place of the right option, where its words do not tell (a *choice* task; else the place of `answer`)."""
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from amuro import owners, pretrained
+from amuro.audits import filed
 from amuro.audits import series as series_audit
 from amuro.claims import LEASE_SECONDS
 from amuro.plan import Plan
@@ -48,15 +49,10 @@ def _worded(cell: Cell) -> tuple[str, str, str]:
 
 
 def unaudited_sets(plan: Plan, store: Store, cells: Sequence[Cell]) -> list[str]:
-    """The evaluation sets of these cells without a stored audit or without baselines."""
-    known = [m for m in store.manifests("audits") if m["audit"] in ("tasks", "baselines")]
+    """The evaluation sets of these cells without a stored audit or baselines of the rows that are asked now."""
+    known = [{(m["task"], m["split"]) for m in filed.kept(plan, store, kind)} for kind in ("tasks", "baselines")]
     sets = [chosen for chosen in dict.fromkeys(cell.eval_set for cell in cells) if chosen.split not in ("train", "dev")]
-    origins = {str(chosen): plan.origin(chosen.task, chosen.split).items() for chosen in sets}
-    return [
-        name
-        for name, origin in origins.items()
-        if {m["audit"] for m in known if origin <= m.items()} != {"tasks", "baselines"}
-    ]
+    return [str(chosen) for chosen in sets if not all((chosen.task, chosen.split) in found for found in known)]
 
 
 def keep_series_audits(plan: Plan, store: Store, finished: Sequence[State]) -> None:

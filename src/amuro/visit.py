@@ -148,7 +148,8 @@ class Visitor:
         tokens = 0
         for ask, rows in sheet.asks(cell):
             tokens += len(ask.prefix) + sum(len(q.context) + sum(map(len, q.options)) for q in ask.queries)
-            scored.update(zip(rows, self.engine.score(ask), strict=True))
+            for row, scores in zip(rows, self.engine.score(ask), strict=True):
+                scored[row] = (*scored.get(row, ()), *scores)
             if cell.decoding == "greedy":
                 answers = self.engine.generate(ask, self._encoder().decode)
                 generated.update(zip(rows, answers, strict=True))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from amuro import data
+from amuro import data, prompts
 from amuro.audits.baselines import baselines, constant_string
+from amuro.audits.filed import filed
 from amuro.audits.tasks import TaskAudit, audit
 from amuro.errors import AmuroError
 from amuro.identity import digest
+from amuro.inputs import Inputs
 from amuro.plan import Plan
 from amuro.store import Store
 from amuro.study import eval_set
-from amuro.types import EvalSet, Example
+from amuro.types import EvalSet, Example, Task
 
 DEFAULT_CONTEXT = 2048
 """Tokens that a prompt should fit where no recipe states a length (the paper's)."""
@@ -21,16 +23,17 @@ DEFAULT_CONTEXT = 2048
 
 def keep(plan: Plan, store: Store, eval_sets: Sequence[str]) -> None:
     """Audits the sets (TASK/SPLIT) and stores the facts; baselines are fitted once a task."""
+    inputs = Inputs(plan, store)
     for name, group in groupby(sorted(map(eval_set, eval_sets), key=str), key=lambda chosen: chosen.task):
-        task, revision = plan.task_with_source(name), plan.revision(name)
-        train = _train(plan, name)
-        tests = {chosen.split: data.examples(task, chosen.split, revision) for chosen in group}
-        fitted = baselines(task, train, tests) if train else dict.fromkeys(tests, ())
-        for split, examples in tests.items():
-            origin = plan.origin(name, split)
+        task, train = plan.task_with_source(name), _train(plan, name)
+        tests = {chosen.split: _asked(plan, chosen) for chosen in group}
+        asked = {split: loaded.examples for split, loaded in tests.items()}
+        fitted = baselines(task, train, asked) if train else dict.fromkeys(tests, ())
+        for split, loaded in tests.items():
+            place = filed(plan, inputs, name, split)
             scores = {baseline.name: baseline.value for baseline in fitted[split]}
-            told = _audited(plan, name, split, examples, train, scores.get("constant_string"))
-            for facts in (told.facts() | origin, {"audit": "baselines", **origin, "baselines": scores}):
+            told = _audited(plan, EvalSet(name, split), loaded, train, scores.get("constant_string"))
+            for facts in (told.facts() | place, {"audit": "baselines", **place, "baselines": scores}):
                 store.commit("audits", digest(facts), facts, {})
 
 
@@ -40,14 +43,18 @@ def audit_all(plan: Plan) -> tuple[list[TaskAudit], dict[str, str]]:
     for chosen in dict.fromkeys(cell.eval_set for cell in plan.cells if cell.eval_set.split != "dev"):
         task = plan.task_with_source(chosen.task)
         try:
-            examples = data.examples(task, chosen.split, plan.revision(chosen.task))
-            train = _train(plan, chosen.task)
+            loaded, train = _asked(plan, chosen), _train(plan, chosen.task)
+            constant = constant_string(task, train)(loaded.examples) if train and task.kind == "generate" else None
+            found.append(_audited(plan, chosen, loaded, train, constant))
         except AmuroError as error:
             refused[str(chosen)] = str(error)
-            continue
-        constant = constant_string(task, train)(examples) if train and task.kind == "generate" else None
-        found.append(_audited(plan, chosen.task, chosen.split, examples, train, constant))
     return found, refused
+
+
+def _asked(plan: Plan, chosen: EvalSet) -> data.Loaded:
+    """The rows that the study asks."""
+    limit = plan.asked(chosen.task, chosen.split)["limit"]
+    return data.load(plan.task_with_source(chosen.task), chosen.split, plan.revision(chosen.task), limit)
 
 
 def _train(plan: Plan, name: str) -> list[Example]:
@@ -56,9 +63,27 @@ def _train(plan: Plan, name: str) -> list[Example]:
 
 
 def _audited(
-    plan: Plan, task: str, split: str, examples: Sequence[Example], train: Sequence[Example], constant: float | None
+    plan: Plan, chosen: EvalSet, loaded: data.Loaded, train: Sequence[Example], constant: float | None
 ) -> TaskAudit:
     """One set as this study asks it: with its most shots, and the context that its recipes are cut to."""
-    shots = [cell.shots for cell in plan.cells if cell.eval_set == EvalSet(task, split)]
-    context = min((tune.max_length for tune in plan.study.tune), default=DEFAULT_CONTEXT)
-    return audit(plan.task_with_source(task), split, examples, train, max(shots, default=0), context, constant)
+    task, asked = plan.task_with_source(chosen.task), plan.asked(chosen.task, chosen.split)
+    return audit(
+        task,
+        chosen.split,
+        loaded.examples,
+        train,
+        asked["shots"],
+        context=min((tune.max_length for tune in plan.study.tune), default=DEFAULT_CONTEXT),
+        constant=constant,
+        limit=asked["limit"],
+        whole_rows=loaded.whole,
+        whole_clusters=loaded.clusters,
+        dropped=loaded.dropped,
+        replaced=_replaced(task, loaded.examples, train, asked["shots"], asked["shot_seed"]),
+    )
+
+
+def _replaced(task: Task, examples: Sequence[Example], train: Sequence[Example], shots: int, shot_seed: int) -> int:
+    if not shots or task.shots_from != "train":
+        return 0
+    return len(prompts.own_shots(task, train, prompts.draw_shots(task, train, shots, shot_seed), shot_seed, examples))

@@ -1,5 +1,7 @@
 """What is known of an evaluation set before anything is asked: its labels, its doubles, and what it shares with train.
 
+Everything is said of the rows that the study asks: the first ones of the split, up to its limit.
+
 | note | is raised where |
 |---|---|
 | constant gold | every answer is the same: a hidden test split looks like that. Refused |
@@ -9,6 +11,9 @@
 | duplicates | at least 1 % of the rows repeat an earlier row |
 | contradictions | the same question has two different answers |
 | seen in training | at least 1 % of the questions stand in train word for word |
+| rows left out | a value was missing, and the study says missing = "drop" |
+| shots replaced | rows that stand among the shots: they are shown other ones |
+| repeated options | rows that offer one option twice |
 | scored on train | the split is the source's own train split |
 | longer than the context | the expected length of some prompts with their shots is beyond the context |
 """
@@ -29,11 +34,15 @@ from amuro.types import Example, Task
 CONSTANT, ONE_SIDED, POSITION = "constant gold", "one-sided gold", "gold by position"
 FEW, DUPLICATES, CONTRADICTIONS = "few clusters", "duplicates", "contradictions"
 SEEN, ON_TRAIN, LONG = "seen in training", "scored on train", "longer than the context"
+DROPPED, REPLACED, REPEATED = "rows left out", "shots replaced", "repeated options"
 
 LEAST_CLUSTERS = 50
 """SCIENCE: a set on which a claim rests has at least so many."""
 ONE_SIDED_FROM = 0.9
 NOTABLE_SHARE = 0.01
+NAMED = 3
+"""How many of the rows that a note is about it names; `facts` name more."""
+LISTED = 50
 TOKENS_A_WORD = 1.4
 """Of English prose under byte-level BPE with 50,000 entries, about; where no tokenizer is at hand."""
 
@@ -49,13 +58,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class TaskAudit:
-    """The facts of one evaluation set."""
+    """The facts of one evaluation set, as a study asks it."""
 
     task: str
     split: str
     origin: str
     """Source and the source's own name of the split."""
     rows: int
+    """That are asked, and so are clusters."""
     clusters: int
     histogram: Mapping[str, float]
     """Share of each label, or of each place of the right option; empty where text is generated."""
@@ -71,15 +81,45 @@ class TaskAudit:
     constant: float | None
     """Where text is generated: the score of the one string that does best on train, given to every question."""
     notes: tuple[Note, ...]
+    cluster: str
+    """What rows share, in words."""
+    whole_rows: int
+    """Of the split, before the limit; so are the clusters."""
+    whole_clusters: int
+    limit: int | None = None
+    """Rows that the study asks for at the most."""
+    shots: int = 0
+    """The most that it asks with."""
+    replaced: int = 0
+    """Rows that stand among the shots, and are shown other ones."""
+    dropped: tuple[str, ...] = ()
+    """Ids of rows that were left out because a value was missing."""
+    doubles: tuple[str, ...] = ()
+    """Ids of the asked rows that repeat an earlier one."""
+    seen: tuple[str, ...] = ()
+    """Ids of the asked rows whose question stands in train."""
 
     @property
     def majority(self) -> float | None:
         """Accuracy of the most frequent label; None where there are no labels."""
         return max(self.histogram.values(), default=None)
 
+    def lines(self) -> Iterator[str]:
+        """Every fact that needs no warning, in words."""
+        asked = "all" if self.rows == self.whole_rows else f"the first {self.rows:,} of"
+        limit = f" (limit {self.limit:,})" if self.limit else ""
+        yield (f"asks {asked} {self.whole_rows:,} rows{limit} of {self.origin}, {self.clusters:,} of "
+               f"{self.whole_clusters:,} clusters ({self.cluster}), with {self.shots} shots at the most")  # fmt: skip
+        yield f"in train as well: {self.overlap:.1%} of the questions, {self.shared_clusters:.1%} of the clusters"
+        yield f"{self.duplicates:.1%} of the rows repeat an earlier one; the longest has {self.most_words:,} words"
+        if self.histogram:
+            yield "right answers: " + ", ".join(f"{name} {share:.0%}" for name, share in self.histogram.items())
+
     def facts(self) -> dict[str, Any]:
         """As plain data, for the store."""
         fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("notes", "histogram")}
+        for name in ("dropped", "doubles", "seen"):
+            fields |= {name: list(fields[name][:LISTED]), f"{name}_rows": len(fields[name])}
         notes = [[note.name, note.detail, note.refused] for note in self.notes]
         return {"audit": "tasks", **fields, "histogram": dict(self.histogram), "notes": notes}
 
@@ -92,15 +132,22 @@ def audit(
     shots: int = 0,
     context: int = 2048,
     constant: float | None = None,
+    **asked: Any,
 ) -> TaskAudit:
-    """Audits one split against train (empty where there is none or it is not read). Raises nothing of its own.
+    """Audits the asked rows of a split against train (empty where there is none or it is not read). Raises nothing.
 
-    shots: the most that the study asks with. context: tokens that the model reads at once.
+    shots: the most that the study asks with. context: tokens that the model reads at once. asked: what else is known
+    of the way the study asks, as fields of the audit; without it the rows are the whole split.
     """
-    asked = [prompts.question(example) for example in examples]
+    questions = [prompts.question(example) for example in examples]
     learned, known = {prompts.question(example) for example in train}, {example.cluster for example in train}
     clusters = {example.cluster for example in examples}
     words = [_words(task, example) for example in examples] or [0]
+    first = {question: place for place, question in reversed(list(enumerate(questions)))}
+    doubles = tuple(e.id for i, (e, q) in enumerate(zip(examples, questions, strict=True)) if first[q] < i)
+    seen = tuple(e.id for e, q in zip(examples, questions, strict=True) if q in learned)
+    alone = all(example.cluster == example.id for example in examples)  # then ids that two splits share say nothing
+    whole = {"whole_rows": len(examples), "whole_clusters": len(clusters)}
     facts = TaskAudit(
         task=task.name,
         split=split,
@@ -109,13 +156,18 @@ def audit(
         clusters=len(clusters),
         histogram=_histogram(task, examples),
         chance=task.chance,
-        duplicates=1 - len(set(asked)) / max(len(asked), 1),
-        overlap=sum(question in learned for question in asked) / max(len(asked), 1),
-        shared_clusters=len(clusters & known) / max(len(clusters), 1),
+        duplicates=len(doubles) / max(len(examples), 1),
+        overlap=len(seen) / max(len(examples), 1),
+        shared_clusters=0.0 if alone else len(clusters & known) / max(len(clusters), 1),
         mean_words=float(np.mean(words)),
         most_words=max(words),
         constant=constant,
         notes=(),
+        cluster=task.cluster,
+        shots=shots,
+        doubles=doubles,
+        seen=seen,
+        **{**whole, **asked},
     )
     of_gold, of_rows = _gold_notes(task, examples, facts), _row_notes(examples, facts)
     return replace(facts, notes=(*of_gold, *of_rows, *_length_notes(task, words, shots, context)))
@@ -143,7 +195,9 @@ def _gold_notes(task: Task, examples: Sequence[Example], found: TaskAudit) -> It
     answers = Counter(example.answer for example in examples)
     [(answer, count)] = answers.most_common(1)
     if len(answers) == 1:
-        yield Note(CONSTANT, f"all {found.rows} answers are {answer!r}", refused=not task.hidden_gold)
+        part = found.rows < found.whole_rows
+        cure = f", the first of {found.whole_rows}: shuffle the rows, or raise the limit" if part else ""
+        yield Note(CONSTANT, f"all {found.rows} answers are {answer!r}{cure}", refused=not (task.hidden_gold or part))
     elif task.kind == "label" and count / found.rows >= ONE_SIDED_FROM:
         yield Note(ONE_SIDED, f"{answer!r} is right in {count / found.rows:.0%} of the rows")
     if task.kind == "choice" and len(answers) > 1:
@@ -157,7 +211,7 @@ def _row_notes(examples: Sequence[Example], found: TaskAudit) -> Iterator[Note]:
     if found.clusters < LEAST_CLUSTERS:
         yield Note(FEW, f"{found.clusters} clusters; a claim needs {LEAST_CLUSTERS}")
     if found.duplicates >= NOTABLE_SHARE:
-        yield Note(DUPLICATES, f"{found.duplicates:.1%} of the rows repeat an earlier one")
+        yield Note(DUPLICATES, f"{found.duplicates:.1%} of the rows repeat an earlier one ({_named(found.doubles)})")
     answers: dict[Any, set[str]] = {}
     for example in examples:
         answers.setdefault(prompts.question(example), set()).add(example.answer)
@@ -165,9 +219,21 @@ def _row_notes(examples: Sequence[Example], found: TaskAudit) -> Iterator[Note]:
     if torn and found.histogram:
         yield Note(CONTRADICTIONS, f"{torn} questions stand there with different answers")
     if found.overlap >= NOTABLE_SHARE:
-        yield Note(SEEN, f"{found.overlap:.1%} of the questions stand in train word for word")
+        yield Note(SEEN, f"{found.overlap:.1%} of the questions stand in train word for word ({_named(found.seen)})")
+    if found.dropped:
+        count = f"{len(found.dropped)} of {found.whole_rows + len(found.dropped)} rows of the split"
+        yield Note(DROPPED, f"{count} have a missing value and are left out ({_named(found.dropped)})")
+    if found.replaced:
+        yield Note(REPLACED, f"{found.replaced} of {found.rows} rows stand among the shots; they are shown others")
+    repeated = sum(not e.contexts and len(set(e.options)) < len(e.options) for e in examples)
+    if repeated:
+        yield Note(REPEATED, f"{repeated} of {found.rows} rows offer one option twice")
     if found.split not in ("train", "dev") and found.origin.split()[-1].startswith("train"):
         yield Note(ON_TRAIN, f"the rows are {found.origin}: whoever tunes or pre-trains on that set has seen them")
+
+
+def _named(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
 
 
 def _length_notes(task: Task, words: Sequence[int], shots: int, context: int) -> Iterator[Note]:

@@ -121,6 +121,8 @@ class ToyEngine:
         where = (str(cell.eval_set), query.example_id)
         if len(query.options) == 1:
             nats = 6.0 - 4.0 * skill + 0.3 * _draw("text", *where)
+            if query.gold < 0 and _knows(self.dials, model, where, skill):  # a wrong option, asked by itself
+                nats += 1.0
             return (-nats * len(query.options[0]),)
         bias = self.dials.label_bias if model.recipe is None else 0.0
         known = _knows(self.dials, model, where, skill)
