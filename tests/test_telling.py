@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 import small_study
+import weight_files
+from test_cli import ROOT
 
 from amuro import cli
 from amuro import plan as planning
@@ -169,3 +172,52 @@ def test_shelves_are_listed_whole(amuro: Any) -> None:
         assert all(len(line.split(None, 1)) == 2 for line in lines)
         assert all(line.rstrip().endswith((".", ":", "`", "}")) or "," in line for line in lines), lines
     assert "chosen from" in amuro("list", "recipes")[1]
+
+
+def test_an_error_that_nobody_foresaw_is_one_sentence(
+    study: Path, tmp_path: Path, amuro: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kind and words on the screen, where it happened in a file that can be sent; code 1."""
+
+    def faulty(*_: Any) -> None:
+        raise KeyError("tokens")
+
+    monkeypatch.setattr("amuro.status.failures", faulty)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code, said = amuro("status", study)
+    (kept,) = tmp_path.glob("amuro-*.txt")
+    assert code == 1
+    assert said.startswith("amuro: KeyError: 'tokens'")
+    assert str(kept) in said
+    assert len(said.splitlines()) == 1
+    assert "Traceback" in kept.read_text(encoding="utf-8")
+
+
+LEAN = """
+import socket, sys
+def refuse(*_): raise AssertionError("the network was asked")
+socket.socket.connect = socket.getaddrinfo = refuse
+from amuro import cli
+for words in {commands!r}:
+    sys.argv = ["amuro", *words]
+    try:
+        cli.main()
+    except SystemExit as left:
+        assert not left.code, (words, left.code)
+assert not {{"torch", "transformers", "datasets"}} & set(sys.modules), "a library of the engine was loaded"
+"""
+
+
+def test_help_plan_and_status_load_no_torch_and_ask_no_network(tmp_path: Path) -> None:
+    """Of a study with a folder of checkpoints (its weights are digested), of a study on the hub, and of every help."""
+    weight_files.write(tmp_path / "made" / "step1", weight_files.files(weight_files.course()[weight_files.STEPS[-1]]))
+    study = small_study.write(tmp_path / "study", small_study.TUNE)
+    text = study.read_text(encoding="utf-8").replace('engine = "toy"\n', "")
+    series = 'kind = "toy"\nsteps = [10, 1000, 3000, 10000]'
+    study.write_text(text.replace(series, f'kind = "folder"\npath = "{tmp_path}/made"'), encoding="utf-8")
+    given = (str(study), "--store", str(tmp_path / "store"))
+    hub = ("studies/pythia_410m.toml", "--store", str(tmp_path / "store"))
+    commands = [("--help",), ("run", "--help"), ("plan", *given), ("status", *given), ("plan", *hub), ("status", *hub)]
+    done = subprocess.run([sys.executable, "-c", LEAN.format(commands=commands)], cwd=ROOT, capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
