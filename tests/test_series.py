@@ -12,8 +12,14 @@ import pytest
 from safetensors.numpy import save_file
 
 from amuro import catalog
+from amuro import plan as planning
+from amuro import study as studies
+from amuro.audits.series import faults_of
 from amuro.errors import AmuroError, SeriesError, StudyError, WeightsError
+from amuro.inputs import Inputs
 from amuro.series_kind import UNKNOWN_STEP, equal_weights
+from amuro.store import Store
+from amuro.tokens import Encoder
 from amuro.types import Checkpoint
 from amuro.weights import read_files
 
@@ -137,11 +143,10 @@ def test_equal_weights_are_found_before_they_are_loaded(tmp_path: Path) -> None:
 def spoil(folder: Path, fault: str) -> None:
     """Plants one fault in a sound checkpoint folder."""
     weights = folder / "model.safetensors"
-    if fault == "empty":
-        for path in list(folder.iterdir()):
-            path.unlink()
-    elif fault == "pickled":
+    if fault == "pickled":
         weights.rename(folder / "pytorch_model.bin")
+        for name in ("optimizer.pt", "rng_state.pth", "training_args.bin"):
+            (folder / name).write_bytes(b"")
     elif fault == "cut":
         weights.write_bytes(weights.read_bytes()[:-1])
     elif fault == "shard":
@@ -166,7 +171,6 @@ def spoil(folder: Path, fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "message", "cure"),
     [
-        ("empty", "has no weights (it is empty)", "a checkpoint folder holds model.safetensors"),
         ("pickled", "has no model.safetensors, only pytorch_model.bin", "convert to safetensors"),
         ("cut", "is no sound safetensors file", "fetch or save it again"),
         ("shard", "lacks model-2.safetensors, which its index lists", "missing shard"),
@@ -176,9 +180,17 @@ def spoil(folder: Path, fault: str) -> None:
         ("nameless", "config.json names no model_type", "save_pretrained"),
         ("torn", "config.json is no valid JSON", "fetch or save it again"),
         ("code", "brings code of its own (modeling_mine.py)", "amuro runs none"),
-        ("auto_map", "asks for code of its own (auto_map)", "transformers has itself"),
-        ("trust_remote_code", "asks for code of its own (trust_remote_code)", "transformers has itself"),
-        ("custom_pipelines", "asks for code of its own (custom_pipelines)", "transformers has itself"),
+        ("auto_map", "code of its own (parts.0.text_config.auto_map)", "transformers has itself"),
+        (
+            "trust_remote_code",
+            "asks for code of its own (parts.0.text_config.trust_remote_code)",
+            "transformers has itself",
+        ),
+        (
+            "custom_pipelines",
+            "asks for code of its own (parts.0.text_config.custom_pipelines)",
+            "transformers has itself",
+        ),
     ],
 )
 def test_a_spoilt_checkpoint_stops_the_series_by_name(tmp_path: Path, fault: str, message: str, cure: str) -> None:
@@ -196,7 +208,6 @@ def test_a_spoilt_checkpoint_stops_the_series_by_name(tmp_path: Path, fault: str
     ("names", "options", "message"),
     [
         (["step7", "step-0007"], {}, "has step 7 twice: folder:"),
-        (["step7", "best"], {}, "best holds weights, but its name says no step"),
         (["best"], {}, "best holds weights, but its name says no step"),
         ([], {}, "has no weights (it is empty)"),
         (["step7"], {"step": 7}, "states step or tokens for many checkpoints"),
@@ -245,3 +256,91 @@ def test_every_file_that_is_read_is_listed(tmp_path: Path) -> None:
     apart.mkdir()
     (apart / "tokenizer.json").write_text("{}")
     assert read_files(folder, apart) == (*(folder / name for name in names[:3]), apart / "tokenizer.json")
+
+
+def test_what_is_no_checkpoint_yet_is_told_and_left_out(tmp_path: Path) -> None:
+    """Proves that drafts, folders without weights, nameless ones and weights in the root itself end no series, are no
+    part of it, and are each named by the plan.
+    """
+    for fill, name in enumerate(("checkpoint-7", "checkpoint-9", "final", "tmp-checkpoint-12")):
+        model_folder(tmp_path / name, fill)
+    (tmp_path / "checkpoint-9" / "model.safetensors").unlink()
+    shutil.copy(tmp_path / "final" / "model.safetensors", tmp_path)
+    (tmp_path / "runs").mkdir()
+    assert [checkpoint.step for checkpoint in folder_series(tmp_path)] == [7]
+    table = {"name": "strays", "series": {"mine": {"kind": "folder", "path": str(tmp_path)}},
+             "evaluate": [{"models": ["base"], "sets": ["world_inference/test"]}]}  # fmt: skip
+    faults = faults_of(planning.make(studies.parse(table)), Store(tmp_path / "store"))
+    told = " ".join(str(fault) for fault in faults if fault.name == "left out")
+    for name in ("itself", "checkpoint-9, which holds no weights", "final", "tmp-checkpoint-12"):
+        assert name in told
+    assert "runs" not in told
+    assert {fault.level for fault in faults if fault.name == "left out"} == {"note"}
+
+
+def test_a_series_without_any_weights_says_so(tmp_path: Path) -> None:
+    """Proves that leaving out never leaves nothing: checkpoints of which none holds weights are refused."""
+    (tmp_path / "checkpoint-9").mkdir()
+    with pytest.raises(SeriesError, match=r"no checkpoint in .* holds weights \(checkpoint-9"):
+        folder_series(tmp_path)
+
+
+def test_a_tokenizer_may_lie_elsewhere(tmp_path: Path) -> None:
+    """Proves that checkpoints without a tokenizer take that of the named folder, in every check and list, and that
+    without the key they are refused with it as the cure.
+    """
+    folder = model_folder(tmp_path / "runs" / "checkpoint-3")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(WeightsError, match="tokenizer = "):
+        folder_series(tmp_path / "runs")
+    words = tmp_path / "words"
+    with pytest.raises(SeriesError, match="there is no folder"):
+        folder_series(tmp_path / "runs", tokenizer=str(words))
+    words.mkdir()
+    with pytest.raises(WeightsError, match=r"words has no tokenizer\.json"):
+        folder_series(tmp_path / "runs", tokenizer=str(words))
+    Encoder.of_bytes().tokenizer.save(str(words / "tokenizer.json"))
+    (words / "tokenizer_config.json").write_text('{"eos_token": "<eos>"}')
+    (only,) = folder_series(tmp_path / "runs", tokenizer=str(words))
+    kind = catalog.series("folder")
+    assert kind.locate(only, tmp_path) == folder
+    assert kind.document(only, "tokenizer.json") == words / "tokenizer.json"
+    assert Encoder.from_folder(folder, words).eos == 0
+    series = {"mine": {"kind": "folder", "path": str(tmp_path / "runs"), "tokenizer": str(words)}}
+    table = {"name": "apart", "series": series, "evaluate": [{"models": ["base"], "sets": ["world_inference/test"]}]}
+    plan, store = planning.make(studies.parse(table)), Store(tmp_path / "store")
+    before = Inputs(plan, store).checkpoint(plan.checkpoints[0])
+    (words / "tokenizer_config.json").write_text('{"eos_token": "a"}')
+    assert Inputs(plan, store).checkpoint(plan.checkpoints[0]) != before
+
+
+def test_a_vocabulary_that_lies_elsewhere_must_fit_too(tmp_path: Path) -> None:
+    """Proves that more ids than rows of embedding are refused, whichever folder the tokenizer comes from."""
+    folder = model_folder(tmp_path / "checkpoint-3", vocab_size=5)
+    words = model_folder(tmp_path / "words" / "here")
+    Encoder.of_bytes().tokenizer.save(str(words / "tokenizer.json"))
+    (only,) = folder_series(folder, tokenizer=str(words))
+    with pytest.raises(WeightsError, match="has 257 ids, the embedding 5 rows"):
+        catalog.series("folder").locate(only, tmp_path)
+
+
+def test_the_trainers_count_of_tokens_is_read(tmp_path: Path) -> None:
+    """Proves the order of sources: a listing, tokens_per_step, the trainer's count (0 is none), the folder's name."""
+    for step, seen in ((1, 111), (2, 0)):
+        folder = model_folder(tmp_path / f"step{step}-tokens1M", fill=step)
+        state = {"num_input_tokens_seen": seen, "log_history": [{"loss": float("nan")}]}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+    assert [c.tokens for c in folder_series(tmp_path)] == [111, 1_000_000]
+    assert [c.tokens for c in folder_series(tmp_path, tokens_per_step=8)] == [8, 16]
+    assert folder_series(tmp_path / "step1-tokens1M")[0].tokens == 111
+    (tmp_path / "series.toml").write_text('[[checkpoint]]\nfolder = "step1-tokens1M"\nstep = 1\ntokens = 5')
+    assert [c.tokens for c in folder_series(tmp_path, tokens_per_step=8)] == [5]
+
+
+def test_what_a_variable_holds_is_not_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proves that a path is told as it is written, so that no secret of the environment stands in a message."""
+    monkeypatch.setenv("SOME_TOKEN", "hf_secret")
+    with pytest.raises(SeriesError) as caught:
+        folder_series(Path("$SOME_TOKEN"))
+    assert "$SOME_TOKEN" in str(caught.value)
+    assert "hf_secret" not in str(caught.value)

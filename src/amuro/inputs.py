@@ -15,6 +15,7 @@ from amuro import catalog, files
 from amuro.errors import DataError
 from amuro.identity import digest, file_digest, tensor_digest
 from amuro.plan import Plan
+from amuro.series_kind import tokenizer_folder
 from amuro.store import Store
 from amuro.types import Cell, Checkpoint
 from amuro.weights import small_files
@@ -63,7 +64,7 @@ class Inputs:
         named = {"identity": checkpoint.identity, "revision": checkpoint.revision}
         if folder is None:
             return {**named, "weights": UNKNOWN, "files": UNKNOWN}
-        files = {path.name: file_digest(path, self._memo) for path in small_files(folder)}
+        files = {path.name: file_digest(path, self._memo) for path in small_files(folder, tokenizer_folder(checkpoint))}
         return {**named, "weights": tensor_digest(folder, self._memo), "files": files}
 
     def _module(self, name: str) -> str:

@@ -18,9 +18,11 @@ from amuro.engine.protocol import Engine
 from amuro.executors import inline, processes
 from amuro.executors.job import Job, OnEvent
 from amuro.plan import Plan
+from amuro.series_kind import twin_error
 from amuro.status import State, served, states
 from amuro.store import Store
 from amuro.study import Study
+from amuro.twins import blocked
 from amuro.types import Cell, Checkpoint, Example
 from amuro.visit import Visitor
 
@@ -172,6 +174,8 @@ def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent
         for fault in found.faults:
             if fault.level == "doubtful":
                 on_event({"event": "doubt", "job": fault.checkpoint or name, "error": str(fault)})
+    twins = blocked(plan, store)
+    faults |= {c: str(twin_error(c.address, twins[c.address])) for c in plan.checkpoints if c.address in twins}
     asked = dict.fromkeys(cell.model.checkpoint for cell in missing)
     refused = {checkpoint: faults[checkpoint] for checkpoint in asked if checkpoint in faults}
     for checkpoint, why in refused.items():

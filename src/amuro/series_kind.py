@@ -65,6 +65,10 @@ def _nothing(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
+def _nothing_left_out(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesKind:
     """A source of checkpoints. Each file of the shelf `series/` holds one as its constant `SERIES`.
@@ -90,8 +94,15 @@ class SeriesKind:
     """(checkpoint, cache folder) → folder of its weights if they lie on this machine; nothing is fetched."""
     grid: Callable[[str, Mapping[str, Any], tuple[Checkpoint, ...]], Grid | None] = _no_grid
     """(name, table, its checkpoints) → all steps that the source publishes; None where it lists nothing."""
+    left_out: Callable[[str, Mapping[str, Any]], tuple[str, ...]] = _nothing_left_out
+    """(name, table) → what lies with its checkpoints and is not studied, in sentences. Asks no network."""
     pretraining: Callable[[Mapping[str, Any]], Pretraining] | None = None
     """table → the run that makes the checkpoints here, before they are read; None where weights exist already."""
+
+
+def tokenizer_folder(checkpoint: Checkpoint) -> Path | None:
+    """The folder of its tokenizer, where that is not the folder of its weights."""
+    return Path(checkpoint.tokenizer) if checkpoint.tokenizer else None
 
 
 def equal_weights(inspections: Mapping[Checkpoint, Inspection]) -> tuple[tuple[Checkpoint, ...], ...]:

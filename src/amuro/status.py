@@ -13,7 +13,9 @@ from typing import Any
 from amuro.identity import canonical
 from amuro.inputs import UNKNOWN, Inputs
 from amuro.plan import Plan
+from amuro.series_kind import twin_error
 from amuro.store import Manifest, Store
+from amuro.twins import blocked
 from amuro.types import Cell, Model
 
 
@@ -59,7 +61,15 @@ def states(plan: Plan, store: Store) -> list[State]:
     """The state of every cell of the plan, in the plan's order."""
     known, lost, inputs = store.cells(), _diverged(store), Inputs(plan, store)
     found = [state_of(inputs, cell, known.get(cell.address, ())) for cell in plan.cells]
-    return [_or_diverged(inputs, state, lost.get(state.cell.model.address, ())) for state in found]
+    twins = blocked(plan, store)
+    found = [_or_diverged(inputs, state, lost.get(state.cell.model.address, ())) for state in found]
+    return [_or_blocked(state, twins) for state in found]
+
+
+def _or_blocked(state: State, twins: Mapping[str, str]) -> State:
+    """The state, unless its checkpoint has the weights of an earlier step: it counts for nothing, though filled."""
+    address = state.cell.model.checkpoint.address
+    return State(state.cell, None, str(twin_error(address, twins[address]))) if address in twins else state
 
 
 def _diverged(store: Store) -> dict[str, list[Manifest]]:

@@ -44,21 +44,22 @@ class Encoder:
         return self.other_ends | {self.eos}
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Encoder:
+    def from_folder(cls, folder: Path, words: Path | None = None) -> Encoder:
         """Of a checkpoint: its `tokenizer.json`, and the ends of a text as `tokenizer_files` finds them.
 
+        words: the folder of the tokenizer, where that is not the folder of the weights.
         Raises WeightsError where a file is missing or malformed, or no end of a text is named.
         """
-        path = folder / TOKENIZER
+        path = (words or folder) / TOKENIZER
         if not path.is_file():
             raise WeightsError(
-                f"{folder} has no {TOKENIZER}",
+                f"{path.parent} has no {TOKENIZER}",
                 cure="save the tokenizer there with AutoTokenizer.from_pretrained(…).save_pretrained(folder)",
             )
         tokenizer = _read(path)
         before, after = _around(tokenizer)
-        found = ending(folder, tokenizer.token_to_id, lambda one: tokenizer.id_to_token(one) is not None)
-        remarks = (*found.remarks, *around_remarks(folder, before, after))
+        found = ending(folder, tokenizer.token_to_id, lambda one: tokenizer.id_to_token(one) is not None, words)
+        remarks = (*found.remarks, *around_remarks(folder, before, after, words))
         return cls(tokenizer, before, found.taught, found.others, remarks)
 
     @classmethod

@@ -134,6 +134,8 @@ class Checkpoint:
     """Numbers in its weights, embeddings included."""
     bytes: int | None = None
     """Size of its weights files."""
+    tokenizer: str | None = None
+    """Folder of its tokenizer, where that is not the folder of its weights."""
 
     @property
     def address(self) -> str:

@@ -24,10 +24,11 @@ from amuro.plan import SEMANTICS, Plan, candidates, engine_name
 from amuro.read_ahead import read_ahead
 from amuro.records import coordinates, predictions, provenance
 from amuro.scores import cell_value
-from amuro.series_kind import twin_error
+from amuro.series_kind import tokenizer_folder, twin_error
 from amuro.sheets import Sheets
 from amuro.store import Store, key_of
 from amuro.tokens import Encoder
+from amuro.twins import blocked
 from amuro.types import Cell, Checkpoint, Generation, Model, Training
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -182,7 +183,7 @@ class Visitor:
 
     def _encoder(self) -> Encoder:
         """Of the live checkpoint. Equal ones of other folders are one object, and so is all that they encoded."""
-        found = self._read_encoder(self._folder)
+        found = self._read_encoder(self._folder, tokenizer_folder(self._loaded) if self._loaded else None)
         return self._encoders.setdefault((found.digest, found.eos, found.ends), found)
 
     def _refuse_damaged(self, checkpoint: Checkpoint) -> None:
@@ -195,16 +196,20 @@ class Visitor:
             )
 
     def _refuse_twin(self, checkpoint: Checkpoint) -> None:
-        """Two checkpoints of a series with equal weights: the later one is blocked by name."""
-        key = self._inputs.checkpoint(checkpoint)["weights"]
-        if key == UNKNOWN or self.plan.study.series[checkpoint.series].allow_duplicates:
+        """Of checkpoints of a series with equal weights, all but the earliest step are blocked by name.
+
+        What was loaded is recorded first, and looked at then: of two workers that load twins at once, one sees it.
+        """
+        facts = {"checkpoint": checkpoint.address, "weights": self._inputs.checkpoint(checkpoint)["weights"]}
+        if facts["weights"] == UNKNOWN:
             return
-        siblings = {c.address for c in self.plan.checkpoints if c.series == checkpoint.series} - {checkpoint.address}
-        for other in self.store.manifests("checkpoints"):
-            if other["weights"] == key and other["checkpoint"] in siblings:
-                raise twin_error(checkpoint.address, other["checkpoint"])
-        facts = {"checkpoint": checkpoint.address, "weights": key}
+        before = blocked(self.plan, self.store)
         self.store.commit("checkpoints", digest(facts), facts, {})
+        found = blocked(self.plan, self.store)
+        if checkpoint.address in found:
+            raise twin_error(checkpoint.address, found[checkpoint.address])
+        for later in found.keys() - before.keys():
+            self.emit({"event": "failed", "cell": later, "error": str(twin_error(later, found[later]))})
 
     def _tuned(self, model: Model, cost: Cost) -> str | None:
         """Tunes the live model; returns its key, or None where that diverged."""
@@ -344,8 +349,8 @@ def folder_of(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path | None:
     return catalog.series(plan.study.series[checkpoint.series].kind).locate(checkpoint, store.root / "series")
 
 
-def _encoder(folder: Path | None) -> Encoder:
-    return Encoder.from_folder(folder) if folder else Encoder.of_bytes()
+def _encoder(folder: Path | None, words: Path | None) -> Encoder:
+    return Encoder.from_folder(folder, words) if folder else Encoder.of_bytes()
 
 
 def peak_memory_mb() -> float:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from amuro.configs import CONFIG, GENERATION, check_configs, read_json, refuse_adapter, refuse_code
 from amuro.errors import WeightsError
-from amuro.safetensors_header import read_header
+from amuro.safetensors_header import Entry, read_header
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".pt2", ".gguf", ".msgpack", ".h5")
 """Endings of weights that are refused: to read most of them is to run what they hold."""
+BESIDE = ("optimizer", "scheduler", "scaler", "rng_state", "training_args", "trainer_state", "random_states")
+"""How files begin that training leaves beside weights, and that are none, whatever their endings."""
 TOKENIZER = "tokenizer.json"
-MODEL_FILES = (INDEX, "config.json", "generation_config.json")
+MODEL_FILES = (INDEX, CONFIG, GENERATION)
 TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json", "special_tokens_map.json")
 VOCABULARY_CURE = "put the tokenizer.json there that these weights were trained with"
 _EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "word_embeddings.weight")
@@ -50,43 +53,53 @@ def small_files(folder: Path, tokenizer: Path | None = None) -> tuple[Path, ...]
     return tuple(path for path in named if path.is_file() and not (path.name == INDEX and (folder / SINGLE).is_file()))
 
 
-def check_folder(folder: Path) -> Path:
-    """The folder itself, if it is a checkpoint that can be read safely.
+def check_folder(folder: Path, tokenizer: Path | None = None) -> Path:
+    """The folder itself, if it is a checkpoint that can be read safely, with its tokenizer in the same folder or in
+    `tokenizer`.
 
-    Raises WeightsError on missing or unsound weights, a missing or unreadable config or tokenizer, on Python files,
-    and on a config that asks for code (`auto_map`, `trust_remote_code`, `custom_pipelines`) anywhere within.
+    Raises WeightsError on missing or unsound weights, a missing or unreadable config or tokenizer, on an adapter, on
+    Python files, on a config that asks for something from elsewhere or that no model can have (`check_configs`).
     """
     if code := sorted(path.name for path in folder.rglob("*.py")):
         raise WeightsError(f"{folder} brings code of its own ({code[0]})", "amuro runs none; take it out of the folder")
-    for path in weight_files(folder):
-        read_header(path)
-    if not (folder / "config.json").is_file():
-        raise WeightsError(f"{folder} has weights but no config.json", "save it again with save_pretrained(folder)")
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise WeightsError(f"{folder}/config.json names no model_type", "save it again with save_pretrained(folder)")
-    if not (folder / TOKENIZER).is_file():
-        cure = "save it there: AutoTokenizer.from_pretrained(…).save_pretrained(folder)"
-        raise WeightsError(f"{folder} has weights but no {TOKENIZER}", cure)
-    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
-        if (folder / name).is_file():
-            _refuse_code(folder / name, read_json(folder / name))
+    refuse_adapter(folder)
+    check_configs(folder, _embedding_rows(tensors := _tensors(folder)), len(tensors))
+    words = tokenizer or folder
+    if not (words / TOKENIZER).is_file():
+        cure = "save it there with AutoTokenizer.from_pretrained(…).save_pretrained(folder), or name its folder in the "
+        raise WeightsError(_no_tokenizer(folder, tokenizer), f'{cure}series: tokenizer = "…"')
+    for name in TOKENIZER_FILES[1:]:
+        if (words / name).is_file():
+            refuse_code(words / name)
     return folder
 
 
-def check_vocabulary(folder: Path) -> Path:
+def _no_tokenizer(folder: Path, tokenizer: Path | None) -> str:
+    return f"{tokenizer} has no {TOKENIZER}" if tokenizer else f"{folder} has weights but no {TOKENIZER}"
+
+
+def check_vocabulary(folder: Path, tokenizer: Path | None = None) -> Path:
     """The folder itself, if the embedding has a row for each id of the tokenizer. Raises WeightsError where not."""
-    rows, ids = embedding_rows(folder), vocabulary_size(read_json(folder / TOKENIZER))
+    words = tokenizer or folder
+    rows, ids = embedding_rows(folder), vocabulary_size(read_json(words / TOKENIZER))
     if rows is not None and ids > rows:
-        raise WeightsError(f"the tokenizer of {folder} has {ids:,} ids, the embedding {rows:,} rows", VOCABULARY_CURE)
+        raise WeightsError(f"the tokenizer of {words} has {ids:,} ids, the embedding {rows:,} rows", VOCABULARY_CURE)
     return folder
 
 
 def embedding_rows(folder: Path) -> int | None:
     """Rows of the input embedding: its shape in the weights, else `vocab_size` of the config; None if neither says."""
-    entries = (entry for path in weight_files(folder) for entry in read_header(path))
-    shapes = [entry.shape for entry in entries if entry.name.endswith(_EMBEDDINGS)]
-    return shapes[0][0] if shapes else read_json(folder / "config.json").get("vocab_size")
+    rows = _embedding_rows(_tensors(folder))
+    return read_json(folder / CONFIG).get("vocab_size") if rows is None else rows
+
+
+def _tensors(folder: Path) -> list[Entry]:
+    return [entry for path in weight_files(folder) for entry in read_header(path)]
+
+
+def _embedding_rows(tensors: list[Entry]) -> int | None:
+    shapes = (tensor.shape for tensor in tensors if tensor.name.endswith(_EMBEDDINGS) and tensor.shape)
+    return next(shapes, (None,))[0]
 
 
 def vocabulary_size(tokenizer: Any) -> int:
@@ -94,24 +107,28 @@ def vocabulary_size(tokenizer: Any) -> int:
 
     Its model maps tokens to ids, or lists tokens with scores in the order of their ids (Unigram).
     """
-    words = (tokenizer.get("model") or {}).get("vocab") or {}
-    ids = list(words.values()) if isinstance(words, dict) else range(len(words))
-    return 1 + max([*ids, *(token["id"] for token in tokenizer.get("added_tokens") or ())], default=-1)
+    found = tokenizer if isinstance(tokenizer, dict) else {}
+    words, added = words_of(found), found.get("added_tokens")
+    ids = [token.get("id") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    return 1 + max([-1, *(one for one in [*words.values(), *ids] if type(one) is int)])
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file. Raises WeightsError, naming it, where it is none."""
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise WeightsError(f"{path} is no valid JSON ({error})", "fetch or save it again") from error
+def words_of(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Token → id of a `tokenizer.json`; empty where it lists none. What it says is not checked here."""
+    model = tokenizer.get("model")
+    words = model.get("vocab") if isinstance(model, dict) else None
+    if isinstance(words, list):
+        return {str(word[0]): i for i, word in enumerate(words) if isinstance(word, list) and word}
+    return words if isinstance(words, dict) else {}
 
 
 def _shards(folder: Path) -> list[str]:
     index = read_json(folder / INDEX)
-    names = sorted(set(index["weight_map"].values())) if isinstance(index, dict) and "weight_map" in index else []
-    if not names:
+    listed = index.get("weight_map") if isinstance(index, dict) else None
+    named = list(listed.values()) if isinstance(listed, dict) else []
+    if not named or not all(isinstance(name, str) for name in named):
         raise WeightsError(f"{folder / INDEX} lists no files", "fetch or save the checkpoint again")
+    names = sorted(set(named))
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise WeightsError(f"{folder / INDEX} points to '{name}'", "shards are safetensors files beside it")
@@ -120,24 +137,17 @@ def _shards(folder: Path) -> list[str]:
     return names
 
 
+def pickled(folder: Path) -> list[str]:
+    """Names of weights in forms that are refused; what training keeps beside weights is none."""
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [name for name in found if name.endswith(PICKLED) and not name.startswith(BESIDE)]
+
+
 def _no_weights(folder: Path) -> WeightsError:
     found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    pickled = [name for name in found if name.endswith(PICKLED)]
-    if pickled:
+    if unread := pickled(folder):
         cure = "convert to safetensors, from a source that you trust: AutoModelForCausalLM … save_pretrained(folder)"
-        return WeightsError(f"{folder} has no {SINGLE}, only {pickled[0]}, which could run code when read", cure)
+        return WeightsError(f"{folder} has no {SINGLE}, only {unread[0]}, which could run code when read", cure)
     empty = "it is empty" if folder.is_dir() else "there is no such folder"
     what = f"found: {', '.join(found[:8])}" if found else empty
     return WeightsError(f"{folder} has no weights ({what})", f"a checkpoint folder holds {SINGLE} or {INDEX}")
-
-
-def _refuse_code(path: Path, value: Any) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _refuse_code(path, item)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key in ("auto_map", "custom_pipelines") or (key == "trust_remote_code" and item):
-                cure = "use a model that transformers has itself"
-                raise WeightsError(f"{path} asks for code of its own ({key})", cure)
-            _refuse_code(path, item)

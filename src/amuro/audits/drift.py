@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from amuro.audits.fault import Fault, place
+from amuro.configs import read_object
 from amuro.identity import canonical
 from amuro.series_kind import Inspection, SeriesKind
 from amuro.types import Checkpoint
-from amuro.weights import TOKENIZER, VOCABULARY_CURE, read_json, vocabulary_size
+from amuro.weights import TOKENIZER, VOCABULARY_CURE, vocabulary_size, words_of
 
 CONFIG = "config.json"
 HARMLESS = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")
@@ -44,7 +45,7 @@ def _documents(kind: SeriesKind, inspections: Mapping[Checkpoint, Inspection], n
         known = inspection.documents.get(name)
         if known is not None and known not in read:
             path = kind.document(checkpoint, name)
-            read[known] = read_json(path) if path else {}
+            read[known] = read_object(path) if path else {}
         if known is not None:
             found[checkpoint] = read[known]
     return found
@@ -76,17 +77,10 @@ def _changed_keys(usual: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 def _changed_words(usual: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     parts = [key for key in sorted({*usual, *other}) if usual.get(key) != other.get(key)]
-    words = [_words(tokenizer) for tokenizer in (usual, other)]
+    words = [words_of(tokenizer) for tokenizer in (usual, other)]
     changed = [word for word in sorted({*words[0], *words[1]}) if words[0].get(word) != words[1].get(word)]
     told = f", {len(changed)} tokens with other ids: {_listed([repr(word) for word in changed])}" if changed else ""
     return f"{TOKENIZER} ({', '.join(parts)}{told})"
-
-
-def _words(tokenizer: Mapping[str, Any]) -> dict[str, int]:
-    vocabulary = (tokenizer.get("model") or {}).get("vocab") or {}
-    if isinstance(vocabulary, Mapping):
-        return dict(vocabulary)
-    return {word: i for i, (word, _) in enumerate(vocabulary)}
 
 
 def _listed(shown: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from amuro.audits.fault import Fault, place
 from amuro.errors import WeightsError
 from amuro.identity import digest
+from amuro.series_kind import tokenizer_folder
 from amuro.tokens import Encoder
 from amuro.types import Checkpoint
 from amuro.weights import small_files
@@ -21,10 +22,10 @@ def endings(folders: Mapping[Checkpoint, Path]) -> Iterator[Fault]:
     """What is wrong with the tokenizers of checkpoints at hand. Equal files are read once, and told once."""
     alike: dict[str, list[Checkpoint]] = {}
     for checkpoint, folder in folders.items():
-        alike.setdefault(_digest(folder), []).append(checkpoint)
+        alike.setdefault(_digest(folder, tokenizer_folder(checkpoint)), []).append(checkpoint)
     for own in alike.values():
         try:
-            remarks = Encoder.from_folder(folders[own[0]]).remarks
+            remarks = Encoder.from_folder(folders[own[0]], tokenizer_folder(own[0])).remarks
         except WeightsError as error:
             yield from (_refused(error, folders[own[0]], folders[one], one) for one in own)
         else:
@@ -41,5 +42,5 @@ def _doubtful(remark: str, own: Sequence[Checkpoint], of: int) -> Fault:
     return Fault(NAME, "doubtful", f"{where}{remark}", CURE, own[0].address if where else "")
 
 
-def _digest(folder: Path) -> str:
-    return digest({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in small_files(folder)})
+def _digest(folder: Path, words: Path | None) -> str:
+    return digest({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in small_files(folder, words)})

@@ -19,7 +19,8 @@ class Fault:
 
     name: str
     """known bad · equal weights · transplanted shard · config drift · tokenizer drift · tokenizer · vocabulary ·
-    unreadable · gap · missing steps · not finite · other tensors · norm outlier · direction outlier."""
+    unreadable · gap · missing steps · left out · not finite · other tensors · norm outlier ·
+    direction outlier."""
     level: Level
     detail: str
     cure: str = ""

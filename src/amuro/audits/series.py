@@ -139,7 +139,8 @@ def _at_hand(subject: Subject) -> dict[Checkpoint, Path]:
 
 def _known(subject: Subject) -> list[Fault]:
     bad = known_bad(subject.checkpoints, subject.allow_known_bad, subject.allow_duplicates)
-    return [*bad, *known_gaps(subject.checkpoints)]
+    left = [Fault("left out", "note", text) for text in subject.kind.left_out(subject.name, subject.options)]
+    return [*bad, *known_gaps(subject.checkpoints), *left]
 
 
 def last_kept(store: Store, subject: Subject) -> Manifest | None:
