@@ -160,7 +160,9 @@ def frames(study_seed: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     items = pl.concat([_rows(cell, rng) for cell in done]).with_columns(
         prompt_hash=pl.col("format") + "/" + pl.col("example_id"), k_effective=0
     )
-    planned = pl.DataFrame({"cell": [address(c) for c in asked], "done": [(c.tuned_on, c.step) != HOLE for c in asked]})
+    there = [(c.tuned_on, c.step) != HOLE for c in asked]
+    planned = pl.DataFrame({"cell": [address(c) for c in asked], "done": there,
+                            "why": ["" if found else "not run" for found in there]})  # fmt: skip
     return items, pl.concat([_scores(items), _corpus()], how="diagonal_relaxed"), planned
 
 
@@ -527,7 +529,7 @@ def poisoned(book: Book) -> Book:
         baselines=[{"task": f"world_reading{bad}", "split": "test", "name": bad, "value": 0.1}],
         series=[{**row, "checkpoint": f"{row['checkpoint']}{bad}"} for row in book.series],
         ledger=book.ledger.with_columns(visit=pl.lit(bad)),
-        planned=pl.DataFrame({"cell": [bad], "done": [False]}),
+        planned=pl.DataFrame({"cell": [bad], "done": [False], "why": [bad]}),
     )  # fmt: skip
 
 

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amuro import claims as claiming
 from amuro import owners
+from amuro import plan as planning
 from amuro import run as running
+from amuro import study as studies
 from amuro.claims import Claims
-from amuro.plan import Plan
 from amuro.run import run
-from amuro.status import states
+from amuro.status import served, states
 from amuro.store import Store
 
 SMOKE = Path(__file__).parents[1] / "studies" / "smoke.toml"
@@ -108,36 +110,44 @@ def test_a_killed_process_of_this_machine_is_gone_at_once(store: Store) -> None:
     assert owners.is_gone(f"0-{number}-{start}") is None
 
 
-def test_what_another_run_has_done_is_not_done_again(toy_plan: Plan, store: Store) -> None:
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """56 cells of four bases and four models that a rule chooses."""
+    return small_study.write(tmp_path / "rows", small_study.TUNE)
+
+
+def test_what_another_run_has_done_is_not_done_again(study: Path, store: Store) -> None:
     """While one run makes its first visit another fills all the rest: no model is visited and no cell filled twice."""
+    plan = planning.make(studies.load(study))
     filled: Counter[str] = Counter()
     others: list[int] = []
 
     def on_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "visit" and not others:
-            rest = [s for s in states(toy_plan, store) if s.cell.model.address != event["model"]]
+            rest = [s for s in states(plan, store) if s.cell.model.address != event["model"]]
             others.append(len(rest))
             running._visitor.cache_clear()  # in a process of its own it has its own
-            run(toy_plan, Store(store.root), count, rest)
+            run(plan, Store(store.root), count, rest)
         count(event)
 
     def count(event: Mapping[str, Any]) -> None:
         filled.update([event["cell"]] if event["event"] == "cell" else [])
 
-    outcome = run(toy_plan, store, on_event)
-    assert set(filled) == {cell.address for cell in toy_plan.cells}
+    outcome = run(plan, store, on_event)
+    assert set(filled) == {cell.address for cell in plan.cells}
     assert set(filled.values()) == {1}
     assert outcome.elsewhere == others[0] > 0
     assert outcome.failures == []
     visits = Counter(note["model"] for note in store.notes("ledger"))
-    assert visits == Counter(model.address for model in toy_plan.models)
-    assert not list((store.root / "claims").iterdir())
+    assert set(visits) == {served(model) for model in plan.models}
+    assert set(visits.values()) == {1}
+    assert [path.name for path in (store.root / "claims").iterdir()] == ["arrivals"]
 
 
-def driven(root: Path, *, drivers: int, kills: int, seed: int) -> list[str]:
+def driven(study: Path, root: Path, *, drivers: int, kills: int, seed: int) -> list[str]:
     """Lines of what all drivers of `drivers.py` have done."""
     script = Path(__file__).with_name("drivers.py")
-    command = [sys.executable, str(script), str(SMOKE), str(root), str(drivers), str(kills), str(seed)]
+    command = [sys.executable, str(script), str(study), str(root), str(drivers), str(kills), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == kills
@@ -158,19 +168,19 @@ def check(root: Path, lines: list[str]) -> None:
     assert len(list(store.manifests("cells"))) == len(store.cells()) >= len(addresses)
     assert not list((root / "quarantine").iterdir())
     assert not list((root / "tmp").iterdir())
-    assert not list((root / "claims").iterdir())
+    assert [path.name for path in (root / "claims").iterdir()] == ["arrivals"]
 
 
-def test_two_drivers_and_a_kill(tmp_path: Path) -> None:
+def test_two_drivers_and_a_kill(study: Path, tmp_path: Path) -> None:
     """Two runs at once, each killed once: no finished cell runs twice, all are done, no draft and no claim is left."""
-    check(tmp_path / "store", driven(tmp_path / "store", drivers=2, kills=2, seed=1))
-    assert len(Store(tmp_path / "store").cells()) == 113
+    check(tmp_path / "store", driven(study, tmp_path / "store", drivers=2, kills=2, seed=1))
+    assert all(state.done for state in states(planning.make(studies.load(study)), Store(tmp_path / "store")))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_four_drivers_and_many_kills(tmp_path: Path, seed: int) -> None:
     """Four runs at once, 25 kills: as above, and the store equals that of one undisturbed run."""
-    check(tmp_path / "killed", driven(tmp_path / "killed", drivers=4, kills=25, seed=seed))
-    driven(tmp_path / "calm", drivers=1, kills=0, seed=0)
+    check(tmp_path / "killed", driven(SMOKE, tmp_path / "killed", drivers=4, kills=25, seed=seed))
+    driven(SMOKE, tmp_path / "calm", drivers=1, kills=0, seed=0)
     assert kept(Store(tmp_path / "killed")) == kept(Store(tmp_path / "calm"))

@@ -13,7 +13,7 @@ from amuro.types import Finding, Task
 
 
 def _nothing_planned() -> pl.DataFrame:
-    return pl.DataFrame(schema={"cell": pl.String, "done": pl.Boolean})
+    return pl.DataFrame(schema={"cell": pl.String, "done": pl.Boolean, "why": pl.String})
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Evidence:
     tasks: Mapping[str, Task]
     study: str
     planned: pl.DataFrame = field(default_factory=_nothing_planned)
-    """Columns `cell` (address) and `done`: what the study asked for, so that a hole is seen."""
+    """Columns `cell` (address), `done` and `why` not: what the study asked for, so that a hole is seen."""
     delta: Mapping[str, float] = field(default_factory=dict)
     """Analysis → smallest effect of interest, where the study overrides the analysis' own."""
     schedules: Mapping[str, str] = field(default_factory=dict)

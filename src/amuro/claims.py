@@ -2,6 +2,7 @@
 
     claims/NAME.7          the seventh claim on one piece of work; it holds its owner's name
     claims/OWNER.beat      a number that the owner changes every few seconds while it runs
+    claims/arrivals        a line for each run that ever began: so one that came and went is noticed
 
 A claim is taken over, by creating the next number, when its owner is gone: at once where the owner was a process of
 this machine, else when its beat has stood still for a lease, measured by this process's own clock. No clock of another
@@ -37,20 +38,24 @@ class Claims:
     """The claims of one run. Within `with` its heart beats; at the end all its claims are given back."""
 
     def __init__(self, root: Path) -> None:
-        """root: of a store that is open for writing."""
+        """root: of a store that is open for writing. To be made before what is missing is looked up."""
         self._root, self._folder = root, root / "claims"
         self._owner = f"{owners.me()}.{time.monotonic_ns()}"
         self._beat = self._folder / f"{self._owner}.beat"
         self._held: dict[str, int] = {}
         self._watched: dict[tuple[str, int, str], tuple[str, float]] = {}
+        self._arrivals = self._arrived()
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._go_on_beating, daemon=True)
         self.contested = False
-        """Whether any other run was seen: then what was missing at the start may be done by now."""
+        """Whether there was any other run since: then what was missing may be done by now."""
+        self._look_for_others()
 
     def __enter__(self) -> Claims:
         with disk.writing("a claim", self._root):
             self._beat.write_text("0", encoding="ascii")
+            self._look_for_others()
+            self._arrive()
         self._clear_beats()
         self._heart.start()
         return self
@@ -73,8 +78,8 @@ class Claims:
         name = digest(work)[:32]
         before = self._numbers(name)
         number = max(before, default=0)
+        self.contested |= number > 0
         if number and not self._is_given_up(name, number):
-            self.contested = True
             return False
         own = self._folder / f"{name}.{number + 1}"
         if not self._create(own):
@@ -104,7 +109,20 @@ class Claims:
         return True
 
     def _look_for_others(self) -> None:
-        self.contested = self.contested or any(path != self._beat for path in self._folder.glob("*.beat"))
+        others = any(path != self._beat for path in self._folder.glob("*.beat"))
+        self.contested |= others or self._arrived() != self._arrivals
+
+    def _arrived(self) -> int:
+        try:
+            return (self._folder / "arrivals").stat().st_size
+        except OSError:
+            return 0
+
+    def _arrive(self) -> None:
+        line = f"{self._owner}\n".encode("ascii")
+        with (self._folder / "arrivals").open("ab") as file:
+            file.write(line)
+        self._arrivals += len(line)
 
     def _lost(self) -> bool:
         self.contested = True

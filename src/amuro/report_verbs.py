@@ -73,18 +73,24 @@ def export(
     Example: `amuro export studies/demo.toml --to latex --to figures`
     """
     from amuro import export as exports
+    from amuro import terminal
+    from amuro.report.record import shortfall
     from amuro.results import results, source
 
     exporters = exports.kinds(to or [])
     plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
     folder = out or Path("amuro-results") / plan.study.name / "export"
-    written = exports.write(source(plan, opened, results(plan, opened)), exporters, folder)
+    found = results(plan, opened)
+    written = exports.write(source(plan, opened, found), exporters, folder)
+    terminal.show_damage(opened)
+    terminal.show_shortfall(shortfall(found.evidence.planned))
     typer.echo(f"{len(written)} files ({', '.join(each.name for each in exporters)}): {folder}")
 
 
 def tell(plan: Plan, store: Store, out: Path | None) -> Results:
     """Prints the findings of a study and writes its report."""
     from amuro import terminal
+    from amuro.report.record import shortfall
     from amuro.report.write import write_report
     from amuro.results import book, results
     from amuro.status import failures
@@ -92,6 +98,8 @@ def tell(plan: Plan, store: Store, out: Path | None) -> Results:
     found = results(plan, store)
     folder = out or Path("amuro-results") / plan.study.name
     page = write_report(book(plan, store, found), folder)
+    terminal.show_damage(store)
+    terminal.show_shortfall(shortfall(found.evidence.planned))
     terminal.show_findings(found.findings, found.flags)
     terminal.show_gaps(found.states, failures(found.states, store))
     typer.echo(f"\nReport: {page}")

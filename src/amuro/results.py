@@ -24,6 +24,9 @@ from amuro.store import Manifest, Store
 from amuro.study import Study
 from amuro.types import Finding
 
+DAMAGED = "damaged and left out"
+NOT_RUN = "not run"
+
 
 @dataclass(frozen=True)
 class Results:
@@ -40,7 +43,7 @@ class Results:
 
 def results(plan: Plan, store: Store) -> Results:
     """Scores every finished cell of the plan and asks every analysis. Raises `DataError` where nothing is finished."""
-    found = states(plan, store)
+    found = [_or_damaged(state, store) for state in states(plan, store)]
     done = {state.cell.address: state.manifest for state in found if state.manifest is not None}
     if not done:
         raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure=_cure(plan, store))
@@ -113,8 +116,22 @@ def _of_sets(plan: Plan, store: Store) -> list[flags.Flag]:
     ]
 
 
+def _or_damaged(state: State, store: Store) -> State:
+    """The state, unless the predictions behind it are no longer what was written: then it is as if not run."""
+    sound = state.manifest is None or store.verify(state.manifest)
+    return state if sound else State(state.cell, None, DAMAGED)
+
+
 def _planned(found: Sequence[State]) -> pl.DataFrame:
-    return pl.DataFrame({"cell": [s.cell.address for s in found], "done": [s.done for s in found]})
+    cells, done, why = [s.cell.address for s in found], [s.done for s in found], [_why(s) for s in found]
+    return pl.DataFrame({"cell": cells, "done": done, "why": why}, schema_overrides={"why": pl.String})
+
+
+def _why(state: State) -> str:
+    """Why a cell is not in the report, in few words; empty where it is."""
+    if state.done or state.reason in (NOT_RUN, DAMAGED):
+        return state.reason
+    return "without a result, since the training diverged" if state.diverged else "made from other inputs"
 
 
 def book(plan: Plan, store: Store, found: Results) -> Book:

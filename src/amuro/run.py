@@ -57,10 +57,12 @@ def run(
     refused is refused before any compute: rows, labels, splits, checkpoints, baselines. Other runs of the same store
     share the work; this one ends when nothing is left to do. alone: in this process.
     """
-    found = states(plan, store) if only is None else list(only)
     store.prepare()
     for kept in (_plan, _visitor):  # by an earlier run of this process: files may have changed since
         kept.cache_clear()
+    claims = Claims(store.root)
+    asked = None if only is None else {state.cell.address for state in only}
+    found = [state for state in states(plan, store) if asked is None or state.cell.address in asked]
     broken = upkeep.damaged(found, store)
     missing = [s.cell for s in found if s.missing or s.cell.address in broken]
     finished = [s for s in found if s.done and s.cell.address not in broken]
@@ -72,7 +74,6 @@ def run(
     record.outcome.refused = list(refused.values())
     upkeep.keep_series_audits(plan, store, finished)
     missing = [cell for cell in missing if cell.model.checkpoint not in refused]
-    claims = Claims(store.root)
     _execute(plan, store, claims, jobs.Jobs(plan, store, claims, record).all(missing, finished), record, alone)
     _tell(store, record)
     return record.outcome

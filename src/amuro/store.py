@@ -81,6 +81,8 @@ class Store:
             else:
                 draft.replace(self.root / "format.json")
         self._writable = True
+        for name in list(self._damaged):  # found while reading
+            self._look_again(self.root / name)
 
     def join(self) -> None:
         """Opens a store for writing that another process has prepared. Raises `StoreError` where it is gone."""
@@ -224,6 +226,14 @@ class Store:
                 path.rename(self.root / "quarantine" / aside)
                 fate = f"set aside as quarantine/{aside}"
         self._damaged[name] = f"{name}{known} is damaged ({why}): {fate}"
+
+    def _look_again(self, path: Path) -> None:
+        if path.is_dir():
+            manifest = self._read(path)
+            if manifest:
+                self.verify(manifest)
+        elif path.exists():
+            self._noted(path)
 
     def told(self) -> list[str]:
         """A sentence for each result that was found damaged and was not told yet."""

@@ -258,6 +258,12 @@ def show_damage(store: Store) -> None:
         console.print(Text.assemble(("damaged", "yellow"), f" {text}"))
 
 
+def show_shortfall(sentence: str) -> None:
+    """At the head of what a report says: how many of the planned cells it stands on, where it is not all."""
+    if sentence:
+        console.print(Text(sentence, "bold yellow"))
+
+
 def show_findings(findings: Sequence[Finding], flags: Sequence[Flag]) -> None:
     """Each finding as a sentence with its verdict, then the failure signatures by name."""
     several = len({finding.series for finding in findings}) > 1

@@ -60,7 +60,7 @@ def render(book: Book) -> tuple[str, dict[str, Markup]]:
     said, cards = names.in_words(book), packed.pack(book, names)
     page = environment().get_template("page.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script),
-        study=book.study, numbers=picture.numbers(book), panels=panels,
+        study=book.study, numbers=picture.numbers(book), panels=panels, shortfall=record.shortfall(book.planned),
         chapters=told, short=chapters.in_short(told), map=chapters.verdict_map(told),
         tally=Counter(finding.verdict for finding in book.findings), verdicts=words.VERDICTS, evidence=words.EVIDENCE,
         flags=record.flags_by_name(book), sheets=sheets, overviews=_by_series(book, _overviews),

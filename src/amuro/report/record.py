@@ -86,3 +86,14 @@ def _megabytes(value: Any) -> str:
 def holes(book: Book) -> list[str]:
     """Addresses of the planned cells that have no result."""
     return book.planned.filter(~pl.col("done"))["cell"].sort().to_list() if book.planned.height else []
+
+
+def shortfall(planned: pl.DataFrame) -> str:
+    """What the head of a report says where it stands on fewer cells than were planned; empty where it has them all."""
+    missing = planned.filter(~pl.col("done")) if planned.height else planned
+    if not missing.height:
+        return ""
+    counts = missing.group_by("why", maintain_order=True).len().rows()
+    whys = ", ".join(f"{words.count(number)} {why}" for why, number in counts)
+    there = words.count(planned.height - missing.height)
+    return f"This report stands on {there} of {words.count(planned.height)} planned cells: {whys}."
