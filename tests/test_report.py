@@ -98,6 +98,12 @@ def test_sections_come_in_the_order_in_which_a_reader_asks(html: str) -> None:
     assert [name for name in ids if name in order] == order
 
 
+def test_a_page_with_a_hole_says_so_before_anything_else(html: str) -> None:
+    """How many of the planned cells it stands on, and why not on all, is in the head of the page."""
+    head = " ".join(html[: html.index("<main>")].split())
+    assert re.search(r"This report stands on [\d,]+ of [\d,]+ planned cells: \d+ not run\.", head)
+
+
 def test_every_finding_stands_on_the_page_without_script(book: Book, html: str) -> None:
     """Statement, verdict, interval and limits of each finding are in the page's own text."""
     words = Page(html).text

@@ -61,12 +61,12 @@ def run(
     for kept in (_plan, _visitor):  # by an earlier run of this process: files may have changed since
         kept.cache_clear()
     claims = Claims(store.root)
-    asked = None if only is None else {state.cell.address for state in only}
-    found = [state for state in states(plan, store) if asked is None or state.cell.address in asked]
+    found = _found(plan, store, only)
+    if upkeep.check_made(store, jobs.made_here(plan, [s.cell for s in found if s.missing])):
+        found = _found(plan, store, only)
     broken = upkeep.damaged(found, store)
     missing = [s.cell for s in found if s.missing or s.cell.address in broken]
     finished = [s for s in found if s.done and s.cell.address not in broken]
-    upkeep.check_made(store, jobs.made_here(plan, missing))
     record = Record(store, missing, on_event)
     _tell(store, record)
     check_rows(plan, missing)
@@ -77,6 +77,12 @@ def run(
     _execute(plan, store, claims, jobs.Jobs(plan, store, claims, record).all(missing, finished), record, alone)
     _tell(store, record)
     return record.outcome
+
+
+def _found(plan: Plan, store: Store, only: Sequence[State] | None) -> list[State]:
+    """The cells as they stand now: since others saw them, other runs may have filled some."""
+    asked = None if only is None else {state.cell.address for state in only}
+    return [state for state in states(plan, store) if asked is None or state.cell.address in asked]
 
 
 def _execute(plan: Plan, store: Store, claims: Claims, wanted: Sequence[Job], record: OnEvent, alone: bool) -> None:

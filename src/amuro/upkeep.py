@@ -23,12 +23,16 @@ def damaged(found: Sequence[State], store: Store) -> set[str]:
     return {s.cell.address for s in found if s.manifest is not None and not store.verify(s.manifest)}
 
 
-def check_made(store: Store, checkpoints: Sequence[Checkpoint]) -> None:
-    """Sets aside each of these checkpoints, pre-trained into this store, that is not what pre-training wrote."""
-    for checkpoint in checkpoints:
-        folder = pretrained.locate(checkpoint, store.root / "series")
-        if folder.is_dir() and not pretrained.is_whole(folder):
-            store.set_aside(folder, "a file of it is cut or changed")
+def check_made(store: Store, checkpoints: Sequence[Checkpoint]) -> bool:
+    """Sets aside each of these checkpoints, pre-trained into this store, that is not what pre-training wrote.
+
+    Whether there was one: cells that seemed to stand on other weights may then be done after all.
+    """
+    folders = [pretrained.locate(checkpoint, store.root / "series") for checkpoint in checkpoints]
+    damaged = [folder for folder in folders if folder.is_dir() and not pretrained.is_whole(folder)]
+    for folder in damaged:
+        store.set_aside(folder, "a file of it is cut or changed")
+    return bool(damaged)
 
 
 def without_texts(plan: Plan, store: Store, finished: Sequence[State]) -> list[Cell]:
