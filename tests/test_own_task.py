@@ -68,9 +68,9 @@ def test_a_map_of_columns_reads_every_kind_of_file(kind: str, tmp_path: Path) ->
     task = study({"hate": {**HATE, "source": f"file:{folder}"}}, "hate").task("hate")
     found = data.examples(task, "test")
     assert [(e.inputs["text"], e.answer, e.cluster) for e in found[:2]] == [
-        ("text number 0", "fine", "a0"), ("text number 1", "bad", "a0"),
+        ("text number 0 ", "fine", "a0"), ("text number 1 ", "bad", "a0"),
     ]  # fmt: skip
-    assert prompts.prompt(task, "default", found[0]) == "Text: text number 0\nLabel:"
+    assert prompts.prompt(task, "default", found[0]) == "Text: text number 0 \nLabel:"
     assert (task.kind, task.labels, task.chance) == ("label", ("fine", "bad"), 0.5)
 
 

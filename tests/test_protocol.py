@@ -22,6 +22,7 @@ from amuro.metric import Context
 from amuro.stats.bootstrap import cluster_draws, percentile_interval
 from amuro.tokens import Encoder
 from amuro.types import Example, Recipe, Task
+from amuro.wording import single_spaced
 
 ROOT = Path(__file__).parents[1]
 IN_BYTES = Encoder.of_bytes()
@@ -217,7 +218,7 @@ def test_p10_the_bare_format_parts_its_fields_or_runs_them_together() -> None:
 
 def test_p11_spaces_drift_or_are_single() -> None:
     """Paper: "Answer C" and "Generate" hang on the word before them. Sound: no line of any prompt has a double, missing
-    or outer space.
+    or outer space of its own; what a row holds is asked as it is, unless its task says otherwise.
     """
     _, _, paper, told = both("socialiqa_question")
     assert "helpfulAnswer C: out of breathGenerate a" in prompts.prompt(paper, "instruct", told[0])
@@ -225,7 +226,8 @@ def test_p11_spaces_drift_or_are_single() -> None:
         sound, examples, _, _ = both(name)
         for form in ("default", "instruct", "input_output"):
             for example in examples:
-                lines = prompts.prompt(sound, form, example).split("\n")
+                told = {key: text if key == "messages" else single_spaced(text) for key, text in example.inputs.items()}
+                lines = prompts.prompt(sound, form, dataclasses.replace(example, inputs=told)).split("\n")
                 assert all(line == " ".join(line.split()) for line in lines), (name, form)
 
 

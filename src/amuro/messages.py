@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amuro.errors import DataError
+from amuro.types import Normalize
+from amuro.wording import normalized
 
 ROLES = ("system", "user", "assistant")
 WORDING = "{messages}\n<|assistant|>"
@@ -15,8 +17,8 @@ STOP = "<|user|>"
 Turn = tuple[dict[str, str], str]
 
 
-def turns(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
-    """(inputs, reply) of each turn, in order.
+def turns(messages: Sequence[Mapping[str, Any]], normalize: Normalize = "none") -> list[Turn]:
+    """(inputs, reply) of each turn, in order. normalize: what is done to the text of each message.
 
     What is said between two replies is one prompt, each message under the tag of its role. What follows the last
     reply is left out, and so is an empty reply: there is nothing to learn from either. Raises DataError on an unknown
@@ -25,10 +27,11 @@ def turns(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
     found: list[Turn] = []
     said: list[str] = []
     for message in messages:
-        role, content = _told(message)
+        role, told = _told(message)
+        content = normalized(told, normalize)
         if role != "assistant":
-            said.append(f"<|{role}|>\n{content}".rstrip())
-        elif content:
+            said.append(f"<|{role}|>\n{content}" if content else f"<|{role}|>")
+        elif content.strip():
             found.append(({"messages": "\n".join(said)}, content))
             said = []
     if not found:
@@ -45,4 +48,4 @@ def _told(message: Any) -> tuple[str, str]:
         raise DataError(f"role {role!r} is unknown", f"the roles are {', '.join(ROLES)}")
     if not isinstance(content, str) and content is not None:
         raise DataError(f"the content of a message is no text but {content!r:.80}", "join its parts into one text")
-    return role, (content or "").strip()
+    return role, content or ""

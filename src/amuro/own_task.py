@@ -41,8 +41,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from amuro import columns, messages
 from amuro.columns import MissingError, Row
 from amuro.errors import DataError
-from amuro.types import Example, Kind, Task
-from amuro.wording import single_spaced
+from amuro.types import Example, Kind, Normalize, Task
+from amuro.wording import normalized
 
 CONTEXT, BLANK = "option context", "_"
 FORMATS = ("default", "instruct", "input_output")
@@ -76,6 +76,9 @@ class OwnTask(BaseModel):
     missing: Literal["refuse", "drop", "omit"] = "refuse"
     """What happens where a value is null, NaN or empty: the row is refused, or left out (drop); omit leaves out a
     field with its label, or an option, and refuses the rest."""
+    normalize: Normalize = "none"
+    """What is done to each text first: nothing, blanks at its ends taken off (ends), or one line of single spaces
+    (spaces)."""
     id: str = ""
     """Column that names a row; without it the column `id`, and where there is none, its place in the split."""
     cluster: str = ""
@@ -152,6 +155,7 @@ class OwnTask(BaseModel):
             splits=self.splits,
             max_new_tokens=self.max_new_tokens,
             page="the study",
+            normalize=self.normalize,
             missing="drop" if self.missing == "drop" else "refuse",
             **facts,
         )
@@ -170,12 +174,12 @@ class OwnTask(BaseModel):
     def _field(self, row: Row, column: str) -> str:
         if self.missing == "omit" and columns.is_missing(columns.value(row, column)):
             return ""
-        return single_spaced(columns.text(row, column))
+        return self._text(columns.text(row, column))
 
     def _answer(self, row: Row) -> str:
         """The answer's words. A value that `answers` maps is looked up as it is written; any other is text."""
         if not self.answers:
-            return single_spaced(columns.text(row, self.answer))
+            return self._text(columns.text(row, self.answer))
         said = columns.name(row, self.answer)
         if said not in self.answers:
             raise DataError(f"column {self.answer} is {said!r}", f"answers names {', '.join(self.answers)}")
@@ -191,14 +195,14 @@ class OwnTask(BaseModel):
             found = columns.texts(row, self.contexts)
             if len(found) < max(kept) + 1:
                 raise DataError(f"{len(found)} contexts stand beside {max(kept) + 1} options", "each needs its own")
-            heads = [single_spaced(columns.written(found[i], f"contexts.{i}")) for i in kept]
+            heads = [self._text(columns.written(found[i], f"contexts.{i}")) for i in kept]
         contexts = tuple({**inputs, CONTEXT: head} for head in heads)
         more = {"options": options, "contexts": contexts, "gold": gold}
         return self._example(row, dict(contexts[gold]), options[gold], **more)
 
     def _parted(self, row: Row) -> tuple[str, str]:
         """A cloze text up to its blank, the blank included, and what follows it."""
-        text = single_spaced(columns.text(row, self.cloze))
+        text = self._text(columns.text(row, self.cloze))
         before, blank, after = text.partition(BLANK)
         if not blank or BLANK in after or not after.strip():
             raise DataError(f"column {self.cloze} is {text!r:.80}", f"it needs one {BLANK} with words behind it")
@@ -213,13 +217,13 @@ class OwnTask(BaseModel):
             self.options[i] if isinstance(self.options, tuple) else f"{self.options}.{i}" for i in range(len(found))
         ]
         kept = [i for i, each in enumerate(found) if self.missing != "omit" or not columns.is_missing(each)]
-        options = tuple(single_spaced(columns.written(found[i], names[i])) for i in kept)
+        options = tuple(self._text(columns.written(found[i], names[i])) for i in kept)
         if len(options) < 2:
             raise DataError(f"the row has {len(options)} options", "a choice has two or more")
         return self._gold(row, kept, options), options, kept
 
     def _gold(self, row: Row, kept: list[int], options: tuple[str, ...]) -> int:
-        said = self._answer(row) if self.answers else single_spaced(columns.name(row, self.answer))
+        said = self._answer(row) if self.answers else self._text(columns.name(row, self.answer))
         places = [i for i, each in enumerate(self._option_names(kept, options)) if each == said]
         if len(places) != 1:
             count = "no option" if not places else f"{len(places)} options"
@@ -237,13 +241,25 @@ class OwnTask(BaseModel):
     def _pair(self, row: Row) -> Example:
         if isinstance(row["prompt"], list):
             raise DataError("the prompt is no text", 'for lists of messages say layout = "messages"')
-        prompt, completion = (columns.text(row, column).strip() for column in ("prompt", "completion"))
-        return self._example(row, {"prompt": prompt}, completion)
+        prompt, completion = (self._text(columns.text(row, column)) for column in ("prompt", "completion"))
+        before, after = prompt.rstrip(), completion.lstrip()
+        between = prompt[len(before) :] + completion[: len(completion) - len(after)]
+        if between not in ("", " "):
+            raise DataError(
+                f"{between!r} stands between prompt and completion, where one space is put",
+                'say normalize = "ends" in the task, which takes such blanks off',
+            )
+        return self._example(row, {"prompt": before}, after)
 
     def _dialogue(self, row: Row) -> Example:
         parts = ["messages"] if "messages" in row else ["prompt", "completion"]  # as TRL has it
-        *earlier, (inputs, answer) = messages.turns([each for part in parts for each in columns.texts(row, part)])
+        *earlier, (inputs, answer) = messages.turns(
+            [each for part in parts for each in columns.texts(row, part)], self.normalize
+        )
         return self._example(row, inputs, answer, earlier=tuple(earlier))
+
+    def _text(self, text: str) -> str:
+        return normalized(text, self.normalize)
 
     def _example(self, row: Row, inputs: dict[str, str], answer: str, **more: Any) -> Example:
         own = columns.name(row, self.id or "id")

@@ -11,9 +11,13 @@ Kind = Literal["label", "choice", "generate", "document"]
 *generate*: free text. *document*: the likelihood of a whole text (bits per byte)."""
 
 
+Normalize = Literal["none", "ends", "spaces"]
+"""*ends*: blanks at the ends of a text are taken off. *spaces*: it stands on one line, with single spaces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One question with its right answer. `inputs` are the fields that a format words; no leading spaces anywhere."""
+    """One question with its right answer. `inputs` are the fields that a format words. Texts are what the row holds."""
 
     id: str
     cluster: str
@@ -83,6 +87,8 @@ class Task:
     licence: str = ""
     page: str = ""
     """Where the schema is stated."""
+    normalize: Normalize = "none"
+    """What is done to the texts of a row before anything else; *none*: they are asked and learned as they are."""
     missing: Literal["refuse", "drop"] = "refuse"
     """A row with a missing value stops everything, or is left out, and the audit says how many were."""
     revision: str | None = None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from amuro.errors import DataError
-from amuro.types import Example, Task
+from amuro.types import Example, Normalize, Task
 
 _PLACE = re.compile(r"(?P<space> ?)\{(?P<name>\w+)\}")
 
@@ -29,12 +29,23 @@ def override(format_name: str, task: Task, example: Example) -> str | None:
     if template is None and task.shots_from != "train":  # only the paper takes its shots elsewhere
         raise DataError(f"the paper has no {format_name} wording of {task.name}", f"it has {', '.join(task.wording)}")
     text = None if template is None else _PLACE.sub(filled, template)
-    return text if text is None or exact else text.rstrip()
+    if text is None or exact:
+        return text
+    ends_in_data = any(value != value.rstrip() and text.endswith(value) for value in example.inputs.values())
+    return join(task, [text]) if ends_in_data else text.rstrip()
 
 
 def join(task: Task, parts: Iterable[str]) -> str:
-    """The parts that are not empty, parted as the task parts its fields; never ends in a space."""
-    return task.joiner.join(part for part in parts if part).rstrip()
+    """The parts that are not empty, parted as the task parts its fields; never ends in a blank.
+
+    Raises DataError where the last part ends in one: an answer follows after one space, so it would be lost.
+    """
+    text = task.joiner.join(part for part in parts if part)
+    if text != text.rstrip():
+        blanks = text[len(text.rstrip()) :]
+        cure = 'give the task a cue, or say normalize = "ends", which takes such blanks off'
+        raise DataError(f"a prompt of {task.name} ends in {blanks!r}, and its answer follows after a space", cure)
+    return text
 
 
 def labelled(task: Task, example: Example) -> list[str]:
@@ -48,8 +59,13 @@ def values(task: Task, example: Example) -> list[str]:
 
 
 def single_spaced(text: str) -> str:
-    """The text on one line, with single spaces, none outside: a line feed ends an answer, so no text may hold one."""
+    """The text on one line, with single spaces, none outside."""
     return " ".join(text.split())
+
+
+def normalized(text: str, how: Normalize) -> str:
+    """The text as a task's `normalize` says."""
+    return single_spaced(text) if how == "spaces" else text.strip() if how == "ends" else text
 
 
 def cased_like(task: Task, words: str) -> str:

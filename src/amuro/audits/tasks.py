@@ -36,6 +36,10 @@ FEW, DUPLICATES, CONTRADICTIONS = "few clusters", "duplicates", "contradictions"
 SEEN, ON_TRAIN, LONG = "seen in training", "scored on train", "longer than the context"
 DROPPED, REPLACED, REPEATED = "rows left out", "shots replaced", "repeated options"
 
+NORMALIZED = {
+    "ends": 'blanks at the ends of texts are taken off (normalize = "ends")',
+    "spaces": 'texts are put on one line, with single spaces (normalize = "spaces")',
+}
 LEAST_CLUSTERS = 50
 """SCIENCE: a set on which a claim rests has at least so many."""
 ONE_SIDED_FROM = 0.9
@@ -75,6 +79,8 @@ class TaskAudit:
     """Share of the rows whose question stands in train word for word."""
     shared_clusters: float
     """Share of the clusters that train has as well."""
+    normalize: str
+    """What is done to the texts of each row, as the task states."""
     mean_words: float
     most_words: int
     """Of prompt and answer in the default format, no shots."""
@@ -112,6 +118,8 @@ class TaskAudit:
                f"{self.whole_clusters:,} clusters ({self.cluster}), with {self.shots} shots at the most")  # fmt: skip
         yield f"in train as well: {self.overlap:.1%} of the questions, {self.shared_clusters:.1%} of the clusters"
         yield f"{self.duplicates:.1%} of the rows repeat an earlier one; the longest has {self.most_words:,} words"
+        if self.normalize != "none":
+            yield NORMALIZED[self.normalize]
         if self.histogram:
             yield "right answers: " + ", ".join(f"{name} {share:.0%}" for name, share in self.histogram.items())
 
@@ -159,6 +167,7 @@ def audit(
         duplicates=len(doubles) / max(len(examples), 1),
         overlap=len(seen) / max(len(examples), 1),
         shared_clusters=0.0 if alone else len(clusters & known) / max(len(clusters), 1),
+        normalize=task.normalize,
         mean_words=float(np.mean(words)),
         most_words=max(words),
         constant=constant,

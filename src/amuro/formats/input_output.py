@@ -9,9 +9,9 @@ def render(task: Task, example: Example) -> str:
     own = wording.override("input_output", task, example)
     if own is not None:
         return own
-    values = wording.join(task, wording.values(task, example))
-    given = f"{wording.cased_like(task, 'input:')} {values}".rstrip()
-    return wording.join(task, [given, wording.cased_like(task, "output:")])
+    values = task.joiner.join(value for value in wording.values(task, example) if value)
+    word = wording.cased_like(task, "input:")
+    return wording.join(task, [f"{word} {values}" if values else word, wording.cased_like(task, "output:")])
 
 
 FORMAT = Format("input_output", "values after 'input:', the answer after 'output:'", render)

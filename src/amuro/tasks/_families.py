@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from amuro.identity import digest
-from amuro.types import Example
-from amuro.wording import single_spaced
+from amuro.types import Example, Normalize
+from amuro.wording import normalized, single_spaced
 
 GLUE: Mapping[str, Any] = {
     "revision": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
@@ -68,6 +68,7 @@ QUESTION: Mapping[str, Any] = {
     "fields": (("context", "Context"), ("reply", "Answer")),
     "cue": "Question:",
     "instruction": "Write the question about the context that has the given answer.",
+    "normalize": "spaces",  # a line feed ends what is written
     "wording": {
         "instruct": "Given the context: {context}\nAnd the answer: {reply}\nGenerate a suitable question:",
     },
@@ -78,23 +79,21 @@ SUMMARY: Mapping[str, Any] = {
     "metric": "rouge_l",
     "fields": (("text", "Text"),),
     "cue": "Summary:",
+    "normalize": "spaces",  # a line feed ends what is written
     "cluster": "article",
     "splits": {"train": "train", "dev": "validation", "test": "test"},
     "wording": {"instruct": "Please read the following text: {text}\nProvide a summary:"},
 }
 
 
-def pair(row: Mapping[str, Any], columns: Mapping[str, str], answer: str, exact: bool = False) -> Example:
-    """Two texts and an answer; rows with the same first text are one cluster.
-
-    columns: input → column of the row. exact: the texts to the character, as the paper has them.
-    """
-    inputs = {name: row[column] if exact else single_spaced(row[column]) for name, column in columns.items()}
+def pair(row: Mapping[str, Any], columns: Mapping[str, str], answer: str) -> Example:
+    """Two texts and an answer; rows with the same first text are one cluster. columns: input → column of the row."""
+    inputs = {name: row[column] for name, column in columns.items()}
     first = next(iter(inputs.values()))
     return Example(str(row["id"]), digest(single_spaced(first))[:12], inputs, answer)
 
 
-def article(row: Mapping[str, Any], text: str, summary: str, exact: bool = False) -> Example:
+def article(row: Mapping[str, Any], text: str, summary: str, how: Normalize) -> Example:
     """An article (column `text`) and what it is about (column `summary`); each article is a cluster of its own."""
-    told = [row[column] if exact else single_spaced(row[column]) for column in (text, summary)]
+    told = [normalized(row[column], how) for column in (text, summary)]
     return Example(str(row["id"]), str(row["id"]), {"text": told[0]}, told[1])

@@ -41,6 +41,7 @@ def tuned(sound: Task, rows: Mapping[str, int] | None = None, **changes: Any) ->
     """
     fixed: dict[str, Any] = {
         "shots_from": "evaluation",
+        "normalize": "none",
         "encoding": "joint",
         "label_scoring": "sub_tokens" if sound.kind == "label" else "whole",
         "separator": "\n",
@@ -57,6 +58,7 @@ def chosen(sound: Task, wording: str, rows: Mapping[str, int] | None = None, **c
     """
     fixed: dict[str, Any] = {
         "shots_from": "train_by_row",
+        "normalize": "none",
         "separator": "\n\n",
         "wording": {"default": wording},
         "splits": {"train": "train", "test": "validation"},

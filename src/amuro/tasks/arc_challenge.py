@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from amuro.tasks import _families, _paper
-from amuro.tasks.arc_easy import example, paper_example
+from amuro.tasks.arc_easy import example
 from amuro.types import Size, Task
 
 _SOUND = Task(
@@ -28,7 +28,6 @@ TASK = replace(
         _SOUND,
         "Question: {question}\nAnswer:",
         rows={"train": 1_119, "test": 299},
-        example=paper_example,
         metric="accuracy_unconditional",
     ),
 )

@@ -7,22 +7,14 @@ from typing import Any
 from amuro.tasks import _families, _paper
 from amuro.tasks._choices import keyed
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `allenai/ai2_arc`: id, question, choices {text, label}, answerKey (A–E in most rows, 1–4 in some)."""
-    options = tuple(single_spaced(text) for text in row["choices"]["text"])
-    right = keyed(row["choices"], row["answerKey"])
-    inputs = {"question": single_spaced(row["question"])}
-    return Example(str(row["id"]), str(row["id"]), inputs, options[right], options)
-
-
-def paper_example(row: Mapping[str, Any]) -> Example:
-    """The same to the character."""
     options = tuple(row["choices"]["text"])
     right = keyed(row["choices"], row["answerKey"])
-    return Example(str(row["id"]), str(row["id"]), {"question": row["question"]}, options[right], options)
+    inputs = {"question": row["question"]}
+    return Example(str(row["id"]), str(row["id"]), inputs, options[right], options)
 
 
 _SOUND = Task(
@@ -47,7 +39,6 @@ TASK = replace(
         _SOUND,
         "Question: {question}\nAnswer:",
         rows={"train": 2_251, "test": 570},
-        example=paper_example,
         metric="accuracy_unconditional",
     ),
 )

@@ -15,9 +15,8 @@ def example(row: Mapping[str, Any]) -> Example:
     """Row of `google/boolq`: question (lower-case, without question mark), answer (bool), passage."""
     if not isinstance(row["answer"], bool):
         raise DataError(f"the answer {row['answer']!r} is neither true nor false", "a hidden test set has no answers")
-    passage = single_spaced(row["passage"])
-    inputs = {"passage": passage, "question": single_spaced(row["question"]) + "?"}
-    return Example(str(row["id"]), digest(passage)[:12], inputs, "yes" if row["answer"] else "no")
+    inputs = {"passage": row["passage"], "question": row["question"] + "?"}
+    return Example(str(row["id"]), digest(single_spaced(row["passage"]))[:12], inputs, "yes" if row["answer"] else "no")
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:

@@ -13,11 +13,11 @@ from amuro.types import Example, Size, Task
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `abisee/cnn_dailymail`, config 3.0.0: article, highlights (one a line), id."""
-    return _families.article(row, "article", "highlights")
+    return _families.article(row, "article", "highlights", "spaces")
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    return _families.article(row, "article", "highlights", exact=True)
+    return _families.article(row, "article", "highlights", "none")
 
 
 _SOUND = Task(

@@ -59,6 +59,7 @@ _SOUND = Task(
     fields=(("context", ""),),
     cue="",
     instruction="Continue the text with the ending that fits.",
+    normalize="spaces",  # what is left out in brackets leaves blanks
     cluster="video or article",
     # The hub's test split is hidden. Dev comes from train, so that test is the whole validation split as in the paper.
     splits={"train": "train[500:]", "dev": "train[:500]", "test": "validation"},

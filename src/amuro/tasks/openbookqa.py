@@ -7,21 +7,14 @@ from typing import Any
 from amuro.tasks import _paper
 from amuro.tasks._choices import keyed
 from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `allenai/openbookqa`, config main: id, question_stem, choices {text, label}, answerKey (A–D)."""
-    options = tuple(single_spaced(text) for text in row["choices"]["text"])
-    right = keyed(row["choices"], row["answerKey"])
-    inputs = {"question": single_spaced(row["question_stem"])}
-    return Example(str(row["id"]), str(row["id"]), inputs, options[right], options)
-
-
-def _paper_example(row: Mapping[str, Any]) -> Example:
     options = tuple(row["choices"]["text"])
     right = keyed(row["choices"], row["answerKey"])
-    return Example(str(row["id"]), str(row["id"]), {"question": row["question_stem"]}, options[right], options)
+    inputs = {"question": row["question_stem"]}
+    return Example(str(row["id"]), str(row["id"]), inputs, options[right], options)
 
 
 _SOUND = Task(
@@ -57,7 +50,6 @@ TASK = replace(
         _SOUND,
         "{question}",
         rows={"train": 4_957, "test": 500},
-        example=_paper_example,
         metric="accuracy_unconditional",
     ),
 )

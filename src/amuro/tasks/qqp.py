@@ -25,7 +25,7 @@ def example(row: Mapping[str, Any]) -> Example:
 def _paper_example(row: Mapping[str, Any]) -> Example:
     """Row of `SetFit/qqp`: text1, text2, label, idx, label_text. Whatever is not 1 is "no", −1 (hidden) included."""
     columns = {"sentence1": "text1", "sentence2": "text2"}
-    return _families.pair(row, columns, "yes" if row["label"] == 1 else "no", exact=True)
+    return _families.pair(row, columns, "yes" if row["label"] == 1 else "no")
 
 
 _SOUND = Task(

@@ -20,9 +20,9 @@ def example(row: Mapping[str, Any]) -> Example:
 
     Options stand in alphabetical order, so that their order says nothing.
     """
-    inputs = {"support": single_spaced(row["support"]), "question": single_spaced(row["question"])}
-    options = tuple(sorted(single_spaced(row[key]) for key in OPTIONS))
-    return Example(str(row["id"]), _cluster(row), inputs, single_spaced(row["correct_answer"]), options)
+    inputs = {"support": row["support"], "question": row["question"]}
+    options = tuple(sorted(row[key] for key in OPTIONS))
+    return Example(str(row["id"]), _cluster(row), inputs, row["correct_answer"], options)
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:

@@ -27,7 +27,7 @@ def example(row: Mapping[str, Any]) -> Example:
 def _paper_example(row: Mapping[str, Any]) -> Example:
     """Row of `SetFit/stsb`: text1, text2, label, idx, label_text. −1 (hidden) is "no"."""
     columns = {"sentence1": "text1", "sentence2": "text2"}
-    return _families.pair(row, columns, "yes" if row["label"] > THRESHOLD else "no", exact=True)
+    return _families.pair(row, columns, "yes" if row["label"] > THRESHOLD else "no")
 
 
 _SOUND = Task(

@@ -18,7 +18,7 @@ def example(row: Mapping[str, Any]) -> Example:
 
     A turn is a prompt with its reply, as `messages.turns` parts them.
     """
-    *earlier, (inputs, answer) = messages.turns(row["messages"])
+    *earlier, (inputs, answer) = messages.turns(row["messages"], "ends")
     return Example(str(row["id"]), str(row["id"]), inputs, answer, earlier=tuple(earlier))
 
 
@@ -33,6 +33,7 @@ _SOUND = Task(
     fields=(("messages", ""),),
     cue="<|assistant|>",
     instruction="",
+    normalize="ends",  # of each message
     cluster="dialogue",
     # The hub has one split.
     splits={"train": "train[1000:]", "dev": "train[:500]", "test": "train[500:1000]"},
@@ -55,6 +56,7 @@ TASK = replace(
     paper=_paper.tuned(
         _SOUND,
         rows={"train": 326_154},
+        normalize="ends",
         splits={"train": "train"},
         wording={"default": "{messages}\n<|assistant|>\n"},
     ),

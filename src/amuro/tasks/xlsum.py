@@ -13,11 +13,11 @@ from amuro.types import Example, Size, Task
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `csebuetnlp/xlsum`, folder english: id, url, title, summary, text."""
-    return _families.article(row, "text", "summary")
+    return _families.article(row, "text", "summary", "spaces")
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    return _families.article(row, "text", "summary", exact=True)
+    return _families.article(row, "text", "summary", "none")
 
 
 _SOUND = Task(

@@ -13,11 +13,11 @@ from amuro.types import Example, Size, Task
 
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `EdinburghNLP/xsum`: document, summary, id (of the BBC)."""
-    return _families.article(row, "document", "summary")
+    return _families.article(row, "document", "summary", "spaces")
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    return _families.article(row, "document", "summary", exact=True)
+    return _families.article(row, "document", "summary", "none")
 
 
 _SOUND = Task(
