@@ -79,7 +79,7 @@ def _open(findings: Sequence[Finding]) -> str:
 
 def _holes(book: Book) -> str:
     missing = len(holes(book))
-    return f"**Holes:** {count(missing)} planned cells have not run" if missing else "**Holes:** none"
+    return f"**Holes:** {count(missing)} planned cells have no result" if missing else "**Holes:** none"
 
 
 def _environment(book: Book) -> str:
