@@ -445,3 +445,12 @@ def test_pages_open_in_a_browser_without_complaint(
     assert page.locator("h1").count() == 1
     page.close()
     assert said == []
+
+
+def test_weights_are_the_same_by_digest_alone(left: Kept, tmp_path: Path) -> None:
+    """Two studies with equal addresses of checkpoints share weights only where the digests of their tensors agree."""
+    weights = {"toy@1": "a" * 64, "toy@2": "b" * 64}
+    same = replace(left, study={**left.study, "weights": weights})
+    apart = replace(left, study={**left.study, "weights": dict.fromkeys(weights, "c" * 64)})
+    assert "of the same weights" not in write_beside(same, apart, tmp_path / "a").read_text(encoding="utf-8")
+    assert "2 checkpoints of the same weights" in write_beside(same, same, tmp_path / "b").read_text(encoding="utf-8")

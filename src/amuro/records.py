@@ -6,14 +6,19 @@ import platform
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from amuro import prompts
 from amuro.asks import Sheet
+from amuro.identity import digest, file_digest
 from amuro.types import Cell, Generation
 
+AFTER_THE_STORE = ("analyses", "comparison", "contracts", "exporters", "importers", "metrics", "released", "report",
+                   "stats")  # fmt: skip
+"""Folders of the package whose code changes no prediction."""
 PACKAGES = ("amuro", "torch", "transformers", "tokenizers", "safetensors", "peft", "datasets", "numpy")
 
 
@@ -88,9 +93,18 @@ def _lengths(sheet: Sheet, row: int) -> list[int]:
 
 @lru_cache(maxsize=1)
 def provenance() -> dict[str, str]:
-    """What was installed, and on what: recorded, never part of a key."""
+    """What was installed, and on what: recorded, never part of a key. `code` is a digest of the sources that touch
+    numbers: shown, and no cause for *mixed*; what decides is `semantics`.
+    """
     machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
-    return {**machine, **{name: _installed(name) for name in PACKAGES}}
+    return {**machine, **{name: _installed(name) for name in PACKAGES}, "code": _code()[:12]}
+
+
+def _code() -> str:
+    root = Path(__file__).parent
+    sources = {path.relative_to(root): path for path in sorted(root.rglob("*.py"))}
+    touching = {place: path for place, path in sources.items() if place.parts[0] not in AFTER_THE_STORE}
+    return digest([[place.as_posix(), file_digest(path)] for place, path in touching.items()])
 
 
 def _installed(package: str) -> str:

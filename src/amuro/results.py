@@ -16,6 +16,7 @@ from amuro.audits.series import last_kept, of_study
 from amuro.errors import DataError
 from amuro.exporter import Source
 from amuro.identity import digest
+from amuro.inputs import UNKNOWN
 from amuro.plan import Plan
 from amuro.report.book import Book
 from amuro.report.examples import choose_examples, count_changes, pairs
@@ -136,7 +137,7 @@ def _why(state: State) -> str:
 
 def book(plan: Plan, store: Store, found: Results) -> Book:
     """What the report prints."""
-    study = plan.study
+    study, weights = plan.study, _weights(found.manifests)
     compared = pairs(found.evidence.items, {task.name: task.metric for task in plan.tasks.values()})
     return Book(
         study={
@@ -147,7 +148,8 @@ def book(plan: Plan, store: Store, found: Results) -> Book:
         },
         series=[
             {"checkpoint": c.address, "series": c.series, "step": c.step, "tokens": c.tokens,
-             "unique_tokens": c.unique_tokens, "schedule": c.schedule} for c in plan.checkpoints
+             "unique_tokens": c.unique_tokens, "schedule": c.schedule, "weights": weights.get(c.address)}
+            for c in plan.checkpoints
         ],
         findings=found.findings,
         analyses=found.analyses,
@@ -203,6 +205,12 @@ def _texts(store: Store, found: Results) -> Callable[[str], str]:
     frames = [f for f in (store.frame(m, "prompts.parquet") for m in whole) if f is not None]
     known = {row["prompt_hash"]: row["prefix"] + row["text"] for frame in frames for row in frame.iter_rows(named=True)}
     return lambda prompt_hash: known.get(prompt_hash, "(the text of this prompt is no longer in the store)")
+
+
+def _weights(manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """Checkpoint → digest of the weights that its cells stand on; none of a checkpoint without weights."""
+    known = {m["coordinates"]["checkpoint"]: m["declared"]["checkpoint"]["weights"] for m in manifests.values()}
+    return {checkpoint: weights for checkpoint, weights in known.items() if weights != UNKNOWN}
 
 
 def _series_seeds(plan: Plan) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from amuro.types import EvidenceState, Finding, Verdict
 SCHEMA = 1
 """The version of findings.json that is understood."""
 PAGES = ("report.html", "paper.html")
-YOUNGER = ("provenance",)
+YOUNGER = ("provenance", "truncated", "shots_shown")
 """Columns that reports of earlier versions lack; unknown there."""
 CURE = "make it anew with `amuro report STUDY`"
 _NUMBERS = ("effect", "low", "high", "p_adjusted")

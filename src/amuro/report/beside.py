@@ -70,7 +70,7 @@ def render_beside(left: Kept, right: Kept, findings: by_id.Matched, scores: by_p
         only=_only(findings, tasks), moves=_moves(findings.pairs), scores=scores,
         tables=differences(scores.rows, _metrics(left, right), _lower(left, right)),
         stated=settings.stated(left, right), asked=asked,
-        shared=_shared(asked), shown=VALUES_SHOWN, verdicts=words.VERDICTS, evidence=words.EVIDENCE,
+        shared=_shared(left, right), shown=VALUES_SHOWN, verdicts=words.VERDICTS, evidence=words.EVIDENCE,
         apart=[row.coordinate for row in asked if not row.same],
     )  # fmt: skip
 
@@ -130,6 +130,7 @@ def _lower(left: Kept, right: Kept) -> set[str]:
     return {str(name) for each in (left, right) for name in each.fact("lower_is_better") or ()}
 
 
-def _shared(asked: Sequence[settings.Asked]) -> int:
-    """Checkpoints of the very same weights in both studies."""
-    return next((len(row.both) for row in asked if row.coordinate == "checkpoint"), 0)
+def _shared(left: Kept, right: Kept) -> int:
+    """Checkpoints of the very same weights in both studies, by the digests of their tensors: names prove nothing."""
+    known = [set(dict(each.fact("weights") or {}).values()) for each in (left, right)]
+    return len(known[0] & known[1])

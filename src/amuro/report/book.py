@@ -19,7 +19,7 @@ class Book:
     study: Mapping[str, Any]
     """name, question, description (lines), seeds, engine, precision; further keys are listed as they stand."""
     series: Sequence[Mapping[str, Any]]
-    """One row a checkpoint: checkpoint (address), series, step, tokens, unique_tokens, schedule."""
+    """One row a checkpoint: checkpoint (address), series, step, tokens, unique_tokens, schedule, weights (digest)."""
     findings: Sequence[Finding]
     analyses: Sequence[Analysis]
     flags: Sequence[Mapping[str, str]]

@@ -16,8 +16,8 @@ SCHEMA = 1
 
 
 def facts(book: Book) -> dict[str, Any]:
-    """The study's own statements, its size, the primary metric of each task, and the metrics that are better the lower:
-    a metric of one's own need not be at hand where the report is read.
+    """The study's own statements, its size, the digest of each checkpoint's weights, the primary metric of each task,
+    and the metrics that are better the lower: a metric of one's own need not be at hand where the report is read.
     """
     tasks = book.scores["task"].unique().sort().to_list() if book.scores.height else []
     metrics = book.scores["metric"].unique().sort().to_list() if book.scores.height else []
@@ -26,6 +26,7 @@ def facts(book: Book) -> dict[str, Any]:
             "schema": SCHEMA,
             **book.study,
             "numbers": numbers(book),
+            "weights": {row["checkpoint"]: row["weights"] for row in book.series if row.get("weights")},
             "metrics": {task: book.metric(task) for task in tasks},
             "lower_is_better": [name for name in metrics if not higher_is_better(name)],
         }
