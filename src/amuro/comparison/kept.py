@@ -119,7 +119,13 @@ def _scores(path: Path) -> pl.DataFrame:
         lacking = [name for name in wanted.columns if name not in (*found.columns, *YOUNGER)]
         if lacking:
             raise DataError(f"{path} has no column {lacking[0]}", cure=CURE)
-        found = found.with_columns(pl.lit("unknown").alias(name) for name in YOUNGER if name not in found.columns)
+        found = found.with_columns(_unknown(name, wanted) for name in YOUNGER if name not in found.columns)
         return found.select(pl.col(name).cast(kind) for name, kind in wanted.schema.items())
     except (OSError, pl.exceptions.PolarsError) as bad:
         raise DataError(f"{path} cannot be read as scores ({bad})", cure=CURE) from bad
+
+
+def _unknown(name: str, wanted: pl.DataFrame) -> pl.Expr:
+    """What a report of an earlier version does not say: the word, or null where a number belongs."""
+    kind = wanted.schema[name]
+    return pl.lit("unknown" if kind == pl.String else None, kind).alias(name)
