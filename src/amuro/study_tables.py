@@ -62,6 +62,8 @@ class Tune(Table):
     lora_rank: int = Field(16, gt=0, le=65_536)
     lora_alpha: int = Field(32, gt=0, le=65_536)
     """Adapters are scaled by alpha / rank."""
+    lora_targets: Many[str] = ()
+    """Linear layers that get an adapter, such as `q_proj`; all but the head where none is named."""
     tune_seeds: Some[Seed] = (0,)
     more_seeds: Many[Seed] = ()
     """Further tuning seeds, run only at the steps in `more_seeds_at`."""

@@ -173,6 +173,8 @@ class Recipe:
     protocol: str = "sound"
     lora_rank: int = 16
     lora_alpha: int = 32
+    lora_targets: tuple[str, ...] = ()
+    """Linear layers that get an adapter, by the end of their names; all but the head where none is named."""
 
     @property
     def tuned_on(self) -> str:

@@ -252,8 +252,7 @@ def _read_padded(network: Network, given: Pass) -> Tensor:
     longest = max(map(len, given.rows))
     ids = network.tensor([[*row, *[0] * (longest - len(row))] for row in given.rows])
     row = network.tensor([number for number, own in enumerate(given.wanted) for _ in own])
-    logits: Tensor = network.model(ids).logits[row, network.tensor(list(chain.from_iterable(given.wanted)))]
-    return logits.float()
+    return network.row_logits(ids)[row, network.tensor(list(chain.from_iterable(given.wanted)))].float()
 
 
 def _answer_places(dialogue: Dialogue) -> list[int]:

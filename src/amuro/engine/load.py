@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 from amuro.engine.attention import NAME
 from amuro.engine.network import KNOWN, Network
 from amuro.engine.norms import hasten_norms
-from amuro.engine.probe import refuse_unreadable
+from amuro.engine.probe import tried
 from amuro.engine.window import tokenizer_limit
 from amuro.errors import WeightsError
 from amuro.safetensors_header import read_header
@@ -58,9 +58,7 @@ def load_network(folder: Path, precision: str, device: str) -> Network:
         model.set_attn_implementation(NAME)
         hasten_norms(model)
     network = Network(model.eval().to(device), precision, torch.device(device), tokenizer_limit(folder))
-    if model.config.model_type not in KNOWN:
-        refuse_unreadable(network, folder)
-    return network
+    return network if model.config.model_type in KNOWN else tried(network, folder)
 
 
 def check_against_files(model: Any, told: Mapping[str, Any], files: tuple[Path, ...], folder: Path) -> None:

@@ -1,4 +1,5 @@
-"""Low-rank adapters: drawn by peft, multiplied with the tokens of their own run, merged into the weights at the end.
+"""Low-rank adapters: drawn as peft draws them, multiplied with the tokens of their own run, merged into the weights at
+the end.
 
 Several runs share one frozen model: its matrices are multiplied once with the tokens of all runs, end to end, and each
 adapter with the span of its own tokens (as Ye et al. 2023, arXiv:2312.02515).
@@ -6,7 +7,7 @@ adapter with the span of its own tokens (as Ye et al. 2023, arXiv:2312.02515).
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Linear
 from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
 
+from amuro.errors import AmuroError, nearest
 from amuro.types import Recipe
 
 Span = tuple[int, int]
@@ -47,38 +51,54 @@ class Adapter:
 
 
 def draw_adapter(model: Any, recipe: Recipe, tune_seed: int) -> Adapter:
-    """An adapter beside every linear layer of the body (all layers, as arXiv 2405.09673 §3; rank and alpha are the
-    recipe's), without dropout.
+    """An adapter beside the linear layers of the body that the recipe names, or all (as arXiv 2405.09673 §3; rank and
+    alpha are the recipe's), without dropout.
 
-    `tune_seed` draws the first halves as peft does; the second halves are zero, so nothing changes before the first
-    step. The model is left as it was.
+    `tune_seed` draws the first halves, number for number as peft does; the second halves are zero, so nothing changes
+    before the first step. Raises AmuroError where a target is no linear layer.
     """
-    adapted = _injected(model, recipe, tune_seed)
-    drawn = {
-        name: (layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach())
-        for name, layer in adapted.get_base_model().named_modules()
-        if hasattr(layer, "lora_A")
-    }
-    adapted.unload().requires_grad_(True)
+    with torch.random.fork_rng():
+        torch.manual_seed(tune_seed)
+        drawn = {
+            name: _drawn(_matrix(model.get_submodule(name)), recipe.lora_rank) for name in target_layers(model, recipe)
+        }
     return _flattened(drawn, recipe.lora_alpha / recipe.lora_rank)
 
 
-def _injected(model: Any, recipe: Recipe, tune_seed: int) -> Any:
-    """A model of peft around `model`, whose linear layers it has replaced."""
-    from peft import LoraConfig, get_peft_model  # takes seconds to import
+def target_layers(model: Any, recipe: Recipe) -> list[str]:
+    """Names of the linear layers that get an adapter, in the model's order; the head gets none.
 
-    config = LoraConfig(
-        r=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
-        warnings.filterwarnings("ignore", message="fan_in_fan_out")  # it sets by itself what GPT-2's layers need
-        torch.manual_seed(tune_seed)
-        return get_peft_model(model, config)
+    A target is a layer's name or the end of one: `q_proj` means that of every layer.
+    """
+    head = model.get_output_embeddings()
+    known = [name for name, module in model.named_modules() if _is_linear(module) and module is not head]
+    for target in recipe.lora_targets:
+        if not any(_ends(name, target) for name in known):
+            short = sorted({name.rpartition(".")[2] for name in known})
+            raise AmuroError(
+                f"recipe {recipe.name} names the lora_target '{target}', which is no linear layer of this model",
+                nearest(target, short),
+            )
+    chosen = [name for name in known if not recipe.lora_targets or any(_ends(name, t) for t in recipe.lora_targets)]
+    if not chosen:
+        raise AmuroError("the model has no linear layer beside which an adapter could stand", 'say method = "full"')
+    return chosen
+
+
+def _ends(name: str, target: str) -> bool:
+    return f".{name}".endswith(f".{target}")
+
+
+def _is_linear(module: Any) -> bool:
+    """Whether what the module gives is its matrix times the states, and a bias: some that are called so do more."""
+    return isinstance(module, Conv1D) or (isinstance(module, Linear) and type(module).forward is Linear.forward)
+
+
+def _drawn(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The halves beside a matrix [out, in]: down [rank, in] of random numbers, up [out, rank] of zeros."""
+    down, up = Linear(matrix.shape[1], rank, bias=False), Linear(rank, matrix.shape[0], bias=False)
+    torch.nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
+    return down.weight.detach().to(matrix.device), torch.zeros_like(up.weight.detach()).to(matrix.device)
 
 
 def _flattened(drawn: Mapping[str, tuple[Tensor, Tensor]], scale: float) -> Adapter:
@@ -155,7 +175,7 @@ def _forward(name: str, module: Any, spans: Spans, states: Tensor) -> Tensor:
 def _matrix(module: Any) -> Tensor:
     """[out, in]; the transformers of GPT-2 keep theirs the other way round."""
     weight: Tensor = module.weight
-    return weight if isinstance(module, torch.nn.Linear) else weight.T
+    return weight if isinstance(module, Linear) else weight.T
 
 
 class _Adapted(torch.autograd.Function):

@@ -37,6 +37,10 @@ class Network:
     device: torch.device
     tokenizer_limit: int | None = None
     """Tokens that its tokenizer says a text may have: asked where the model's config says nothing."""
+    reads_on: bool = True
+    """Whether its cache can be read on from, one word after another; else all is read anew for each."""
+    needs_cache: bool = False
+    """Whether a row that is read without a cache gives other logits: layers that are passed twice may look into it."""
 
     @cached_property
     def context_length(self) -> int:
@@ -132,6 +136,12 @@ class Network:
         logits: Tensor = self.model.get_output_embeddings()(hidden)
         return logits.float()
 
+    def row_logits(self, ids: Tensor) -> Tensor:
+        """Logits [rows, tokens, vocabulary] of ids [rows, tokens], by the model's own way of reading."""
+        spared = not self.needs_cache and "use_cache" in inspect.signature(self.model.forward).parameters
+        logits: Tensor = self.model(ids, **({"use_cache": False} if spared else {})).logits
+        return logits
+
     def next_logits(self, ids: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
         """Logits [vocabulary] behind the last of `ids` [1, tokens], and the cache to read on with: None where the model
         keeps none that is known here, and must read all again.
@@ -139,8 +149,8 @@ class Network:
         cache: what was given back for the tokens before `ids`.
         """
         name = self._cache_argument
-        if name is None:
-            return self.model(ids).logits[0, -1], None
+        if name is None or not self.reads_on:
+            return self.row_logits(ids)[0, -1], None
         output = self.model(ids, use_cache=True, **({name: cache} if cache else {}))
         return output.logits[0, -1], getattr(output, name, None)
 

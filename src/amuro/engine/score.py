@@ -95,7 +95,7 @@ def _score_plainly(network: Network, prefix: tuple[int, ...], query: Query) -> t
     sums = []
     for option in query.options:
         ids = network.tensor([[*prefix, *query.context, *option[:-1]]])
-        logits = network.model(ids).logits[0, -len(option) :].float()
+        logits = network.row_logits(ids)[0, -len(option) :].float()
         picked = logits.log_softmax(-1).gather(1, network.tensor(option)[:, None])
         sums.append(float(picked.double().sum()))
     return tuple(sums)
