@@ -63,23 +63,38 @@ OWN: dict[str, dict[str, Any]] = {
     "reformer": {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [4, 10]},
     "zaya": {"num_experts_per_tok": 1},
     "gemma4_text": {"vocab_size_per_layer_input": VOCABULARY, "global_head_dim": 8},
-    "zamba": {"num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1},
-    "kimi_linear": {"linear_attn_config": {"num_heads": 4, "head_dim": 8, "short_conv_kernel_size": 4,
-                    "kda_layers": [1], "full_attn_layers": [2]}},
-}  # fmt: skip
-OWN |= {
-    kind: OWN.get(kind, {}) | changes
-    for kinds, changes in (
-        ("axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 dots3_note_text glm4_moe_lite glm_moe_dsa longcat_flash minicpm3",
-         {"num_key_value_heads": 4}),
-        ("codegen gptj", {"rotary_dim": 4}),
-        ("camembert data2vec-text prophetnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod",
-         {"pad_token_id": 2}),
-        ("qwen3_5_text qwen3_5_moe_text qwen3_next qwen4_exp_text", {"layer_types": ["linear_attention", "full_attention"]}),
-    )
-    for kind in kinds.split()
+    "zamba": {"num_hidden_layers": 6, "use_mem_eff_path": False, "attn_layer_period": 2, "attn_layer_offset": 1},
+    "kimi_linear": {"qk_head_dim": 16, "linear_head_dim": 8, "linear_num_heads": 4},
+    "bailing_hybrid": {"linear_head_dim": 8, "linear_num_heads": 4},
+    "recurrent_gemma": {"block_types": ["recurrent", "attention"]},
+    "gemma3n_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY},
+    "zamba2": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2, "mamba_headdim": 8,
+               "n_mamba_heads": 8, "attention_head_dim": 16},
+    "nemotron_h": {"layers_block_type": ["linear_attention", "full_attention"], "num_hidden_layers": 2},
+    "inkling_text": {"swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 8},
+    "inkling2_text": {"swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 8,
+                      "unpadded_vocab_size": VOCABULARY, "padded_vocab_size": VOCABULARY},
 }  # fmt: skip
 """What the general rule does not hit."""
+for kinds, changes in (
+    (
+        "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 dots3_note_text glm4_moe_lite glm_moe_dsa longcat_flash "
+        "minicpm3 sarvam_mla youtu kimi_linear bailing_hybrid",
+        {"num_key_value_heads": 4},
+    ),
+    ("codegen gptj", {"rotary_dim": 4}),
+    (
+        "camembert data2vec-text prophetnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod",
+        {"pad_token_id": 2},
+    ),
+    (
+        "qwen3_5_text qwen3_5_moe_text qwen3_next bailing_hybrid kimi_linear",
+        {"layer_types": ["linear_attention", "full_attention"]},
+    ),
+    ("lfm3 lfm2_moe", {"layer_types": ["conv", "full_attention"]}),
+):
+    for kind in kinds.split():
+        OWN[kind] = OWN.get(kind, {}) | changes
 
 
 def config_of(kind: str) -> Any:

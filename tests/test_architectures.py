@@ -17,8 +17,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from amuro.engine import window
 from amuro.engine.torch_engine import TorchEngine
-from amuro.errors import WeightsError
+from amuro.errors import AmuroError, WeightsError
 from amuro.identity import tensor_digest
+from amuro.plan import Plan, make
+from amuro.study import parse
 from amuro.types import Query
 
 PLACES = 24
@@ -179,3 +181,55 @@ def test_a_tokenizer_limits_a_model_that_names_no_limit(said: Any, room: int, tm
     folder = saved("mamba", tmp_path / "m")
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": said} if said else {}))
     assert loaded(folder).context_length() == room
+
+
+def planned(folder: Path, tmp_path: Path, **tune: Any) -> Plan:
+    """The plan of a study over one folder, asked and tuned by an adapter."""
+    for split in ("train", "test"):
+        rows = [{"id": f"{split}{i}", "text": f"row {i}", "label": "ab"[i % 2]} for i in range(8)]
+        path = tmp_path / "rows" / f"{split}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = {
+        "source": f"file:{tmp_path / 'rows'}", "fields": {"text": "Text"}, "answer": "label",
+        "answers": {"a": "a", "b": "b"}, "cue": "Label:", "instruction": "Say a or b.",
+        "splits": {"train": "train", "test": "test"},
+    }  # fmt: skip
+    recipe = {"name": "t", "tasks": ["mine"], "rows": 4, "learning_rate": 1e-3, "method": "lora", **tune}
+    return make(
+        parse({
+            "name": "s", "series": {"one": {"kind": "folder", "path": str(folder), "step": 1}}, "tasks": {"mine": task},
+            "tune": [recipe], "evaluate": [{"models": ["base", "tuned"], "sets": ["mine/test"]}],
+        })
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "tune", "said"),
+    [
+        ("mamba", {}, "recipe t asks for adapters beside all layers of a model of the kind 'mamba'.*lora_targets"),
+        ("mamba", {"lora_targets": ["out_proj"]}, "'out_proj' of a model of the kind 'mamba' takes no adapter"),
+        ("roberta", {}, "the kind 'roberta'.*read the answers.*is_decoder"),
+    ],
+)
+def test_a_plan_refuses_what_no_run_could_do(kind: str, tune: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """A masked language model, and adapters where none can stand, are refused by `plan` from the config alone."""
+    folder = saved(kind, tmp_path / "model", **({"is_decoder": False} if kind == "roberta" else {}))
+    (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(AmuroError, match=said):
+        planned(folder, tmp_path, **tune)
+
+
+def test_a_plan_takes_named_targets(tmp_path: Path) -> None:
+    """Adapters beside layers of Mamba that can carry them are planned, and train; the base and the tuned are asked."""
+    folder = saved("mamba", tmp_path / "model")
+    (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
+    plan = planned(folder, tmp_path, lora_targets=["in_proj", "x_proj"])
+    (recipe,) = {model.recipe for model in plan.models if model.recipe}
+    assert recipe.lora_targets == ("in_proj", "x_proj")
+    losses = loaded(folder).tune(training_pairs(8), tuned(method="lora", lora_targets=recipe.lora_targets), 1e-2, quiet)
+    assert losses.losses[-1] < losses.losses[0]
+
+
+def quiet(*_: Any) -> None:
+    """Nobody is told."""

@@ -24,10 +24,12 @@ from amuro.claims import Claims
 from amuro.engine import together
 from amuro.engine.finetune import finetune
 from amuro.engine.load import live_tensors
+from amuro.engine.lora import draw_adapter
 from amuro.engine.network import Network
 from amuro.engine.protocol import Run
 from amuro.engine.torch_engine import TorchEngine
 from amuro.engine.toy import ToyEngine
+from amuro.errors import AmuroError
 from amuro.jobs import Jobs
 from amuro.run import run as fill
 from amuro.status import states
@@ -291,3 +293,45 @@ def test_several_workers_train_nothing_ahead(tmp_path: Path) -> None:
     assert {len(job.payload["waiting"]) for job in jobs["many"]} == {0}
     for job in jobs["one"]:
         assert all(name.partition("+")[0] == job.payload["model"].partition("+")[0] for name in job.payload["waiting"])
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_an_adapter_is_drawn_as_peft_draws_it(name: str, engine_of: Callable[[str], TorchEngine]) -> None:
+    """Seed for seed the numbers of the first halves are peft's own, beside the same layers, named or not."""
+    model = engine_of(name)._live().model
+    for targets, chosen in (((), "all-linear"), (("c_attn", "q_proj"), ["c_attn", "q_proj"])):
+        wanted = [one for one in targets if any(part.endswith(one) for part, _ in model.named_modules())]
+        recipe = run(lora_targets=tuple(wanted)).model.recipe
+        assert recipe is not None
+        found = draw_adapter(model, recipe, 9).factors
+        config = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=chosen, task_type="CAUSAL_LM")
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(9)
+            adapted = get_peft_model(model, config)
+        theirs = {
+            part: layer.lora_A["default"].weight.detach().clone()
+            for part, layer in adapted.get_base_model().named_modules()
+            if hasattr(layer, "lora_A")
+        }
+        adapted.unload().requires_grad_(True)
+        assert list(found) == list(theirs)
+        assert all(torch.equal(found[part][0], down) for part, down in theirs.items())
+
+
+def test_a_target_that_is_no_layer_is_named(engine_of: Callable[[str], TorchEngine]) -> None:
+    """A lora_target that no linear layer's name ends with stops before training, with the nearest that does."""
+    with pytest.raises(AmuroError, match=r"'q_prj'.*did you mean 'q_proj'"):
+        engine_of("llama").tune(training_pairs(), run(lora_targets=("q_prj",)).model, 1e-2, _quiet)
+
+
+def test_targets_learn_alone(engine_of: Callable[[str], TorchEngine]) -> None:
+    """Only the layers that the recipe names are changed by its adapters."""
+    engine = engine_of("llama")
+    before = weights(engine)
+    engine.tune(training_pairs(), run(lora_targets=("q_proj", "layers.1.mlp.up_proj")).model, 1e-2, _quiet)
+    moved = {name for name, tensor in weights(engine).items() if not torch.equal(tensor, before[name])}
+    assert moved == {
+        "model.layers.0.self_attn.q_proj.weight", "model.layers.1.self_attn.q_proj.weight",
+        "model.layers.1.mlp.up_proj.weight",
+    }  # fmt: skip

@@ -6,16 +6,17 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from amuro import catalog, prompts
+from amuro import architectures, catalog, prompts
 from amuro.errors import StudyError
 from amuro.identity import digest
 from amuro.study import Study, eval_set
 from amuro.study_tables import ROLES, Evaluate, Series, Tune
 from amuro.types import Cell, Checkpoint, EvalSet, Model, Recipe, Task
 
-SEMANTICS = {"prompt": 2, "tune": 2, "score": 1, "generate": 2}
+SEMANTICS = {"prompt": 2, "tune": 2, "score": 2, "generate": 2}
 """Bumped by a developer when a step's results can change; part of every key that the step feeds."""
 
 JUDGED = {"metric", "chance", "family"}
@@ -181,6 +182,7 @@ def make(study: Study) -> Plan:
         cells.setdefault(cell.address, cell)
         roles.setdefault(cell.address, role)
     _refuse_two_limits(cells.values())
+    _refuse_unfit(study, cells.values())
     order = {model: i for i, model in enumerate(sorted({c.model for c in cells.values()}, key=_visit_order))}
     kept = sorted(cells.values(), key=lambda cell: order[cell.model])
     return Plan(study, checkpoints, tuple(order), tuple(kept), roles)
@@ -195,6 +197,22 @@ def refuse_unfit_metric(task: Task) -> None:
     if why := metric.unfit(task):
         fit = [name for name in catalog.names("metrics") if not catalog.metric(name).unfit(task)]
         raise StudyError(f"metric {task.metric} {why} ('{task.name}')", f"name one of: {', '.join(fit)}")
+
+
+def _refuse_unfit(study: Study, cells: Iterable[Cell]) -> None:
+    """Refuse a series whose kind of model cannot be asked or tuned as the study says, by the `config.json` of its first
+    checkpoint, where that lies on this machine.
+    """
+    first: dict[str, Checkpoint] = {}
+    recipes: dict[str, dict[Recipe, None]] = {}
+    for model in dict.fromkeys(cell.model for cell in cells):
+        first.setdefault(model.checkpoint.series, model.checkpoint)
+        recipes.setdefault(model.checkpoint.series, {}).update({model.recipe: None} if model.recipe else {})
+    for name, checkpoint in first.items():
+        kind = catalog.series(study.series[name].kind)
+        folder = None if kind.pretraining else kind.at_hand(checkpoint, Path())
+        if folder is not None:
+            architectures.refuse_unfit(folder, recipes[name])
 
 
 def series_options(study: Study, series: Series) -> dict[str, Any]:

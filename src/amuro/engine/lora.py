@@ -21,6 +21,7 @@ from torch.nn import Linear
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
+from amuro.architectures import refuse_targets
 from amuro.errors import AmuroError, nearest
 from amuro.types import Recipe
 
@@ -70,6 +71,7 @@ def target_layers(model: Any, recipe: Recipe) -> list[str]:
 
     A target is a layer's name or the end of one: `q_proj` means that of every layer.
     """
+    refuse_targets(model.config.model_type, recipe)
     head = model.get_output_embeddings()
     known = [name for name, module in model.named_modules() if _is_linear(module) and module is not head]
     for target in recipe.lora_targets:
@@ -91,7 +93,14 @@ def _ends(name: str, target: str) -> bool:
 
 def _is_linear(module: Any) -> bool:
     """Whether what the module gives is its matrix times the states, and a bias: some that are called so do more."""
-    return isinstance(module, Conv1D) or (isinstance(module, Linear) and type(module).forward is Linear.forward)
+    if not isinstance(module, Linear) or type(module).forward is Linear.forward:
+        return isinstance(module, Conv1D | Linear)
+    states = torch.ones(1, module.in_features, device=module.weight.device)
+    try:
+        with torch.no_grad():
+            return torch.allclose(module(states), linear(states, module.weight, module.bias))
+    except (RuntimeError, TypeError):  # a router gives several tensors, a grouped layer is given several parts
+        return False
 
 
 def _drawn(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
