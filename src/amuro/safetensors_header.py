@@ -14,6 +14,8 @@ from typing import Any
 
 from amuro.errors import WeightsError
 
+_MOST = 2**63 - 1
+"""The largest size that the library can count."""
 HEADER_LIMIT = 100_000_000
 """Bytes; the same cap as the library's."""
 
@@ -60,7 +62,9 @@ def _table(path: Path, text: bytes) -> dict[str, Any]:
         raise _bad(path, f"the header is no valid JSON ({error})") from error
     if not isinstance(table, dict):
         raise _bad(path, "the header is no JSON object")
-    table.pop("__metadata__", None)
+    metadata = table.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise _bad(path, "its __metadata__ is no table of texts")
     return table
 
 
@@ -75,7 +79,7 @@ def _entry(path: Path, name: str, value: Any, data: int) -> Entry:
     try:
         dtype, shape, (start, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
         bits = _BITS[dtype] * prod(shape)
-        whole = all(type(number) is int and number >= 0 for number in (*shape, start, end))
+        whole = all(type(number) is int and 0 <= number <= _MOST for number in (*shape, start, end))
     except (KeyError, TypeError, ValueError) as error:
         raise _bad(path, f"the entry of tensor '{name}' cannot be read: {value!r:.200}") from error
     if not whole or bits != 8 * (end - start):

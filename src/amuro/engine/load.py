@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
@@ -49,9 +48,11 @@ def load_network(folder: Path, precision: str, device: str) -> Network:
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are told of, and refused here by name
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise WeightsError(f"the model in {folder} cannot be loaded: {reason}", _CURE) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a configuration can make transformers raise
+        reason = next(iter(str(error).strip().splitlines()), "")[:200]
+        raise WeightsError(f"{folder} cannot be loaded ({type(error).__name__}: {reason})", _CURE) from error
     model, told = loaded
     check_against_files(model, told, files, folder)
     if model.config.model_type in KNOWN:
