@@ -140,7 +140,7 @@ def test_a_dev_cell_that_failed_decides_nothing(tmp_path: Path, store: Store, mo
     assert all(state.done for state in states(plan, store))
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(gains=st.lists(st.floats(0, 1), min_size=2, max_size=2))
 def test_a_choice_stands_on_the_models_own_dev_results(gains: list[float], tmp_path: Path) -> None:
     """Results of another study under the same addresses decide nothing: each choice is what its own dev cells say."""

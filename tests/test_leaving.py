@@ -43,7 +43,13 @@ HUNG_UP = (signal.SIGHUP, 129, "ended by SIGHUP")
 
 @pytest.mark.parametrize(
     ("number", "code", "said", "after_cells"),
-    [(*INTERRUPTED, 0), (*TERMINATED, 0), (*HUNG_UP, 0), (*INTERRUPTED, 2), (*TERMINATED, 2)],
+    [
+        (*INTERRUPTED, 0),
+        (*TERMINATED, 0),
+        (*HUNG_UP, 0),
+        (*INTERRUPTED, 2),
+        pytest.param(*TERMINATED, 2, marks=pytest.mark.long),
+    ],
 )
 def test_a_signal_is_one_sentence_and_its_exit_code(
     number: signal.Signals, code: int, said: str, after_cells: int, study: Path, tmp_path: Path
