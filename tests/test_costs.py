@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from conftest import toy_table
 
 from amuro import costs, study
 from amuro import plan as planning
@@ -23,7 +24,7 @@ def test_one_cell_by_hand(plan: Plan) -> None:
     cell = next(c for c in plan.cells if c.eval_set.split == "test" and c.model.recipe is None)
     size = plan.tasks["paws"].size
     assert size is not None
-    read, written = costs.cell_tokens(plan.tasks["paws"], dataclasses.replace(cell, shots=2, limit=100))
+    read, written = costs.cell_tokens(plan.tasks["paws"], dataclasses.replace(cell, shots=2, limit=100), size)
     assert written == 0
     assert read == 2 * (size.prompt_tokens + size.answer_tokens) + 100 * (size.prompt_tokens + 2 * size.answer_tokens)
 
@@ -31,14 +32,25 @@ def test_one_cell_by_hand(plan: Plan) -> None:
 def test_tuning_counts_every_epoch_and_every_rate(plan: Plan) -> None:
     """6,000 rows, three epochs; a rule over three rates is three tunings."""
     model = next(m for m in plan.models if m.recipe)
-    once = costs.tuning_tokens(plan, model)
+    sizes = {name: task.size for name, task in plan.tasks.items()}
+    once = costs.tuning_tokens(model, sizes)
     size = plan.tasks["paws"].size
     assert size is not None
     assert once == 3 * 6000 * (size.prompt_tokens + size.answer_tokens)
     assert model.recipe is not None
     rule = dataclasses.replace(model, learning_rate=None, recipe=dataclasses.replace(
         model.recipe, learning_rates=(1e-6, 1e-5, 1e-4)))  # fmt: skip
-    assert costs.tuning_tokens(plan, rule) == 3 * once
+    assert costs.tuning_tokens(rule, sizes) == 3 * once
+
+
+def test_a_rule_is_tuned_in_one_visit() -> None:
+    """The models that a rule chooses from are made in the visit of the choice: their tuning is counted once."""
+    table = toy_table()
+    table["tune"][0] |= {"learning_rate": [1e-3, 1e-2, 1e-1], "more_seeds_at": []}
+    rule = planning.make(study.parse(table))
+    works = [work for work in costs.costs(rule, rule.cells).works if work.method]
+    assert len(works) == 3
+    assert {work.steps for work in works} == {3 * 4}
 
 
 def test_flops_follow_parameters(plan: Plan) -> None:

@@ -99,28 +99,27 @@ def plan_verb(
     """
     from amuro import terminal
     from amuro.audits.series import faults_of
-    from amuro.costs import GPUS, costs
-    from amuro.status import estimate
+    from amuro.costs import GPUS
+    from amuro.estimates import of_missing
 
     if gpu not in GPUS:
         raise StudyError(f"--gpu {gpu} is not known", cure=nearest(gpu, GPUS))
     plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
     found = selected(plan, opened, only)
-    cost, faults = estimate(found, opened), faults_of(plan, opened)
-    arithmetic = costs(plan, [s.cell for s in found if s.missing])
+    (time, cost), faults = of_missing(plan, found, opened, gpu), faults_of(plan, opened)
     if as_json:
         cells = [
             {"cell": s.cell.address, "model": s.cell.model.address, "role": plan.roles[s.cell.address], "done": s.done,
              "diverged": s.diverged, "why": s.reason} for s in found
         ]  # fmt: skip
-        told = {"study": plan.study.name, "cells": cells, "estimate": dataclasses.asdict(cost)}
-        told |= {"arithmetic": dataclasses.asdict(arithmetic), "faults": [dataclasses.asdict(f) for f in faults]}
+        told = {"study": plan.study.name, "cells": cells, "estimate": time.facts(), "arithmetic": cost.facts()}
+        told |= {"faults": [dataclasses.asdict(f) for f in faults]}
         told |= {"power": dataclasses.asdict(_outlook(plan, opened, study))} if power else {}
         typer.echo(json.dumps(told))
         return
     terminal.show_damage(opened)
     terminal.show_plan(plan, found)
-    terminal.show_estimate(cost, arithmetic, gpu)
+    terminal.show_estimate(time, cost, plan.study.device, gpu)
     terminal.show_faults(faults)
     if power:
         terminal.show_power(_outlook(plan, opened, study))
@@ -260,14 +259,9 @@ def _outlook(plan: Plan, store: Store, path: Path) -> Outlook:
 
 def _ask_before_a_long_run(plan: Plan, found: list[State], store: Store, yes: bool) -> None:
     """A run of many hours is announced before it starts; --yes answers beforehand."""
-    from amuro.costs import costs
-    from amuro.status import estimate
+    from amuro.estimates import of_missing
 
-    known = estimate(found, store)
-    seconds, by_size = known.seconds, costs(plan, [s.cell for s in found if s.missing])
-    if not known.measured:
-        on_gpu = by_size.gpu_hours(ASSUMED_GPU) * 3600
-        seconds = max(seconds, by_size.core_seconds if plan.study.device == "cpu" else on_gpu)
+    seconds = of_missing(plan, found, store, ASSUMED_GPU)[0].seconds
     if seconds > LONG_RUN_SECONDS and not yes:
         told = f"This would take about {_long(seconds)} of {'core' if plan.study.device == 'cpu' else 'GPU'} time"
         if not sys.stdin.isatty():

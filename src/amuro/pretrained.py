@@ -24,6 +24,7 @@ def checkpoints(name: str, declared: Pretraining) -> tuple[Checkpoint, ...]:
                 declared.schedule_at(step),
                 source=declared.KIND,
                 identity=identity,
+                parameters=declared.parameters(),
             )
             for step in declared.steps
         ),

@@ -140,6 +140,12 @@ class Pretraining(ABC):
         per_token = 6 * self.parameters() + 12 * self.layers * self.row_length * self.hidden_size
         return float(per_token) * self.tokens_at(step)
 
+    @property
+    def flops(self) -> float:
+        """Operations of the whole run: up to the last step, and of every branch before it."""
+        branches = sum(step > 0 for step in self.steps[:-1])
+        return self.flops_at(self.last_step) + branches * self.flops_at(1) * self.anneal_steps / (1 + self.anneal_steps)
+
     def _declared(self) -> dict[str, Any]:
         declared = {name: value for name, value in asdict(self).items() if name not in self.UNDECLARED}
         if not self.anneal_steps:  # a series without branches is the same whether or not this can be said of it

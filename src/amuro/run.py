@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from amuro import catalog, data, dials, jobs, paper_asks, pretrained, prompts, stopping, upkeep
+from amuro import catalog, dials, jobs, pretrained, rows_there, stopping, upkeep
 from amuro import plan as planning
 from amuro.audits import series as series_audit
 from amuro.audits import sets
@@ -23,7 +23,7 @@ from amuro.status import State, served, states
 from amuro.store import Store
 from amuro.study import Study
 from amuro.twins import blocked
-from amuro.types import Cell, Checkpoint, Example
+from amuro.types import Cell, Checkpoint
 from amuro.visit import Visitor
 
 ENTRY_POINT = "amuro.run:perform"
@@ -69,7 +69,9 @@ def run(
     finished = [s for s in found if s.done and s.cell.address not in broken]
     record = Record(store, missing, on_event)
     _tell(store, record)
-    check_rows(plan, missing)
+    rows_there.check(plan, missing)
+    if missing:
+        _check_device(plan.study)
     refused = audited(plan, store, missing, record)
     record.outcome.refused = list(refused.values())
     upkeep.keep_series_audits(plan, store, finished)
@@ -83,6 +85,14 @@ def _found(plan: Plan, store: Store, only: Sequence[State] | None) -> list[State
     """The cells as they stand now: since others saw them, other runs may have filled some."""
     asked = None if only is None else {state.cell.address for state in only}
     return [state for state in states(plan, store) if asked is None or state.cell.address in asked]
+
+
+def _check_device(study: Study) -> None:
+    """Once for all models, and before anything is made; a CPU is always there."""
+    if study.engine == "torch" and study.device != "cpu":
+        from amuro.engine.torch_engine import check_device
+
+        check_device(study.device)
 
 
 def _execute(plan: Plan, store: Store, claims: Claims, wanted: Sequence[Job], record: OnEvent, alone: bool) -> None:
@@ -142,30 +152,6 @@ class Record:
             for address, cell in self._missing.items()
             if name in (cell.model.address, served(cell.model), cell.model.checkpoint.address)
         ]
-
-
-def check_rows(plan: Plan, cells: Sequence[Cell]) -> None:
-    """Loads every set that will be asked or learned; an empty, unlabelled or constant one stops here, and so does one
-    from which fewer shots can be drawn than are asked.
-    """
-
-    @lru_cache(maxsize=2)  # a task's train and the set that is asked
-    def loaded(task: str, split: str) -> list[Example]:
-        return data.examples(plan.task_with_source(task), split, plan.revision(task))
-
-    learned = {(task, "train") for cell in cells if cell.model.recipe for task, _ in cell.model.recipe.mixture}
-    asked = {(c.eval_set.task, c.eval_set.split, c.shots, c.shot_seed, c.limit) for c in cells}
-    for task, split in sorted(learned):
-        loaded(task, split)
-    for task, split, shots, shot_seed, limit in sorted(asked):
-        examples, about = loaded(task, split)[:limit], plan.tasks[task]
-        if shots and about.shots_from != "evaluation":
-            pool = loaded(task, "train")
-            if about.shots_from == "train":
-                drawn = prompts.draw_shots(about, pool, shots, shot_seed)
-                prompts.own_shots(about, pool, drawn, shot_seed, examples)
-            else:
-                paper_asks.row_shots(pool, shots, 0)
 
 
 def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent) -> dict[Checkpoint, str]:

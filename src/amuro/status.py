@@ -40,21 +40,7 @@ class State:
         return not self.done and not self.diverged
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What the missing cells would cost, from this study's own ledgers, or from `DEFAULTS` where it has none yet."""
-
-    seconds: float
-    """Of one core, without pre-training."""
-    flops: float
-    disk_mb: float
-    measured: bool
-
-
 _LIMIT = re.compile(r"\|n(\d+)\|")
-
-DEFAULTS = {"cell_seconds": 0.6, "tuning_seconds": 10.0, "cell_flops": 1e11, "cell_mb": 0.03}
-"""Of the embedded demo on one core (docs/demo.md): they only order magnitudes on a fresh store."""
 
 
 def states(plan: Plan, store: Store) -> list[State]:
@@ -205,24 +191,3 @@ def other_limits(plan: Plan, store: Store) -> list[int]:
     asked = {_LIMIT.sub("|n|", cell.address) for cell in plan.cells}
     found = {address: _LIMIT.search(address) for address in store.cells() if _LIMIT.sub("|n|", address) in asked}
     return sorted({int(limit[1]) for limit in found.values() if limit})
-
-
-def estimate(found: list[State], store: Store) -> Estimate:
-    """Cost of what is missing; seconds and FLOPs a cell are the ledgers' means."""
-    missing = [state.cell for state in found if state.missing]
-    tunings = len({cell.model for cell in missing if cell.model.recipe})
-    ours = {state.cell.model.checkpoint.address for state in found}
-    ledger = [note for note in store.notes("ledger") if note["model"].partition("+")[0] in ours]
-    cells = sum(note["cells"] for note in ledger)
-    costs = dict(DEFAULTS)
-    if cells:
-        tuned = [note["tuning_seconds"] for note in ledger if note["tuning_seconds"]]
-        costs["tuning_seconds"] = sum(tuned) / len(tuned) if tuned else costs["tuning_seconds"]
-        costs["cell_seconds"] = sum(n["seconds"] - n["tuning_seconds"] for n in ledger) / cells
-        costs["cell_flops"] = sum(n["flops"] for n in ledger) / cells
-    return Estimate(
-        seconds=len(missing) * costs["cell_seconds"] + tunings * costs["tuning_seconds"],
-        flops=len(missing) * costs["cell_flops"],
-        disk_mb=len(missing) * costs["cell_mb"],
-        measured=bool(cells),
-    )

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from amuro.failures import counted
 from amuro.plan import Plan
-from amuro.status import Estimate, State, diverged_models, reasons
+from amuro.status import State, diverged_models, reasons
 from amuro.types import Finding
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from amuro.audits.series import Audit
     from amuro.audits.tasks import TaskAudit
     from amuro.costs import Costs
+    from amuro.estimates import Estimate
     from amuro.flags import Flag
     from amuro.power import Outlook
     from amuro.stats.power import Design
@@ -134,23 +135,32 @@ def show_plan(plan: Plan, found: Sequence[State]) -> None:
         console.print(f"{waiting} models wait for the choice of their learning rate on the dev split")
 
 
-def show_estimate(cost: Estimate, by_size: Costs, gpu: str) -> None:
-    """What the missing cells take: by this study's own ledgers, and by the sizes that tasks and series tell."""
-    if cost.measured or not by_size.flops:
-        mark, source = ("", " from this study’s ledgers") if cost.measured else ("~", "")
+def show_estimate(time: Estimate, cost: Costs, device: str, gpu: str) -> None:
+    """How long the missing cells take, and what that is made of."""
+    if not cost.works:
+        return
+    what = "core" if device == "cpu" else "GPU"
+    parts = {"asking": time.asking_seconds, "tuning": time.tuning_seconds, "pre-training": time.pretraining_seconds}
+    of = ", ".join(f"{name} {_minutes(seconds)}" for name, seconds in parts.items() if seconds)
+    by = (
+        f"by {time.measured} of {time.visits} visits that are like earlier ones"
+        if time.measured
+        else "at assumed speeds"
+    )
+    console.print(f"estimate: ~{_minutes(time.seconds)} {what} minutes ({of}; {by})")
+    if cost.flops:
         console.print(
-            f"estimate{source}: {mark}{cost.seconds / 60:.0f} core minutes without pre-training, "
-            f"{mark}{cost.flops:.1e} FLOPs, {mark}{cost.disk_mb:.0f} MB"
+            f"~{_millions(cost.read_tokens)} tokens read, at most ~{_millions(cost.written_tokens)} written, "
+            f"~{_millions(cost.learned_tokens)} learned from; ~{cost.flops:.1e} FLOPs, "
+            f"~{cost.gpu_hours(gpu):,.2g} hours on one {gpu}; "
+            f"~{_gigabytes(cost.disk_mb)} of predictions, ~{_gigabytes(cost.download_mb)} to download"
         )
-    if by_size.flops:
-        console.print(
-            f"estimate by size: ~{_millions(by_size.read_tokens)} tokens read, at most "
-            f"~{_millions(by_size.written_tokens)} written, ~{_millions(by_size.learned_tokens)} learned from; "
-            f"~{by_size.flops:.1e} FLOPs, ~{by_size.gpu_hours(gpu):,.2g} hours on one {gpu}; "
-            f"~{_gigabytes(by_size.disk_mb)} of predictions, ~{_gigabytes(by_size.download_mb)} to download"
-        )
-        if by_size.unknown:
-            console.print(f"not counted, since their size is not known: {', '.join(by_size.unknown)}")
+    if cost.unknown:
+        console.print(f"not counted, since their size is not known: {', '.join(cost.unknown)}")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:,.0f}" if seconds > 600 else f"{seconds / 60:.1f}"
 
 
 def _millions(tokens: float) -> str:

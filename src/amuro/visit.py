@@ -7,7 +7,7 @@ import math
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from amuro import asks, catalog, pretrained, status
+from amuro.costs import Work
 from amuro.engine.protocol import Engine, Run
 from amuro.errors import AmuroError, StoreError, WeightsError
 from amuro.failures import reason, trace
@@ -41,10 +42,16 @@ class Cost:
     tokens: int = 0
     flops: float = 0.0
     tuning_seconds: float = 0.0
+    work: Work = field(default_factory=Work)
+    """What was done, for estimates of visits like this one."""
 
     def add(self, tokens: int, flops_per_token: float) -> None:
         self.tokens += tokens
         self.flops += tokens * flops_per_token
+
+    def did(self, **amounts: int) -> None:
+        """Adds to what was done."""
+        self.work = dataclasses.replace(self.work, **{k: getattr(self.work, k) + n for k, n in amounts.items()})
 
 
 class Visitor:
@@ -80,7 +87,9 @@ class Visitor:
         waiting: models of the same checkpoint that this process will visit next. Those that the engine trains together
         with this one are trained now and kept in memory.
         """
-        started, cost = time.monotonic(), Cost()
+        method = model.recipe.method if model.recipe else ""
+        started, cost = time.monotonic(), Cost(work=Work(model.checkpoint.parameters or 0, method))
+        core_started = time.process_time()
         self.emit({"event": "visit", "model": model.address})
         self._load(model.checkpoint)
         if following not in (None, self._following):
@@ -94,8 +103,11 @@ class Visitor:
                 self._train_ahead([model, *waiting])
             key = self._chosen(model, cost) if len(candidates(model)) > 1 else self._tuned(model, cost)
         filled = len(self._fill(cells, key, cost)) if key else 0
-        used = {**dataclasses.asdict(cost), "seconds": time.monotonic() - started, "peak_memory_mb": peak_memory_mb()}
-        self.store.note("ledger", {"model": model.address, "cells": filled, "device": self.plan.study.device, **used})
+        study = self.plan.study
+        used = {**dataclasses.asdict(cost), "seconds": time.monotonic() - started,
+                "core_seconds": time.process_time() - core_started, "peak_memory_mb": peak_memory_mb()}  # fmt: skip
+        where = {"engine": study.engine, "device": study.device, "precision": study.precision}
+        self.store.note("ledger", {"model": model.address, "cells": filled, **where, **used})
 
     def _fill(self, cells: Sequence[Cell], model_key: str, cost: Cost) -> dict[Cell, str]:
         """Cell → key of its result, for those that did not fail."""
@@ -126,6 +138,8 @@ class Visitor:
         started = time.monotonic()
         frame, tokens = self._predict(cell, sheet)
         cost.add(tokens, self.engine.flops_per_token())
+        written = frame.height * self.plan.tasks[cell.eval_set.task].max_new_tokens if cell.decoding == "greedy" else 0
+        cost.did(cells=1, rows=frame.height, read=tokens, written=written)
         facts = {**decided, "coordinates": coordinates(cell), "prompts": self._keep_texts(sheet),
                  "seconds": time.monotonic() - started, "tokens": tokens, "provenance": provenance()}  # fmt: skip
         self.store.commit("cells", key, facts, {"predictions.parquet": frame})
@@ -232,6 +246,7 @@ class Visitor:
                     training = next(fresh)
                 cost.add(training.tokens, 3 * self.engine.flops_per_token())
                 cost.tuning_seconds += training.seconds
+                cost.did(learned=training.tokens, steps=training.steps)
                 self._record_training(model, key, dataclasses.replace(training, truncated=run.truncated))
             yield None if self._has_diverged(key) else key
 

@@ -19,11 +19,18 @@ from amuro.engine.network import Network
 from amuro.engine.protocol import Decode, OnStep, Run, Sequences
 from amuro.engine.score import score
 from amuro.engine.together import groups, train_together
-from amuro.errors import AmuroError, WeightsError
+from amuro.errors import AmuroError, StudyError, WeightsError
 from amuro.identity import digest
 from amuro.types import Ask, Checkpoint, Generation, Model, Training
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+def check_device(device: str) -> None:
+    """Raises StudyError where torch does not see it."""
+    number = int(device.partition(":")[2] or 0)
+    if device != "cpu" and number >= torch.cuda.device_count():
+        raise StudyError(f"device '{device}' is not here", "say cpu, or cuda where torch sees a GPU")
 
 
 class TorchEngine:
@@ -36,8 +43,7 @@ class TorchEngine:
         """
         if precision not in ("float32", "bfloat16"):
             raise AmuroError(f"precision '{precision}' is not known", "say float32 or bfloat16")
-        if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-            raise AmuroError(f"device '{device}' is not here", "say cpu, or cuda where torch sees a GPU")
+        check_device(device)
         torch.set_num_threads(threads)
         self.precision = precision
         self.device = device

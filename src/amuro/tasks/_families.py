@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from amuro.identity import digest
-from amuro.types import Example, Normalize
+from amuro.types import Example, Normalize, Size
 from amuro.wording import normalized, single_spaced
 
+WORLD: Mapping[str, int] = {"train": 4000, "dev": 300, "test": 500, "test_ood": 500}
+DOCUMENTS: Mapping[str, int] = {"test": 300}
 GLUE: Mapping[str, Any] = {
     "revision": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
     "page": "https://huggingface.co/datasets/nyu-mll/glue",
@@ -97,3 +99,8 @@ def article(row: Mapping[str, Any], text: str, summary: str, how: Normalize) -> 
     """An article (column `text`) and what it is about (column `summary`); each article is a cluster of its own."""
     told = [normalized(row[column], how) for column in (text, summary)]
     return Example(str(row["id"]), str(row["id"]), {"text": told[0]}, told[1])
+
+
+def world_size(prompt_tokens: int, answer_tokens: int, rows: Mapping[str, int] = WORLD) -> Size:
+    """Of a set of the embedded world, where nearly every word is a token."""
+    return Size(rows, prompt_tokens, answer_tokens, megabytes=0.0, source="words of the rows of world 0")

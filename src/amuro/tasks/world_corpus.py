@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from amuro.tasks._families import DOCUMENTS, world_size
 from amuro.types import Example, Task
 
 
@@ -26,5 +27,6 @@ TASK = Task(
     chance=None,
     joiner=" ",
     separator=" ",
+    size=world_size(1, 38, DOCUMENTS),
     page="docs/world.md",
 )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from amuro.tasks._families import world_size
 from amuro.types import Example, Task
 
 
@@ -29,5 +30,6 @@ TASK = Task(
     answer_suffix=".",
     stop=(".",),
     max_new_tokens=8,
+    size=world_size(11, 2),
     page="docs/world.md",
 )

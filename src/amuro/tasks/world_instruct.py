@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from amuro.tasks._families import world_size
 from amuro.types import Example, Task
 
 
@@ -30,5 +31,6 @@ TASK = Task(
     answer_suffix=".",
     stop=(".",),
     max_new_tokens=16,
+    size=world_size(25, 3),
     page="docs/world.md",
 )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from amuro.tasks._families import world_size
 from amuro.types import Example, Task
 
 
@@ -31,5 +32,6 @@ TASK = Task(
     answer_suffix=".",
     stop=(".",),
     max_new_tokens=10,
+    size=world_size(8, 5),
     page="docs/world.md",
 )
