@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -261,3 +262,29 @@ def test_prompt_and_answer_in_pieces_are_the_tokens_of_the_whole(name: str, form
     found = real_examples(name, "test")[:300]
     asked = [prompts.prompt(task, format_name, example) for example in found]
     assert encoder.disagreements(asked, [prompts.answer(task, example.answer) for example in found]) == 0
+
+
+def gaps(value: Any) -> list[Any]:
+    """The value with nothing in its place, and, where it is nested, in each of its parts."""
+    found: list[Any] = [None, float("nan")]
+    if isinstance(value, dict):
+        found += [{**value, key: gap} for key, part in value.items() for gap in gaps(part)]
+    if isinstance(value, list):
+        found += [[*value[:i], gap, *value[i + 1 :]] for i, part in enumerate(value) for gap in gaps(part)]
+    return found
+
+
+@pytest.mark.parametrize(("protocol", "name"), BOTH)
+def test_what_is_missing_never_becomes_words(protocol: str, name: str) -> None:
+    """Null or NaN in any column of any data set, however deep, is refused with its row, or is not read at all."""
+    task, row = catalog.task(name, protocol), {**rows_of(protocol, name)[0]}
+    whole = data._example(task, row, "here")
+    for column, gap in ((column, gap) for column, value in row.items() for gap in gaps(value)):
+        try:
+            found = data._example(task, {**row, column: gap}, "here")
+        except DataError as refused:
+            assert re.match(r"here, (row|example) ", str(refused))  # noqa: PT017 (either way out is right)
+            continue
+        assert found is not None
+        said = [*found.inputs.values(), found.answer, *found.options, found.cluster]
+        assert found == whole or not [text for text in said if "None" in text or "nan" in text]

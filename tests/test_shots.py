@@ -1,8 +1,10 @@
 """Shots: no prompt shows the answer to its own question, and as many are shown as are said."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import polars as pl
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from amuro import asks, catalog, data, prompts
 from amuro import plan as planning
 from amuro import study as studies
-from amuro.errors import DataError
+from amuro.errors import DataError, StudyError
 from amuro.run import run
 from amuro.store import Store
 from amuro.tokens import Encoder
@@ -102,3 +104,13 @@ def test_more_shots_than_rows_are_refused_before_anything_runs(shots: int, train
     with pytest.raises(DataError, match=f"{shots} shots are asked of mine, whose split train holds"):
         run(planning.make(study(tmp_path, splits, shots)), Store(tmp_path / "store"), lambda event: None)
     assert not (tmp_path / "store" / "cells").exists() or not list((tmp_path / "store" / "cells").iterdir())
+
+
+def test_only_the_paper_takes_shots_from_evaluated_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task of one's own that says so is refused by that key, not by a wording that it never needed."""
+    module = ModuleType("lab_task")
+    module.TASK = replace(TASK, name="lab_task", shots_from="evaluation")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lab.task", module)
+    monkeypatch.setitem(sys.modules, "lab", ModuleType("lab"))
+    with pytest.raises(StudyError, match="says shots_from = 'evaluation'"):
+        catalog.task("lab.task")

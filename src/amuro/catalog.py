@@ -62,10 +62,14 @@ def first_sentence(text: str) -> str:
 def task(name: str, protocol: str = "sound") -> Task:
     """The task `tasks/NAME.py`, or that of a dotted module, as a protocol puts it. Errors as in `member`.
 
-    Raises StudyError where the protocol is the paper's and the paper did not have the task.
+    Raises StudyError where the protocol is the paper's and the paper did not have the task, and where a task of the
+    sound protocol takes its shots as the paper did.
     """
     sound = cast(Task, member("tasks", name))
     if protocol == "sound":
+        if sound.shots_from != "train":
+            cure = "leave it out: shots are drawn from train; the paper's own ways stand in its `paper`"
+            raise StudyError(f"task '{name}' says shots_from = '{sound.shots_from}', as the paper did", cure)
         return sound
     if sound.paper is None:
         have = ", ".join(name for name in names("tasks") if member("tasks", name).paper)

@@ -59,7 +59,9 @@ def values(task: Task, example: Example) -> list[str]:
 
 
 def single_spaced(text: str) -> str:
-    """The text on one line, with single spaces, none outside."""
+    """The text on one line, with single spaces, none outside. Raises DataError where it is no text."""
+    if not isinstance(text, str):
+        raise DataError(f"{text!r:.80} stands where text belongs", "mend the row, or leave it out")
     return " ".join(text.split())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from amuro import columns
 from amuro.errors import DataError
 from amuro.identity import digest
 from amuro.tasks import _families, _paper
@@ -29,7 +30,7 @@ def _paper_example(row: Mapping[str, Any]) -> Example:
 def _answer(row: Mapping[str, Any]) -> str:
     if not row["Answer"]:
         raise DataError("there is no answer", "the test split of TweetQA is hidden: ask its validation split")
-    return str(row["Answer"][0])
+    return columns.text(row, "Answer.0")
 
 
 _SOUND = Task(
