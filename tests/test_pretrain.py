@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -13,16 +14,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from amuro.engine import pretrain as room
+from amuro.engine import snapshots
 from amuro.engine.muon import Muon, orthogonal
 from amuro.engine.network import Network
 from amuro.engine.packing import IGNORED, Packer
 from amuro.engine.pretrain import new_model, pretrain
 from amuro.engine.vocabulary import EOS, train_tokenizer
+from amuro.errors import StoreError
 from amuro.identity import digest
 from amuro.tokens import Encoder
 from amuro.world import corpus
@@ -113,6 +117,52 @@ def test_a_draft_left_by_a_killed_run_is_no_checkpoint(tmp_path: Path) -> None:
     (draft / "model.safetensors").write_bytes(b"half")
     pretrain(replace(TINY, steps=(0,)), tmp_path)
     assert _weights(tmp_path, 0)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_changed_checkpoint_is_made_anew(finished: Path, tmp_path: Path, name: str) -> None:
+    """One flipped byte in a file of a published checkpoint: it is set aside, and the new one has the right bits."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    place = tmp_path / "step-00000002"
+    content = bytearray((place / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (place / name).write_bytes(content)
+    aside: list[Path] = []
+    pretrain(TINY, tmp_path, set_aside=lambda path: (aside.append(path), snapshots.put_aside(path))[0])
+    assert aside == [place]
+    assert (place / name).read_bytes() == (finished / "step-00000002" / name).read_bytes()
+    assert len(list((tmp_path / "quarantine").iterdir())) == 1
+
+
+@pytest.mark.parametrize("broken", [["facts.json"], ["tensors.safetensors"], ["facts.json", "both"]])
+def test_a_damaged_state_costs_steps_and_no_more(
+    finished: Path, tmp_path: Path, broken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state cut short is set aside and the one before it is used, or the start: the weights come out the same."""
+    monkeypatch.setattr("amuro.engine.pretrain.STATE_EVERY", 1)
+    done: list[int] = []
+    pretrain(TINY, tmp_path, lambda step, last, loss: done.append(step), lambda: len(done) == 4)
+    states = sorted((tmp_path / "state").glob("step-*"))
+    assert [state.name for state in states] == ["step-00000003", "step-00000004"]
+    for state in states if "both" in broken else states[1:]:
+        path = state / broken[0]
+        path.write_bytes(path.read_bytes()[:20])
+    pretrain(TINY, tmp_path, lambda step, last, loss: done.append(step))
+    assert done == [1, 2, 3, 4, *((1, 2, 3, 4, 5) if "both" in broken else (4, 5))]
+    assert _weights(tmp_path, 5).keys() == _weights(finished, 5).keys()
+    assert all(torch.equal(weight, _weights(finished, 5)[name]) for name, weight in _weights(tmp_path, 5).items())
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full while weights are written, told in the words of another language, becomes a StoreError."""
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(snapshots, "save_file", full)
+    with pytest.raises(StoreError, match="is full"):
+        snapshots.save_state(tmp_path, {"step": 1}, {})
+    assert not list((tmp_path / "state").iterdir())
 
 
 def test_an_annealed_branch_leaves_its_trunk_alone(finished: Path, tmp_path: Path) -> None:
