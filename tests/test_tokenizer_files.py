@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 
 from amuro import asks
 from amuro.audits.endings import endings
+from amuro.engine import same_ids
 from amuro.errors import WeightsError
 from amuro.tokens import Encoder
 from amuro.types import Checkpoint, Example, Recipe, Task
@@ -166,6 +167,23 @@ def test_what_stands_before_a_text_is_told_where_readers_differ(
     assert bool(told) == bool(encoder.remarks)
     theirs = AutoTokenizer.from_pretrained(place)("a").input_ids
     assert (tuple(theirs[: len(encoder.bos)]) != encoder.bos) == ("drops" in told)
+
+
+def test_a_class_that_reads_texts_otherwise_is_told(tmp_path: Path) -> None:
+    """Proves that where AutoTokenizer rebuilds what tokenizer.json says, a loaded checkpoint has a remark on it, and
+    none where both give the same ids.
+    """
+    config = {"model_type": "gpt_neox", "eos_token_id": 2}
+    assert same_ids.remark(folder(tmp_path / "sound", config=config)) == ""
+    assert same_ids.remark(folder(tmp_path / "behind", "<s> $A </s>", config=config)) == ""
+    dropped = folder(tmp_path / "dropped", said={"tokenizer_class": "GPTNeoXTokenizer"}, config=config)
+    assert "GPTNeoXTokenizer of transformers gives other ids" in same_ids.remark(dropped)
+    metaspace = folder(tmp_path / "split", "$A", said={"tokenizer_class": "GPTNeoXTokenizer"}, config=config)
+    file = metaspace / "tokenizer.json"
+    table = json.loads(file.read_text(encoding="utf-8"))
+    table["pre_tokenizer"]["add_prefix_space"] = True
+    file.write_text(json.dumps(table), encoding="utf-8")
+    assert "gives other ids" in same_ids.remark(metaspace)
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ class Visitor:
         self.engine.load(checkpoint, self._folder)
         if Inputs(self.plan, self.store).checkpoint(checkpoint) != read:
             raise WeightsError(f"the files of {checkpoint.address} changed since the run began", cure="run again")
-        for remark in set(self.engine.remarks()) - self._told:
+        for remark in {*self.engine.remarks(), *self._encoder().remarks} - self._told:
             self._told.add(remark)
             self.emit({"event": "remark", "job": checkpoint.address, "text": remark})
         self._refuse_twin(checkpoint)

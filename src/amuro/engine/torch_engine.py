@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from amuro.engine import same_ids
 from amuro.engine.finetune import finetune
 from amuro.engine.generate import generate
 from amuro.engine.layout import Shelf
@@ -135,9 +136,8 @@ class TorchEngine:
         return 2.0 * float(sum(matrices.values()))
 
     def remarks(self) -> Sequence[str]:
-        """Which prompts are read row by row, if any."""
-        remark = self._live().remark()
-        return (remark,) if remark else ()
+        """Which prompts are read row by row, and where transformers' own tokenizer gives other ids; usually nothing."""
+        return tuple(filter(None, (self._live().remark(), same_ids.remark(self._folder))))
 
     def context_length(self) -> int:
         """Most tokens that the model was made to read at once."""
