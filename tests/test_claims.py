@@ -156,7 +156,7 @@ def driven(study: Path, root: Path, *, drivers: int, kills: int, seed: int) -> l
 
 def kept(store: Store) -> dict[str, tuple[str, str]]:
     """Address → key and digest of the predictions."""
-    return {a: (m["key"], m["files"]["predictions.parquet"][1]) for a, m in store.cells().items()}
+    return {m["address"]: (m["key"], m["files"]["predictions.parquet"][1]) for m in store.manifests("cells")}
 
 
 def check(root: Path, lines: list[str]) -> None:
