@@ -111,7 +111,7 @@ def _small(made: Any, own: dict[str, Any]) -> Any:
             chosen.setdefault(other, SMALL[name])
     for name, part in (made.sub_configs or {}).items():
         if isinstance(part, type) and part.__name__ != "AutoConfig":
-            chosen[name] = _small(part, {}).to_dict()
+            chosen[name] = _small(part, OWN.get(part.model_type, {})).to_dict()
     return made(**chosen, **{k: v for k, v in own.items() if k not in chosen}) if not own else made(**(chosen | own))
 
 

@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import toy_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny_models import CHECKPOINT, EOS, SIZES, VOCABULARY, make_ask, plain, training_pairs, tuned, words
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from amuro import results
 from amuro.engine import window
 from amuro.engine.torch_engine import TorchEngine
+from amuro.engine.toy import ToyEngine
 from amuro.errors import AmuroError, WeightsError
 from amuro.identity import tensor_digest
 from amuro.plan import Plan, make
+from amuro.run import run as fill
+from amuro.store import Store
 from amuro.study import parse
 from amuro.types import Query
 
@@ -233,3 +238,19 @@ def test_a_plan_takes_named_targets(tmp_path: Path) -> None:
 
 def quiet(*_: Any) -> None:
     """Nobody is told."""
+
+
+class Unknown(ToyEngine):
+    """A toy that is read the plain way."""
+
+    def remarks(self) -> list[str]:
+        return ["models of type 'unknown' are read one by one"]
+
+
+def test_the_plain_way_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read row by row stands in every cell's manifest and in the report's record, not only on the screen."""
+    monkeypatch.setattr("amuro.engine.toy.ToyEngine", Unknown)
+    store, plan = Store(tmp_path), make(parse(toy_table()))
+    assert fill(plan, store, lambda _: None).failures == []
+    record = results._environment({m["address"]: m for m in store.manifests("cells")})
+    assert record["reading"] == "models of type 'unknown' are read one by one"

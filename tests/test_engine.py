@@ -164,6 +164,20 @@ def test_broken_weights_give_an_error_not_a_score(engine: TorchEngine) -> None:
         engine.score(ragged_ask(1, ()))
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_absurd_logits_give_an_error_not_a_score(name: str, engine_of: Callable[[str], TorchEngine]) -> None:
+    """A head times 10³⁶ gives finite numbers that no model means: refused; times 30 it is scored."""
+    engine = engine_of(name)
+    head = engine._live().model.get_output_embeddings().weight
+    with torch.no_grad():
+        head.mul_(30)
+    assert min(min(row) for row in engine.score(ragged_ask(1, ()))) < -100
+    with torch.no_grad():
+        head.mul_(1e34)
+    with pytest.raises(AmuroError, match=r"(e\+3|NaN).* as a log-probability"):
+        engine.score(ragged_ask(1, ()))
+
+
 def test_infinite_logits_give_an_error_not_a_score(engine: TorchEngine) -> None:
     """A logit of minus infinity is no answer of a sound model: it is refused by name."""
     head = engine._live().model.get_output_embeddings()

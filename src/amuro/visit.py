@@ -141,7 +141,8 @@ class Visitor:
         written = frame.height * self.plan.tasks[cell.eval_set.task].max_new_tokens if cell.decoding == "greedy" else 0
         cost.did(cells=1, rows=frame.height, read=tokens, written=written)
         facts = {**decided, "coordinates": coordinates(cell), "prompts": self._keep_texts(sheet),
-                 "seconds": time.monotonic() - started, "tokens": tokens, "provenance": provenance()}  # fmt: skip
+                 "seconds": time.monotonic() - started, "tokens": tokens,
+                 "provenance": {**provenance(), **self._reading()}}  # fmt: skip
         self.store.commit("cells", key, facts, {"predictions.parquet": frame})
         self.emit({"event": "cell", "cell": cell.address})
         return key
@@ -156,6 +157,11 @@ class Visitor:
         key = digest(sheet.texts["prompt_hash"].to_list())
         self.store.commit("prompts", key, {}, {"prompts.parquet": sheet.texts})
         return key
+
+    def _reading(self) -> dict[str, str]:
+        """What is to be known of how the live model is read; nothing of a kind whose rows share passes."""
+        told = "; ".join(self.engine.remarks())
+        return {"reading": told} if told else {}
 
     def _predict(self, cell: Cell, sheet: asks.Sheet) -> tuple[pl.DataFrame, int]:
         scored: dict[int, tuple[float, ...]] = {}

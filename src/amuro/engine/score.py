@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ _STATES = {"cpu": 1 << 20, "cuda": 1 << 30}
 """Most numbers that a batch's hidden states have: on a CPU they should stay in its cache."""
 _LOGITS = {"cpu": 1 << 21, "cuda": 1 << 28}
 """Logits computed at once: on a CPU so few that they stay in its cache until they are summed."""
+_LEAST = 1e4
+"""Nats below which no token of a sound model falls: logits of trained models differ by some hundreds at the most."""
 
 
 def score(network: Network, ask: Ask, shelf: Shelf | None = None) -> list[tuple[float, ...]]:
@@ -35,11 +38,18 @@ def score(network: Network, ask: Ask, shelf: Shelf | None = None) -> list[tuple[
             sums = _score_together(network, ask, shelf or Shelf())
         else:
             sums = [_score_plainly(network, ask.prefix, query) for query in ask.queries]
-    broken = next((value for values in sums for value in values if not math.isfinite(value)), None)
-    if broken is not None:
-        name = "NaN" if math.isnan(broken) else "infinity"
-        raise AmuroError(f"{ask.cell.model.address} gives {name} as a log-probability", "its weights are broken")
+    _refuse_absurd(ask, sums)
     return sums
+
+
+def _refuse_absurd(ask: Ask, sums: Sequence[tuple[float, ...]]) -> None:
+    """Refuse what is no number, and what is finite but no answer of a sound model: so improbable a token."""
+    for query, values in zip(ask.queries, sums, strict=True):
+        for option, value in zip(query.options, values, strict=True):
+            if not value >= -_LEAST * len(option):
+                name = "NaN" if math.isnan(value) else "infinity" if math.isinf(value) else f"{value:.3g}"
+                what = f"{ask.cell.model.address} gives {name} as a log-probability of {len(option)} tokens"
+                raise AmuroError(what, "its weights are broken")
 
 
 def _length(ask: Ask, query: Query) -> int:
