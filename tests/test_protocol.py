@@ -17,7 +17,7 @@ from real_rows import PAPER_ROWS, ROWS
 from amuro import asks, catalog, data, hub_client, paper_asks, prompts, records, sheets
 from amuro import plan as planning
 from amuro import study as studies
-from amuro.errors import DataError
+from amuro.errors import DataError, StudyError
 from amuro.metric import Context
 from amuro.stats.bootstrap import cluster_draws, percentile_interval
 from amuro.tokens import Encoder
@@ -322,11 +322,14 @@ def test_p21_one_name_means_one_task_and_metric() -> None:
 
 
 def test_p22_a_set_named_twice_is_counted_once() -> None:
-    """The paper's notebook lists SciQ twice in a mean; here the same square is one cell however often it is named."""
-    block = {"models": ["base"], "sets": ["sciq_choice/test", "sciq_choice/test"]}
+    """The paper's notebook lists SciQ twice in a mean; here the same square is one cell in however many blocks it is
+    named, and a block that names it twice is refused.
+    """
     once = {"models": ["base"], "sets": ["sciq_choice/test"]}
-    twice = planning.make(studies.parse(toy_table(tune=[], evaluate=[block, once])))
+    twice = planning.make(studies.parse(toy_table(tune=[], evaluate=[once, once])))
     assert twice.cells == planning.make(studies.parse(toy_table(tune=[], evaluate=[once]))).cells
+    with pytest.raises(StudyError, match="twice"):
+        studies.parse(toy_table(tune=[], evaluate=[{**once, "sets": once["sets"] * 2}]))
 
 
 def test_p24_optimiser_states_are_never_fetched() -> None:

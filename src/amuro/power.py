@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from amuro import catalog, scores
 from amuro.analysis import Evidence
+from amuro.audits.filed import kept_of_whole
 from amuro.findings import MIN_CLUSTERS, counted, smallest_effect
 from amuro.inputs import Inputs
 from amuro.ladders import Ladder, ladders
@@ -191,8 +192,7 @@ def _planned(plan: Plan, store: Store, found: Ladder) -> tuple[Design, int | Non
 
 def _whole(plan: Plan, store: Store, found: Ladder) -> tuple[int, int] | None:
     """(rows, clusters) of the whole set, as its audit counted them before the pilot ran."""
-    origin = plan.origin(found.task, found.split)
-    audits = (m for m in store.manifests("audits") if m["audit"] == "tasks" and origin.items() <= m.items())
+    audits = kept_of_whole(plan, store, found.task, found.split)
     return next(((m["whole_rows"], m["whole_clusters"]) for m in audits), None)
 
 
