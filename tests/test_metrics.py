@@ -1,5 +1,6 @@
 """Metrics against known values, against plain definitions, and against bad input."""
 
+import dataclasses
 import math
 import time
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from amuro import catalog
 from amuro.errors import DataError
 from amuro.metric import Context, chosen, label_prior
-from amuro.metrics.rouge_l import longest_common_subsequence, rouge_l
+from amuro.metrics.f1 import f1
+from amuro.metrics.rouge_l import ascii_words, longest_common_subsequence, rouge_l
 from amuro.types import Example, Task
 
 TASK = Task(
@@ -122,7 +124,93 @@ def test_exact_match_forgives_spaces_and_the_closing_mark_alone() -> None:
 )
 def test_rouge_l_equals_the_published_package(output: str, gold: str, value: float) -> None:
     """Values computed with rouge_score 0.1.2 (rougeL F1, no stemming), odd letters and empty answers included."""
-    assert rouge_l(output, gold) == pytest.approx(value, abs=1e-12)
+    assert rouge_l(output, gold, ascii_words) == pytest.approx(value, abs=1e-12)
+    if output.isascii():
+        assert rouge_l(output, gold) == pytest.approx(value, abs=1e-12)
+
+
+SCRIPTS = (
+    "привет мир",
+    "谢谢你",
+    "さようなら",
+    "café à côté",
+    "über öl",
+    "हिन्दी में",
+    "ขอบคุณ",
+    "안녕 세상",
+    "שלום עולם",
+    "مرحبا",
+)
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+@pytest.mark.parametrize("name", ["rouge_l", "f1", "exact_match"])
+def test_a_perfect_answer_is_perfect_in_every_script(name: str, text: str) -> None:
+    """The gold itself scores 1, and an answer that shares no word scores 0."""
+    frame = pl.DataFrame({"output": [text, "zzz"], "gold": [text, text], "example_id": ["a", "b"]})
+    assert catalog.metric(name).values(frame, Context(TASK)).to_list() == [1.0, 0.0]
+
+
+def test_words_are_those_of_the_script() -> None:
+    """Marks stay with their letters, spaced scripts go by words, unspaced ones by characters, and composed letters are
+    equal to decomposed ones.
+    """
+    assert rouge_l("привет друг", "привет мир") == 0.5
+    assert rouge_l("谢谢他", "谢谢你") == pytest.approx(2 / 3)
+    assert rouge_l("cafe\u0301", "café") == 1.0
+    assert rouge_l("की", "का") == 0.0
+    assert rouge_l("answer: 北京!", "北京 answer") == pytest.approx(2 / 3)
+
+
+def test_the_paper_keeps_the_words_of_its_package() -> None:
+    """Under the paper's protocol ROUGE-L is that of rouge_score to the character: é parts words there."""
+    frame = pl.DataFrame({"output": ["caf au"], "gold": ["café au"], "example_id": ["a"]})
+    paper = dataclasses.replace(TASK, encoding="joint")
+    rouge = catalog.metric("rouge_l")
+    assert [rouge.score(frame, Context(task)) for task in (paper, TASK)] == [1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("output", "gold", "value"),
+    [
+        ("The Denver Broncos", "Denver Broncos", 1.0),
+        ("it's a cat", "its cat!", 1.0),
+        ("Denver Broncos won", "Denver Broncos", 0.8),
+        ("b a x", "x b", 1.0),
+        ("x x", "x", 2 / 3),
+        ("the", "the", 1.0),
+        ("the", "", 0.0),
+        ("😀", "😀", 1.0),
+        ("😀", "!", 0.0),
+    ],
+)
+def test_f1_is_that_of_squad(output: str, gold: str, value: float) -> None:
+    """Case, punctuation, articles and order do not count, repeats do; where no word is left, equal texts are right."""
+    assert f1(output, gold) == pytest.approx(value)
+
+
+def test_macro_f1_is_the_mean_over_labels() -> None:
+    """One yes found of two, one no of one: 2/3 each; a constant yes gets nothing for no."""
+    known = labelled(["yes", "yes", "no"], [[-1, -2], [-2, -1], [-2, -1]])
+    assert score("macro_f1", known) == pytest.approx(2 / 3)
+    constant = labelled(["yes"] * 9 + ["no"], [[-1.0, -2.0]] * 10)
+    assert score("macro_f1", constant) == pytest.approx((18 / 19) / 2)
+
+
+def test_lengths_of_options_are_counted_as_the_harness_counts_them() -> None:
+    """Characters for acc_norm, bytes for acc_bytes, the leading space in neither, the closing mark in both."""
+    frame = pl.DataFrame(
+        {
+            "gold": ["ab", "ab"], "options": [["ab", "пиво"]] * 2, "example_id": ["0", "1"],
+            "option_bytes": [[3 + 2, 9 + 2]] * 2, "log_probabilities": [[-4.2, -6.1], [-4.2, -11.0]],
+        }
+    )  # fmt: skip
+    # Per character (4 and 6 with the mark) −1.05 and −1.02, −1.83; per byte (4 and 10) −1.05 and −.61, −1.10.
+    assert catalog.metric("accuracy_per_character").values(frame, Context(TASK)).to_list() == [0.0, 1.0]
+    assert catalog.metric("accuracy_per_byte").values(frame, Context(TASK)).to_list() == [0.0, 1.0]
+    near = frame.with_columns(log_probabilities=pl.Series([[-4.2, -6.9]] * 2))
+    assert catalog.metric("accuracy_per_character").values(near, Context(TASK)).to_list() == [1.0, 1.0]
+    assert catalog.metric("accuracy_per_byte").values(near, Context(TASK)).to_list() == [0.0, 0.0]
 
 
 words = st.lists(st.sampled_from("abcd"), max_size=80)

@@ -1,28 +1,31 @@
 """ROUGE-L (Lin 2004): how much of an answer stands in the right order, as F1 over the longest common subsequence.
 
-Tokens and formula are those of the package rouge_score without stemming, so values compare with published ones. The
-subsequence is found with one machine word operation a token (Hyyrö 2004, "Bit-parallel LCS-length computation
-revisited"), here on Python's integers of any length.
+The formula is that of the package rouge_score without stemming. Words are those of every script (`_words.py`); on ASCII
+text they are the package's, so values compare with published ones. The paper's protocol keeps the package's own words,
+which are ASCII alone: of a Russian or a Chinese answer nothing is left. The subsequence is found with one machine word
+operation a token (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"), here on Python's integers of any length.
 """
 
 import re
+from collections.abc import Callable
 
 import polars as pl
 
 from amuro.metric import Context, Metric
+from amuro.metrics._words import words
 
 _TOKEN = re.compile(r"[a-z0-9]+")
 
 
-def rouge_l(output: str, gold: str) -> float:
-    """F1 of precision (common / tokens of the output) and recall (common / tokens of the gold), from 0 to 1."""
-    said, right = tokens(output), tokens(gold)
+def rouge_l(output: str, gold: str, parted: Callable[[str], list[str]] = words) -> float:
+    """F1 of precision (common / words of the output) and recall (common / words of the gold), from 0 to 1."""
+    said, right = parted(output), parted(gold)
     common = longest_common_subsequence(said, right)
     return 2 * common / (len(said) + len(right)) if common else 0.0
 
 
-def tokens(text: str) -> list[str]:
-    """Lower-case runs of ASCII letters and digits; everything else parts them."""
+def ascii_words(text: str) -> list[str]:
+    """Lower-case runs of ASCII letters and digits; everything else parts them: the words of rouge_score."""
     return _TOKEN.findall(text.lower())
 
 
@@ -41,7 +44,8 @@ def longest_common_subsequence(first: list[str], second: list[str]) -> int:
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """ROUGE-L F1 of each output against its gold."""
     pairs = zip(predictions["output"], predictions["gold"], strict=True)
-    return pl.Series("value", [rouge_l(output, gold) for output, gold in pairs], dtype=pl.Float64)
+    parted = ascii_words if context.task.encoding == "joint" else words  # only the paper encodes whole texts
+    return pl.Series("value", [rouge_l(output, gold, parted) for output, gold in pairs], dtype=pl.Float64)
 
 
 METRIC = Metric(

@@ -1,0 +1,28 @@
+"""Share of examples whose right option has the highest log-probability a character: acc_norm of lm-evaluation-harness.
+
+The space before an option is scored and not counted. The harness speaks of bytes there and divides by characters.
+"""
+
+import polars as pl
+
+from amuro.metric import Context, Metric, guessed, likeliest
+
+
+def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    """The option of the highest log-probability over its length in characters, as text."""
+    return likeliest(
+        predictions,
+        pl.col("log_probabilities")
+        / pl.col("options").list.eval(pl.element().str.len_chars() + len(context.task.answer_suffix)),
+    )
+
+
+def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    """1 where that option is the gold text, else 0."""
+    return (predicts(predictions, context) == predictions["gold"]).cast(pl.Float64)
+
+
+METRIC = Metric(
+    "accuracy_per_character", "the likeliest option a character is the right one", ("choice",), True, rows,
+    predicts=predicts, binary=True, chance=guessed, label="accuracy per character", lm_eval="acc_norm",
+)  # fmt: skip
