@@ -51,6 +51,8 @@ class Sheet:
     """What is asked instead where each option stands behind a question of its own: one line an option."""
     rows: tuple[int, ...] = ()
     """Of each line the row that it is of."""
+    ceiling: str = ""
+    """Which right answers cannot get the best score, cut as outputs are; empty where all do."""
 
     def unconditional_ask(self, cell: Cell) -> Ask:
         """The options' own likelihoods: one short context shared by all rows."""

@@ -12,6 +12,7 @@ import polars as pl
 from amuro import catalog, flags, scores
 from amuro.analysis import Analysis, Evidence
 from amuro.audits import filed
+from amuro.audits.ceiling import BELOW
 from amuro.audits.series import last_kept, of_study
 from amuro.errors import DataError
 from amuro.exporter import Source
@@ -52,6 +53,7 @@ def results(plan: Plan, store: Store) -> Results:
     signs = (
         *flags.flags(evidence.scores, evidence.items, plan.tasks),
         *_of_sets(plan, store),
+        *_of_ceilings(plan, done),
         *_diverged(found),
         *_cut_lessons(plan, store, done),
     )
@@ -121,6 +123,16 @@ def _or_damaged(state: State, store: Store) -> State:
     """The state, unless the predictions behind it are no longer what was written: then it is as if not run."""
     sound = state.manifest is None or store.verify(state.manifest)
     return state if sound else State(state.cell, None, DAMAGED)
+
+
+def _of_ceilings(plan: Plan, done: Mapping[str, Manifest]) -> list[flags.Flag]:
+    """A flag for each set of which right answers themselves do not get the best score of the task's metric."""
+    told: dict[flags.Flag, None] = {}
+    for manifest in done.values():
+        asked, (metric, detail) = manifest["coordinates"], manifest.get("ceiling", ("", ""))
+        if detail and plan.tasks[asked["task"]].metric == metric:
+            told[flags.Flag(BELOW, f"{asked['task']}/{asked['split']}", detail)] = None
+    return list(told)
 
 
 def _planned(found: Sequence[State]) -> pl.DataFrame:

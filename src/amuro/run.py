@@ -11,6 +11,7 @@ from typing import Any
 
 from amuro import catalog, dials, jobs, pretrained, rows_there, stopping, upkeep
 from amuro import plan as planning
+from amuro.audits import ceiling as ceilings
 from amuro.audits import series as series_audit
 from amuro.audits import sets
 from amuro.claims import Claims
@@ -70,6 +71,7 @@ def run(
     record = Record(store, missing, on_event)
     _tell(store, record)
     rows_there.check(plan, missing)
+    ceilings.check(plan, missing, store.root / "series")
     if missing:
         _check_device(plan.study)
     refused = audited(plan, store, missing, record)

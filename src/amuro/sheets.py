@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from random import Random
 
 import numpy as np
 
 from amuro import asks, branches, data, paper_asks, prompts
+from amuro.audits import ceiling as ceilings
 from amuro.errors import DataError
 from amuro.identity import digest
 from amuro.inputs import Inputs
@@ -16,7 +18,7 @@ from amuro.plan import Plan
 from amuro.rows_there import enough_to_learn
 from amuro.store import Store
 from amuro.tokens import Encoder
-from amuro.types import Cell, Example, Recipe, Task
+from amuro.types import Cell, EvalSet, Example, Recipe, Task
 
 
 class Sheets:
@@ -59,7 +61,10 @@ class Sheets:
         drawn = prompts.draw_shots(task, pool, shots, shot_seed)
         own = prompts.own_shots(task, pool, drawn, shot_seed, examples)
         made = branches.sheet if any(example.contexts for example in examples) else asks.sheet
-        return made(task, format_name, examples, drawn, encoder, room, own)
+        sheet = made(task, format_name, examples, drawn, encoder, room, own)
+        best = ceilings.ceiling(task, format_name, examples, None if self._plan.study.engine == "toy" else encoder)
+        ceilings.refuse(EvalSet(task_name, split), best)
+        return replace(sheet, ceiling=str(best) if best.short else "")
 
     def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
         """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""

@@ -142,7 +142,8 @@ class Visitor:
         cost.did(cells=1, rows=frame.height, read=tokens, written=written)
         facts = {**decided, "coordinates": coordinates(cell), "prompts": self._keep_texts(sheet),
                  "seconds": time.monotonic() - started, "tokens": tokens,
-                 "provenance": {**provenance(), **self._reading()}}  # fmt: skip
+                 "provenance": {**provenance(), **self._reading()},
+                 "ceiling": [self.plan.tasks[cell.eval_set.task].metric, sheet.ceiling]}  # fmt: skip
         self.store.commit("cells", key, facts, {"predictions.parquet": frame})
         self.emit({"event": "cell", "cell": cell.address})
         return key

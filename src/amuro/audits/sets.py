@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 
 from amuro import data, prompts
+from amuro.audits import ceiling as ceilings
 from amuro.audits.baselines import baselines, constant_string
 from amuro.audits.filed import filed
-from amuro.audits.tasks import TaskAudit, audit
+from amuro.audits.tasks import Note, TaskAudit, audit
 from amuro.errors import AmuroError
 from amuro.identity import digest
 from amuro.inputs import Inputs
@@ -19,6 +22,8 @@ from amuro.types import EvalSet, Example, Task
 
 DEFAULT_CONTEXT = 2048
 """Tokens that a prompt should fit where no recipe states a length (the paper's)."""
+CACHE = Path("amuro-store/series")
+"""Where the usual store keeps the checkpoints that were fetched."""
 
 
 def keep(plan: Plan, store: Store, eval_sets: Sequence[str]) -> None:
@@ -44,8 +49,13 @@ def audit_all(plan: Plan) -> tuple[list[TaskAudit], dict[str, str]]:
         task = plan.task_with_source(chosen.task)
         try:
             loaded, train = _asked(plan, chosen), _train(plan, chosen.task)
+            best = ceilings.lowest(plan, chosen, loaded.examples, ceilings.encoders(plan, CACHE))
+            if plan.study.protocol != "paper":
+                ceilings.refuse(chosen, best)
             constant = constant_string(task, train)(loaded.examples) if train and task.kind == "generate" else None
-            found.append(_audited(plan, chosen, loaded, train, constant))
+            told = _audited(plan, chosen, loaded, train, constant)
+            short = (Note(ceilings.BELOW, str(best)),) if best.short else ()
+            found.append(replace(told, notes=(*told.notes, *short)))
         except AmuroError as error:
             refused[str(chosen)] = str(error)
     return found, refused
