@@ -7,10 +7,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from amuro import branches, data, prompts
+from amuro import branches, catalog, data, prompts, results
 from amuro import plan as planning
 from amuro import study as studies
 from amuro.errors import DataError
+from amuro.metric import Context
 from amuro.own_task import OwnTask
 from amuro.run import run
 from amuro.store import Store
@@ -96,17 +97,25 @@ def study(folder: Path) -> studies.Study:
 
 
 def test_a_study_keeps_one_score_an_option(tmp_path: Path) -> None:
-    """From plan to store: each row has the scores of its options in their order, and the place of the right one."""
+    """From plan to store: each row has the scores of its options in their order, and the place of the right one, by
+    which it is judged: the words of its options are the same.
+    """
     examples(tmp_path, ROWS)
     store = Store(tmp_path / "store")
-    outcome = run(planning.make(study(tmp_path)), store, lambda event: None)
+    plan = planning.make(study(tmp_path))
+    outcome = run(plan, store, lambda event: None)
     assert outcome.failures == []
     frames = [pl.read_parquet(path) for path in (tmp_path / "store" / "cells").glob("*/*/predictions.parquet")]
     assert len(frames) == 4
     for frame in frames:
         assert frame["log_probabilities"].list.len().to_list() == [2] * 4
         assert frame["gold_index"].to_list() == [0, 1, 1, 0]
+        accuracy = catalog.metric("accuracy").rows(frame, Context(plan.tasks["mine"]))
+        likelier = [int(a < b) for a, b in frame["log_probabilities"]]
+        assert accuracy.to_list() == [float(x == y) for x, y in zip(likelier, [0, 1, 1, 0], strict=True)]
     assert any(any(a != b for a, b in frame["log_probabilities"]) for frame in frames)
+    asked = results.results(plan, store).evidence.scores.filter(pl.col("metric") == "accuracy")
+    assert set(asked["chance"]) == {0.5}
 
 
 @pytest.mark.parametrize(

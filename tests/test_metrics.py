@@ -201,7 +201,7 @@ def test_lengths_of_options_are_counted_as_the_harness_counts_them() -> None:
     """Characters for acc_norm, bytes for acc_bytes, the leading space in neither, the closing mark in both."""
     frame = pl.DataFrame(
         {
-            "gold": ["ab", "ab"], "options": [["ab", "пиво"]] * 2, "example_id": ["0", "1"],
+            "gold": ["ab", "ab"], "gold_index": [0, 0], "options": [["ab", "пиво"]] * 2, "example_id": ["0", "1"],
             "option_bytes": [[3 + 2, 9 + 2]] * 2, "log_probabilities": [[-4.2, -6.1], [-4.2, -11.0]],
         }
     )  # fmt: skip

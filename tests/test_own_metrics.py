@@ -231,7 +231,8 @@ def test_the_best_rate_has_the_fewest_errors(tmp_path: Path) -> None:
     plan, store = planning.make(studies.parse(made)), Store(tmp_path / "store")
     run(plan, store, lambda event: None)
     (choice,) = [m for m in store.manifests("models") if "chosen_for" in m]
-    dev = {m["coordinates"]["learning_rate"]: m for m in store.cells().values() if m["coordinates"]["split"] == "dev"}
+    cells = [result for results_of in store.cells().values() for result in results_of]
+    dev = {m["coordinates"]["learning_rate"]: m for m in cells if m["coordinates"]["split"] == "dev"}
     metric = catalog.metric(OWN)
     errors = {
         rate: metric.score(store.frame(m, "predictions.parquet"), Context(plan.tasks["mine"]))  # type: ignore[arg-type]

@@ -15,6 +15,8 @@ from amuro.types import Kind, Task
 
 UNCONDITIONAL = "unconditional_log_probabilities"
 """Column of the options' log-probabilities after a context that asks nothing."""
+CONTEXTS = "option_contexts"
+"""Column of what each option stands behind, where options have contexts of their own; else empty lists."""
 FORMAT_FREE: Mapping[Kind, str] = {"label": "calibrated_accuracy", "generate": "log_likelihood"}
 """Kind of task → the metric that judges the same answers apart from their form; options are judged so already."""
 EDGE = 1e-9
@@ -39,8 +41,9 @@ class Metric:
 
     A predictions frame has one row an example: example_id, cluster, gold (str), gold_index (int), options (list[str]),
     log_probabilities (list[float], summed over the tokens of an option, in nats), the same after a context that asks
-    nothing in unconditional_log_probabilities (often empty), option_tokens and option_bytes (list[int]), output (str),
-    stopped (bool); for documents log_probability (float, nats) and bytes (int).
+    nothing in unconditional_log_probabilities (often empty), option_tokens and option_bytes (list[int]),
+    option_contexts (list[str], often empty), output (str), stopped (bool); for documents log_probability (float, nats)
+    and bytes (int).
     A metric reads only the columns that its kinds of task have.
     """
 
@@ -185,14 +188,41 @@ def matrix(predictions: pl.DataFrame, labels: int) -> NDArray[np.float64]:
     return flat.reshape(len(predictions), labels)
 
 
-def likeliest(predictions: pl.DataFrame, adjust: pl.Expr) -> pl.Series:
+LIKELIEST = pl.col("log_probabilities")
+"""The summed log-probabilities of a row's options, for `likeliest` and `right`."""
+
+
+def likeliest(predictions: pl.DataFrame, adjust: pl.Expr = LIKELIEST) -> pl.Series:
     """The option whose adjusted score is highest, as text; the first on a tie. `adjust` gives a list for each row.
 
     Raises DataError where a log-probability is missing or not finite.
     """
+    return predictions["options"].list.get(_best(predictions, adjust)).alias("predicted")
+
+
+def right(predictions: pl.DataFrame, adjust: pl.Expr = LIKELIEST) -> pl.Series:
+    """1 where the option whose adjusted score is highest is the right one, else 0. Errors as in `likeliest`.
+
+    The same words twice in a row are right twice, unless options stand behind contexts of their own: then the words do
+    not tell them apart, and the place does.
+    """
+    best = _best(predictions, adjust)
+    placed = (best == predictions["gold_index"]).to_numpy()
+    worded = (predictions["options"].list.get(best) == predictions["gold"]).to_numpy()
+    return pl.Series("value", np.where(_apart(predictions), placed, placed | worded)).cast(pl.Float64)
+
+
+def _best(predictions: pl.DataFrame, adjust: pl.Expr) -> pl.Series:
     _refuse_unfit(predictions)
-    best = predictions.select(adjust.list.arg_max().alias("best"))["best"]
-    return predictions["options"].list.get(best).alias("predicted")
+    return predictions.select(adjust.list.arg_max().alias("best"))["best"]
+
+
+def _apart(predictions: pl.DataFrame) -> NDArray[np.bool_]:
+    """Of each row whether its options stand behind contexts of their own."""
+    if CONTEXTS not in predictions.columns:
+        return np.zeros(len(predictions), dtype=bool)
+    known: NDArray[np.bool_] = (predictions[CONTEXTS].list.len().fill_null(0) > 0).to_numpy()
+    return known
 
 
 def guessed(probability: float) -> float:
@@ -209,10 +239,9 @@ def guess_rates(predictions: pl.DataFrame, task: Task) -> pl.Series:
         return pl.repeat(1 / len(task.labels), len(predictions), eager=True)
     if task.kind == "choice":
         each = predictions.select("gold", "options").with_row_index("row").explode("options")
-        right = each.group_by("row", maintain_order=True).agg(
-            (pl.col("options") == pl.col("gold")).mean().alias("rate")
-        )
-        return right["rate"]
+        worded = each.group_by("row", maintain_order=True).agg((pl.col("options") == pl.col("gold")).mean())["options"]
+        placed = 1 / predictions["options"].list.len()
+        return pl.Series(np.where(_apart(predictions), placed.to_numpy(), worded.to_numpy()))
     return pl.repeat(None, len(predictions), dtype=pl.Float64, eager=True)
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from amuro import prompts
 from amuro.asks import Sheet
 from amuro.identity import digest, file_digest
+from amuro.metric import CONTEXTS
 from amuro.types import Cell, Generation
 
 AFTER_THE_STORE = ("analyses", "comparison", "contracts", "exporters", "importers", "metrics", "released", "report",
@@ -60,6 +61,7 @@ def predictions(
             "log_probabilities": [[] if document else _by_label(sheet, scored[i]) for i in rows],
             "unconditional_log_probabilities": [list(unconditional[i]) if unconditional else [] for i in rows],
             "option_tokens": [[] if document else _lengths(sheet, i) for i in rows],
+            CONTEXTS: [["\n".join(inputs.values()) for inputs in e.contexts] for e in sheet.examples],
             "option_bytes": [[len(f" {text}".encode()) for text in row] for row in texts],
             "output": [generated[i].text if i in generated else None for i in rows],
             "stopped": [generated[i].stopped if i in generated else None for i in rows],
@@ -72,7 +74,7 @@ def predictions(
         schema_overrides={
             "options": pl.List(pl.String), "log_probabilities": pl.List(pl.Float64),
             "unconditional_log_probabilities": pl.List(pl.Float64), "option_tokens": pl.List(pl.Int64),
-            "option_bytes": pl.List(pl.Int64), "output": pl.String, "stopped": pl.Boolean,
+            "option_bytes": pl.List(pl.Int64), CONTEXTS: pl.List(pl.String), "output": pl.String, "stopped": pl.Boolean,
             "log_probability": pl.Float64, "bytes": pl.Int64,
         },
     )  # fmt: skip

@@ -5,17 +5,19 @@ The space before an option is scored and not counted. The harness calls it acc_b
 
 import polars as pl
 
-from amuro.metric import Context, Metric, guessed, likeliest
+from amuro.metric import Context, Metric, guessed, likeliest, right
+
+SCORE = pl.col("log_probabilities") / pl.col("option_bytes").list.eval(pl.element() - 1)
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """The option of the highest log-probability over its length in bytes in UTF-8, as text."""
-    return likeliest(predictions, pl.col("log_probabilities") / pl.col("option_bytes").list.eval(pl.element() - 1))
+    return likeliest(predictions, SCORE)
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """1 where that option is the gold text, else 0."""
-    return (predicts(predictions, context) == predictions["gold"]).cast(pl.Float64)
+    return right(predictions, SCORE)
 
 
 METRIC = Metric(

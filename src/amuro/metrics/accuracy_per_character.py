@@ -5,21 +5,22 @@ The space before an option is scored and not counted. The harness speaks of byte
 
 import polars as pl
 
-from amuro.metric import Context, Metric, guessed, likeliest
+from amuro.metric import Context, Metric, guessed, likeliest, right
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """The option of the highest log-probability over its length in characters, as text."""
-    return likeliest(
-        predictions,
-        pl.col("log_probabilities")
-        / pl.col("options").list.eval(pl.element().str.len_chars() + len(context.task.answer_suffix)),
-    )
+    return likeliest(predictions, _score(context))
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """1 where that option is the gold text, else 0."""
-    return (predicts(predictions, context) == predictions["gold"]).cast(pl.Float64)
+    return right(predictions, _score(context))
+
+
+def _score(context: Context) -> pl.Expr:
+    mark = len(context.task.answer_suffix)
+    return pl.col("log_probabilities") / pl.col("options").list.eval(pl.element().str.len_chars() + mark)
 
 
 METRIC = Metric(

@@ -2,17 +2,19 @@
 
 import polars as pl
 
-from amuro.metric import Context, Metric, guessed, likeliest
+from amuro.metric import Context, Metric, guessed, likeliest, right
+
+SCORE = pl.col("log_probabilities") / pl.col("option_tokens")
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """The option of the highest log-probability over its number of tokens, as text."""
-    return likeliest(predictions, pl.col("log_probabilities") / pl.col("option_tokens"))
+    return likeliest(predictions, SCORE)
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """1 where that option is the gold text, else 0."""
-    return (predicts(predictions, context) == predictions["gold"]).cast(pl.Float64)
+    return right(predictions, SCORE)
 
 
 METRIC = Metric(

@@ -6,17 +6,19 @@ arXiv:2104.08315), in which the official evaluation of OLMo reports ARC and Open
 
 import polars as pl
 
-from amuro.metric import UNCONDITIONAL, Context, Metric, guessed, likeliest
+from amuro.metric import UNCONDITIONAL, Context, Metric, guessed, likeliest, right
+
+SCORE = pl.col("log_probabilities") - pl.col(UNCONDITIONAL)
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """The option of the highest log-probability less its unconditional one, as text."""
-    return likeliest(predictions, pl.col("log_probabilities") - pl.col(UNCONDITIONAL))
+    return likeliest(predictions, SCORE)
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """1 where that option is the gold text, else 0."""
-    return (predicts(predictions, context) == predictions["gold"]).cast(pl.Float64)
+    return right(predictions, SCORE)
 
 
 METRIC = Metric(
