@@ -111,3 +111,13 @@ def test_a_metric_of_the_shelf_judges_generation() -> None:
     train = [Example(str(i), "c", {"premise": "p", "hypothesis": "h"}, a) for i, a in enumerate("aab")]
     assert values(task, train, train)["constant_string"] == pytest.approx(2 / 3)
     assert catalog.metric("exact_match").higher_is_better
+
+
+def test_baselines_are_read_in_the_tasks_own_metric() -> None:
+    """Under an error rate the best constant has the fewest errors; a metric without a best value has no baselines."""
+    written = replace(TASK, kind="generate", metric="own_metrics.error", labels=())
+    rows = [
+        Example(str(i), str(i), {"premise": "x", "hypothesis": "y"}, ("cup", "cup", "hat")[i % 3]) for i in range(30)
+    ]
+    assert values(written, rows, rows)["constant_string"] == pytest.approx(1 / 3)
+    assert values(replace(written, metric="log_likelihood"), rows, rows) == {}

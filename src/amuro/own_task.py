@@ -62,8 +62,6 @@ class OwnTask(BaseModel):
     answers: dict[str, str] = {}
     labels: tuple[str, ...] = ()
     """Label words, where the column holds them as they are."""
-    chance: float | None = None
-    """Of a question with options; that of labels is known."""
     options: str | tuple[str, ...] = ""
     """Column with a list of candidate answers, or a column for each: the question is then one of choice."""
     contexts: str | tuple[str, ...] = ""
@@ -104,7 +102,7 @@ class OwnTask(BaseModel):
         labels = () if self.options else self.labels or tuple(dict.fromkeys(self.answers.values()))
         self._refuse_half_a_choice(name)
         kind: Kind = "choice" if self.options else "label" if labels else "generate"
-        chance = 1 / len(labels) if labels else self.chance
+        chance = 1 / len(labels) if labels else None  # of options: in each cell from its rows
         fields = (*self.fields.items(), *([(CONTEXT, "")] if self._has_contexts else []))
         return self._made(name, kind, self._row, fields, labels=labels, chance=chance)
 

@@ -17,13 +17,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
 from amuro import catalog, prompts
-from amuro.metric import Context
+from amuro.audits import sure
 from amuro.types import Example, Task
 
 _WORD = re.compile(r"\w+")
@@ -41,7 +40,7 @@ Judge = Callable[[Sequence[Example]], float]
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`value` is accuracy for label and choice tasks, else the task's own metric."""
+    """`value` is that of the task's own metric."""
 
     name: str
     value: float
@@ -50,14 +49,17 @@ class Baseline:
 def baselines(
     task: Task, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]
 ) -> dict[str, tuple[Baseline, ...]]:
-    """Test set → the baselines of the task's kind; none for documents. Each is fitted once. Deterministic."""
-    fitted = _FITS[task.kind](task, train[:_LEARNED]) if task.kind in _FITS else {}
+    """Test set → the baselines of the task's kind; none for documents, and none where the task's metric has no best
+    value, which an answer without a likelihood could reach. Each is fitted once. Deterministic.
+    """
+    judged = task.kind in _FITS and catalog.metric(task.metric).best is not None
+    fitted = _FITS[task.kind](task, train[:_LEARNED]) if judged else {}
     return {name: tuple(Baseline(b, value(test)) for b, value in fitted.items()) for name, test in tests.items()}
 
 
 def _label_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
     return {
-        "majority": majority(train),
+        "majority": majority(task, train),
         "bag_of_words": bag_of_words(task, train, [key for key, _ in task.fields]),
         "last_field_only": bag_of_words(task, train, [task.fields[-1][0]]),
     }
@@ -74,72 +76,74 @@ def _generation_baselines(task: Task, train: Sequence[Example]) -> dict[str, Jud
 _FITS = {"label": _label_baselines, "choice": _choice_baselines, "generate": _generation_baselines}
 
 
-def majority(train: Sequence[Example]) -> Judge:
-    """Accuracy of the most frequent label of train."""
+def majority(task: Task, train: Sequence[Example]) -> Judge:
+    """The task's metric when every answer is the most frequent label of train."""
     [(label, _)] = Counter(example.answer for example in train).most_common(1)
-    return lambda test: float(np.mean([example.answer == label for example in test]))
+    return lambda test: sure.score(task, sure.picked(task, test, [task.labels.index(label)] * len(test)))
 
 
 def bag_of_words(task: Task, train: Sequence[Example], fields: Sequence[str]) -> Judge:
-    """Accuracy of multinomial logistic regression on which words stand in which of the fields."""
+    """The task's metric of multinomial logistic regression on which words stand in which of the fields."""
 
     def alternatives(example: Example) -> list[Features]:
         seen = dict.fromkeys((field, word) for field in fields for word in _words(example.inputs[field]))
         return [(*((label, *feature) for feature in seen), (label,)) for label in task.labels]
 
-    return _choosing(alternatives, lambda example: task.labels.index(example.answer), train)
+    return _choosing(task, alternatives, train)
 
 
 def options_only(task: Task, train: Sequence[Example]) -> Judge:
-    """Accuracy of logistic regression among the options of an example on their words and number of words alone."""
+    """The task's metric of logistic regression among an example's options on their words and number of words alone."""
 
     def alternatives(example: Example) -> list[Features]:
         return [tuple(dict.fromkeys([*_words(option), len(_words(option))])) for option in example.options]
 
-    return _choosing(alternatives, lambda example: prompts.gold(task, example), train)
+    return _choosing(task, alternatives, train)
 
 
 def constant_string(task: Task, train: Sequence[Example]) -> Judge:
     """The task's metric when every answer is the one string that does best on train."""
     frequent = [answer for answer, _ in Counter(example.answer for example in train).most_common(_CANDIDATES)]
-    best = max(frequent, key=lambda answer: _score(task, train[:_JUDGED], lambda example: answer))
+    best = max(frequent, key=lambda answer: _good(task, train[:_JUDGED], lambda example: answer))
     return lambda test: _score(task, test, lambda example: best)
 
 
 def copied_field(task: Task, train: Sequence[Example]) -> Judge:
     """The task's metric when the answer repeats the field that does best on train."""
     fields = [key for key, _ in task.fields]
-    best = max(fields, key=lambda field: _score(task, train[:_JUDGED], lambda example: example.inputs[field]))
+    best = max(fields, key=lambda field: _good(task, train[:_JUDGED], lambda example: example.inputs[field]))
     return lambda test: _score(task, test, lambda example: example.inputs[best])
 
 
 def _score(task: Task, examples: Sequence[Example], answer: Callable[[Example], str]) -> float:
-    said = pl.DataFrame({"output": [answer(e) for e in examples], "gold": [e.answer for e in examples]})
-    return float(catalog.metric(task.metric).score(said, Context(task)))
+    return sure.score(task, sure.written(examples, [answer(example) for example in examples]))
+
+
+def _good(task: Task, examples: Sequence[Example], answer: Callable[[Example], str]) -> float:
+    """The same, the higher the better."""
+    return catalog.metric(task.metric).oriented(_score(task, examples, answer))
 
 
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _choosing(
-    alternatives: Callable[[Example], list[Features]], gold: Callable[[Example], int], train: Sequence[Example]
-) -> Judge:
-    """Fits conditional logistic regression among each example's alternatives; judges by the share of right answers."""
+def _choosing(task: Task, alternatives: Callable[[Example], list[Features]], train: Sequence[Example]) -> Judge:
+    """Fits conditional logistic regression among each example's alternatives; judges by the task's metric."""
     known: dict[Hashable, int] = {}
     for example in train:
         for features in alternatives(example):
             for feature in features:
                 known.setdefault(feature, len(known))
     design, starts = _design(map(alternatives, train), known)
-    weights = _fit(design, starts, starts + np.array([gold(example) for example in train]))
+    weights = _fit(design, starts, starts + np.array([prompts.gold(task, example) for example in train]))
 
-    def accuracy(test: Sequence[Example]) -> float:
+    def judge(test: Sequence[Example]) -> float:
         design, starts = _design(map(alternatives, test), known)
         groups = np.split(design @ weights, starts[1:])
-        return float(np.mean([np.argmax(found) == gold(example) for found, example in zip(groups, test, strict=True)]))
+        return sure.score(task, sure.picked(task, test, [int(np.argmax(found)) for found in groups]))
 
-    return accuracy
+    return judge
 
 
 def _design(groups: Iterable[list[Features]], known: Mapping[Hashable, int]) -> tuple[csr_matrix, NDArray[np.int64]]:

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from amuro import catalog, data, prompts
+from amuro.audits import sure
 from amuro.errors import DataError
-from amuro.metric import Context
 from amuro.plan import Plan
 from amuro.tokens import Encoder
 from amuro.types import Cell, EvalSet, Example, Task
@@ -102,17 +100,8 @@ def _stopped(task: Task, text: str) -> str:
 
 def _scores(task: Task, examples: Sequence[Example], outputs: Sequence[str]) -> list[float]:
     """The task's metric on outputs that a model is sure of."""
-    golds = [example.answer for example in examples]
-    ones = [[1]] * len(golds)
-    said = pl.DataFrame(
-        {
-            "example_id": [e.id for e in examples], "cluster": [e.cluster for e in examples], "gold": golds,
-            "gold_index": [0] * len(golds), "options": [[gold] for gold in golds], "option_tokens": ones,
-            "option_bytes": ones, "log_probabilities": [[0.0]] * len(golds), "output": list(outputs),
-            "stopped": [True] * len(golds),
-        }
-    )  # fmt: skip
-    return catalog.metric(task.metric).values(said, Context(task)).to_list()
+    metric = catalog.metric(task.metric)
+    return metric.values(sure.written(examples, outputs), sure.context(task)).to_list()
 
 
 def _cause(task: Task, tokens: int, text: str, lacking: float) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from amuro import data, prompts
+from amuro import catalog, data, prompts
 from amuro.audits import ceiling as ceilings
 from amuro.audits.baselines import baselines, constant_string
 from amuro.audits.filed import filed
@@ -52,13 +52,19 @@ def audit_all(plan: Plan) -> tuple[list[TaskAudit], dict[str, str]]:
             best = ceilings.lowest(plan, chosen, loaded.examples, ceilings.encoders(plan, CACHE))
             if plan.study.protocol != "paper":
                 ceilings.refuse(chosen, best)
-            constant = constant_string(task, train)(loaded.examples) if train and task.kind == "generate" else None
+            constant = _constant(task, train, loaded.examples)
             told = _audited(plan, chosen, loaded, train, constant)
             short = (Note(ceilings.BELOW, str(best)),) if best.short else ()
             found.append(replace(told, notes=(*told.notes, *short)))
         except AmuroError as error:
             refused[str(chosen)] = str(error)
     return found, refused
+
+
+def _constant(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> float | None:
+    """Score of the best constant answer; None where text is not written, or its metric has no best value."""
+    judged = train and task.kind == "generate" and catalog.metric(task.metric).best is not None
+    return constant_string(task, train)(examples) if judged else None
 
 
 def _asked(plan: Plan, chosen: EvalSet) -> data.Loaded:

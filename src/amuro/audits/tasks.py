@@ -163,7 +163,7 @@ def audit(
         rows=len(examples),
         clusters=len(clusters),
         histogram=_histogram(task, examples),
-        chance=task.chance,
+        chance=_chance(task, examples),
         duplicates=len(doubles) / max(len(examples), 1),
         overlap=len(seen) / max(len(examples), 1),
         shared_clusters=0.0 if alone else len(clusters & known) / max(len(clusters), 1),
@@ -186,6 +186,13 @@ def _words(task: Task, example: Example) -> int:
     if task.kind == "document":
         return len(example.answer.split())
     return len(f"{prompts.prompt(task, 'default', example)} {example.answer}".split())
+
+
+def _chance(task: Task, examples: Sequence[Example]) -> float | None:
+    """How often a guess is right: one label of all, or the mean over the rows of one option of theirs."""
+    if task.kind == "label":
+        return 1 / len(task.labels)
+    return float(np.mean([1 / len(example.options) for example in examples])) if task.kind == "choice" else None
 
 
 def _histogram(task: Task, examples: Sequence[Example]) -> dict[str, float]:

@@ -8,11 +8,15 @@ import polars as pl
 
 from amuro import catalog
 from amuro.errors import StudyError
-from amuro.metric import Context, Metric
+from amuro.metric import EDGE, Context, Metric
 
 
 def check(metric: Metric) -> Iterator[str]:
-    """A value for each row, and right answers score no worse than wrong ones on every kind that it judges."""
+    """A value for each row within its range, right answers get the best one and score no worse than wrong ones on every
+    kind that it judges, and the metrics that it names are there.
+    """
+    for other in (*metric.format_free.values(), *([metric.calibrates] if metric.calibrates else [])):
+        catalog.metric(other)
     for name in catalog.names("tasks"):
         task = catalog.task(name)
         if task.kind not in metric.kinds:
@@ -22,6 +26,9 @@ def check(metric: Metric) -> Iterator[str]:
         if (right < wrong) == metric.higher_is_better and right != wrong:
             raise StudyError(f"{metric.name} gives {right} to right and {wrong} to wrong answers of {name}",
                              cure="check higher_is_better")  # fmt: skip
+        if metric.best is not None and abs(right - metric.best) > EDGE:
+            raise StudyError(f"{metric.name} gives {right} to right answers of {name}, and {metric.best} is its best",
+                             cure="say share=False where values have no common range")  # fmt: skip
         rows = metric.rows(_predictions(True, len(task.labels)), context) if metric.rows else None
         if rows is not None and len(rows) != 4:
             raise StudyError(f"{metric.name} gives {len(rows)} values for 4 rows of {name}", cure="one value a row")
