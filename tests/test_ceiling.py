@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 from amuro import plan as planning
 from amuro import results
 from amuro import study as studies
-from amuro.audits.ceiling import BELOW, ceiling
+from amuro.audits.ceiling import ceiling
 from amuro.cli import app
 from amuro.errors import DataError
+from amuro.flags import BELOW
 from amuro.own_task import OwnTask
 from amuro.run import run
 from amuro.store import Store

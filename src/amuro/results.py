@@ -12,7 +12,6 @@ import polars as pl
 from amuro import catalog, flags, scores
 from amuro.analysis import Analysis, Evidence
 from amuro.audits import filed
-from amuro.audits.ceiling import BELOW
 from amuro.audits.series import last_kept, of_study
 from amuro.errors import DataError
 from amuro.exporter import Source
@@ -131,7 +130,7 @@ def _of_ceilings(plan: Plan, done: Mapping[str, Manifest]) -> list[flags.Flag]:
     for manifest in done.values():
         asked, (metric, detail) = manifest["coordinates"], manifest.get("ceiling", ("", ""))
         if detail and plan.tasks[asked["task"]].metric == metric:
-            told[flags.Flag(BELOW, f"{asked['task']}/{asked['split']}", detail)] = None
+            told[flags.Flag(flags.BELOW, f"{asked['task']}/{asked['split']}", detail)] = None
     return list(told)
 
 

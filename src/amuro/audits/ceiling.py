@@ -18,7 +18,6 @@ from amuro.plan import Plan
 from amuro.tokens import Encoder
 from amuro.types import Cell, EvalSet, Example, Task
 
-BELOW = "right answers below the best score"
 REFUSED_FROM = 0.5
 """Share of right answers with the worst score from which a set is refused: what is left is no measurement of it."""
 NAMED = 3
