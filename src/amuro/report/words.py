@@ -38,7 +38,7 @@ FLAGS = {
     "rate at the grid's edge": "The best learning rate was the largest or smallest tried: better ones may lie beyond.",
     "training diverged": "Loss or gradient stopped being finite: the model has no result and was not tried again.",
     "did not learn to stop": "Answers run on to the length limit.",
-    "right answers below the best score": "Cut as outputs are cut, right answers themselves fall short of the best score.",
+    "right answers below the best score": "Cut as outputs are, right answers themselves fall short of the best score.",
 }
 
 
