@@ -98,7 +98,7 @@ def test_the_detectable_gain_grows_with_the_family() -> None:
     assert first.effect is not None
     assert only.effect is not None
     assert first.effect < only.effect
-    assert "corrected for 3 tasks" in first.statement
+    assert "corrected for 3 tunings" in first.statement
 
 
 def test_what_no_study_of_this_size_can_see_is_said() -> None:

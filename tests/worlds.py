@@ -95,17 +95,18 @@ class Book:
 
     def add(self, about: Task, exam: Exam, values: Floats, *, step: int = 1600, tuned_on: str = "none",
             role: str = "base", tune_seed: int = -1, split: str = "test", wording: str = "default",
-            tune_format: str = "default", metric: str = "", evidence: str = "measured",
+            tune_format: str = "default", recipe: str = "", metric: str = "", evidence: str = "measured",
             **other: Any) -> None:  # fmt: skip
         """One cell under one metric."""
         tuned = tuned_on != "none"
-        model = f"world@{step}" + (f"+{tuned_on}-{tune_format}/seed{tune_seed}" if tuned else "")
+        named = tuned_on if tune_format == "default" or not tuned else f"{tuned_on}_{tune_format}"
+        model = f"world@{step}" + (f"+{recipe or tuned_on}-{tune_format}/seed{tune_seed}" if tuned else "")
         self.tasks[about.name] = about
         self._values.append(values)
         self._clusters.append(exam.clusters)
         self._cells.append({
             "series": "world", "checkpoint": f"world@{step}", "step": step, "tokens": step * 1024, "tuned_on": tuned_on,
-            "recipe": tuned_on if tune_format == "default" or not tuned else f"{tuned_on}_{tune_format}",
+            "recipe": recipe or named,
             "method": "full" if tuned else "none", "tune_format": tune_format if tuned else "none",
             "tune_seed": tune_seed, "learning_rate": 1e-3 if tuned else None, "task": about.name, "split": split,
             "role": role, "family": about.family, "kind": about.kind, "format": wording, "shots": 0, "shot_seed": 0,

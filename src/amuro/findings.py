@@ -167,7 +167,7 @@ def base_and_tuned(found: Ladder) -> Points:
         at, nowhere = found.at(t), found.at(t) * 0
         where = found.place(step, tokens)
         marks.append(score_point(found, "base", found.contrast(nowhere, at), **where))
-        marks.append(score_point(found, f"tuned on {found.tuning.lesson}", found.contrast(at, nowhere), **where))
+        marks.append(score_point(found, f"tuned on {found.lesson}", found.contrast(at, nowhere), **where))
     return tuple(marks)
 
 
@@ -176,7 +176,7 @@ def gained(evidence: Evidence, found: Ladder) -> tuple[Estimate, str, EvidenceSt
     last = found.at(-1)
     estimate = found.contrast(last, -last)
     sentence = (
-        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.tuning.lesson} takes {found.metric} "
+        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.lesson} takes {found.metric} "
         f"on {found.name} {found.went(found.base[-1], found.tuned[-1])} ({reading(estimate)})."
     )
     standing, reason = tuned_state(found)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from amuro import catalog
 from amuro.analysis import Evidence
 from amuro.metric import Metric
 from amuro.panels import Panel, Reading, fewest_shots, panel
+from amuro.recipe_names import lesson, tuned_by_several
 from amuro.stats.clustered import Floats, Ints, Means, clustered_means
 from amuro.stats.estimate import Estimate, combine
 from amuro.stats.runs import RunNoise, drawn_together, run_noise
@@ -38,14 +40,6 @@ class Tuning(NamedTuple):
     recipe: str
     method: str
     tune_format: str
-
-    @property
-    def lesson(self) -> str:
-        """What was learned, with what is unusual about how."""
-        how = [self.method] * (self.method != "full") + [f"worded as {self.tune_format}"] * (
-            self.tune_format != "default"
-        )
-        return f"{self.tuned_on} ({', '.join(how)})" if how else self.tuned_on
 
 
 @dataclass(frozen=True)
@@ -79,10 +73,27 @@ class Ladder:
     """What differs between cells that should agree; empty where nothing does."""
     drawn: RunNoise | None = None
     """Noise of runs drawn towards that of the ladders beside this one (`together`)."""
+    several: bool = False
+    """Whether the study has several recipes for what was tuned: then sentences name the recipe."""
 
     @property
     def name(self) -> str:
         return f"{self.task}/{self.split}"
+
+    @property
+    def called(self) -> str:
+        """The task, and the split where that is another than `test`."""
+        return self.task if self.split == "test" else self.name
+
+    @property
+    def lesson(self) -> str:
+        """What was learned, in a sentence: `tuned on …`."""
+        return lesson(*self.tuning[1:], several=self.several)
+
+    @property
+    def by(self) -> str:
+        """` by RECIPE` behind `tuned`, where the study has several recipes for it; else nothing."""
+        return f" by {self.tuning.recipe}" if self.several else ""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -195,7 +206,7 @@ class Ladder:
 
     def under(self, metric: str) -> Ladder | None:
         """The same models and examples under another metric; None where it was not measured."""
-        return ladder(self.whole, self.tuning, metric)
+        return ladder(self.whole, self.tuning, metric, self.several)
 
     def only(self, kept: Bools) -> Ladder:
         """The same comparison on fewer examples: those where `kept` (n,) is true."""
@@ -232,7 +243,7 @@ def along(readings: Sequence[Reading]) -> tuple[list[int], str]:
     return [reading["tokens" if in_tokens else "step"] for reading in readings], "tokens" if in_tokens else "steps"
 
 
-def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
+def ladder(whole: Panel, tuning: Tuning, metric: str, several: bool = False) -> Ladder | None:
     """Pair the cells of one way of tuning with the base cells, at equal format and fewest shots, on shared examples."""
     of_metric = whole.where(metric=metric, series=tuning.series)
     tuned, base = of_metric.where(**tuning._asdict()), of_metric.where(tuned_on="none")
@@ -265,6 +276,7 @@ def ladder(whole: Panel, tuning: Tuning, metric: str) -> Ladder | None:
         runs=tuple(tuned.values[:, examples] for _, tuned in pairs),
         readings=readings,
         mixed=differences(readings) or _two_rates(readings),
+        several=several,
     )
 
 
@@ -291,8 +303,9 @@ def ladders(evidence: Evidence, roles: Sequence[str]) -> list[Ladder]:
     by_set: dict[tuple[str, str], set[Tuning]] = defaultdict(set)
     for task, split, *tuning in found:
         by_set[task, split].add(Tuning(*tuning))
+    several = tuned_by_several(evidence.scores)
     pairs = [
-        ladder(source, tuning, evidence.tasks[task].metric)
+        ladder(source, tuning, evidence.tasks[task].metric, tuning.tuned_on in several)
         for (task, split), tunings in sorted(by_set.items())
         if (source := panel(evidence, task, split)) is not None
         for tuning in sorted(tunings)
@@ -308,3 +321,38 @@ def longest(found: Iterable[Ladder]) -> list[Ladder]:
         place = one.tuning.series, one.task, one.split
         most[place] = max(most[place], min(len(one.rungs), MIN_CHECKPOINTS))
     return [one for one in every if len(one.rungs) >= most[one.tuning.series, one.task, one.split]]
+
+
+def by_set(every: Iterable[Ladder]) -> list[list[Ladder]]:
+    """The ladders of each series and evaluation set: all that was tuned beside the same bases."""
+
+    def where(found: Ladder) -> tuple[str, ...]:
+        return found.task, found.split, found.tuning.series
+
+    return [list(group) for _, group in groupby(sorted(every, key=where), key=where)]
+
+
+def fullest(alike: Sequence[Ladder]) -> Ladder:
+    """Of the ladders beside the same bases the one that follows them furthest: claims about bases are made on it, once
+    for all recipes.
+    """
+    return max(alike, key=lambda found: (len(found.rungs), len(found.replicated), len(found.examples)))
+
+
+def stand_ins(every: Sequence[Ladder]) -> tuple[list[Ladder], str]:
+    """(the ladders of one recipe for each series and task, a sentence on which recipe stands for which task).
+
+    For claims that count tasks: two recipes for one task are no two tasks, and no mean is taken of them. The recipe
+    that was asked most stands for the others; of several the plainest.
+    """
+    asked: dict[tuple[str, str], dict[Tuning, int]] = defaultdict(lambda: defaultdict(int))
+    for one in every:
+        asked[one.tuning[:2]][one.tuning] += 1
+    chosen = {place: min(of, key=lambda tuning: (-of[tuning], *_unusual(tuning))) for place, of in asked.items()}
+    told = [f"{chosen[place].recipe} for {place[1]}" for place, of in asked.items() if len(of) > 1]
+    kept = [one for one in every if chosen[one.tuning[:2]] == one.tuning]
+    return kept, f"Of several recipes one stands for each task: {', '.join(told)}." if told else ""
+
+
+def _unusual(tuning: Tuning) -> tuple[bool, bool, str]:
+    return tuning.method != "full", tuning.tune_format != "default", tuning.recipe

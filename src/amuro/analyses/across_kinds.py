@@ -13,7 +13,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Standing, blank, limits_of, nothing_to_lose, point, state
-from amuro.ladders import Bools, Ladder, Tuning, ladders, longest, on_shared_examples
+from amuro.ladders import Bools, Ladder, Tuning, ladders, longest, on_shared_examples, stand_ins
 from amuro.readouts import second_metric, second_readings
 from amuro.stats.clustered import Means, clustered_means, degrees
 from amuro.stats.estimate import Estimate, Part, combine, satterthwaite
@@ -94,10 +94,12 @@ def _means(pairs: Sequence[Ladder]) -> tuple[Means, float]:
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """Two findings a series: class → generation and generation → class."""
-    every = [one for one in longest(ladders(evidence, ["cross_task"])) if one.facts.share]
+    every, told = stand_ins([one for one in longest(ladders(evidence, ["cross_task"])) if one.facts.share])
     second = dict(zip(map(_key, every), second_readings(evidence, every), strict=True))
     claims = [
-        _claim(evidence, series, sides, [one for one in every if _goes(evidence, one, series, sides)], second, rng)
+        _claim(
+            evidence, series, sides, [one for one in every if _goes(evidence, one, series, sides)], second, told, rng
+        )
         for series in sorted({one.tuning.series for one in every})
         for sides in DIRECTIONS
     ]
@@ -124,7 +126,7 @@ def _goes(evidence: Evidence, found: Ladder, series: str, sides: tuple[str, str]
 
 def _claim(
     evidence: Evidence, series: str, sides: tuple[str, str], every: Sequence[Ladder], second: Seconds,
-    rng: np.random.Generator,
+    told: str, rng: np.random.Generator,
 ) -> Claim:  # fmt: skip
     fit = _able(evidence, [one for one in every if state(one)[0] == "measured"], rng)
     name, arrow = "_to_".join(sides), " → ".join(sides)
@@ -144,7 +146,7 @@ def _claim(
         f"Tuning on {sides[0]} tasks takes {loss.value:+.1%} (95 % interval {low:+.1%} to {high:+.1%}) of what the "
         f"bases can do beyond chance on {sides[1]} tasks, over {_names(fit)}{', in output form' if form else ''}."
     )
-    note = limits_of(evidence, fit, REACH, _left_out(every, fit), form)
+    note = limits_of(evidence, fit, REACH, told, _left_out(every, fit), form)
     finding = blank(
         ANALYSIS, evidence, sentence, "measured", note=note, cells=tuple(cell for one in fit for cell in one.cells),
         points=tuple(_point(one) for one in fit), **further,
@@ -184,7 +186,7 @@ def _nothing(every: Sequence[Ladder], arrow: str, evidence: Evidence) -> tuple[E
 
 
 def _names(fit: Sequence[Ladder]) -> str:
-    return ", ".join(dict.fromkeys(f"{one.tuning.lesson} → {one.task}" for one in fit))
+    return ", ".join(dict.fromkeys(f"{one.lesson} → {one.task}" for one in fit))
 
 
 def _left_out(every: Sequence[Ladder], fit: Sequence[Ladder]) -> str:
@@ -212,7 +214,7 @@ def _again(evidence: Evidence, fit: Sequence[Ladder], second: Seconds) -> tuple[
 
 def _point(found: Ladder) -> Mapping[str, Any]:
     last = found.at(-1)
-    return point("loss", found.contrast(-last, last), x=f"{found.tuning.lesson} → {found.task}")
+    return point("loss", found.contrast(-last, last), x=f"{found.lesson} → {found.task}")
 
 
 ANALYSIS = Analysis(

@@ -29,7 +29,7 @@ def _of_gain(evidence: Evidence, found: Ladder, family: int) -> Claim:
     last = found.at(-1)
     seeds = counted(int(found.seeds[-1]), "tuning seed")
     resting = f"{counted(len(found.examples), 'example')} in {found.source.groups} clusters and {seeds}"
-    what = f"a gain on {found.name}", resting
+    what = f"a gain{found.by} on {found.name}", resting
     return _claim(evidence, found, GAIN, last, tuned_state(found), family, what)
 
 
@@ -41,7 +41,7 @@ def _of_trend(evidence: Evidence, found: Ladder, family: int) -> Claim:
     weights = found.over_training(change_weights(found.tokens[found.rungs]))
     replicated = counted(len(found.replicated), "replicated one")
     resting = f"{counted(len(found.rungs), 'trained checkpoint')}, {replicated} among them"
-    what = f"a growth of the gap between tuned and base on {found.name}", resting
+    what = f"a growth of the gap between tuned{found.by} and base on {found.name}", resting
     return _claim(evidence, found, LATENT_GAIN, weights, standing, family, what)
 
 
@@ -59,7 +59,9 @@ def _claim(
         of_items = variance_df(weights @ (found.tuned - found.base), found.clusters)
         known = (of_items, *(df for _, df in estimate.parts[1:]))
         margin = Margin(aim, estimate.parts, ALPHA / family, known=known)
-    sentence = _sentence(*what, margin, family) if margin else f"What can be seen on {found.name} cannot be said."
+    after = f" of tuning{found.by}" if found.by else ""
+    unseen = f"What can be seen{after} on {found.name} cannot be said."
+    sentence = _sentence(*what, margin, family) if margin else unseen
     note = limits(evidence, found, reason, _to_be_supported(margin) if margin else "")
     finding = draft(
         ANALYSIS, evidence, found, sentence, state, detail=target.name, note=note, delta=0.0, points=(),
@@ -71,7 +73,7 @@ def _claim(
 
 def _sentence(what: str, resting: str, margin: Margin, family: int) -> str:
     low, high = margin.detectable_interval()
-    corrected = f", corrected for {family} tasks" if family > 1 else ""
+    corrected = f", corrected for {family} tunings" if family > 1 else ""
     return (
         f"On {resting}, {what} of {margin.detectable:.2f} (95 % interval {low:.2f} to {high:.2f}) would be told from 0 "
         f"in {100 * POWER:.0f} % of such studies{corrected}; the smallest effect of interest is {margin.delta:.2f}."

@@ -8,7 +8,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import blank, draft, limits, nothing_to_lose, reading, state
-from amuro.ladders import HOW, Ladder, ladders, longest
+from amuro.ladders import HOW, Ladder, ladders
 from amuro.panels import Panel
 from amuro.readouts import second_metric, second_readings
 from amuro.series_kind import checkpoint_words
@@ -24,8 +24,8 @@ NOT_MEASURED = Estimate(0.0, ())
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding a tuned task and each other evaluation set, at the latest checkpoint; every checkpoint is drawn."""
-    every = longest(ladders(evidence, ["cross_task", "facts", "corpus"]))
+    """One finding a recipe and each other evaluation set, at the latest checkpoint; every checkpoint is drawn."""
+    every = ladders(evidence, ["cross_task", "facts", "corpus"])
     asked = zip(every, lost_noise(every), second_readings(evidence, every), strict=True)
     return settle([_claim(evidence, *one, rng) for one in asked]) or [
         blank(ANALYSIS, evidence, "No tuned model was asked on anything but its own task.", "not run")
@@ -143,7 +143,7 @@ def _sentence(found: Ladder, loss: Estimate | None, form: str) -> str:
     what = "lost beyond churn and guessing" if found.facts.binary else "lost"
     told = f" ({what}: {reading(loss)}){', in output form' if form else ''}" if loss else ""
     return (
-        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.tuning.lesson} takes {found.metric} "
+        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.lesson} takes {found.metric} "
         f"on {found.name} {change}{told}."
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import Points, Standing, blank, counted, draft, limits, reading, score_point, state, trend_state
-from amuro.ladders import MIN_CHECKPOINTS, Ladder, differences, ladders, longest
+from amuro.ladders import MIN_CHECKPOINTS, Ladder, by_set, differences, fullest, ladders, longest
 from amuro.panels import Reading, fewest_shots
 from amuro.series_kind import checkpoint_words
 from amuro.stats.bootstrap import cluster_draws
@@ -69,23 +69,51 @@ class Asked:
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """Three findings a tuned task: sensitivity before tuning, after it, and its easing over checkpoints."""
+    """Of each task its sensitivity before tuning; and of each recipe that after it, and its easing over checkpoints."""
     found = [one for one in longest(ladders(evidence, ["in_domain"])) if one.facts.share]
-    claims = [claim for one in found for claim in _claims(evidence, one, rng)]
+    claims = [claim for alike in by_set(found) for claim in _claims(evidence, alike, rng)]
     return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked in more than one format.", "not run")]
 
 
-def _claims(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> list[Claim]:
-    formats, chance = _formats(found), found.floor
-    bases, tuned = (_asked(found, formats, chance, line) for line in (_BASE, found.tuning._asdict()))
-    if len(formats) < 2 or not tuned or not bases:
+def _claims(evidence: Evidence, alike: Sequence[Ladder], rng: np.random.Generator) -> list[Claim]:
+    """The claim about the bases, once for all recipes: on those that were asked in the most formats."""
+    known = [one for one in map(_worded, alike) if one is not None]
+    if not known:
         return []
-    points, noise = _points(found, formats, bases, tuned), _run_noise(tuned)
-    return [
-        _at_latest(evidence, found, formats, bases[-1], None, points, "before"),
-        _at_latest(evidence, found, formats, tuned[-1], noise, points, "after"),
-        _easing(evidence, found, tuned, noise, points, rng),
-    ]
+    most = max(len(one.formats) for one in known)
+    widest = fullest([one.found for one in known if len(one.formats) == most])
+    base = next(one for one in known if one.found is widest)
+    claims = [_at_latest(evidence, base, base.bases[-1], None, "before")]
+    for one in known:
+        noise = _run_noise(one.tuned)
+        claims += [_at_latest(evidence, one, one.tuned[-1], noise, "after"), _easing(evidence, one, noise, rng)]
+    return claims
+
+
+@dataclass(frozen=True)
+class Worded:
+    """A ladder whose bases and tuned models were asked in several formats."""
+
+    found: Ladder
+    formats: list[str]
+    bases: list[Asked]
+    tuned: list[Asked]
+
+    @cached_property
+    def points(self) -> Points:
+        """The score in each format at each checkpoint, before and after tuning."""
+        return tuple(
+            score_point(self.found, f"{wording}, {who}", one.score(place), **self.found.place(one.step, one.tokens))
+            for who, models in (("base", self.bases), (f"tuned on {self.found.lesson}", self.tuned))
+            for one in models
+            for place, wording in enumerate(self.formats)
+        )
+
+
+def _worded(found: Ladder) -> Worded | None:
+    formats = _formats(found)
+    bases, tuned = (_asked(found, formats, found.floor, line) for line in (_BASE, found.tuning._asdict()))
+    return Worded(found, formats, bases, tuned) if len(formats) > 1 and tuned and bases else None
 
 
 _BASE = {"tuned_on": "none"}
@@ -142,8 +170,8 @@ def measure(asked: Asked, noise: RunNoise | None) -> Spread:
     return spread(asked.logits, covariance + beyond * np.eye(F), satterthwaite(parts))
 
 
-def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Asked, noise: RunNoise | None,
-               points: Points, when: str) -> Claim:  # fmt: skip
+def _at_latest(evidence: Evidence, worded: Worded, asked: Asked, noise: RunNoise | None, when: str) -> Claim:
+    found, formats = worded.found, worded.formats
     scores, (room, why) = asked.means.value, _room(asked)
     standing, reason = state(found)
     if mixed := differences(asked.readings):
@@ -155,14 +183,18 @@ def _at_latest(evidence: Evidence, found: Ladder, formats: list[str], asked: Ask
     easiest, hardest = formats[int(scores.argmax())], formats[int(scores.argmin())]
     best, worst = found.score(scores.max(keepdims=True)), found.score(scores.min(keepdims=True))
     sentence = (
-        f"{when.capitalize()} tuning on {found.tuning.tuned_on}, {checkpoint_words(asked.step)} scores "
+        f"{when.capitalize()} tuning on {_lesson(found, when)}, {checkpoint_words(asked.step)} scores "
         f"{worst:.2f} ({hardest}) to {best:.2f} ({easiest}) on {found.name} in {len(formats)} "
         f"formats{told}{_alike(asked)}."
     )
     note = limits(evidence, found, reason, FIXED, tuned=when == "after")
-    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, detail=when,
+    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=worded.points, detail=when,
                     delta=_delta(evidence), cells=asked.cells)  # fmt: skip
     return Claim(finding, variance)
+
+
+def _lesson(found: Ladder, when: str) -> str:
+    return found.lesson if when == "after" else found.tuning.tuned_on
 
 
 def _alike(asked: Asked) -> str:
@@ -191,8 +223,8 @@ def _room(asked: Asked) -> Standing:
     return "measured", ""
 
 
-def _easing(evidence: Evidence, found: Ladder, tuned: list[Asked], noise: RunNoise | None, points: Points,
-            rng: np.random.Generator) -> Claim:  # fmt: skip
+def _easing(evidence: Evidence, worded: Worded, noise: RunNoise | None, rng: np.random.Generator) -> Claim:
+    found, tuned = worded.found, worded.tuned
     used = [asked for asked in tuned if asked.tokens > 0 and asked.comparable]
     standing, reason = trend_state(evidence, found)
     if mixed := differences([reading for asked in used for reading in asked.readings]):
@@ -201,16 +233,16 @@ def _easing(evidence: Evidence, found: Ladder, tuned: list[Asked], noise: RunNoi
         standing, estimate = ("mixed" if standing == "mixed" else "insufficient"), None
         sentence = (
             f"At {counted(len(used), 'trained checkpoint')} all formats of {found.name} lie between chance and ceiling "
-            f"after tuning: whether pre-training eases the sensitivity to formats needs {MIN_CHECKPOINTS}."
+            f"after tuning{found.by}: whether pre-training eases the sensitivity to formats needs {MIN_CHECKPOINTS}."
         )
     else:
         estimate = easing(used, noise, rng)
         sentence = (
-            f"In this pre-training run the fall of the between-format variance of {found.task} after tuning, over the "
-            f"observed log {found.unit}, is {reading(estimate)} (squared log odds)."
+            f"In this pre-training run the fall of the between-format variance of {found.called} after "
+            f"tuning{found.by}, over the observed log {found.unit}, is {reading(estimate)} (squared log odds)."
         )
     note, cells = limits(evidence, found, reason, FIXED), tuple(cell for asked in tuned for cell in asked.cells)
-    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, detail="easing",
+    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=worded.points, detail="easing",
                     n=len(used), unit="checkpoints", delta=_delta(evidence), cells=cells)  # fmt: skip
     return Claim(finding, estimate)
 
@@ -234,16 +266,6 @@ def easing(used: list[Asked], noise: RunNoise | None, rng: np.random.Generator) 
 
 def _delta(evidence: Evidence) -> float:
     return evidence.delta.get(ANALYSIS.name, ANALYSIS.delta)
-
-
-def _points(found: Ladder, formats: list[str], bases: list[Asked], tuned: list[Asked]) -> Points:
-    """The score in each format at each checkpoint, before and after tuning."""
-    return tuple(
-        score_point(found, f"{wording}, {who}", one.score(place), **found.place(one.step, one.tokens))
-        for who, models in (("base", bases), (f"tuned on {found.tuning.tuned_on}", tuned))
-        for one in models
-        for place, wording in enumerate(formats)
-    )
 
 
 ANALYSIS = Analysis(

@@ -85,15 +85,16 @@ def _surely_above(estimate: Estimate) -> float:
 
 def _few(found: Ladder) -> str:
     seen = counted(len(found.steps), "checkpoint")
-    return f"With {seen} nothing can be said of what pre-training builds for {found.task}."
+    return f"With {seen} nothing can be said of what pre-training builds for {found.lesson}."
 
 
 def _sentence(found: Ladder, gap: Estimate, base: Estimate) -> str:
     first, last = found.rungs[0], -1
     return (
-        f"In this pre-training run {found.task} goes, once tuned, {found.went(found.tuned[first], found.tuned[last])}, "
-        f"while the base, as far as these readouts elicit it, goes {found.went(found.base[first], found.base[last])}: "
-        f"over the observed log {found.unit} the gap grows by {reading(gap)}, the base by {reading(base)}."
+        f"In this pre-training run {found.called} goes, once tuned{found.by}, "
+        f"{found.went(found.tuned[first], found.tuned[last])}, while the base, as far as these readouts elicit it, "
+        f"goes {found.went(found.base[first], found.base[last])}: over the observed log {found.unit} the gap grows by "
+        f"{reading(gap)}, the base by {reading(base)}."
     )
 
 

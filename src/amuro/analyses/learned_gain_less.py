@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, blank, counted, point, reading, state
-from amuro.ladders import Ladder, ladders
+from amuro.ladders import Ladder, ladders, stand_ins
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate
 from amuro.stats.regression import slope
@@ -37,17 +37,19 @@ class Half:
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a series, over the data sets on which its latest checkpoint was tuned."""
     by_series: dict[str, dict[str, Ladder]] = {}
-    for found in ladders(evidence, ["in_domain"]):
-        if found.facts.share:
-            by_series.setdefault(found.tuning.series, {}).setdefault(found.tuning.tuned_on, found)
-    claims = [_claim(evidence, series, list(sets.values()), rng) for series, sets in by_series.items()]
+    every, told = stand_ins([found for found in ladders(evidence, ["in_domain"]) if found.facts.share])
+    for found in every:
+        by_series.setdefault(found.tuning.series, {}).setdefault(found.tuning.tuned_on, found)
+    claims = [_claim(evidence, series, list(sets.values()), told, rng) for series, sets in by_series.items()]
     return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
-def _claim(evidence: Evidence, series: str, every: list[Ladder], rng: np.random.Generator) -> Claim:
+def _claim(evidence: Evidence, series: str, every: list[Ladder], told: str, rng: np.random.Generator) -> Claim:
     standing = [(found, *state(found)) for found in every]
     sets = [found for found, one, _ in standing if one == "measured"]
-    left_out = [f"{found.task} is left out: {why}" for found, one, why in standing if one != "measured"]
+    left_out = [told] * bool(told) + [
+        f"{found.task} is left out: {why}" for found, one, why in standing if one != "measured"
+    ]
     if len(sets) < MIN_DATA_SETS:
         return Claim(_finding(evidence, series, sets, _too_few(sets), "insufficient", left_out), None)
     raw, shared = falls(evidence, sets, rng)
@@ -61,7 +63,9 @@ def _claim(evidence: Evidence, series: str, every: list[Ladder], rng: np.random.
 
 
 def _too_few(sets: list[Ladder]) -> str:
-    named = ", ".join(f"{one.task} {one.score(one.base[-1]):.2f} to {one.score(one.tuned[-1]):.2f}" for one in sets)
+    named = ", ".join(
+        f"{one.task}{one.by} {one.score(one.base[-1]):.2f} to {one.score(one.tuned[-1]):.2f}" for one in sets
+    )
     return (
         f"{counted(len(sets), 'data set')}{f' ({named})' if named else ''} cannot say whether tuning brings less where "
         f"the base is better: that needs {MIN_DATA_SETS}."

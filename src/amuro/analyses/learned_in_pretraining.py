@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +21,7 @@ from amuro.findings import (
     trend_state,
     tuned_state,
 )
-from amuro.ladders import Ladder, ladders, longest
+from amuro.ladders import Ladder, by_set, fullest, ladders, longest
 from amuro.readouts import BestReadout, best_readout
 from amuro.stats.clustered import clustered_mean
 from amuro.stats.estimate import Estimate
@@ -37,31 +39,39 @@ WHEN: dict[tuple[Verdict, Verdict], str] = {
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """Two findings a tuned task: the base's rise in pre-training, and what tuning adds to it."""
-    claims = [claim for found in longest(ladders(evidence, ["in_domain"])) for claim in _claims(evidence, found)]
-    findings = settle(claims)
-    if not findings:
-        return [blank(ANALYSIS, evidence, NO_HOME, "not run")]
-    return [one for pair in zip(findings[::2], findings[1::2], strict=True) for one in _classed(*pair)]
+    """Of each task the base's rise in pre-training, and what tuning by each recipe adds to it."""
+    groups = by_set(longest(ladders(evidence, ["in_domain"])))
+    claims = [claim for alike in groups for claim in _claims(evidence, alike)]
+    findings = iter(settle(claims))
+    told = [one for alike in groups for one in _classed(alike, next(findings), [next(findings) for _ in alike])]
+    return told or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
-def _classed(rise: Finding, added: Finding) -> tuple[Finding, Finding]:
-    """Both findings of a task, the first saying where the task was learned if both verdicts are in."""
-    where = WHEN.get((rise.verdict, added.verdict))
-    said = f"{rise.task} is learned {where}. " if where else ""
-    return replace(rise, statement=said + rise.statement), added
+def _classed(alike: Sequence[Ladder], rise: Finding, added: Sequence[Finding]) -> list[Finding]:
+    """The findings of a task, the first saying where the task was learned if both verdicts are in.
+
+    Recipes that say otherwise are named.
+    """
+    where = defaultdict(list)
+    for found, one in zip(alike, added, strict=True):
+        where[WHEN.get((rise.verdict, one.verdict), "")].append(found.tuning.recipe)
+    named = [when + (f" ({', '.join(by)})" if len(where) > 1 else "") for when, by in where.items() if when]
+    said = f"{alike[0].called} is learned {', '.join(named)}. " if named else ""
+    return [replace(rise, statement=said + rise.statement), *added]
 
 
-def _claims(evidence: Evidence, found: Ladder) -> tuple[Claim, Claim]:
-    best = best_readout(evidence, found)
+def _claims(evidence: Evidence, alike: Sequence[Ladder]) -> list[Claim]:
+    best = {one.tuning: best_readout(evidence, one) for one in alike}
+    return [_rise(evidence, best[fullest(alike).tuning]), *(_added(evidence, one) for one in best.values())]
+
+
+def _rise(evidence: Evidence, best: BestReadout) -> Claim:
     found = best.ladder
-    return _rise(evidence, found, best), _added(evidence, found, best)
-
-
-def _rise(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
     standing, reason = _standing(evidence, found, best)
     if len(found.rungs) < 2:
-        sentence = f"With {counted(len(found.steps), 'checkpoint')} nothing can be said of how {found.task} is learned."
+        sentence = (
+            f"With {counted(len(found.steps), 'checkpoint')} nothing can be said of how {found.called} is learned."
+        )
         note = limits(evidence, found, reason, best.note, tuned=False)
         finding = draft(ANALYSIS, evidence, found, sentence, standing, detail="rise", n=len(found.rungs), note=note)
         return Claim(finding, None)
@@ -79,9 +89,9 @@ def _rise(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
 
 def _sentence(found: Ladder, best: BestReadout, change: Estimate) -> str:
     return (
-        f"In this pre-training run the base, asked in its best way ({best.names[-1]} at the end), goes on {found.task} "
-        f"{found.went(found.base[found.rungs[0]], found.base[-1])}: {reading(change)} over the observed log "
-        f"{found.unit}."
+        f"In this pre-training run the base, asked in its best way ({best.names[-1]} at the end), goes on "
+        f"{found.called} {found.went(found.base[found.rungs[0]], found.base[-1])}: {reading(change)} "
+        f"over the observed log {found.unit}."
     )
 
 
@@ -109,14 +119,15 @@ def _standing(evidence: Evidence, found: Ladder, best: BestReadout) -> Standing:
     return standing, reason
 
 
-def _added(evidence: Evidence, found: Ladder, best: BestReadout) -> Claim:
+def _added(evidence: Evidence, best: BestReadout) -> Claim:
     """What tuning adds to the best-asked base, on average over the trained checkpoints."""
+    found = best.ladder
     used = found.rungs if len(found.rungs) else np.arange(len(found.steps))
     weights = np.isin(np.arange(len(found.steps)), used) / len(used)
     gain = found.contrast(weights, -weights)
     standing, reason = tuned_state(found)
     sentence = (
-        f"Tuning on {found.tuning.tuned_on} adds {reading(gain)} to the best-asked base on {found.name}, on average "
+        f"Tuning on {found.lesson} adds {reading(gain)} to the best-asked base on {found.name}, on average "
         f"over {counted(len(used), 'checkpoint')}."
     )
     note = limits(evidence, found, reason, best.note)

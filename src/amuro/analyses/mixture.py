@@ -94,7 +94,7 @@ def _pairs(every: Sequence[Ladder]) -> Iterator[Beside]:
         found = list(group)
         for mixture in found:
             parts = set(mixture.tuning.tuned_on.split("+"))
-            # Of several recipes of one task the first stands for it.
+            # Of several recipes of one task the first stands for it, and is named.
             by_task = {one.tuning.tuned_on: one for one in reversed(found) if one.tuning.tuned_on in parts}
             singles = [by_task[task] for task in sorted(by_task)] if len(parts) > 1 else []
             if (pair := _beside(mixture, singles)) is not None:
@@ -212,18 +212,18 @@ def _form(evidence: Evidence, pair: Beside, again: Estimate | None) -> str:
 
 
 def _sentence(pair: Beside, spared: Estimate, lost: Estimate) -> str:
-    singles = ", ".join(one.tuning.tuned_on for one in pair.singles)
+    singles = ", ".join(one.lesson for one in pair.singles)
     found = pair.mixture
     return (
         f"On {found.name} {checkpoint_words(pair.step)} loses {reading(lost)} of {found.metric} in the mean when tuned "
-        f"on one of {singles}, and {reading(pair.contrast(-1, 0, 1))} when tuned on {found.tuning.tuned_on} together: "
+        f"on one of {singles}, and {reading(pair.contrast(-1, 0, 1))} when tuned on {found.lesson} together: "
         f"the mixture spares {reading(spared)}."
     )
 
 
 def _points(pair: Beside) -> tuple[dict[str, object], ...]:
     return tuple(
-        dict(point("loss", Beside(one, (one,), pair.step).contrast(-1, 0, 1), x=one.tuning.lesson))
+        dict(point("loss", Beside(one, (one,), pair.step).contrast(-1, 0, 1), x=one.lesson))
         for one in (pair.mixture, *pair.singles)
     )
 

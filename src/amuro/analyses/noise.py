@@ -8,7 +8,7 @@ import numpy as np
 
 from amuro.analysis import Analysis, Evidence
 from amuro.findings import NO_HOME, Standing, blank, counted, draft, limits, state, trend_state, tuned_state
-from amuro.ladders import MIN_CHECKPOINTS, Bools, Ladder, along, differences, ladders, longest
+from amuro.ladders import MIN_CHECKPOINTS, Bools, Ladder, along, by_set, differences, fullest, ladders, longest
 from amuro.panels import Reading, fewest_shots
 from amuro.plateau import schedule
 from amuro.stats.clustered import Floats, Ints
@@ -50,9 +50,13 @@ class Levels(NamedTuple):
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """Two findings a tuned task: its tuned models against the noise of seeds, its bases against close checkpoints."""
-    found = longest(ladders(evidence, ["in_domain"]))
-    claims = [claim for one in found for claim in (_of_tuned(evidence, one), _of_bases(evidence, one))]
+    """One finding a recipe, its tuned models against the noise of seeds; and one a task, its bases against close
+    checkpoints.
+    """
+    claims = []
+    for alike in by_set(longest(ladders(evidence, ["in_domain"]))):
+        claims += [_of_tuned(evidence, one) for one in alike]
+        claims.append(_of_bases(evidence, fullest(alike)))
     return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
@@ -138,7 +142,7 @@ def _claim(
 
 
 def _sentence(found: Ladder, levels: Levels | None, signal: SignalToNoise | None, kind: str, noise: str) -> str:
-    who = f"tuned on {found.tuning.lesson}" if kind == "tuned" else "as they are"
+    who = f"tuned on {found.lesson}" if kind == "tuned" else "as they are"
     if levels is None or signal is None:
         return f"Whether the checkpoints, {who}, differ on {found.name} by more than noise cannot be said."
     low, high = signal.interval()

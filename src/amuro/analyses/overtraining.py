@@ -87,7 +87,7 @@ def _sentence(evidence: Evidence, found: Ladder, fall: Estimate, base: Estimate,
     first, last, way = _half(found)[0], -1, schedule(evidence, trained(found))
     return (
         f"In this pre-training run, {way.words}, the later half of the trained checkpoints takes {found.metric} on "
-        f"{found.name}, once tuned on {found.tuning.lesson}, "
+        f"{found.name}, once tuned on {found.lesson}, "
         f"{found.went(found.tuned[first], found.tuned[last])} (lost over these log {found.unit}: {reading(fall)}); "
         f"{_of_base(base, delta)}."
     )

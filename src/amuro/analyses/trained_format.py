@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, product
 
 import numpy as np
 
@@ -23,22 +23,32 @@ Matrix = dict[int, list[Floats]]
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding a tuned task, over the checkpoints that were tuned in every format."""
-    claims = [claim for lines in _same_but_format(evidence) if (claim := _claim(evidence, lines)) is not None]
-    return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked in more than one format.", "not run")]
+    """One finding for recipes of a task that differ in their format, over the checkpoints tuned in every format."""
+    claims = [claim for lines in _same_but_format(evidence) if (claim := _claim(evidence, *lines)) is not None]
+    return settle(list({claim.finding.id: claim for claim in claims}.values())) or [
+        blank(ANALYSIS, evidence, "No tuned model was asked in more than one format.", "not run")
+    ]
 
 
-def _same_but_format(evidence: Evidence) -> Iterator[list[Ladder]]:
-    """Ladders of one task that differ in the format of tuning alone, one a format."""
+def _same_but_format(evidence: Evidence) -> Iterator[tuple[list[Ladder], str]]:
+    """(ladders of one task, one a format of tuning; what tells them from their like, for an id).
+
+    Where several recipes tune in one format, each of them stands once beside those of the other formats.
+    """
 
     def alike(found: Ladder) -> tuple[str, ...]:
         return found.tuning.series, found.tuning.tuned_on, found.tuning.method, found.task, found.split
 
     for _, lines in groupby(sorted(ladders(evidence, ["in_domain"]), key=alike), key=alike):
-        yield list({found.tuning.tune_format: found for found in lines}.values())
+        by_format: dict[str, list[Ladder]] = {}
+        for found in lines:
+            by_format.setdefault(found.tuning.tune_format, []).append(found)
+        for chosen in product(*by_format.values()):
+            others = ".".join(one.tuning.recipe for one in chosen[1:])
+            yield list(chosen), others if any(len(of) > 1 for of in by_format.values()) else ""
 
 
-def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
+def _claim(evidence: Evidence, lines: list[Ladder], detail: str) -> Claim | None:
     formats = [found.tuning.tune_format for found in lines]
     if len(formats) < 2:
         return _easiest(evidence, lines[0])
@@ -51,14 +61,20 @@ def _claim(evidence: Evidence, lines: list[Ladder]) -> Claim | None:
     standing, reason = state(found)
     sentence = (
         f"On {found.name} the format that a model was tuned in is worth {reading(estimate)} of {found.metric} "
-        f"beside the other formats, over {len(formats)} × {len(formats)} formats at "
+        f"beside the other formats, over {len(formats)} × {len(formats)} formats{_by(lines)} at "
         f"{counted(len(matrix), 'checkpoint')}."
     )
     note = limits(evidence, found, reason, "How easy a format is, and how good a tuning, cancel out.")
     points = _points(matrix, formats, formats, found)
     cells = tuple(cell for line in lines for cell in _cells(line, list(matrix)))
-    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=points, cells=cells)
+    finding = draft(
+        ANALYSIS, evidence, found, sentence, standing, note=note, points=points, cells=cells, detail=detail.lower()
+    )
     return Claim(finding, estimate)
+
+
+def _by(lines: list[Ladder]) -> str:
+    return f" ({', '.join(found.tuning.recipe for found in lines)})"
 
 
 def _cells(found: Ladder, steps: list[int]) -> list[str]:
@@ -112,7 +128,7 @@ def _points(matrix: Matrix, tuned: list[str], formats: list[str], found: Ladder)
 def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
     """Tuned in one format only: which format is easiest can be said, not what tuning in it brought."""
     here = found.source.where(metric=found.metric, series=found.tuning.series, step=int(found.steps[-1]))
-    formats = sorted(here.where(tuned_on=found.tuning.tuned_on, recipe=found.tuning.recipe).all("format"))
+    formats = sorted(here.where(**found.tuning._asdict()).all("format"))
     scores = _asked(found, int(found.steps[-1]), formats)
     if len(formats) < 2 or scores is None:
         return None
@@ -123,8 +139,8 @@ def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
     ahead = means.contrast(np.eye(len(formats))[best] - np.eye(len(formats))[worst])
     easiest = f"{formats[best]} is the easiest format" if ahead.interval()[0] > 0 else "none is surely easier"
     sentence = (
-        f"Tuned on {found.tuning.tuned_on} in {found.tuning.tune_format}, {checkpoint_words(int(found.steps[-1]))} "
-        f"scores {named}: {easiest}."
+        f"Tuned on {found.tuning.tuned_on}{found.by} in {found.tuning.tune_format}, "
+        f"{checkpoint_words(int(found.steps[-1]))} scores {named}: {easiest}."
     )
     note = "What tuning in a format brings needs tuning in more than one."
     points = _points({int(found.steps[-1]): [scores]}, [found.tuning.tune_format], formats, found)
