@@ -55,7 +55,7 @@ def test_extending_by_one_file_works_as_the_page_says(folder: Path) -> None:
         elif language == "python":
             said.append(run(folder, sys.executable, "-c", text))
     assert len(said) == 9
-    assert "Tuning the first trained checkpoint changes accuracy on my_lab.tasks.greeting/test" in "".join(said)
+    assert "on my_lab.tasks.greeting changes accuracy on my_lab.tasks.greeting/test" in "".join(said)
     assert (folder / "amuro-results" / "greetings" / "report.html").is_file()
     assert {path.name for path in (folder / "amuro-results" / "greetings" / "export").iterdir()} == {
         "headlines.txt", "summary.md"
