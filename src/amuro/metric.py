@@ -207,9 +207,11 @@ def right(predictions: pl.DataFrame, adjust: pl.Expr = LIKELIEST) -> pl.Series:
     not tell them apart, and the place does.
     """
     best = _best(predictions, adjust)
-    placed = (best == predictions["gold_index"]).to_numpy()
-    worded = (predictions["options"].list.get(best) == predictions["gold"]).to_numpy()
-    return pl.Series("value", np.where(_apart(predictions), placed, placed | worded)).cast(pl.Float64)
+    worded, apart = predictions["options"].list.get(best) == predictions["gold"], _apart(predictions)
+    found = worded.to_numpy()
+    if apart.any():
+        found = np.where(apart, (best == predictions["gold_index"]).to_numpy(), found)
+    return pl.Series("value", found).cast(pl.Float64)
 
 
 def _best(predictions: pl.DataFrame, adjust: pl.Expr) -> pl.Series:
