@@ -15,6 +15,17 @@ from worlds import STEPS, Book, Exam, task
 
 from amuro import catalog
 from amuro.analysis import Evidence
+from amuro.recipe_names import RECIPE
+from amuro.report.book import Book as Report
+from amuro.report.examples import choose_examples, count_changes, pairs
+from amuro.report.figures import draw, task_chart
+from amuro.report.matrix import forgetting_tables
+from amuro.report.naming import main_split, roles_of
+from amuro.report.packed import changes_by, names_of
+from amuro.report.page import render
+from amuro.report.picture import tuning_panel
+from amuro.report.scoreboard import overview, score_tables
+from amuro.report.words import sentence
 from amuro.types import Finding
 
 Recipe = dict[str, str]
@@ -136,3 +147,95 @@ def test_a_share_of_the_gain_is_taken_of_what_was_asked_alike() -> None:
     assert "another format (instruct, here default)" in unlike.note
     (alike,) = [f for f in told(study(TWO[:1], ("apples",))) if f.analysis == "transfer"]
     assert "of the gain in domain" in alike.statement
+
+
+def book(recipes: list[Recipe], own: str = "letters") -> Report:
+    """A report of one task, tuned by each recipe on rows whose split in domain is `own`, asked on three sets."""
+    found = study(recipes, ("apples",))
+    swap = {"test": "in_domain" if own == "test" else "out_of_domain", "letters": "out_of_domain"}
+    swap[own] = "in_domain"
+    role_of = pl.col("split").replace_strict(swap, default=None, return_dtype=pl.String)
+    tuned = (pl.col("tuned_on") != "none") & (pl.col("task") == "apples")
+    scores = found.scores.with_columns(pl.when(tuned).then(role_of).otherwise(pl.col("role")).alias("role"))
+    text = [name for name, kind in found.items.schema.items() if kind == pl.Categorical]
+    items = found.items.with_columns(pl.col(text).cast(pl.String), prompt_hash=pl.lit("h"))
+    compared = pairs(items, {name: about.metric for name, about in found.tasks.items()})
+    checkpoints = scores.select("checkpoint", "series", "step", "tokens").unique().sort("step").to_dicts()
+    return Report(
+        {"name": "s", "question": "", "description": []}, checkpoints, told(found), [], [], scores, items,
+        choose_examples(compared, lambda _: "?"), pl.DataFrame(), pl.DataFrame(), {}, tasks=found.tasks,
+        changes=count_changes(compared),
+    )  # fmt: skip
+
+
+def mean(report: Report, recipe: str, split: str) -> float:
+    where = {"recipe": recipe, "task": "apples", "split": split, "format": "default", "step": STEPS[-1]}
+    return float(report.scores.filter(*(pl.col(name) == value for name, value in where.items()))["value"].mean())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def page() -> tuple[Report, str]:
+    report = book(TWO)
+    return report, render(report)[0]
+
+
+def test_every_recipe_stands_in_every_part_of_the_page(page: tuple[Report, str]) -> None:
+    """Picture, glance, first table, matrix, findings, examples and counts name both recipes of a task."""
+    report, text = page
+    for name in ("whole-apples", "adapter-apples"):
+        assert name in str(tuning_panel(report))
+        assert name in str(draw(task_chart(report, "world", "apples", "letters")))
+        table = overview(report, "world")
+        assert table is not None
+        assert any(name in head for head, _ in table.rows)
+        assert any(name in head for head, _ in forgetting_tables(report, "world")[0].rows)
+        names = names_of(report)
+        assert any(name in words for words in names.in_words(report)["tuned"])
+        assert text.count(name) > 20
+    assert {row[2] for row in changes_by(report, names, "task", "split", *RECIPE)} == {0, 1}
+
+
+def test_a_table_holds_each_recipes_own_numbers(page: tuple[Report, str]) -> None:
+    """Squares of the first table and of the matrix are the scores of their recipe, and of no other."""
+    report, _ = page
+    table = overview(report, "world")
+    assert table is not None
+    rows, squares = dict(table.rows), dict(forgetting_tables(report, "world")[0].rows)
+    for name, words in (("whole-apples", "(whole-apples)"), ("adapter-apples", "(adapter-apples, lora)")):
+        score, base = mean(report, name, "letters"), mean(report, "none", "letters")
+        assert rows[f"apples, letters set · tuned {words}"][-1].text == f"{score:.2f}"
+        shown = {square.small for square in squares[f"apples {words}"]}
+        assert f"{base:.2f} → {score:.2f}" in shown
+
+
+def test_lines_of_recipes_differ_in_looks(page: tuple[Report, str]) -> None:
+    """No two recipes of a chart share colour and dash."""
+    report, _ = page
+    chart = task_chart(report, "world", "apples", "letters")
+    looks = [(line.css, line.dashed) for line in chart.lines]
+    assert len(looks) == len(set(looks)) == 3
+
+
+@pytest.mark.parametrize("own", ["test", "letters"])
+def test_the_frame_and_the_words_follow_the_role(own: str) -> None:
+    """The set in domain is framed and stands first, the other is called out of domain, whatever their names."""
+    report = book(TWO, own)
+    other = {"test": "letters", "letters": "test"}[own]
+    table = forgetting_tables(report, "world")[0]
+    assert table.head[:2] == (f"apples, {own} set", f"apples, out-of-domain {other} set")
+    for _, squares in table.rows:
+        assert ["own" in square.css.split() for square in squares[:2]] == [True, False]
+    assert main_split(report.scores, "apples") == own
+    roles = roles_of(report.scores)
+    assert sentence(f"on apples/{other}.", ["apples"], roles) == f"on apples (out-of-domain {other} set)."
+    assert sentence(f"on apples/{own}.", ["apples"], roles) == f"on apples ({own} set)."
+    assert all(f"out-of-domain {own}" not in head for made in score_tables(report, "apples") for head, _ in made.rows)
+
+
+def test_one_recipe_is_called_tuned() -> None:
+    """With one recipe a task the tables keep their short names."""
+    report = book(TWO[:1], "test")
+    table = overview(report, "world")
+    assert table is not None
+    assert "apples, test set · tuned" in dict(table.rows)
+    assert [head for head, _ in forgetting_tables(report, "world")[0].rows] == ["apples"]

@@ -334,9 +334,13 @@ def by_set(every: Iterable[Ladder]) -> list[list[Ladder]]:
 
 def fullest(alike: Sequence[Ladder]) -> Ladder:
     """Of the ladders beside the same bases the one that follows them furthest: claims about bases are made on it, once
-    for all recipes.
+    for all recipes. Of several as full the plainest.
     """
-    return max(alike, key=lambda found: (len(found.rungs), len(found.replicated), len(found.examples)))
+
+    def known(found: Ladder) -> tuple[int, ...]:
+        return -len(found.rungs), -len(found.replicated), -len(found.examples)
+
+    return min(alike, key=lambda found: (known(found), _unusual(found.tuning)))
 
 
 def stand_ins(every: Sequence[Ladder]) -> tuple[list[Ladder], str]:

@@ -403,11 +403,13 @@ def _cure_of_nothing(block: Evaluate, study: Study) -> str:
 
 
 def _role(study: Study, chosen: EvalSet, tune: Tune | None) -> str:
-    task = study.task(chosen.task)
-    if task.family in (FACTS_FAMILY, CORPUS_FAMILY):
-        return task.family
-    if chosen.split == "dev":
+    """What a set is to a model: what its recipe says of it, before anything that the task's family tells."""
+    said = [role for role in ROLES if tune is not None and str(chosen) in getattr(tune, role)]
+    family = study.task(chosen.task).family
+    if chosen.split == "dev" and family not in (FACTS_FAMILY, CORPUS_FAMILY):
         return "dev"
-    if tune is None:
-        return "base"
-    return next((role for role in ROLES if str(chosen) in getattr(tune, role)), "cross_task")
+    if said:
+        return said[0]
+    if family in (FACTS_FAMILY, CORPUS_FAMILY):
+        return family
+    return "base" if tune is None else "cross_task"

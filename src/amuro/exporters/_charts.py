@@ -9,6 +9,7 @@ import polars as pl
 from amuro.report.book import Book
 from amuro.report.charts import Chart
 from amuro.report.figures import finding_chart, task_chart
+from amuro.report.naming import main_split
 from amuro.report.words import plain, slug
 
 
@@ -22,10 +23,10 @@ def _of_scores(book: Book) -> Iterator[tuple[str, Chart]]:
     rows = book.scores.filter(pl.col("split") != "dev") if book.scores.height else book.scores
     series = rows["series"].unique().sort().to_list() if rows.height else []
     for task in rows["task"].unique().sort().to_list() if rows.height else []:
-        splits = set(rows.filter(pl.col("task") == task)["split"])
+        split = main_split(book.scores, task)
         for name in series:
             title = f"{plain(task)}, {name}" if len(series) > 1 else plain(task)
-            yield f"scores-{slug(title)}", task_chart(book, name, task, "test" if "test" in splits else min(splits))
+            yield f"scores-{slug(title)}", task_chart(book, name, task, split)
 
 
 def _of_findings(book: Book) -> Iterator[tuple[str, Chart | None]]:

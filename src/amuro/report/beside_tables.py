@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from amuro.comparison.findings import Matched
+from amuro.report.naming import roles_of
 from amuro.report.tables import Square, Table, step_name
 from amuro.report.words import interval, number, plain, plain_metric, signed, split_words
 
@@ -29,17 +30,18 @@ def differences(rows: pl.DataFrame, metrics: Mapping[str, str], lower: Collectio
         metric = metrics.get(str(task)) or min(mine["metric"])
         judged = mine.filter(pl.col("metric") == metric)
         if judged.height:
-            found.append((plain(str(task)), _table(judged, metric, -1 if metric in lower else 1)))
+            roles = {split: role for (of, split), role in roles_of(rows).items() if of == task}
+            found.append((plain(str(task)), _table(judged, metric, -1 if metric in lower else 1, roles)))
     return found
 
 
-def _table(rows: pl.DataFrame, metric: str, better: int) -> Table:
+def _table(rows: pl.DataFrame, metric: str, better: int, roles: Mapping[str, str]) -> Table:
     places = rows.select("tokens", "step", "place").unique("place").sort("tokens", "step", nulls_last=True)
     body = []
     for way, mine in sorted(rows.group_by(WAY), key=lambda pair: _order(pair[0])):
         by_place = {place: found for (place,), found in mine.group_by("place")}
         squares = [_square(by_place.get(place), better) for place in places["place"]]
-        body.append((_row_name(dict(zip(WAY, way, strict=True))), tuple(squares)))
+        body.append((_row_name(dict(zip(WAY, way, strict=True)), roles), tuple(squares)))
     head = tuple(step_name(tokens, step) for tokens, step, _ in places.rows())
     words = plain_metric(metric) + (" (lower is better)" if better < 0 else "")
     return Table(words, head, tuple(body))
@@ -50,11 +52,12 @@ def _order(way: Sequence[Any]) -> tuple[Any, ...]:
     return split, tuned_on != "none", tuned_on, recipe, shots, form != "default", form
 
 
-def _row_name(way: Mapping[str, Any]) -> str:
+def _row_name(way: Mapping[str, Any], roles: Mapping[str, str]) -> str:
     tuned = f"tuned on {plain(way['tuned_on'])}" if way["tuned_on"] != "none" else "base"
     recipe = f" ({plain(way['recipe'])})" if way["tuned_on"] != "none" else ""
     shots = f" · {way['shots']} shots" if way["shots"] else ""
-    return f"{tuned}{recipe} · asked as {plain(way['format'])}{shots} · {split_words(way['split'])}"
+    asked = split_words(way["split"], roles.get(way["split"], ""))
+    return f"{tuned}{recipe} · asked as {plain(way['format'])}{shots} · {asked}"
 
 
 def _square(rows: pl.DataFrame | None, sign: int) -> Square:

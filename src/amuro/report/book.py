@@ -29,8 +29,8 @@ class Book:
     items: pl.DataFrame
     """One row per prediction × metric."""
     examples: pl.DataFrame
-    """task, split, format, shots, example_id, cluster, prompt, gold, checkpoint, tuned_on, predicted_base,
-    predicted_tuned, value_base, value_tuned."""
+    """task, split, format, shots, example_id, cluster, prompt, gold, checkpoint, tuned_on, recipe, method, tune_format,
+    predicted_base, predicted_tuned, value_base, value_tuned."""
     ledger: pl.DataFrame
     """One row a visit: visit, seconds, tokens, flops, peak_memory_mb."""
     planned: pl.DataFrame
@@ -39,7 +39,7 @@ class Book:
     baselines: Sequence[Mapping[str, Any]] = ()
     """Scores of models without weights: task, split, name, value."""
     changes: pl.DataFrame = field(default_factory=pl.DataFrame)
-    """How answers change by tuning, over all predictions: task, split, tuned_on, checkpoint, format, and the number of
+    """How answers change by tuning, over all predictions: task, split, recipe, checkpoint, format, and the number of
     pairs that are lost, won, kept, missed, lost_only, won_only (only in that format)."""
     audits: Sequence[Mapping[str, Any]] = ()
     """Stored audits of the series: series, inspected, faults (name, level, checkpoint, detail), unchecked."""

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from amuro.report import words
 from amuro.report.book import Book
 from amuro.report.figures import draw, finding_chart
+from amuro.report.naming import Roles, roles_of
 from amuro.report.points import points_table
 from amuro.report.rows import strip
 from amuro.report.tables import CellPlaces, Table, cell_places
@@ -76,10 +77,10 @@ class Chapter:
 def chapters_of(book: Book) -> list[Chapter]:
     """Analyses in reading order; findings of an analysis that the book does not describe get a chapter as well."""
     undone = set(book.planned.filter(~pl.col("done"))["cell"]) if book.planned.height else set()
-    known = cell_places(book)
+    known, roles = cell_places(book), roles_of(book.scores)
     by_analysis: dict[str, list[Card]] = defaultdict(list)
     for place, finding in enumerate(book.findings, 1):
-        by_analysis[finding.analysis].append(_card(book, finding, place, undone, known))
+        by_analysis[finding.analysis].append(_card(book, finding, place, undone, known, roles))
     told = {a.name: (a.question, a.formula, a.source, a.unit) for a in book.analyses}
     names = [*told, *(name for name in by_analysis if name not in told)]
     names.sort(key=lambda name: READING_ORDER.index(name) if name in READING_ORDER else len(READING_ORDER))
@@ -90,13 +91,13 @@ def chapters_of(book: Book) -> list[Chapter]:
     ]
 
 
-def _card(book: Book, finding: Finding, place: int, undone: set[str], known: CellPlaces) -> Card:
+def _card(book: Book, finding: Finding, place: int, undone: set[str], known: CellPlaces, roles: Roles) -> Card:
     anchor = f"finding-{place}-{words.slug(finding.id)}"
     stands = [known.cells[cell] for cell in finding.cells if cell in known.cells]
     return Card(
         anchor=anchor,
         finding=finding,
-        sentence=words.sentence(finding.statement, book.tasks),
+        sentence=words.sentence(finding.statement, book.tasks, roles),
         task=words.plain(finding.task),
         mark=words.VERDICTS[finding.verdict][0],
         effect=words.signed(finding.effect),

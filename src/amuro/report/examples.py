@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
+from amuro.recipe_names import RECIPE
 from amuro.report.words import higher_is_better, is_share
 
 PER_TASK = 40
@@ -27,8 +28,8 @@ _ASKED = (
     "series", "checkpoint", "task", "split", "shots", "shot_seed", "decoding", "protocol", "precision", "device",
     "limit",
 )  # fmt: skip
-_MODEL = ("tuned_on", "recipe", "method", "tune_format", "tune_seed", "learning_rate")
-_PLACE = ("task", "split", "tuned_on", "checkpoint", "format")
+_MODEL = (*RECIPE, "tune_seed", "learning_rate")
+_PLACE = ("task", "split", *RECIPE, "checkpoint", "format")
 
 
 def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
@@ -36,7 +37,7 @@ def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
 
     `metrics` names each task's primary metric; metrics that know no right and wrong have no pairs. `only` marks a
     change that the same model shows on this example in no other format in which it was asked. `first` marks the plain
-    way to ask: zero-shot, tuned in the default format where there is one, first tuning seed.
+    way to ask: zero-shot, of each recipe the first tuning seed.
     """
     judged = {task: metric for task, metric in metrics.items() if is_share(metric)}
     types = {name: items.schema[name] for name in ("task", "metric")}
@@ -69,7 +70,7 @@ def _matched_cells(rows: pl.DataFrame) -> pl.DataFrame:
         "cell", "base_cell", *_PLACE, "shots",
         "asking",
         formats=pl.col("format").n_unique().over("asking"),
-        first=(pl.col("shots") == 0) & (pl.col("asking") == pl.col("asking").first().over(*_ASKED, "tuned_on")),
+        first=(pl.col("shots") == 0) & (pl.col("asking") == pl.col("asking").first().over(*_ASKED, *RECIPE)),
     )  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def _chosen(plain: pl.DataFrame, per_task: int) -> pl.DataFrame:
     hardly occurs) comes first.
     """
     order = {name: hashlib.sha256(name.encode()).hexdigest() for name in plain["example_id"].unique()}
-    group = ["task", "tuned_on", "checkpoint", "format", "kind", "only"]
+    group = ["task", *RECIPE, "checkpoint", "format", "kind", "only"]
     hashed = pl.col("example_id").replace_strict(order, default="", return_dtype=pl.String)
     example = ["task", "split", "example_id"]
     return (

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from amuro.report.book import Book
 from amuro.report.charts import NO_DIFFERENCE, Chart, Line, Point, Reference
 from amuro.report.lines import line_chart
+from amuro.report.naming import model_words, of_recipe, recipe_words, recipes_of, roles_of
 from amuro.report.rows import row_chart
 from amuro.report.scatter import scatter_chart
 from amuro.report.tables import pool, primary, primary_metric, step_name
@@ -147,15 +148,15 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
     """Base and tuned scores of one task over pre-training, asked in the plain way, by its primary metric."""
     rows = book.scores.filter((pl.col("task") == task) & (pl.col("split") == split))
     rows = primary_metric(book, primary(rows, series))
-    metric = book.metric(task)
+    metric, role = book.metric(task), roles_of(book.scores).get((task, split), "")
     axis = counted_in(book, series)
     lines = tuple(
-        Line(name, css, tuple(_score_points(book, series, axis, rows.filter(pl.col("tuned_on") == tuned_on))))
-        for tuned_on, name, css in _followed(rows, task)
+        Line(name, css, tuple(_score_points(book, series, axis, mine)), dashed=dashed)
+        for mine, name, css, dashed in _followed(book, rows, task)
     )
     return Chart(
         name=f"task-{slug(task)}-{slug(series)}",
-        title=f"{plain(task)}: base and tuned models over pre-training, {split_words(split)}",
+        title=f"{plain(task)}: base and tuned models over pre-training, {split_words(split, role)}",
         lines=tuple(drawn for drawn in lines if drawn.points),
         references=tuple(_task_references(book, rows, task, split)),
         x_label=AXES[axis],
@@ -193,13 +194,19 @@ def _task_references(book: Book, rows: pl.DataFrame, task: str, split: str) -> I
             yield Reference(plain(row["name"]), row["value"])
 
 
-def _followed(rows: pl.DataFrame, task: str) -> list[tuple[str, str, str]]:
-    """(tuned on, name, colour): base and tuned on this task; for a task that is only asked, tuned on each other one."""
-    tuned_on = sorted(set(rows["tuned_on"]) - {"none"})
-    if task in tuned_on:
-        return [("none", "base", "base"), (task, "tuned", "tuned")]
-    others = [(name, f"after {plain(name)}", css) for name, css in zip(tuned_on, COLOURS, strict=False)]
-    return [("none", "base", "base"), *others]
+def _followed(book: Book, rows: pl.DataFrame, task: str) -> list[tuple[pl.DataFrame, str, str, bool]]:
+    """(rows, name, colour, dashed) of the base and of each recipe for this task; of a task that is only asked, of each
+    recipe for others. No recipe shares the looks of another, up to twice the number of colours.
+    """
+    recipes, words = recipes_of(rows), recipe_words(book.scores)
+    home = [recipe for recipe in recipes if recipe.taught(task)]
+    shown, colours = home or recipes, ("tuned", *COLOURS) if home else COLOURS
+    looks = [(colours[turn % len(colours)], turn >= len(colours)) for turn in range(len(shown))]
+    return [
+        (rows.filter(pl.col("tuned_on") == "none"), "base", "base", False),
+        *((rows.filter(of_recipe(recipe)), model_words(recipe, task, words), *look)
+          for recipe, look in zip(shown, looks, strict=True)),
+    ]  # fmt: skip
 
 
 def _score_points(book: Book, series: str, axis: str, rows: pl.DataFrame) -> Iterable[Point]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from amuro.recipe_names import RECIPE
 from amuro.report.book import Book
+from amuro.report.naming import AWAY, HOME, Recipe, Roles, recipe_words, recipes_of, roles_of
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
 from amuro.report.words import higher_is_better, metric_words, number, plain, signed, split_words
 
@@ -19,33 +21,52 @@ FULL_SHADE = 0.5
 def forgetting_tables(book: Book, series: str) -> list[Table]:
     """One matrix a checkpoint, the latest first: rows tuned on, columns asked, squares tuned minus base.
 
-    All are asked in the plain way; of each task its primary metric and the split most often asked of tuned models are
-    taken. A task that no tuned model was asked has no column.
+    All are asked in the plain way, by each task's primary metric. Every recipe has a row; every set that is in or out
+    of domain for one of them a column, and of other tasks the split most often asked of tuned models.
     """
     rows = primary_metric(book, primary(book.scores, series))
     asked = rows.filter(pl.col("tuned_on") != "none")
-    counts = asked.group_by("task", "split", "metric").len().sort(["len", "split"], descending=[True, False])
-    columns = counts.unique("task", keep="first", maintain_order=True).sort("task").drop("len").rows()
-    tuned = asked["tuned_on"].unique().sort().to_list()
+    words = recipe_words(book.scores)
+    tuned = [(recipe, words[recipe]) for recipe in recipes_of(book.scores.filter(pl.col("series") == series))]
+    columns = _columns(asked, roles_of(book.scores))
     return [
         _matrix(rows.filter(pl.col("step") == step), step_name(tokens, step), tuned, columns)
         for tokens, step in reversed(steps_of(asked))
     ]
 
 
-def _matrix(rows: pl.DataFrame, place: str, tuned: Sequence[str], columns: Sequence[tuple[str, str, str]]) -> Table:
-    pooled = pool(rows, ["tuned_on", "task", "split"])
-    values = {(r["tuned_on"], r["task"], r["split"]): r for r in pooled.iter_rows(named=True)}
-
-    def square(name: str, task: str, split: str, metric: str) -> Square:
-        return _difference(values.get(("none", task, split)), values.get((name, task, split)), task == name, metric)
-
-    body = tuple((plain(name), tuple(square(name, *column) for column in columns)) for name in tuned)
-    head = tuple(f"{plain(task)}, {split_words(split)}" for task, split, _ in columns)
-    return Table(f"after {place}", head, body)
+Column = tuple[str, str, str, str]
+"""(task, split, metric, head)"""
 
 
-def _difference(base: Mapping[str, Any] | None, tuned: Mapping[str, Any] | None, own: bool, metric: str) -> Square:
+def _columns(asked: pl.DataFrame, roles: Roles) -> list[Column]:
+    counts = asked.group_by("task", "split", "metric").agg(
+        pl.len(), declared=pl.col("role").is_in([HOME, AWAY]).any(), home=(pl.col("role") == HOME).any()
+    )
+    often = counts.sort(["len", "split"], descending=[True, False]).unique("task", keep="first", maintain_order=True)
+    known = set(counts.filter("declared")["task"])
+    kept = pl.concat([counts.filter("declared"), often.filter(~pl.col("task").is_in(known))])
+    return [
+        (task, split, metric, f"{plain(task)}, {split_words(split, roles.get((task, split), ''))}")
+        for task, split, metric in kept.sort(["task", "home", "split"], descending=[False, True, False])
+        .select("task", "split", "metric")
+        .rows()
+    ]
+
+
+def _matrix(rows: pl.DataFrame, place: str, tuned: Sequence[tuple[Recipe, str]], columns: Sequence[Column]) -> Table:
+    pooled = pool(rows, [*RECIPE, "task", "split", "role"])
+    bases = {(r["task"], r["split"]): r for r in pooled.iter_rows(named=True) if r["tuned_on"] == "none"}
+    values = {(*(r[name] for name in RECIPE), r["task"], r["split"]): r for r in pooled.iter_rows(named=True)}
+
+    def square(recipe: Recipe, task: str, split: str, metric: str) -> Square:
+        return _difference(bases.get((task, split)), values.get((*recipe, task, split)), metric)
+
+    body = tuple((name, tuple(square(recipe, *column[:3]) for column in columns)) for recipe, name in tuned)
+    return Table(f"after {place}", tuple(head for *_, head in columns), body)
+
+
+def _difference(base: Mapping[str, Any] | None, tuned: Mapping[str, Any] | None, metric: str) -> Square:
     if base is None or tuned is None or base["value"] is None or tuned["value"] is None:
         return NOT_RUN
     change = tuned["value"] - base["value"]
@@ -54,4 +75,4 @@ def _difference(base: Mapping[str, Any] | None, tuned: Mapping[str, Any] | None,
     css = f"shade-{'up' if better > 0 else 'down'}-{shade}" if shade else "shade-none"
     small = f"{number(base['value'])} → {number(tuned['value'])}"
     hint = f"{metric_words(metric)} · n {tuned['n']} · {len(tuned['runs'])} tuning run(s)"
-    return Square(signed(change), f"{css} own" if own else css, hint, small)
+    return Square(signed(change), f"{css} own" if tuned["role"] == HOME else css, hint, small)

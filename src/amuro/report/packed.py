@@ -8,8 +8,10 @@ from typing import Any
 
 import polars as pl
 
+from amuro.recipe_names import RECIPE
 from amuro.report.book import Book
 from amuro.report.examples import CHANGES, FLOWS, KINDS, RIGHT
+from amuro.report.naming import Recipe, recipe_words, recipes_of, roles_of
 from amuro.report.svg import shorten
 from amuro.report.tables import checkpoint_names
 from amuro.report.words import number, plain, split_words
@@ -29,20 +31,27 @@ class Names:
 
     tasks: tuple[str, ...]
     splits: tuple[str, ...]
-    tuned: tuple[str, ...]
+    tuned: tuple[Recipe, ...]
     checkpoints: tuple[str, ...]
     formats: tuple[str, ...]
 
     def in_words(self, book: Book) -> dict[str, list[str]]:
         """The same lists as people read them."""
-        known = checkpoint_names(book)
+        known, recipes, roles = checkpoint_names(book), recipe_words(book.scores), self._roles(book)
         return {
             "tasks": [plain(name) for name in self.tasks],
-            "splits": [split_words(name) for name in self.splits],
-            "tuned": [plain(name) for name in self.tuned],
+            "splits": [split_words(name, roles.get(name, "")) for name in self.splits],
+            "tuned": [recipes.get(name, plain(name.tuned_on)) for name in self.tuned],
             "checkpoints": [known.get(name, name) for name in self.checkpoints],
             "formats": [plain(name) for name in self.formats],
         }
+
+    def _roles(self, book: Book) -> dict[str, str]:
+        """Split → in or out of domain, where it is the same for all tasks: one list names the splits of all."""
+        found: dict[str, set[str]] = {}
+        for (_, split), role in roles_of(book.scores).items():
+            found.setdefault(split, set()).add(role)
+        return {split: min(roles) for split, roles in found.items() if len(roles) == 1}
 
 
 def names_of(book: Book) -> Names:
@@ -52,10 +61,11 @@ def names_of(book: Book) -> Names:
     def of(column: str) -> set[str]:
         return {name for frame in frames for name in frame[column].unique()}
 
-    tuned, places = of("tuned_on"), of("checkpoint")
+    tuned = {recipe for frame in frames for recipe in recipes_of(frame)}
+    taught, places = of("tuned_on"), of("checkpoint")
     known = [name for name in checkpoint_names(book) if name in places]
     return Names(
-        tuple(sorted(of("task"), key=lambda name: (name not in tuned, name))),
+        tuple(sorted(of("task"), key=lambda name: (name not in taught, name))),
         tuple(sorted(of("split"))),
         tuple(sorted(tuned)),
         (*known, *sorted(places.difference(known))),
@@ -99,7 +109,10 @@ def _asked(rows: Sequence[Row], names: Names, said: dict[tuple[str, int], int]) 
     base = [NOTHING] * len(names.checkpoints)
     tuned: list[list[int] | int] = [0] * len(names.tuned)
     for row in rows:
-        place, turn = names.checkpoints.index(row["checkpoint"]), names.tuned.index(row["tuned_on"])
+        place, turn = (
+            names.checkpoints.index(row["checkpoint"]),
+            names.tuned.index(Recipe(*(row[name] for name in RECIPE))),
+        )
         base[place] = _answer(row["predicted_base"], row["value_base"], said)
         mine = tuned[turn]
         if isinstance(mine, int):
@@ -120,18 +133,24 @@ def _answer(words: str | None, value: float | None, said: dict[tuple[str, int], 
 
 def data(book: Book, names: Names, cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the page's script reads: names, cards, and the true counts by place."""
-    counts = changes_by(book, names, "task", "split", "tuned_on", "checkpoint", "format")
+    counts = changes_by(book, names, "task", "split", *RECIPE, "checkpoint", "format")
     return {**names.in_words(book), "kinds": {kind: FLOWS[kind] for kind in KINDS}, "cards": cards, "counts": counts}
 
 
 def changes_by(book: Book, names: Names, *keys: str) -> list[list[int]]:
-    """The counts of `Book.changes`, summed by `keys`: the places of the keys in `names`, then the numbers."""
+    """The counts of `Book.changes`, summed by `keys`: the places of the keys in `names`, then the numbers.
+
+    The columns of `RECIPE` stand together and have one place.
+    """
     if not book.changes.height:
         return []
-    lists = {"task": names.tasks, "split": names.splits, "tuned_on": names.tuned, "checkpoint": names.checkpoints,
-             "format": names.formats}  # fmt: skip
+    lists: dict[str, tuple[Any, ...]] = {"task": names.tasks, "split": names.splits, "tuned": names.tuned,
+                                         "checkpoint": names.checkpoints, "format": names.formats}  # fmt: skip
     numbers = [*KINDS, *(f"{kind}_only" for kind in CHANGES)]
-    rows = book.changes.group_by(keys).agg(pl.col(numbers).sum()).select(*keys, *numbers).rows()
-    return sorted(
-        [*(lists[key].index(name) for key, name in zip(keys, row, strict=False)), *row[len(keys) :]] for row in rows
-    )
+    found = []
+    for row in book.changes.group_by(keys).agg(pl.col(numbers).sum()).iter_rows(named=True):
+        asked = {"tuned": Recipe(*(row[name] for name in RECIPE))} if RECIPE[0] in keys else {}
+        asked |= {key: row[key] for key in keys if key not in RECIPE}
+        order = dict.fromkeys("tuned" if key in RECIPE else key for key in keys)
+        found.append([*(lists[key].index(asked[key]) for key in order), *(row[name] for name in numbers)])
+    return sorted(found)

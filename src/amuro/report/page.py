@@ -17,6 +17,7 @@ from amuro.report.book import Book
 from amuro.report.csp import embedded_json, policy
 from amuro.report.figures import draw, task_chart
 from amuro.report.matrix import forgetting_tables
+from amuro.report.naming import main_split
 from amuro.report.scoreboard import overview, score_tables
 from amuro.report.tables import Table, step_name, steps_of
 
@@ -132,9 +133,7 @@ def _sheets(book: Book) -> list[Sheet]:
 
 
 def _sheet(book: Book, task: str) -> Sheet:
-    rows = book.scores.filter((pl.col("task") == task) & (pl.col("split") != "dev"))
-    splits = rows["split"].unique().sort().to_list()
-    split = "test" if "test" in splits else splits[0]
+    split = main_split(book.scores, task)
     series, title = _series(book), words.plain(task)
     drawn = [
         (f"{title}, {name}" if len(series) > 1 else title, draw(task_chart(book, name, task, split))) for name in series

@@ -5,9 +5,11 @@ from __future__ import annotations
 import polars as pl
 from markupsafe import Markup
 
+from amuro.recipe_names import RECIPE, tuned_by_several
 from amuro.report.axes import tick_marks
 from amuro.report.book import Book
 from amuro.report.figures import counted_in
+from amuro.report.naming import recipe_words
 from amuro.report.svg import Scale, along, element, image, line, log_places, path, shorten, text
 from amuro.report.tables import primary_metric, step_name
 from amuro.report.words import compact, plain, plain_metric
@@ -63,25 +65,35 @@ def _loss_heights(book: Book, held_out: pl.DataFrame) -> dict[str, float]:
 
 
 def tuning_panel(book: Book) -> Markup:
-    """From each checkpoint to each task that it was tuned on."""
-    tasks = sorted(set(book.scores["tuned_on"]) - {"none"}) if book.scores.height else []
-    if not tasks:
+    """From each checkpoint to each recipe by which it was tuned: the task, or the recipe where a task has several."""
+    names = _tunings(book)
+    if not names:
         return Markup("")
-    shown = tasks[:MOST]
+    shown = names[:MOST]
     step = min(44.0, 190 / len(shown))
     top = 16 + (190 - step * len(shown)) / 2
     parts: list[Markup] = []
-    for k, task in enumerate(shown):
+    for k, (name, whole) in enumerate(shown):
         y = top + step * k + step / 2
         parts += [
             path([(44, 111), (72, 111), (92, y), (112, y)], "wire"),
             element("rect", x=112, y=y - 13, width=196, height=26, rx=6, class_="box tuned"),
-            text(shorten(plain(task), 28), 210, y + 4, "boxed", "middle", hint=task),
+            text(shorten(name, 28), 210, y + 4, "boxed", "middle", hint=whole),
         ]
-    more = [text(f"and {len(tasks) - MOST} more", 210, 224, "label", "middle")] if len(tasks) > MOST else []
+    more = [text(f"and {len(names) - MOST} more", 210, 224, "label", "middle")] if len(names) > MOST else []
     stack = [element("circle", cx=30 + 3 * k, cy=111 - 3 * k, r=11, class_="dot base") for k in (2, 1, 0)]
     stack.append(text("each", 33, 142, "label", "middle") + text("checkpoint", 33, 154, "label", "middle"))
     return image("picture-tuning", "Tasks that each checkpoint was tuned on", WIDTH, HEIGHT, *parts, *stack, *more)
+
+
+def _tunings(book: Book) -> list[tuple[str, str]]:
+    """(name that fits a box, whole name) of every recipe."""
+    words = recipe_words(book.scores) if book.scores.height else {}
+    several = tuned_by_several(book.scores)
+    return [
+        (f"{recipe.recipe} · {plain(recipe.tuned_on)}" if recipe.tuned_on in several else plain(recipe.tuned_on), whole)
+        for recipe, whole in words.items()
+    ]
 
 
 def asking_panel(book: Book) -> Markup:
@@ -117,7 +129,7 @@ def _column_head(name: str, x: float, y: float) -> list[Markup]:
 
 def numbers(book: Book) -> dict[str, int]:
     """How large the study is: checkpoints, tuned models, cells planned and done, predictions."""
-    model = ["checkpoint", "tuned_on", "recipe", "method", "tune_format", "tune_seed", "learning_rate"]
+    model = ["checkpoint", *RECIPE, "tune_seed", "learning_rate"]
     tuned = book.scores.filter(pl.col("tuned_on") != "none") if book.scores.height else book.scores
     return {
         "checkpoints": len(book.series),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amuro.recipe_names import RECIPE
 from amuro.report.book import Book
 from amuro.report.examples import CHANGES, FLOWS, KINDS
 from amuro.report.packed import NOTHING, Names, changes_by
@@ -58,7 +59,7 @@ def change_table(book: Book, names: Names, words: Mapping[str, Sequence[str]]) -
     """True counts of each kind of change, by what was tuned on, checkpoint and format, over all tasks and sets."""
     if not book.changes.height:
         return None
-    rows = changes_by(book, names, "tuned_on", "checkpoint", "format")
+    rows = changes_by(book, names, *RECIPE, "checkpoint", "format")
     body = tuple(
         (f"tuned on {words['tuned'][tuned]} · {words['checkpoints'][place]} · asked as {words['formats'][form]}",
          tuple(Square(count(number)) for number in (*numbers, sum(numbers[: len(KINDS)]))))

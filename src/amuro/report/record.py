@@ -7,8 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from amuro.recipe_names import RECIPE
 from amuro.report import words
 from amuro.report.book import Book
+from amuro.report.naming import Recipe, recipe_words
 from amuro.report.tables import Square, Table, step_name
 
 
@@ -28,13 +30,19 @@ def _cells_in_words(scores: pl.DataFrame, addresses: Sequence[str]) -> dict[str,
     if not scores.height:
         return {}
     rows = scores.filter(pl.col("cell").is_in(addresses)).unique("cell", keep="first", maintain_order=True)
-    return {row["cell"]: _cell_in_words(row) for row in rows.iter_rows(named=True)}
+    recipes = recipe_words(scores)
+    return {row["cell"]: _cell_in_words(row, recipes) for row in rows.iter_rows(named=True)}
 
 
-def _cell_in_words(row: Mapping[str, Any]) -> str:
+def _cell_in_words(row: Mapping[str, Any], recipes: Mapping[Recipe, str]) -> str:
     place = step_name(row["tokens"], row["step"])
-    tuned_on, task, split, form = (words.plain(row[name]) for name in ("tuned_on", "task", "split", "format"))
-    model = f"base at {place}" if tuned_on == "none" else f"{place}, tuned on {tuned_on} (seed {row['tune_seed']})"
+    task, form, split = (
+        words.plain(row["task"]),
+        words.plain(row["format"]),
+        words.split_words(row["split"], row["role"]),
+    )
+    tuned = recipes.get(Recipe(*(row[name] for name in RECIPE)), "")
+    model = f"{place}, tuned on {tuned} (seed {row['tune_seed']})" if tuned else f"base at {place}"
     shots = f", {row['shots']} shots" if row["shots"] else ""
     return f"{model}, asked {task} ({split}) as {form}{shots}"
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from amuro.recipe_names import RECIPE
 from amuro.report.book import Book
+from amuro.report.naming import AWAY, HOME, Recipe, Roles, model_words, recipe_words, recipes_of, roles_of
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
 from amuro.report.words import metric_words, number, plain, split_words
 
@@ -17,23 +19,39 @@ COORDINATES = (
 )  # fmt: skip
 """What keeps rows apart. Seeds are pooled, and the learning rate is a choice made for each checkpoint."""
 MIXED = Square("mixed", "hole", "Several settings share this place, so there is no single score.")
+OTHERWISE = Square("–", "hole", "Asked in other wordings, or with examples in the prompt: see the tables of its task.")
+BASE = Recipe("none", "none", "none", "none")
 ALWAYS_NAMED = ("split", "tuned_on", "format")
 
 
 def overview(book: Book, series: str) -> Table | None:
     """Base and tuned scores of every task over checkpoints, asked in the plain way, by the primary metric."""
+    whole = book.scores.filter((pl.col("series") == series) & (pl.col("split") != "dev"))
     rows = primary_metric(book, primary(book.scores, series))
-    rows = rows.filter((pl.col("tuned_on") == "none") | (pl.col("tuned_on") == pl.col("task")))
-    places = ["task", "split", "tuned_on", "step"]
-    values = {tuple(row[name] for name in places): row for row in pool(rows, places).iter_rows(named=True)}
-    steps = steps_of(rows)
+    steps, known, words, roles = steps_of(rows), _by_place(rows), recipe_words(book.scores), roles_of(book.scores)
     body, keys = [], []
-    for task, split, tuned_on in sorted({key[:3] for key in values}, key=lambda k: (k[0], k[1], k[2] != "none")):
-        name = f"{plain(task)}, {split_words(split)} · {'base' if tuned_on == 'none' else 'tuned'}"
-        body.append((name, tuple(_square(values.get((task, split, tuned_on, step))) for _, step in steps)))
-        keys.append(plain(task))
+    for (task, split), here in sorted(whole.group_by("task", "split"), key=lambda pair: pair[0]):
+        place = f"{plain(task)}, {split_words(split, roles.get((task, split), ''))}"
+        home = here.filter(pl.col("role").is_in([HOME, AWAY]) | (pl.col("tuned_on") == task))
+        named = [(BASE, "base")] * _has_base(here)
+        named += [(recipe, model_words(recipe, task, words)) for recipe in recipes_of(home)]
+        for recipe, name in named:
+            mine = [known.get((*recipe, task, split, step)) for _, step in steps]
+            squares = tuple(map(_square, mine)) if any(mine) else (OTHERWISE,) * len(steps)
+            body.append((f"{place} · {name}", squares))
+            keys.append(plain(task))
     head = tuple(step_name(*pair) for pair in steps)
-    return Table(series, head, tuple(body), keys=tuple(keys)) if body else None
+    return Table(series, head, tuple(body), keys=tuple(keys)) if body and steps else None
+
+
+def _has_base(rows: pl.DataFrame) -> bool:
+    return bool((rows["tuned_on"] == "none").any())
+
+
+def _by_place(rows: pl.DataFrame) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """(columns of `RECIPE`, task, split, step) → the pooled scores there."""
+    places = [*RECIPE, "task", "split", "step"]
+    return {tuple(row[name] for name in places): row for row in pool(rows, places).iter_rows(named=True)}
 
 
 def score_tables(book: Book, task: str) -> list[Table]:
@@ -44,19 +62,19 @@ def score_tables(book: Book, task: str) -> list[Table]:
 
 
 def _score_table(book: Book, rows: pl.DataFrame, task: str, metric: str) -> Table:
-    steps = steps_of(rows)
+    steps, roles = steps_of(rows), roles_of(book.scores)
     named = [c for c in COORDINATES if c in ALWAYS_NAMED or rows[c].n_unique() > 1]
-    pooled = pool(rows, [*COORDINATES, "step"])
+    pooled = pool(rows, [*COORDINATES, "role", "step"])
     body, notes, keys = [], [], []
     for key, group in sorted(pooled.group_by(COORDINATES), key=lambda pair: _order(pair[0], task)):
         by_step = {row["step"]: row for row in group.iter_rows(named=True)}
         place, sizes = dict(zip(COORDINATES, key, strict=True)), {_size(row) for row in by_step.values()}
         squares = tuple(_square(by_step.get(step), size=len(sizes) > 1) for _, step in steps)
-        body.append((_row_name(place, named), squares))
+        body.append((_row_name(place, named, _role(group, roles.get((task, place["split"]), ""))), squares))
         notes.append(next(iter(sizes)) if len(sizes) == 1 else "")
         keys.append(plain(place["format"]))
     if metric == book.metric(task):
-        baselines = [_baseline_row(row, len(steps)) for row in book.baselines if row["task"] == task]
+        baselines = [_baseline_row(row, len(steps), roles) for row in book.baselines if row["task"] == task]
         body, notes, keys = body + baselines, notes + [""] * len(baselines), keys + [""] * len(baselines)
     head = tuple(step_name(*pair) for pair in steps)
     return Table(metric_words(metric), head, tuple(body), tuple(notes), tuple(keys))
@@ -70,11 +88,17 @@ def _order(key: Sequence[Any], task: str) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _row_name(place: Mapping[str, Any], named: Sequence[str]) -> str:
+def _role(rows: pl.DataFrame, agreed: str) -> str:
+    """What the recipe of these rows calls their set; of a base, what all recipes agree on."""
+    role = str(rows["role"][0])
+    return role if role in (HOME, AWAY) else agreed
+
+
+def _row_name(place: Mapping[str, Any], named: Sequence[str], role: str) -> str:
     """What tells this row from its neighbours, in words."""
     tuned = place["tuned_on"] != "none"
     first = f"tuned on {plain(place['tuned_on'])}" if tuned else "base"
-    rest = [f"asked as {plain(place['format'])}", split_words(place["split"])]
+    rest = [f"asked as {plain(place['format'])}", split_words(place["split"], role)]
     if tuned and "tune_format" in named and place["tune_format"] != "default":
         rest.insert(0, f"taught as {plain(place['tune_format'])}")
     if "shots" in named:
@@ -117,7 +141,8 @@ def _hint(row: Mapping[str, Any], odd: Sequence[str], size: bool) -> str:
     return " · ".join([*odd, *parts])
 
 
-def _baseline_row(row: Mapping[str, Any], width: int) -> tuple[str, tuple[Square, ...]]:
+def _baseline_row(row: Mapping[str, Any], width: int, roles: Roles) -> tuple[str, tuple[Square, ...]]:
     squares = (Square(number(row["value"]), "baseline"),)
     blank = (Square(""),) * (width - 1)
-    return f"{plain(row['name'])} · no language model · {split_words(row['split'])}", squares + blank
+    asked = split_words(row["split"], roles.get((row["task"], row["split"]), ""))
+    return f"{plain(row['name'])} · no language model · {asked}", squares + blank

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from amuro.recipe_names import RECIPE
 from amuro.report.book import Book
 from amuro.report.words import compact, plain
 from amuro.series_kind import UNKNOWN_STEP
@@ -60,11 +61,11 @@ def pool(scores: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
 
 
 def primary(scores: pl.DataFrame, series: str) -> pl.DataFrame:
-    """One series asked in the plain way: default format, no shots; and tuned in the plain way, by one recipe a task."""
-    plain = pl.col("tune_format").is_in(["none", "default"]) & (pl.col("format") == "default") & (pl.col("shots") == 0)
+    """One series asked in the plain way, default format and no shots: its bases, and what each recipe made of them."""
+    plain = (pl.col("format") == "default") & (pl.col("shots") == 0)
     rows = scores.filter((pl.col("series") == series) & plain & (pl.col("split") != "dev"))
-    for column in ("protocol", "precision", "device", "method", "recipe"):
-        rows = rows.filter(pl.col(column) == pl.col(column).min().over("tuned_on"))
+    for column in ("protocol", "precision", "device"):
+        rows = rows.filter(pl.col(column) == pl.col(column).min().over(RECIPE))
     return rows
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from amuro import catalog
 from amuro.errors import StudyError
 from amuro.metric import Metric
 
 SPLITS = {"test": "test", "test_ood": "out-of-domain test", "dev": "development"}
+
+NO_ROLES: Mapping[tuple[str, str], str] = MappingProxyType({})
 
 VERDICTS = {
     "supported": (
@@ -47,22 +50,32 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def split_words(split: str) -> str:
-    """Which rows of a task were asked: `test set`, `out-of-domain test set`."""
+def split_words(split: str, role: str = "") -> str:
+    """Which rows of a task were asked: `test set`, `out-of-domain test set`.
+
+    `role` is what a recipe calls the set. Only where none says whether it is in or out of domain, its name does.
+    """
+    if role == "in_domain":
+        return f"{plain(split)} set"
+    if role == "out_of_domain":
+        return f"out-of-domain {SPLITS.get(split, plain(split)).removeprefix('out-of-domain ')} set"
     return f"{SPLITS.get(split, plain(split))} set"
 
 
-def sentence(text: str, tasks: Iterable[str]) -> str:
-    """A statement as people read it: names of tasks, splits and metrics as words, true minus signs."""
+def sentence(text: str, tasks: Iterable[str], roles: Mapping[tuple[str, str], str] = NO_ROLES) -> str:
+    """A statement as people read it: names of tasks, splits and metrics as words, true minus signs.
+
+    `roles` says of (task, split) whether it is in or out of domain.
+    """
     known = {*tasks, *(name for name in catalog.names("metrics") if "_" in name)}
     names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
-    text = re.sub(rf"(?<![\w/])({names})(?:/(\w+))?(?!\w)", _name_in_words, text)
+
+    def in_words(match: re.Match[str]) -> str:
+        role = roles.get((match[1], match[2] or ""), "")
+        return plain_metric(match[1]) + (f" ({split_words(match[2], role)})" if match[2] else "")
+
+    text = re.sub(rf"(?<![\w/])({names})(?:/(\w+))?(?!\w)", in_words, text)
     return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
-
-
-def _name_in_words(match: re.Match[str]) -> str:
-    name = plain_metric(match[1])
-    return f"{name} ({split_words(match[2])})" if match[2] else name
 
 
 def metric_facts(metric: str) -> Metric | None:
