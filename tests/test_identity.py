@@ -157,15 +157,23 @@ def test_the_memo_is_used_and_never_trusted_beyond_its_stamp(tmp_path: Path, mon
     _age(file)
     monkeypatch.setattr(identity, "_SETTLED_NS", -1)
     true, before = tensor_digest(folder, memo), file.stat()
-    remembered = json.loads(memo.read_text())
-    (name,) = remembered
-    remembered[name][1] = ["from the memo", {}]
-    memo.write_text(json.dumps(remembered))
+    known = identity._read_memo(memo)
+    (name,) = known
+    identity._write_memo(memo, {name: [known[name][0], ["from the memo", {}]]})
     assert tensor_digest(folder, memo) == "from the memo"
     save_file(tensors(1), file)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     assert tensor_digest(folder, memo) == tensor_digest(folder) != true
+
+
+@pytest.mark.parametrize("content", [b'{"torn', b"[" * 100_000, b"[]", b'{"known": {}, "check": "00"}', b"\xff"])
+def test_a_memo_that_is_none_is_not_believed(tmp_path: Path, content: bytes) -> None:
+    """Proves that a memo of which a byte has changed, or that is another file, remembers nothing."""
+    folder, memo = save(tmp_path / "m", tensors()), tmp_path / "digests.json"
+    memo.write_bytes(content)
+    assert tensor_digest(folder, memo) == tensor_digest(folder)
+    assert identity._read_memo(memo) == {}
 
 
 def test_a_fresh_file_is_not_remembered_and_a_torn_memo_is_no_error(tmp_path: Path) -> None:

@@ -134,6 +134,22 @@ def test_a_changed_checkpoint_is_made_anew(finished: Path, tmp_path: Path, name:
     assert len(list((tmp_path / "quarantine").iterdir())) == 1
 
 
+def test_a_checkpoint_at_another_steps_place_is_made_anew(finished: Path, tmp_path: Path) -> None:
+    """Two whole checkpoints that were exchanged are both set aside: neither answers for the other's step."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    first, last = tmp_path / "step-00000002", tmp_path / "step-00000005"
+    first.rename(tmp_path / "moved")
+    last.rename(first)
+    (tmp_path / "moved").rename(last)
+    aside: list[Path] = []
+    pretrain(TINY, tmp_path, set_aside=lambda path: (aside.append(path), snapshots.put_aside(path))[0])
+    assert set(aside) == {first, last}
+    for step in (2, 5):
+        assert all(
+            torch.equal(weight, _weights(finished, step)[name]) for name, weight in _weights(tmp_path, step).items()
+        )
+
+
 @pytest.mark.parametrize("broken", [["facts.json"], ["tensors.safetensors"], ["facts.json", "both"]])
 def test_a_damaged_state_costs_steps_and_no_more(
     finished: Path, tmp_path: Path, broken: list[str], monkeypatch: pytest.MonkeyPatch
@@ -161,7 +177,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(snapshots, "save_file", full)
     with pytest.raises(StoreError, match="is full"):
-        snapshots.save_state(tmp_path, {"step": 1}, {})
+        snapshots.save_state(tmp_path, {"step": 1, "digest": ""}, {})
     assert not list((tmp_path / "state").iterdir())
 
 

@@ -72,14 +72,17 @@ def list_files(folder: Path, facts: Mapping[str, Any]) -> None:
     write(folder / MANIFEST, checksummed({**facts, "files": files}))
 
 
-def whole(folder: Path) -> Manifest | None:
-    """The manifest of a folder all of whose listed files are as they were written, else None."""
+def whole(folder: Path, **facts: Any) -> Manifest | None:
+    """The manifest of a folder all of whose listed files are as they were written, and that is about these facts; else
+    None.
+    """
     try:
         body = checked((folder / MANIFEST).read_bytes())
     except OSError:
         return None
-    sound = body is not None and all(sha256(folder / name) == of for name, (_, of) in body["files"].items())
-    return body if sound else None
+    if body is None or not facts.items() <= body.items():
+        return None
+    return body if all(sha256(folder / name) == of for name, (_, of) in body["files"].items()) else None
 
 
 @contextmanager

@@ -165,14 +165,16 @@ def _is_settled(stamp: list[list[int]]) -> bool:
 
 
 def _read_memo(memo: Path | None) -> dict[str, Any]:
+    """What the memo remembers; nothing where it is none, or where a byte of it has changed."""
     try:
-        known = json.loads(memo.read_bytes()) if memo else {}
-    except (OSError, ValueError):
+        told = json.loads(memo.read_bytes()) if memo and memo.is_file() else {}
+        known, check = told["known"], told["check"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return known if isinstance(known, dict) and check == digest(known) else {}
 
 
 def _write_memo(memo: Path, known: Mapping[str, Any]) -> None:
     draft = memo.with_name(f"{memo.name}.{os.getpid()}")
-    draft.write_bytes(canonical(known))
+    draft.write_bytes(canonical({"known": known, "check": digest(known)}))
     draft.replace(memo)

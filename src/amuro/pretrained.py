@@ -47,6 +47,6 @@ def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
     return found if found.is_dir() else None
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether every file of a published checkpoint is as pre-training wrote it. Reads all of it."""
-    return disk.whole(folder) is not None
+def is_whole(checkpoint: Checkpoint, folder: Path) -> bool:
+    """Whether a folder is that checkpoint as pre-training wrote it. Reads all of it."""
+    return disk.whole(folder, identity=checkpoint.identity, step=checkpoint.step) is not None

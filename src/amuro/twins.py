@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from amuro.inputs import UNKNOWN, Inputs
 from amuro.plan import Plan
-from amuro.store import Manifest, Store
+from amuro.store import Store
 from amuro.types import Checkpoint
 
 
 def blocked(plan: Plan, store: Store) -> dict[str, str]:
     """Address of each later twin → that of the earliest step with the same weights in its series.
 
-    It rests on what loading has recorded so far, not on the order in which checkpoints were loaded. Series that allow
-    duplicates have none.
+    Looked at are checkpoints that were loaded before, in whatever order, with the weights that they have now. Of
+    weights that do not lie on this machine, those that a load has recorded count, if they are one digest. Series that
+    allow duplicates have none.
     """
-    last: dict[str, Manifest] = {}
-    for manifest in sorted(store.manifests("checkpoints"), key=lambda manifest: manifest["created_ns"]):
-        last[manifest["checkpoint"]] = manifest
+    recorded: dict[str, set[str]] = defaultdict(set)
+    for manifest in store.manifests("checkpoints"):
+        recorded[manifest["checkpoint"]].add(manifest["weights"])
     groups: dict[tuple[str, str], list[Checkpoint]] = defaultdict(list)
+    inputs = Inputs(plan, store)
     for checkpoint in sorted(plan.checkpoints, key=lambda checkpoint: checkpoint.step):
-        if checkpoint.address in last and not plan.study.series[checkpoint.series].allow_duplicates:
-            groups[checkpoint.series, last[checkpoint.address]["weights"]].append(checkpoint)
+        if checkpoint.address not in recorded or plan.study.series[checkpoint.series].allow_duplicates:
+            continue
+        now = inputs.checkpoint(checkpoint)["weights"]
+        weights = recorded[checkpoint.address] if now == UNKNOWN else {now}
+        if len(weights) == 1:
+            groups[checkpoint.series, *weights].append(checkpoint)
     return {later.address: first.address for first, *others in groups.values() for later in others}

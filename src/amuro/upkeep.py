@@ -28,10 +28,11 @@ def check_made(store: Store, checkpoints: Sequence[Checkpoint]) -> bool:
 
     Whether there was one: cells that seemed to stand on other weights may then be done after all.
     """
-    folders = [pretrained.locate(checkpoint, store.root / "series") for checkpoint in checkpoints]
-    damaged = [folder for folder in folders if folder.is_dir() and not pretrained.is_whole(folder)]
+    folders = {checkpoint: pretrained.locate(checkpoint, store.root / "series") for checkpoint in checkpoints}
+    made = {checkpoint: folder for checkpoint, folder in folders.items() if folder.is_dir()}
+    damaged = [folder for checkpoint, folder in made.items() if not pretrained.is_whole(checkpoint, folder)]
     for folder in damaged:
-        store.set_aside(folder, "a file of it is cut or changed")
+        store.set_aside(folder, "a file of it is cut or changed, or it is of another step")
     return bool(damaged)
 
 

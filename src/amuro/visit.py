@@ -63,6 +63,8 @@ class Visitor:
         self.plan, self.store, self.engine, self.emit = plan, store, engine, emit
         self._loaded: Checkpoint | None = None
         self._folder: Path | None = None
+        self._tokenizer: Path | None = None
+        """Where the live checkpoint's tokenizer lies, if not beside its weights."""
         self._following: Checkpoint | None = None
         self._tuned_alone: Checkpoint | None = None
         """Where training together has failed."""
@@ -191,6 +193,7 @@ class Visitor:
         self._loaded = None  # until it is whole and known to be nobody's twin
         self._ahead.clear()
         self._folder = folder_of(self.plan, self.store, checkpoint)
+        self._tokenizer = tokenizer_folder(checkpoint)
         self._refuse_damaged(checkpoint)
         read = self._inputs.checkpoint(checkpoint)
         self.engine.load(checkpoint, self._folder)
@@ -204,13 +207,13 @@ class Visitor:
 
     def _encoder(self) -> Encoder:
         """Of the live checkpoint. Equal ones of other folders are one object, and so is all that they encoded."""
-        found = self._read_encoder(self._folder, tokenizer_folder(self._loaded) if self._loaded else None)
+        found = self._read_encoder(self._folder, self._tokenizer)
         return self._encoders.setdefault((found.digest, found.eos, found.ends), found)
 
     def _refuse_damaged(self, checkpoint: Checkpoint) -> None:
         """What was pre-trained here must be what was written then."""
         made_here = catalog.series(self.plan.study.series[checkpoint.series].kind).pretraining is not None
-        if made_here and self._folder and self._folder.is_dir() and not pretrained.is_whole(self._folder):
+        if made_here and self._folder and self._folder.is_dir() and not pretrained.is_whole(checkpoint, self._folder):
             raise WeightsError(
                 f"{checkpoint.address} in {self._folder} is no longer what pre-training wrote",
                 cure="amuro run sets it aside and makes it anew",

@@ -46,7 +46,7 @@ def pretrain(
     and states that are no longer as they were written are set aside first, and made anew.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [step for step in config.steps if not snapshots.exists(folder, step, set_aside)]
+    missing = [step for step in config.steps if not snapshots.exists(folder, config.digest(), step, set_aside)]
     if not missing:
         return
     before = torch.get_num_threads()
@@ -119,7 +119,7 @@ class _Run:
         trunk = self._state() if branch else None
         for done in range(branch):
             self._train_step(1 - (done + 1) / branch)
-        snapshots.publish(self.folder, step, self.model, self.tokenizer)
+        snapshots.publish(self.folder, self.config.digest(), step, self.model, self.tokenizer)
         if trunk:
             facts, tensors = trunk
             self._restore(facts, tensors)

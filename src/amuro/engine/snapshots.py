@@ -1,6 +1,7 @@
 """Files of a pre-training run, each whole or absent: a draft beside it, listed, synced, then one rename.
 
-Each folder has a manifest with the sha256 of every file. What no longer matches it is never read as weights or state.
+Each folder has a manifest: of which run and step it is, and the sha256 of every file. What no longer matches it, or is
+another's, is never read as weights or state.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ def step_folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}"
 
 
-def exists(folder: Path, step: int, set_aside: SetAside) -> bool:
-    """Whether the checkpoint of a step is there as it was written; one that is not is set aside."""
+def exists(folder: Path, identity: str, step: int, set_aside: SetAside) -> bool:
+    """Whether the checkpoint of a step is there as that run wrote it; one that is not is set aside."""
     place = step_folder(folder, step)
-    return place.is_dir() and _is_whole(place, set_aside)
+    return place.is_dir() and _is_whole(place, set_aside, identity, step)
 
 
-def publish(folder: Path, step: int, model: PreTrainedModel, tokenizer: Tokenizer) -> None:
-    """An ordinary Hugging Face folder: `from_pretrained` of any tool reads it."""
+def publish(folder: Path, identity: str, step: int, model: PreTrainedModel, tokenizer: Tokenizer) -> None:
+    """An ordinary Hugging Face folder: `from_pretrained` of any tool reads it. identity: digest of the run."""
 
     def write(draft: Path) -> None:
         untyped: Any = transformers_logging
@@ -48,7 +49,7 @@ def publish(folder: Path, step: int, model: PreTrainedModel, tokenizer: Tokenize
         fast: Any = PreTrainedTokenizerFast
         fast(tokenizer_object=tokenizer, bos_token=EOS, eos_token=EOS, pad_token=PAD).save_pretrained(draft)
 
-    _commit(step_folder(folder, step), write)
+    _commit(step_folder(folder, step), write, identity, step)
 
 
 def save_state(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -62,7 +63,7 @@ def save_state(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Ten
 
     place = folder / "state" / f"step-{facts['step']:08d}"
     if not place.exists():
-        _commit(place, write)
+        _commit(place, write, facts["digest"], facts["step"])
     for old in _states(folder)[:-KEPT_STATES]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -75,10 +76,10 @@ def latest_state(
     A state that is not as it was written is set aside; the one before it takes its place.
     """
     for place in reversed(_states(folder)):
-        if not _is_whole(place, set_aside):
+        if not _is_whole(place, set_aside, digest, int(place.name.removeprefix("step-"))):
             continue
         facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
-        if facts["digest"] == digest and facts["step"] <= before:
+        if facts["step"] <= before:
             return facts, load_file(place / "tensors.safetensors")
     return None
 
@@ -90,8 +91,8 @@ def put_aside(place: Path) -> None:
     place.rename(aside / f"{place.name}.{time.time_ns()}")
 
 
-def _is_whole(place: Path, set_aside: SetAside) -> bool:
-    if disk.whole(place) is not None:
+def _is_whole(place: Path, set_aside: SetAside, identity: str, step: int) -> bool:
+    if disk.whole(place, identity=identity, step=step) is not None:
         return True
     set_aside(place)
     return False
@@ -101,14 +102,14 @@ def _states(folder: Path) -> list[Path]:
     return sorted((folder / "state").glob("step-*"))
 
 
-def _commit(place: Path, write: Callable[[Path], None]) -> None:
+def _commit(place: Path, write: Callable[[Path], None], identity: str, step: int) -> None:
     """Write a draft, sync it, and give it its name. Whoever was first wins: the content is the same."""
     draft = place.with_name(f".draft-{place.name}.{owners.me()}.{time.monotonic_ns()}")
     try:
         with disk.writing(place.name, place.parent):
             place.parent.mkdir(exist_ok=True)  # and not what it lies in: a store that is gone is not made anew
             draft.mkdir()
-            _fill(draft, write)
+            _fill(draft, write, identity, step)
             try:
                 draft.rename(place)
             except OSError:
@@ -119,11 +120,11 @@ def _commit(place: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _fill(draft: Path, write: Callable[[Path], None]) -> None:
+def _fill(draft: Path, write: Callable[[Path], None], identity: str, step: int) -> None:
     try:
         write(draft)
     except SafetensorError as error:  # an error of the disk, in the words of another language
         raise OSError(str(error)) from error
-    disk.list_files(draft, {})
+    disk.list_files(draft, {"identity": identity, "step": step})
     for path in (*draft.iterdir(), draft):
         disk.sync(path)
