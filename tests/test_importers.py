@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,6 +16,7 @@ from amuro.errors import DataError
 from amuro.importers import _paper_ids as ids
 from amuro.importers import _paper_sets as facts
 from amuro.importers import paper
+from amuro.released.changes import comparable
 from amuro.scores import no_scores
 
 STEP = st.sampled_from(ids.STEPS)
@@ -224,3 +226,52 @@ def test_tidy_rows_survive_a_round_trip(tmp_path: Path) -> None:
     rows = paper.tidy_rows(_csv(tmp_path, "olmo1b_original_hf_4shots,cnn,0.0627901,0.0004"))
     (tmp_path / "tidy.csv").write_text(rows.write_csv())
     assert pl.read_csv(tmp_path / "tidy.csv", schema=rows.schema).equals(rows)
+
+
+NAMES = ("source_id", "cell", "value", "se")
+"""Columns that are no coordinate."""
+
+
+@settings(deadline=None, max_examples=30)
+@given(tuned_id(), st.none() | tuned_id(), st.booleans(), st.booleans())
+def test_ids_that_differ_have_other_coordinates(one: Any, other: Any, chat: bool, also: bool) -> None:
+    """Whatever part of an id differs, its suffix `_cot_chat` among them, the two are no replicates of each other."""
+    texts = [text + "_cot_chat" * asked for (text, _), asked in ((one, chat), (other or one, also))]
+    rows = [paper._tidy({"model_id": t, "eval dataset": "gsm", "Performance": "0.5"}, "instruct") for t in texts]
+    scores = paper.imported(pl.DataFrame(rows, schema=paper._SCHEMA)).scores.drop(NAMES)
+    assert (texts[0] == texts[1]) == scores.is_duplicated().all()
+
+
+def test_a_dialogue_is_another_format(tmp_path: Path) -> None:
+    """A score that was asked as a dialogue is neither subtracted from a plain one nor remarked as its second name."""
+    rows = ["checkpoint-1000,gsm,0.1", "checkpoint-1000_cot_chat,gsm,0.2", "checkpoint-18000_cot_chat,gsm,0.3"]
+    found = paper.read([_csv(tmp_path, *rows, std=False)])
+    assert found.scores["format"].to_list() == ["default", "cot_chat", "cot_chat"]
+    assert not any(remark.kind == "one model under two ids" for remark in found.remarks)
+    assert comparable(found.scores).height == 3
+
+
+@pytest.mark.parametrize(
+    ("std", "names"),
+    [
+        (False, "olmo1b_ckpt{}_tulu_5epoch_2e-6,gsm"),
+        (False, "checkpoint-{},boolq"),
+        (True, "olmo1b_checkpoint-{}_original_hf_4shots,paws"),
+    ],
+)
+def test_holes_of_every_table_are_listed(tmp_path: Path, std: bool, names: str) -> None:
+    """A score that two checkpoints have and a third lacks is remarked, whichever table, conversion and shots it has."""
+    other = {"gsm": "mmlu", "boolq": "arc_easy", "paws": "mnli_matched"}
+    name = names.rpartition(",")[2]
+    kept = [names.format(step) for step in (1000, 18000)] + [names.format(342000).replace(name, other[name])]
+    more = [names.format(step).replace(name, other[name]) for step in (1000, 18000)]
+    found = paper.read([_csv(tmp_path, *(f"{row},0.5{',0.01' * std}" for row in kept + more), std=std)])
+    holes = [remark for remark in found.remarks if remark.kind == "missing rows"]
+    assert [remark.detail for remark in holes] == ["no score at 342000"]
+
+
+def test_other_epochs_are_not_compared(tmp_path: Path) -> None:
+    """Of two numbers of epochs of one training set the one that most rows have is compared."""
+    rows = [f"olmo1b_hf_ckpt{step}_mnli_3epoch_2e-6_4shots,mnli_matched,0.5,0.01" for step in (1000, 18000)]
+    found = paper.read([_csv(tmp_path, "olmo1b_hf_ckpt1000_mnli_5epoch_2e-6_4shots,mnli_matched,0.9,0.01", *rows)])
+    assert sorted(comparable(found.scores)["value"]) == [0.5, 0.5]

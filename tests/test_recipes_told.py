@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import STEPS, Book, Exam, task
 
-from amuro import catalog
+from amuro import catalog, results
 from amuro.analysis import Evidence
 from amuro.recipe_names import RECIPE
 from amuro.report.book import Book as Report
@@ -26,6 +27,7 @@ from amuro.report.page import render
 from amuro.report.picture import tuning_panel
 from amuro.report.scoreboard import overview, score_tables
 from amuro.report.words import sentence
+from amuro.study import Study
 from amuro.types import Finding
 
 Recipe = dict[str, str]
@@ -214,6 +216,8 @@ def test_lines_of_recipes_differ_in_looks(page: tuple[Report, str]) -> None:
     chart = task_chart(report, "world", "apples", "letters")
     looks = [(line.css, line.dashed) for line in chart.lines]
     assert len(looks) == len(set(looks)) == 3
+    away = task_chart(report, "world", "stones", "apples")
+    assert [line.short or line.name for line in away.lines] == ["base", "after adapter-apples", "after whole-apples"]
 
 
 @pytest.mark.parametrize("own", ["test", "letters"])
@@ -230,6 +234,22 @@ def test_the_frame_and_the_words_follow_the_role(own: str) -> None:
     assert sentence(f"on apples/{other}.", ["apples"], roles) == f"on apples (out-of-domain {other} set)."
     assert sentence(f"on apples/{own}.", ["apples"], roles) == f"on apples ({own} set)."
     assert all(f"out-of-domain {own}" not in head for made in score_tables(report, "apples") for head, _ in made.rows)
+
+
+def test_sentences_of_several_series_name_their_own() -> None:
+    """Beside a second series of the same tunings, no sentence could be taken for one of the other."""
+    one = study(TWO[:1], ("apples",))
+    both = {name: _twice(frame) for name, frame in (("items", one.items), ("scores", one.scores))}
+    findings = results.findings(Study.model_construct(bootstrap_seed=0), replace(one, **both))
+    ours = [finding for finding in findings if finding.series]
+    assert {finding.series for finding in ours} == {"world", "other"}
+    assert all(finding.statement.startswith(f"{finding.series}: ") for finding in ours)
+
+
+def _twice(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows, and the same once more of another series."""
+    cells = "other" + pl.col("cell").cast(pl.String)
+    return pl.concat([frame, frame.with_columns(series=pl.lit("other"), cell=cells).cast(dict(frame.schema))])
 
 
 def test_one_recipe_is_called_tuned() -> None:

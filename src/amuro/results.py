@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,9 +97,13 @@ def analyses() -> tuple[Analysis, ...]:
 
 
 def findings(study: Study, evidence: Evidence) -> list[Finding]:
-    """What every analysis says, each with a stream of its own name: adding one changes no other's draws."""
+    """What every analysis says, each with a stream of its own name: adding one changes no other's draws.
+
+    In a study of several series each sentence begins with its own.
+    """
+    several = evidence.scores["series"].n_unique() > 1
     return [
-        finding
+        replace(finding, statement=f"{finding.series}: {finding.statement}") if several and finding.series else finding
         for member in analyses()
         for finding in member.run(evidence, np.random.default_rng([study.bootstrap_seed, _number(member.name)]))
     ]

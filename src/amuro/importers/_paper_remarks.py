@@ -8,7 +8,7 @@ import polars as pl
 
 from amuro.importer import Remark, SetFacts
 
-ASKED = ("tuned_on", "task", "format", "shots", "learning_rate")
+ASKED = ("tuned_on", "recipe", "task", "format", "shots", "learning_rate")
 """What a score is of, the checkpoint and the way of conversion aside."""
 PRINT = 1e-9
 """Scores that are printed alike differ by less."""
@@ -123,13 +123,19 @@ def _rows(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[Remark
 
 
 def _holes(scores: pl.DataFrame) -> Iterator[Remark]:
-    """Checkpoints that lack a score which at least two others have."""
-    known = scores.filter((pl.col("conversion") != "old") & pl.col("shots").is_not_null())
-    for key, group in known.group_by("table", *ASKED, maintain_order=True):
-        everywhere = known.filter(pl.col("table") == key[0]).select("step", "checkpoint").unique().sort("step")
+    """Checkpoints of a table that lack a score which at least two others have, each conversion for itself."""
+    known = scores.with_columns(old=pl.col("conversion") == "old")
+    for (table, old, *asked), group in known.group_by("table", "old", *ASKED, maintain_order=True):
+        mine = known.filter((pl.col("table") == table) & (pl.col("old") == old))
+        everywhere = mine.select("step", "checkpoint").unique().sort("step")
         lacking = [name for _, name in everywhere.rows() if name not in set(group["checkpoint"])]
         if lacking and group["checkpoint"].n_unique() > 1:
-            _, tuned_on, task, form, shots, _ = key
-            model = "base" if tuned_on == "none" else f"tuned on {tuned_on}"
             places = ", ".join(name.partition("@")[2] for name in lacking)
-            yield Remark("missing rows", f"{model}, {task}, {form}, {shots} shots", f"no score at {places}")
+            where = _line(*asked) + (", old conversion" if old else "")
+            yield Remark("missing rows", where, f"no score at {places}")
+
+
+def _line(tuned_on: str, recipe: str, task: str, form: str, shots: int | None, rate: float | None) -> str:
+    """A line over checkpoints in words."""
+    model = "base" if tuned_on == "none" else f"tuned on {tuned_on}"
+    return f"{model}, {task}, {form}, {'shots not stated' if shots is None else f'{shots} shots'}"

@@ -121,11 +121,18 @@ def _tidy(row: Mapping[str, Any], table: str) -> dict[str, Any]:
     return {
         "table": table, "checkpoint": model.checkpoint, "tuned_on": model.tuned_on or "none", "epochs": model.epochs,
         "learning_rate": model.learning_rate, "conversion": model.conversion, "task": facts.sets(table)[name].task,
-        "format": form, "shots": _shots(model, table),
+        "format": _format(form, model.chat), "shots": _shots(model, table),
         "value": _number(row["Performance"], "Performance", full) / full,
         "se": _number(row["std"], "std", full) / full if table == "sft" else None,
         "source_id": row["model_id"], "source_set": row["eval dataset"],
     }  # fmt: skip
+
+
+def _format(form: str, chat: bool) -> str:
+    """The wording of the set's name; asked as a dialogue with reasoning (`_cot_chat`), it is another one."""
+    if not chat:
+        return form
+    return "cot_chat" if form == "default" else f"{form}_cot_chat"
 
 
 def _shots(model: PaperModel, table: str) -> int | None:

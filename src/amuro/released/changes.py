@@ -16,14 +16,17 @@ ROW = ("tuned_on", "task", "format", "shots")
 
 
 def comparable(scores: pl.DataFrame) -> pl.DataFrame:
-    """Rows that may be set against each other: one conversion, one learning rate a training set, one row a name.
+    """Rows that may be set against each other: one conversion, one learning rate and number of epochs a training set,
+    one row a name.
 
     Rightly converted weights go before those of which nothing is stated; the old conversion is left out. Of several
-    learning rates the one that most rows have is kept.
+    learning rates, and of several numbers of epochs, the one that most rows have is kept.
     """
     known = scores.filter((pl.col("conversion") != "old") & (pl.col("evidence") != "mixed"))
     rate = pl.col("learning_rate").mode().max().over("tuned_on")
     known = known.filter(pl.col("learning_rate").is_null() | (pl.col("learning_rate") == rate))
+    epochs = pl.col("recipe").mode().max().over("tuned_on")
+    known = known.filter(pl.col("recipe").is_null() | (pl.col("recipe") == epochs))
     stated = pl.col("conversion") == "hf"
     return known.sort(stated, descending=True, maintain_order=True).unique(
         [*KEYS, "tuned_on"], keep="first", maintain_order=True

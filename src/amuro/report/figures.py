@@ -13,7 +13,7 @@ from markupsafe import Markup
 from amuro.report.book import Book
 from amuro.report.charts import NO_DIFFERENCE, Chart, Line, Point, Reference
 from amuro.report.lines import line_chart
-from amuro.report.naming import model_words, of_recipe, recipe_words, recipes_of, roles_of
+from amuro.report.naming import model_words, of_recipe, recipe_words, recipes_of, roles_of, short_model
 from amuro.report.rows import row_chart
 from amuro.report.scatter import scatter_chart
 from amuro.report.tables import pool, primary, primary_metric, step_name
@@ -151,8 +151,8 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
     metric, role = book.metric(task), roles_of(book.scores).get((task, split), "")
     axis = counted_in(book, series)
     lines = tuple(
-        Line(name, css, tuple(_score_points(book, series, axis, mine)), dashed=dashed)
-        for mine, name, css, dashed in _followed(book, rows, task)
+        Line(name, css, tuple(_score_points(book, series, axis, mine)), short, dashed)
+        for mine, name, short, css, dashed in _followed(book, rows, task)
     )
     return Chart(
         name=f"task-{slug(task)}-{slug(series)}",
@@ -194,17 +194,17 @@ def _task_references(book: Book, rows: pl.DataFrame, task: str, split: str) -> I
             yield Reference(plain(row["name"]), row["value"])
 
 
-def _followed(book: Book, rows: pl.DataFrame, task: str) -> list[tuple[pl.DataFrame, str, str, bool]]:
-    """(rows, name, colour, dashed) of the base and of each recipe for this task; of a task that is only asked, of each
-    recipe for others. No recipe shares the looks of another, up to twice the number of colours.
+def _followed(book: Book, rows: pl.DataFrame, task: str) -> list[tuple[pl.DataFrame, str, str, str, bool]]:
+    """(rows, name, short name, colour, dashed) of the base and of each recipe for this task; of a task that is only
+    asked, of each recipe for others. No two recipes share their looks, up to twice the number of colours.
     """
     recipes, words = recipes_of(rows), recipe_words(book.scores)
     home = [recipe for recipe in recipes if recipe.taught(task)]
     shown, colours = home or recipes, ("tuned", *COLOURS) if home else COLOURS
     looks = [(colours[turn % len(colours)], turn >= len(colours)) for turn in range(len(shown))]
     return [
-        (rows.filter(pl.col("tuned_on") == "none"), "base", "base", False),
-        *((rows.filter(of_recipe(recipe)), model_words(recipe, task, words), *look)
+        (rows.filter(pl.col("tuned_on") == "none"), "base", "", "base", False),
+        *((rows.filter(of_recipe(recipe)), model_words(recipe, task, words), short_model(recipe, task, words), *look)
           for recipe, look in zip(shown, looks, strict=True)),
     ]  # fmt: skip
 

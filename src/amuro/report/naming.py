@@ -54,6 +54,12 @@ def model_words(recipe: Recipe, task: str, words: Mapping[Recipe, str]) -> str:
     return "tuned" if alone else f"tuned {words[recipe].removeprefix(plain(task)).strip()}"
 
 
+def short_model(recipe: Recipe, task: str, words: Mapping[Recipe, str]) -> str:
+    """What fits beside a line where the recipe must be named; empty where `model_words` is short enough."""
+    several = sum(other.tuned_on == recipe.tuned_on for other in words) > 1
+    return f"{'tuned' if recipe.taught(task) else 'after'} {plain(recipe.recipe)}" if several else ""
+
+
 def roles_of(scores: pl.DataFrame) -> dict[tuple[str, str], str]:
     """(task, split) → in or out of domain, where those recipes that call it one of the two agree."""
     if not scores.height:
