@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from amuro import ordinary
 from amuro.errors import WeightsError
 
 CONFIG = "config.json"
@@ -59,8 +60,8 @@ def read_json(path: Path) -> Any:
     none.
     """
     try:
-        return json.loads(path.read_bytes(), parse_constant=str)
-    except (ValueError, RecursionError) as error:
+        return json.loads(ordinary.content(path), parse_constant=str)
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is no valid JSON ({error})", "fetch or save it again") from error
 
 

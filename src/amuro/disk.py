@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from amuro import ordinary
 from amuro.errors import StoreError
 from amuro.identity import canonical, digest
 
@@ -32,7 +33,7 @@ def checked(content: bytes) -> Manifest | None:
         body = json.loads(content)
         check = body.pop("check")
         return body if isinstance(body, dict) and check == digest(body) else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -58,7 +59,7 @@ def sha256(path: Path) -> str:
     """Of a file's bytes, read in pieces; empty where it cannot be read."""
     state = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with ordinary.file(path).open("rb") as file:
             while chunk := file.read(_CHUNK):
                 state.update(chunk)
     except OSError:
@@ -77,7 +78,7 @@ def whole(folder: Path, **facts: Any) -> Manifest | None:
     None.
     """
     try:
-        body = checked((folder / MANIFEST).read_bytes())
+        body = checked(ordinary.content(folder / MANIFEST))
     except OSError:
         return None
     if body is None or not facts.items() <= body.items():

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from amuro import ordinary
 from amuro.errors import DataError
 from amuro.identity import file_digest
 from amuro.written import filled
@@ -193,10 +194,10 @@ def _saved(folder: Path) -> list[Row]:
     import pyarrow as pa
 
     try:
-        state = json.loads((folder / "state.json").read_bytes())
+        state = json.loads(ordinary.content(folder / "state.json"))
         tables = [_arrow(folder / part["filename"]) for part in state["_data_files"]]
         return list(pa.concat_tables(tables).to_pylist()) if tables else []
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as bad:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as bad:
         raise DataError(
             f"{folder} cannot be read as a saved data set: {_first_line(bad)}", "copy it again, with its state.json"
         ) from bad
@@ -205,7 +206,7 @@ def _saved(folder: Path) -> list[Row]:
 def _arrow(path: Path) -> Any:
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as source:
+    with pa.memory_map(str(ordinary.file(path))) as source:
         return pa.ipc.open_stream(source).read_all()
 
 

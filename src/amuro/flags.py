@@ -14,7 +14,7 @@ from amuro.metrics.stopped import METRIC as STOPPED_SHARE
 from amuro.scores import clustered_errors
 from amuro.stats.multiplicity import benjamini_hochberg
 from amuro.stats.paired import mcnemar, t_test
-from amuro.types import Task
+from amuro.types import Task, exact
 
 NO_GAIN = "no gain from tuning"
 FORGETTING = "significant forgetting"
@@ -168,8 +168,8 @@ def _edges(scores: pl.DataFrame) -> Iterator[Flag]:
         rates = sorted(set(group["learning_rate"]))
         best = group.sort("value").row(-1, named=True)
         if len(rates) > 2 and best["learning_rate"] in (rates[0], rates[-1]):
-            named = ", ".join(f"{rate:g}" for rate in rates)
-            yield Flag(EDGE, best["cell"], f"best of {named}: {best['learning_rate']:g}")
+            named = ", ".join(map(exact, rates))
+            yield Flag(EDGE, best["cell"], f"best of {named}: {exact(best['learning_rate'])}")
 
 
 def _cut(scores: pl.DataFrame) -> Iterator[Flag]:

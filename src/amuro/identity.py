@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from amuro import ordinary
 from amuro.errors import WeightsError
 from amuro.safetensors_header import Entry, read_header
 from amuro.weights import weight_files
@@ -69,7 +70,7 @@ def file_digest(path: Path, memo: Path | None = None) -> str:
     """sha256 of a file's bytes. `memo` as in `remembered`. Raises OSError where it cannot be read."""
 
     def computed() -> str:
-        with path.open("rb") as file:
+        with ordinary.file(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     return str(remembered(memo, str(path.resolve()), [path], computed))

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from amuro import ordinary
 from amuro.errors import StudyError
 
 LARGEST_FILE = 4_000_000
@@ -20,7 +21,7 @@ LARGEST = 2**63 - 1
 def toml(path: Path) -> dict[str, Any]:
     """The table that a file holds, with or without a byte-order mark. Raises StudyError with the line or the key."""
     try:
-        content = path.read_bytes()
+        content = ordinary.content(path)
     except OSError as error:
         raise StudyError(f"{path} cannot be read: {error.strerror}", "name a file that can be") from error
     if len(content) > LARGEST_FILE:

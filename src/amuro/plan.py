@@ -14,7 +14,7 @@ from amuro.errors import StudyError
 from amuro.identity import digest
 from amuro.study import Study, eval_set
 from amuro.study_tables import ROLES, Evaluate, Series, Tune
-from amuro.types import Cell, Checkpoint, EvalSet, Model, Recipe, Task
+from amuro.types import Cell, Checkpoint, EvalSet, Model, Recipe, Task, exact
 
 SEMANTICS = {"prompt": 2, "tune": 2, "score": 2, "generate": 2}
 """Bumped by a developer when a step's results can change; part of every key that the step feeds."""
@@ -241,7 +241,7 @@ def _refuse_blind_choice(study: Study, recipe: Recipe) -> None:
     """Several rates compete on the dev rows of what is learned: without any, the first would be taken unseen."""
     for name, _ in recipe.mixture if len(recipe.learning_rates) > 1 else ():
         if "dev" not in study.task(name).splits:
-            rates = ", ".join(f"{rate:g}" for rate in recipe.learning_rates)
+            rates = ", ".join(map(exact, recipe.learning_rates))
             raise StudyError(
                 f"tune {recipe.name} lets the rates {rates} compete, but its task {name} has no dev split",
                 cure="name one learning_rate, or give the task rows for dev",

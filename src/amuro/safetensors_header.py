@@ -16,6 +16,8 @@ from amuro.errors import WeightsError
 
 _MOST = 2**63 - 1
 """The largest size that the library can count."""
+_DEEPEST = 64
+"""Dimensions; no tensor of torch has more that can be computed with."""
 HEADER_LIMIT = 100_000_000
 """Bytes; the same cap as the library's."""
 
@@ -78,13 +80,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _entry(path: Path, name: str, value: Any, data: int) -> Entry:
     try:
         dtype, shape, (start, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
-        bits = _BITS[dtype] * prod(shape)
-        whole = all(type(number) is int and 0 <= number <= _MOST for number in (*shape, start, end))
+        bits = _BITS[dtype]
+        whole = len(shape) <= _DEEPEST and all(_is_size(number) for number in (*shape, start, end))
     except (KeyError, TypeError, ValueError) as error:
         raise _bad(path, f"the entry of tensor '{name}' cannot be read: {value!r:.200}") from error
-    if not whole or bits != 8 * (end - start):
-        raise _bad(path, f"tensor '{name}' ({dtype}, shape {list(shape)}) does not fit its bytes {start}–{end}")
+    if not whole or bits * prod(shape) != 8 * (end - start):  # a product of few and small numbers: it has an end
+        told = f"({dtype}, shape {list(shape)!r:.80}) does not fit its bytes {start!r:.20}–{end!r:.20}"
+        raise _bad(path, f"tensor '{name}' {told}")
     return Entry(name, dtype, shape, data + start, end - start)
+
+
+def _is_size(number: Any) -> bool:
+    return type(number) is int and 0 <= number <= _MOST
 
 
 def _check_coverage(path: Path, entries: list[Entry], begin: int, end: int) -> None:

@@ -16,7 +16,7 @@ from amuro.plan import Plan
 from amuro.series_kind import twin_error
 from amuro.store import Manifest, Store
 from amuro.twins import blocked
-from amuro.types import Cell, Model
+from amuro.types import Cell, Model, exact
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def diverged_at(record: Mapping[str, Any]) -> int | None:
 def how_it_diverged(record: Mapping[str, Any]) -> str:
     """One sentence: what was tried, and where it ended."""
     if "chosen_for" in record:
-        return f"diverged at every rate of its rule ({', '.join(f'{rate:g}' for rate in record['diverged'])})"
+        return f"diverged at every rate of its rule ({', '.join(map(exact, record['diverged']))})"
     at = record["training"]["diverged_at"]
     return f"diverged at step {at + 1} (loss or gradient not finite); a lower learning_rate is another model"
 

@@ -31,7 +31,7 @@ from typing import Any
 
 import polars as pl
 
-from amuro import disk, owners
+from amuro import disk, ordinary, owners
 from amuro.errors import StoreError
 from amuro.identity import digest
 
@@ -95,9 +95,9 @@ class Store:
         if not path.exists():
             return
         try:
-            found = json.loads(path.read_bytes())["version"]
+            found = json.loads(ordinary.content(path))["version"]
             newer = found > VERSION
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
             cure = (
                 f'if this is a store of amuro, write {{"version": {VERSION}}} into it; else name another with --store'
             )
@@ -159,7 +159,7 @@ class Store:
             return None
         body: Manifest | None = None
         try:
-            body = disk.checked((place / MANIFEST).read_bytes())
+            body = disk.checked(ordinary.content(place / MANIFEST))
             sizes = {name: (place / name).stat().st_size for name in body["files"]} if body else {}
         except OSError:
             if not place.exists():  # set aside meanwhile
@@ -195,7 +195,7 @@ class Store:
         """A file of a result, verified by its sha256; None, and quarantine, where a bit has flipped."""
         place = self._place(manifest["kind"], manifest["key"])
         try:
-            content = (place / name).read_bytes()
+            content = ordinary.content(place / name)
         except OSError:
             content = b""
         if disk.listed(content) != manifest["files"][name]:
@@ -255,9 +255,11 @@ class Store:
 
     def _noted(self, path: Path) -> Manifest | None:
         try:
-            note = disk.checked(path.read_bytes())
+            note = disk.checked(ordinary.content(path))
         except OSError:
-            return None
+            if path.is_file() or not path.exists():  # one that we may not read, or that was set aside meanwhile
+                return None
+            note = None
         if note is None:
             self.set_aside(path, "cut or changed")
         return note

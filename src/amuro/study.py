@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from amuro import catalog, dials, hub_client, plain
+from amuro import catalog, dials, hub_client, ordinary, plain
 from amuro.errors import StudyError, nearest
 from amuro.limits import Count, Device, Name, Seed
 from amuro.own_task import OwnTask
@@ -197,7 +197,7 @@ def _with_lock(study: Study, path: Path) -> Study:
 def _read_lock(path: Path) -> dict[str, dict[str, Any]]:
     cure = "delete it, and it is written anew"
     try:
-        locks = json.loads(path.read_bytes())
+        locks = json.loads(ordinary.content(path))
     except (OSError, ValueError, RecursionError) as error:
         raise StudyError(f"{path} is not valid JSON: {error}", cure) from error
     if not (_holds_tables(locks) and _holds_tables(locks.get(_DATA, {}))):

@@ -6,6 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+
+def exact(number: float) -> str:
+    """The number in few characters, and never those of another one: 0.001, 1e-05, 0.001234567."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
+
+
 Kind = Literal["label", "choice", "generate", "document"]
 """How a task is asked. *label*: one of a fixed set of answer words. *choice*: options that differ by example.
 *generate*: free text. *document*: the likelihood of a whole text (bits per byte)."""
@@ -200,11 +207,8 @@ class Model:
     def address(self) -> str:
         if self.recipe is None:
             return self.checkpoint.address
-        rate = (
-            f"/lr{self.learning_rate:g}"
-            if self.learning_rate is not None and len(self.recipe.learning_rates) > 1
-            else ""
-        )
+        chosen, several = self.learning_rate, len(self.recipe.learning_rates) > 1
+        rate = f"/lr{exact(chosen)}" if several and chosen is not None else ""
         return f"{self.checkpoint.address}+{self.recipe.name}-{self.recipe_digest[:6]}/seed{self.tune_seed}{rate}"
 
 

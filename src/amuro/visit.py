@@ -357,7 +357,7 @@ class Visitor:
         scores = [self._dev_score(cell, key) for cell, key in filled.items()]
         if len(scores) < len(dev) or not all(map(math.isfinite, scores)):
             what = f"{len(dev) - len(scores)} of {len(dev)} dev cells failed" if len(scores) < len(dev) else "no score"
-            raise AmuroError(f"no rate can be chosen: {what} at rate {member.learning_rate:g}")
+            raise AmuroError(f"no rate can be chosen: {what} at rate {member.learning_rate}")
         return sum(scores) / len(scores)
 
     def _dev_score(self, cell: Cell, key: str) -> float:

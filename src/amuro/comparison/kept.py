@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import polars as pl
 
+from amuro import ordinary
 from amuro.errors import DataError
 from amuro.scores import no_scores
 from amuro.types import EvidenceState, Finding, Verdict
@@ -62,10 +63,10 @@ def load(folder: Path) -> Kept:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(ordinary.content(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as bad:
+    except (OSError, ValueError, RecursionError) as bad:
         raise DataError(f"{path} cannot be read ({bad})", cure=CURE) from bad
 
 
