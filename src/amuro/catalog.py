@@ -25,6 +25,7 @@ SHELVES = {"tasks": "TASK", "formats": "FORMAT", "metrics": "METRIC", "analyses"
 """Shelf → the constant that each of its files holds."""
 
 _ROOT = Path(__file__).parent
+_DOTTED = re.compile(r"\w+(\.\w+)+")
 
 
 def names(shelf: str) -> tuple[str, ...]:
@@ -40,6 +41,8 @@ def member(shelf: str, name: str) -> Any:
 
     Raises StudyError where it is unknown (with the nearest known name), cannot be imported, or lacks its constant.
     """
+    if "." in name and not _DOTTED.fullmatch(name):
+        raise StudyError(f"{name!r:.80} is no name among {shelf}", "name one of them, or a module: my_lab.mine")
     module = _outside(shelf, name) if "." in name else _inside(shelf, name)
     constant = SHELVES[shelf]
     if not hasattr(module, constant):

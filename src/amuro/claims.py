@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from amuro import disk, owners
+from amuro import disk, ordinary, owners
 from amuro.identity import digest
 
 BEAT_SECONDS = 5.0
@@ -120,7 +120,10 @@ class Claims:
 
     def _arrive(self) -> None:
         line = f"{self._owner}\n".encode("ascii")
-        with (self._folder / "arrivals").open("ab") as file:
+        book = self._folder / "arrivals"
+        if book.exists():
+            ordinary.file(book)
+        with book.open("ab") as file:
             file.write(line)
         self._arrivals += len(line)
 
@@ -134,7 +137,7 @@ class Claims:
     def _is_given_up(self, name: str, number: int) -> bool:
         """Whether the owner of a claim is gone, or the claim itself is by now."""
         try:
-            owner = (self._folder / f"{name}.{number}").read_text(encoding="ascii")
+            owner = ordinary.content(self._folder / f"{name}.{number}").decode("ascii", "replace")
         except OSError:
             return True
         if owners.is_gone(owner):
@@ -148,7 +151,7 @@ class Claims:
 
     def _beat_of(self, owner: str) -> str:
         try:
-            return (self._folder / f"{owner}.beat").read_text(encoding="ascii")
+            return ordinary.content(self._folder / f"{owner}.beat").decode("ascii", "replace")
         except OSError:
             return ""
 

@@ -107,10 +107,32 @@ def refusal(error: OSError, what: str, root: Path, needed: int = 0) -> StoreErro
     if error.errno == errno.ENOENT and not root.is_dir():
         return StoreError(f"the store {root} is gone: it was moved, deleted or unmounted meanwhile",
                           "put it back; what is finished is in it, and the same command goes on from it")  # fmt: skip
+    if wrong := misplaced(error, root):
+        return wrong
     reason = error.strerror or str(error)
     return StoreError(f"cannot write {what} to the store {root}: {reason}", "name another with --store DIR")
 
 
+def misplaced(error: OSError, root: Path) -> StoreError | None:
+    """The sentence where within a store a folder stands for a file, or a file or a pipe for a folder; else None."""
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else root
+    inside = [path for path in (*reversed(named.parents), named) if path != root and path.is_relative_to(root)]
+    if error.errno in (errno.EISDIR, errno.EINVAL):
+        wrong = inside[-1:]
+    else:
+        wrong = [path for path in inside if path.exists() and not path.is_dir()] if error.errno in _NO_FOLDER else []
+    return misplaced_at(wrong[0]) if wrong else None
+
+
+def misplaced_at(path: Path) -> StoreError:
+    """The sentence for what stands where a file or a folder of a store belongs."""
+    kind = "file" if path.is_file() else "folder" if path.is_dir() else "pipe, a socket or a device"
+    right = "folder" if path.is_file() else "file"
+    cure = "move it away; what is finished is in the store, and the same command goes on from it"
+    return StoreError(f"{path} is a {kind} where a {right} belongs", cure)
+
+
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 _FULL_TEXT = os.strerror(errno.ENOSPC)
 """Libraries that write in other languages pass on the words alone."""
 

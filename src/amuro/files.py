@@ -24,6 +24,10 @@ from amuro.written import filled
 Row = dict[str, Any]
 
 
+class AbsentError(DataError):
+    """Nothing is there: what was made of it stays as it is. Of what is there, and is no data, that does not hold."""
+
+
 def read(path: str, split: str) -> list[Row]:
     """The rows of a split of `path` (`~` and `$VARIABLE` are filled in). Raises DataError: file, line and reason."""
     found = _found(path, split)
@@ -46,12 +50,19 @@ def sha256(path: str, split: str, memo: Path | None = None) -> str:
 
 def _found(path: str, split: str) -> Path:
     place = Path(filled(path)).expanduser()
-    if not place.exists():
-        raise DataError(f"file:{path} does not exist", f"looked for {place.absolute()}")
+    if not _exists(place):
+        raise AbsentError(f"file:{path:.200} does not exist", f"looked for {place.absolute()!s:.300}")
     found = _in_folder(place, split) if place.is_dir() else _single(place, split)
     if not (found.is_file() or found.is_dir()):
         raise DataError(f"{found} is no ordinary file but a pipe, a socket or a device", "save its rows in a file")
     return found
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long or that no file system can hold
+        return False
 
 
 def _single(path: Path, split: str) -> Path:
@@ -66,13 +77,13 @@ def _single(path: Path, split: str) -> Path:
 def _in_folder(folder: Path, split: str) -> Path:
     if (folder / "state.json").is_file():
         return _single(folder, split)
-    found = [place for place in (folder / f"{split}{suffix}" for suffix in ("", *_READERS)) if place.exists()]
+    found = [place for place in (folder / f"{split}{suffix}" for suffix in ("", *_READERS)) if _exists(place)]
     if len(found) == 1:
         return found[0]
     if found:
         raise DataError(f"{folder} holds split '{split}' as {' and as '.join(p.name for p in found)}", "keep one")
     held = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
-    raise DataError(f"{folder} has no split '{split}'", f"it holds {held}")
+    raise AbsentError(f"{folder} has no split '{split:.80}'", f"it holds {held}")
 
 
 def _reader(path: Path) -> Callable[[Path], list[Row]]:

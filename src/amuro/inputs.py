@@ -55,8 +55,10 @@ class Inputs:
         name, _, _cut = self._plan.tasks[task].splits[split].partition("[")
         try:
             return files.sha256(path, name, self._memo) if kind == "file" else ""
-        except DataError:
+        except files.AbsentError:
             return UNKNOWN
+        except DataError as bad:
+            return f"not to be read: {bad}"
 
     def _checkpoint(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
         kind = catalog.series(self._plan.study.series[checkpoint.series].kind)

@@ -30,8 +30,14 @@ def toml(path: Path) -> dict[str, Any]:
         table = tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError as error:
         raise StudyError(f"{path} is nested too deeply to be read", f"nest at most {DEEPEST} deep") from error
-    except ValueError as error:  # no UTF-8, no TOML, or a number of thousands of digits
-        raise StudyError(f"{path} is not valid TOML: {error}", "mend the line it names") from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise StudyError(f"{path}, line {line} is not UTF-8", "save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        cure = "save the file as UTF-8: it holds NUL bytes" if b"\0" in content else "mend the line it names"
+        raise StudyError(f"{path} is not valid TOML: {error}", cure) from error
+    except ValueError as error:
+        raise StudyError(f"{path} holds a number of thousands of digits", "give one of at most 18 digits") from error
     check(table, str(path))
     return table
 

@@ -70,7 +70,8 @@ def run(
     finished = [s for s in found if s.done and s.cell.address not in broken]
     record = Record(store, missing, on_event)
     _tell(store, record)
-    rows_there.check(plan, missing)
+    unaudited = set(upkeep.unaudited_sets(plan, store, [s.cell for s in finished]))
+    rows_there.check(plan, missing + [s.cell for s in finished if str(s.cell.eval_set) in unaudited])
     ceilings.check(plan, missing, store.root / "series")
     if missing:
         _check_device(plan.study)

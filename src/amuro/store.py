@@ -62,9 +62,10 @@ class Store:
         try:
             if (root.exists() or root.is_symlink()) and not root.is_dir():
                 raise StoreError(f"{root} is no folder", "name another with --store DIR")
+            self._check_folders()
             self._check_version()
         except OSError as error:
-            raise StoreError(
+            raise disk.misplaced(error, root) or StoreError(
                 f"cannot read the store {root}: {error.strerror}", "name another with --store DIR"
             ) from error
 
@@ -89,6 +90,13 @@ class Store:
         with disk.writing("results", self.root):
             (self.root / "format.json").stat()
         self._writable = True
+
+    def _check_folders(self) -> None:
+        """Raises `StoreError` where something else has the place of a folder: it would look as if nothing were done."""
+        for name in FOLDERS:
+            path = self.root / name
+            if path.exists() and not path.is_dir():
+                raise disk.misplaced_at(path)
 
     def _check_version(self) -> None:
         path = self.root / "format.json"

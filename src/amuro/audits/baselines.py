@@ -15,15 +15,17 @@ import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.sparse import csr_matrix
 
 from amuro import catalog, prompts
 from amuro.audits import sure
 from amuro.types import Example, Task
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 _WORD = re.compile(r"\w+")
 _CANDIDATES = 50
@@ -155,12 +157,16 @@ def _design(groups: Iterable[list[Features]], known: Mapping[Hashable, int]) -> 
         for features in group:
             indices += sorted(known[feature] for feature in features if feature in known)
             ends.append(len(indices))
+    from scipy.sparse import csr_matrix  # half a second, which a run without lost audits need not spend
+
     matrix = csr_matrix((np.ones(len(indices)), indices, ends), shape=(len(ends) - 1, len(known)))
     return matrix, np.array(starts)
 
 
 def _fit(design: csr_matrix, starts: NDArray[np.int64], golds: NDArray[np.int64]) -> NDArray[np.float64]:
     """Weights of greatest likelihood with an L2 penalty of one prior observation's size (1/n)."""
+    from scipy.optimize import minimize
+
     sizes = np.diff(np.append(starts, design.shape[0]))
     right = np.zeros(design.shape[0])
     right[golds] = 1.0

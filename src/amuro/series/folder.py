@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -55,6 +56,7 @@ from amuro.weights import INDEX, TOKENIZER, TOKENIZER_FILES, check_folder, check
 from amuro.written import filled
 
 _SAVE = "wait until one is written, or save one with save_pretrained(folder)"
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 _ENTRY = ("folder", "step", "tokens", "unique_tokens", "schedule")
 
 
@@ -123,7 +125,7 @@ def _root(name: str, options: Mapping[str, Any], key: str) -> Path:
         raise StudyError(f"series '{name}' has no {key}", f'say which folder is meant: {key} = "…"')
     path = Path(os.path.expanduser(filled(text)))  # noqa: PTH111  # raises on no unknown user
     if not _is_folder(path):  # told as it is written: what a variable holds is nobody else's business
-        raise SeriesError(f"series '{name}': there is no folder {text}", f"correct its {key} in the study")
+        raise SeriesError(f"series '{name}': there is no folder {text:.200}", f"correct its {key} in the study")
     return path.resolve()
 
 
@@ -188,7 +190,11 @@ def _found(root: Path, options: Mapping[str, Any], way: Course) -> Iterator[dict
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in found:
+        if _NO_TEXT.search(path.name):  # bytes that are no text stand for themselves, and no result can hold them
+            raise SeriesError(f"{root} holds a folder {path.name!a}", "rename it: its name is no text")
+    return found
 
 
 def _named(root: Path) -> list[tuple[Path, Revision]]:
