@@ -56,7 +56,7 @@ def rows_of(**changed: Any) -> list[dict[str, Any]]:
         ({"options": ["no", "no"]}, {"options": "options"}, "row b: .*names 2 options"),
         ({"id": None}, {}, "row 2 has no id, and 1 other"),
         ({"id": ["b"]}, {}, "row 2: column id holds the list"),
-        ({"key": 0.5}, {"id": "key"}, "row a has no field 'key'"),
+        ({"key": 0.5}, {"id": "key"}, "row a: column key is null or absent"),
     ],
 )  # fmt: skip
 def test_what_is_no_text_is_refused_with_its_row_and_column(

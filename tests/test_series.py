@@ -266,13 +266,15 @@ def test_what_is_no_checkpoint_yet_is_told_and_left_out(tmp_path: Path) -> None:
         model_folder(tmp_path / name, fill)
     (tmp_path / "checkpoint-9" / "model.safetensors").unlink()
     shutil.copy(tmp_path / "final" / "model.safetensors", tmp_path)
-    (tmp_path / "runs").mkdir()
+    for name in ("runs", "empty-final", "checkpoint-50.tmp"):
+        (tmp_path / name).mkdir()
     assert [checkpoint.step for checkpoint in folder_series(tmp_path)] == [7]
     table = {"name": "strays", "series": {"mine": {"kind": "folder", "path": str(tmp_path)}},
              "evaluate": [{"models": ["base"], "sets": ["world_inference/test"]}]}  # fmt: skip
     faults = faults_of(planning.make(studies.parse(table)), Store(tmp_path / "store"))
     told = " ".join(str(fault) for fault in faults if fault.name == "left out")
-    for name in ("itself", "checkpoint-9, which holds no weights", "final", "tmp-checkpoint-12"):
+    bare = "empty-final, whose name says no step, and which holds no weights"
+    for name in ("itself", "checkpoint-9, which holds no weights", "final", "tmp-checkpoint-12", bare, "-50.tmp"):
         assert name in told
     assert "runs" not in told
     assert {fault.level for fault in faults if fault.name == "left out"} == {"note"}

@@ -139,6 +139,22 @@ def test_foreign_code_is_named_before_it_runs(
     assert ran < 0 or named < ran
 
 
+def test_the_metric_of_a_task_outside_is_named(tmp_path: Path, amuro: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A metric outside the package that only a task's own file names is told, and before its first line runs."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("labtask", "labmetric"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "labmetric" / "say.py").write_text("raise RuntimeError('it runs')\n", encoding="utf-8")
+    (tmp_path / "labtask" / "say.py").write_text(
+        "from dataclasses import replace\nfrom amuro.tasks.rte import TASK\n"
+        "TASK = replace(TASK, name='labtask.say', paper=None, metric='labmetric.say')\n", encoding="utf-8"
+    )  # fmt: skip
+    path = small_study.write(tmp_path / "study")
+    path.write_text(path.read_text(encoding="utf-8").replace('sets = ["mood/test"]', 'sets = ["labtask.say/test"]'))
+    _code, said = amuro("plan", path)
+    assert 0 <= said.find("not amuro's: labmetric.say") < said.find("it runs")
+
+
 @pytest.mark.parametrize("place", ["source", "path"])
 def test_no_value_of_the_environment_is_in_a_message(
     place: str, tmp_path: Path, amuro: Any, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ and, in the columns that a study names, text without a letter (CSV writes every 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from amuro.errors import DataError
@@ -41,14 +42,29 @@ class Columns(Mapping[str, Any]):
 
 def value(row: Row, path: str) -> Any:
     """What a column holds, missing or not; `a.b` and `a.0` reach into a struct and a list. Raises KeyError where
-    there is none.
+    there is none, DataError where `a.b` is a column beside such a struct.
     """
     found: Any = row.raw if isinstance(row, Columns) else row
     if path in found:
+        _refuse_two_meanings(found, path)
         return found[path]
+    return _followed(found, path)
+
+
+def _followed(found: Any, path: str) -> Any:
     for part in path.split("."):
         found = _part(found, part, path)
     return found
+
+
+def _refuse_two_meanings(row: Row, path: str) -> None:
+    """Raises DataError where `a.b` is a column and also a part of column `a`."""
+    if "." not in path:
+        return
+    with suppress(KeyError, MissingError):
+        _followed(row, path)
+        what = f"{path} is a column, and also a part of column {path.partition('.')[0]}"
+        raise DataError(what, "rename one of them")
 
 
 def text(row: Row, path: str) -> str:
@@ -100,7 +116,7 @@ def _is_nothing(found: Any) -> bool:
 
 
 def _missing(path: str, found: Any) -> MissingError:
-    held = "null" if found is None else "NaN" if isinstance(found, float) else f"empty text ({found!r})"
+    held = "null or absent" if found is None else "NaN" if isinstance(found, float) else f"empty text ({found!r})"
     return MissingError(f"column {path} is {held}", _MISSING)
 
 

@@ -24,7 +24,7 @@ import polars as pl
 from amuro import columns, files, hub_client
 from amuro.columns import Columns, MissingError
 from amuro.errors import AmuroError, DataError, HubError, nearest
-from amuro.types import Example, Task
+from amuro.types import STATED_SPLITS, Example, Task
 from amuro.wording import single_spaced
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -124,6 +124,8 @@ def load(
     there = rows(task.source, task.splits[split], revision, cache)
     read = {row["id"]: _example(task, row, place) for row in there}
     found = [example for example in read.values() if example is not None]
+    if not found:
+        raise _empty(task, len(there), place)
     _check(task, found, place)
     dropped = tuple(name for name, example in read.items() if example is None)
     asked = [found[i] for i in drawn(len(found), limit, draw_seed)]
@@ -233,9 +235,10 @@ def _example(task: Task, row: dict[str, Any], place: str) -> Example | None:
             return None
         raise DataError(f"{place}, row {row.get('id')}: {wrong.message}", wrong.cure) from wrong
     except KeyError as missing:
+        fields = ", ".join(name for name in row if name != "id")  # which may be a name that was given here
+        schema = f"; the schema stands at {task.page}" if task.page.startswith("http") else ""
         raise DataError(
-            f"{place}, row {row.get('id')} has no field {missing}",
-            f"its fields: {', '.join(row)}" + (f"; the schema stands at {task.page}" if task.page else ""),
+            f"{place}, row {row.get('id')} has no field {missing}", f"its fields: {fields}{schema}"
         ) from missing
     except (TypeError, ValueError, IndexError, AttributeError) as wrong:
         raise DataError(f"{place}, row {row.get('id')} cannot be read: {wrong}", f"the row: {row}"[:300]) from wrong
@@ -282,9 +285,17 @@ def _check_answer(task: Task, example: Example, at: str) -> None:
         raise DataError(f"{at} has the answer {example.answer!r}", f"its options are {list(example.options)}")
 
 
+def _empty(task: Task, there: int, place: str) -> DataError:
+    if there:
+        return DataError(f"each of the {there} rows in {place} has a missing value and is left out", "fill them in")
+    cure = "check the split's name and its bounds"
+    if task.splits == STATED_SPLITS:
+        stated = ", ".join(f'{name} = "{source}"' for name, source in STATED_SPLITS.items())
+        cure = f"a task whose table says no splits has {stated}: say others there"
+    return DataError(f"{place} is empty", cure)
+
+
 def _check(task: Task, found: Sequence[Example], place: str) -> None:
-    if not found:
-        raise DataError(f"{place} is empty", "check the split's name and its bounds")
     twice = _first_repeated(example.id for example in found)
     if twice is not None:
         raise DataError(f"{place} has the id {twice!r} twice", "ids must be unique within a split")

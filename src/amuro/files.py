@@ -31,9 +31,21 @@ class AbsentError(DataError):
 def read(path: str, split: str) -> list[Row]:
     """The rows of a split of `path` (`~` and `$VARIABLE` are filled in). Raises DataError: file, line and reason."""
     found = _found(path, split)
-    rows = _reader(found)(found)
+    rows = _aligned(_reader(found)(found))
     _refuse_double_ids(found, rows)
     return rows
+
+
+def _aligned(rows: list[Row]) -> list[Row]:
+    """The rows with every column that one of them has, as a table has it: what a row lacks is null. Structs alike."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    found = [row if len(row) == len(names) else {**dict.fromkeys(names), **row} for row in rows]
+    for name in names:
+        holding = [place for place, row in enumerate(found) if isinstance(row[name], dict)]
+        structs = _aligned([found[place][name] for place in holding]) if holding else []
+        for place, struct in zip(holding, structs, strict=True):
+            found[place] = {**found[place], name: struct}
+    return found
 
 
 def sha256(path: str, split: str, memo: Path | None = None) -> str:
@@ -174,6 +186,7 @@ def _csv_rows(path: Path, reader: Any) -> Iterable[Row]:
     header: list[str] = next(reader, [])
     if len(set(header)) < len(header) or not all(header):
         raise DataError(f"{path} has the header {header}", "every column needs a name of its own")
+    _refuse_other_marks(path, header)
     blank = 0
     for cells in reader:
         if not cells:  # blank lines at the end are no rows
@@ -182,11 +195,21 @@ def _csv_rows(path: Path, reader: Any) -> Iterable[Row]:
         if blank:
             raise DataError(f"{path}, line {blank} is blank", "take the blank line out")
         if len(cells) != len(header):
+            many = "quote cells that hold a comma or a line break"
+            few = "the line may be cut off; an empty cell needs its comma"
             raise DataError(
                 f"{path}, line {reader.line_num} has {len(cells)} cells where the header has {len(header)}",
-                "quote cells that hold a comma or a line break",
+                many if len(cells) > len(header) else few,
             )
         yield dict(zip(header, cells, strict=True))
+
+
+def _refuse_other_marks(path: Path, header: list[str]) -> None:
+    """Raises DataError where the one cell of a header holds what other programs part cells by."""
+    mark = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
+    if mark:
+        what = f"{path} has the header {header[0]!r}, whose cells seem to be parted by {mark!r}"
+        raise DataError(what, "save it with commas between the cells")
 
 
 def _parquet(path: Path) -> list[Row]:
@@ -227,7 +250,7 @@ _READERS = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
 def _refuse_double_ids(path: Path, rows: list[Row]) -> None:
     seen: dict[Any, int] = {}
     for number, row in enumerate(rows, 1):
-        if "id" in row and seen.setdefault(str(row["id"]), number) != number:
+        if row.get("id") is not None and seen.setdefault(str(row["id"]), number) != number:
             first = seen[str(row["id"])]
             raise DataError(f"{path}, rows {first} and {number} have the id {row['id']!r}", "make the ids unique")
 

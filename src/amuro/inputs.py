@@ -42,6 +42,13 @@ class Inputs:
         found["code"] = {name: self._module(name) for name in self._plan.outside(cell)}
         return found
 
+    def places(self, cell: Cell) -> dict[str, str]:
+        """Dotted name of the inputs that are rows → in words, with the place that they are read from."""
+        found = {}
+        for name, (task, split) in self._plan.rows_read(cell).items():
+            found[f"rows.{name}"] = f"rows {name} ({self._plan.source(task)} {self._plan.tasks[task].splits[split]})"
+        return found
+
     def model(self, checkpoint: Checkpoint) -> str:
         """Key of a base model: of its weights and of every small file that is read beside them."""
         found = self.checkpoint(checkpoint)

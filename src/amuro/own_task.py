@@ -41,7 +41,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from amuro import columns, messages
 from amuro.columns import MissingError, Row
 from amuro.errors import DataError
-from amuro.types import Example, Kind, Normalize, Task
+from amuro.types import STATED_SPLITS, Example, Kind, Normalize, Task
 from amuro.wording import normalized
 
 CONTEXT, BLANK = "option context", "_"
@@ -55,7 +55,7 @@ class OwnTask(BaseModel):
 
     source: str
     layout: Literal["fields", "prompt_completion", "messages"] = "fields"
-    splits: dict[str, str] = {"train": "train[200:]", "dev": "train[:200]", "test": "test"}
+    splits: dict[str, str] = dict(STATED_SPLITS)
     """Our split → the source's, which may be cut: train[:200]."""
     fields: dict[str, str] = {}
     answer: str = ""
@@ -101,6 +101,7 @@ class OwnTask(BaseModel):
             raise DataError(f"tasks.{name} names no {lacking}", cure)
         labels = () if self.options else self.labels or tuple(dict.fromkeys(self.answers.values()))
         self._refuse_half_a_choice(name)
+        self._refuse_one_word(name)
         kind: Kind = "choice" if self.options else "label" if labels else "generate"
         chance = 1 / len(labels) if labels else None  # of options: in each cell from its rows
         fields = (*self.fields.items(), *([(CONTEXT, "")] if self._has_contexts else []))
@@ -121,6 +122,14 @@ class OwnTask(BaseModel):
             raise DataError(f"tasks.{name} has contexts and no options", "name the columns of the options")
         if self.answer_by != "text" and not self.options:
             raise DataError(f'tasks.{name} says answer_by = "{self.answer_by}" and no options', "name their columns")
+
+    def _refuse_one_word(self, name: str) -> None:
+        said, words = ("labels", self.labels) if self.labels else ("answers", tuple(self.answers.values()))
+        if words and not self.options and len(set(words)) < 2:
+            what = f"tasks.{name}: every one of its {len(words)} {said} is {words[0]!r}"
+            raise DataError(what, "give two or more words, each its own")
+        if len(set(self.labels)) < len(self.labels):
+            raise DataError(f"tasks.{name} names a label twice: {', '.join(self.labels)}", "name each once")
 
     def _of_pairs(self, name: str) -> Task:
         wording = dict.fromkeys(FORMATS, "{prompt}")
@@ -250,7 +259,7 @@ class OwnTask(BaseModel):
         return self._example(row, {"prompt": before}, after)
 
     def _dialogue(self, row: Row) -> Example:
-        parts = ["messages"] if "messages" in row else ["prompt", "completion"]  # as TRL has it
+        parts = ["prompt", "completion"] if _holds_a_pair(row) else ["messages"]  # as TRL has it
         *earlier, (inputs, answer) = messages.turns(
             [each for part in parts for each in columns.texts(row, part)], self.normalize
         )
@@ -262,3 +271,9 @@ class OwnTask(BaseModel):
     def _example(self, row: Row, inputs: dict[str, str], answer: str, **more: Any) -> Example:
         own = columns.name(row, self.id or "id")
         return Example(own, columns.name(row, self.cluster) if self.cluster else own, inputs, answer, **more)
+
+
+def _holds_a_pair(row: Row) -> bool:
+    """Whether a dialogue stands as prompt and completion, also beside a column of messages that is empty here."""
+    names = list(row)  # `in` would read a null, and refuse it
+    return "messages" not in names or ("prompt" in names and columns.is_missing(columns.value(row, "messages")))

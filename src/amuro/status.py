@@ -110,9 +110,10 @@ def state_of(inputs: Inputs, cell: Cell, results: Sequence[Manifest], besides: C
     """
     if not results:
         return State(cell, None, "not run")
-    declared = json.loads(canonical(inputs.declared(cell)))
+    declared, places = json.loads(canonical(inputs.declared(cell))), inputs.places(cell)
     parted: list[list[str]] = [
-        [change for name, change in _changes(result["declared"], declared) if name not in besides] for result in results
+        [_told(name, change, places) for name, change in _changes(result["declared"], declared) if name not in besides]
+        for result in results
     ]
     for result, changes in zip(results, parted, strict=True):
         if not changes:
@@ -129,6 +130,11 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") 
             yield from _changes(was, is_, f"{path}{key}.")
         elif is_ != UNKNOWN and (type(was) is not type(is_) or was != is_):
             yield f"{path}{key}", f"{path}{key} changed: {_short(was)} → {_short(is_)}"
+
+
+def _told(name: str, change: str, places: Mapping[str, str]) -> str:
+    """The change by the place of its rows, where it is of rows: their purpose alone names no file."""
+    return places[name] + change.removeprefix(name) if name in places else change
 
 
 def _short(value: Any) -> str:

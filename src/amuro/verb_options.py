@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,11 +40,28 @@ def planned(path: Path, limit: int | None, device: str | None, dtype: str | None
     from amuro import plan as planning
     from amuro import study as studies
 
-    if modules := studies.modules(path):
-        typer.echo(f"{path} runs code that is not amuro's: {', '.join(modules)}", err=True)
+    modules = studies.modules(path)
+    _tell_code(path, modules)
     changes: dict[str, Any] = {"device": device, "precision": dtype}
     study = studies.load(path, **{key: value for key, value in changes.items() if value is not None})
+    _tell_code(path, sorted(_metrics(modules) - set(modules)))
     return planning.make(studies.changed(study, limit=limit, seeds=seeds))
+
+
+def _metrics(modules: Collection[str]) -> set[str]:
+    """The metrics outside the package that tasks among these modules name: known only once a task's file was read."""
+    from amuro import catalog
+
+    found = set()
+    for module in modules:
+        with suppress(StudyError, AttributeError):  # it holds no task; what cannot be imported is said by the plan
+            found.add(catalog.task(module).metric)
+    return {name for name in found if "." in name}
+
+
+def _tell_code(whose: object, modules: Collection[str]) -> None:
+    if modules:
+        typer.echo(f"{whose} runs code that is not amuro's: {', '.join(modules)}", err=True)
 
 
 def opened_store(path: Path) -> Store:

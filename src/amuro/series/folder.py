@@ -57,6 +57,8 @@ from amuro.written import filled
 
 _SAVE = "wait until one is written, or save one with save_pretrained(folder)"
 _NO_TEXT = re.compile("[\ud800-\udfff]")
+_MEANT = re.compile("checkpoint|step|final")
+"""In the name of a folder that was meant to hold weights."""
 _ENTRY = ("folder", "step", "tokens", "unique_tokens", "schedule")
 
 
@@ -115,7 +117,8 @@ def left_out(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     own = [f"the weights in {root} itself"] if _has_weights(root) else []
     bare = [f"{path.name}, which holds no weights" for path, _ in named if not _holds_any(path)]
-    other = [f"{path.name}, whose name says no step" for path in _folders(root) if _is_nameless(path)]
+    nameless = [path for path in _folders(root) if _is_nameless(path)]
+    other = [f"{path.name}, whose name says no step" + _if_bare(path) for path in nameless]
     return tuple(f"{root}: {what}" for what in (*own, *bare, *other))
 
 
@@ -203,7 +206,12 @@ def _named(root: Path) -> list[tuple[Path, Revision]]:
 
 
 def _is_nameless(folder: Path) -> bool:
-    return not parse_revision(folder.name) and _has_weights(folder)
+    """Whether it holds weights, or is called as if it should, and its name says no step."""
+    return not parse_revision(folder.name) and (_holds_any(folder) or bool(_MEANT.search(folder.name)))
+
+
+def _if_bare(folder: Path) -> str:
+    return "" if _holds_any(folder) else ", and which holds no weights"
 
 
 def _holds_any(folder: Path) -> bool:
