@@ -42,7 +42,8 @@ class Metric:
     A predictions frame has one row an example: example_id, cluster, gold (str), gold_index (int), options (list[str]),
     log_probabilities (list[float], summed over the tokens of an option, in nats), the same after a context that asks
     nothing in unconditional_log_probabilities (often empty), option_tokens and option_bytes (list[int]),
-    option_contexts (list[str], often empty), output (str), stopped (bool); for documents log_probability (float, nats)
+    option_contexts (list[str], often empty), output (str, as the gold is: without the one space that parts prompt and
+    answer, which kept predictions have), stopped (bool); for documents log_probability (float, nats)
     and bytes (int).
     A metric reads only the columns that its kinds of task have.
     """
@@ -110,6 +111,12 @@ class Metric:
             return "reads the options after a context that asks nothing, and the task names none"
         return ""
 
+    def predicted(self, predictions: pl.DataFrame, context: Context) -> pl.Series:
+        """What the model is taken to answer. Raises DataError where `predicts` fails; there must be one."""
+        if self.predicts is None:
+            raise TypeError(f"metric '{self.name}' has no predicts")
+        return self._asked(self.predicts, predictions, context)
+
     def score(self, predictions: pl.DataFrame, context: Context) -> float:
         """Value of a whole table, on the metric's own scale. Raises DataError on an empty one."""
         if predictions.is_empty():
@@ -141,7 +148,7 @@ class Metric:
 
     def _asked(self, of: Callable[[pl.DataFrame, Context], T], predictions: pl.DataFrame, context: Context) -> T:
         try:
-            return of(predictions, context)
+            return of(_as_the_gold(predictions, context.task), context)
         except AmuroError:
             raise
         except Exception as error:  # a stranger's metric may raise anything
@@ -160,6 +167,15 @@ class Metric:
 
     def _broken(self, context: Context, what: str, cure: str) -> DataError:
         return DataError(f"metric {self.name} {what} on task '{context.task.name}'", cure)
+
+
+def _as_the_gold(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """The predictions with written texts as the right ones are: an answer follows its prompt after one space, which is
+    no part of it. The paper's whole texts (encoding *joint*) have none.
+    """
+    if task.kind != "generate" or task.encoding == "joint":
+        return predictions
+    return predictions.with_columns(pl.col("output").str.strip_prefix(" "))
 
 
 def chosen(predictions: pl.DataFrame, prior: tuple[float, ...] = ()) -> pl.Series:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from amuro import catalog
+from amuro import catalog, shown
 from amuro.analysis import Evidence
 from amuro.ladders import HOW, Ladder, differences, together
-from amuro.panels import Panel, panel
+from amuro.panels import Panel, Reading, panel
 from amuro.stats.clustered import Ints
 
 READOUT = ("metric", "format", "shots", "shot_seed")
@@ -84,10 +84,15 @@ def best_readout(evidence: Evidence, found: Ladder) -> BestReadout:
         asked = replace(found, base=values, readings=tuple(readings), mixed=mixed).only(kept)
     return BestReadout(
         ladder=asked,
-        names=tuple(f"{metric}, {wording}, {shots}-shot" for _, metric, wording, shots, _ in picked),
+        names=tuple(_name(key, found.whole.readings[test[key].row]) for key in picked),
         constant=any(test[key].evidence == "degenerate" for key in picked),
         note="" if on_dev else "The best way of asking was chosen on the same rows: there are no dev cells.",
     )
+
+
+def _name(key: Key, reading: Reading) -> str:
+    _, metric, wording, shots, _ = key
+    return f"{metric}, {wording}, {shown.in_words(f'{shots}-shot', shots, reading['shots_shown'])}"
 
 
 def _best(step: int, test: dict[Key, Way], on_dev: dict[Key, float]) -> Key:

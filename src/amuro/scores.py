@@ -183,7 +183,7 @@ def _under(metric: Metric, task: Task, groups: Sequence[tuple[pl.DataFrame, tupl
     """Rows and totals under one metric of (cells, their prior)."""
     pile, contexts = pl.concat([rows for rows, _ in groups]), [Context(task, prior) for _, prior in groups]
     asked = [(rows, context) for (rows, _), context in zip(groups, contexts, strict=True)]
-    said = pl.concat([metric.predicts(*one) for one in asked]) if metric.predicts else _predicted(pile, task)
+    said = pl.concat([metric.predicted(*one) for one in asked]) if metric.predicts else _predicted(pile, task)
     values = pl.concat([metric.values(*one) for one in asked]) if metric.rows else None
     rows = None if values is None else _item_rows(pile, said, metric.name, values)
     labelled = task.kind == "label"

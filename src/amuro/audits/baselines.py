@@ -118,7 +118,7 @@ def copied_field(task: Task, train: Sequence[Example]) -> Judge:
 
 
 def _score(task: Task, examples: Sequence[Example], answer: Callable[[Example], str]) -> float:
-    return sure.score(task, sure.written(examples, [answer(example) for example in examples]))
+    return sure.score(task, sure.written(examples, [f" {answer(example)}" for example in examples]))
 
 
 def _good(task: Task, examples: Sequence[Example], answer: Callable[[Example], str]) -> float:

@@ -78,9 +78,10 @@ def ceiling(task: Task, format_name: str, examples: Sequence[Example], encoder: 
         return Ceiling(task.metric, len(examples), ())
     whole = [prompts.answer(task, example.answer) for example in examples]
     ids = encoder.answers([prompts.prompt(task, format_name, e) for e in examples], whole) if encoder else None
-    back = [encoder.decode(own[: task.max_new_tokens]) for own in ids] if encoder and ids else whole
+    written = whole if task.encoding == "joint" else [f" {text}" for text in whole]
+    back = [encoder.decode(own[: task.max_new_tokens]) for own in ids] if encoder and ids else written
     said = [_stopped(task, text) for text in back]
-    values, plain = (_scores(task, examples, texts) for texts in (said, whole))
+    values, plain = (_scores(task, examples, texts) for texts in (said, written))
     short = [
         Short(example.id, value, metric.oriented(value) <= ROUNDING, *_cause(task, own, text, score))
         for example, text, value, own, score in zip(

@@ -11,7 +11,8 @@ KEYS = (
     "shot_seed", "decoding", "protocol", "precision", "device", "limit", "metric",
 )  # fmt: skip
 """What two scores must share besides the weights, which are compared; where there are several series, that as well."""
-OUTCOME = ("value", "se", "n", "clusters", "evidence", "learning_rate", "chance", "kind", "tokens", "step", "cell")
+OUTCOME = ("value", "se", "n", "clusters", "evidence", "learning_rate", "chance", "kind", "tokens", "step", "cell",
+           "shots_shown")  # fmt: skip
 Z_95 = 1.959964
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from amuro import shown
 from amuro.comparison.findings import Matched
 from amuro.report.naming import roles_of
 from amuro.report.tables import Square, Table, step_name
@@ -41,7 +42,8 @@ def _table(rows: pl.DataFrame, metric: str, better: int, roles: Mapping[str, str
     for way, mine in sorted(rows.group_by(WAY), key=lambda pair: _order(pair[0])):
         by_place = {place: found for (place,), found in mine.group_by("place")}
         squares = [_square(by_place.get(place), better) for place in places["place"]]
-        body.append((_row_name(dict(zip(WAY, way, strict=True)), roles), tuple(squares)))
+        both = tuple(mine[name].mean() for name in ("shots_shown", "shots_shown_right"))
+        body.append((_row_name(dict(zip(WAY, way, strict=True)), roles, both), tuple(squares)))
     head = tuple(step_name(tokens, step) for tokens, step, _ in places.rows())
     words = plain_metric(metric) + (" (lower is better)" if better < 0 else "")
     return Table(words, head, tuple(body))
@@ -52,10 +54,12 @@ def _order(way: Sequence[Any]) -> tuple[Any, ...]:
     return split, tuned_on != "none", tuned_on, recipe, shots, form != "default", form
 
 
-def _row_name(way: Mapping[str, Any], roles: Mapping[str, str]) -> str:
+def _row_name(way: Mapping[str, Any], roles: Mapping[str, str], both: Sequence[Any]) -> str:
+    """both: the mean shots that prompts show, of each study."""
     tuned = f"tuned on {plain(way['tuned_on'])}" if way["tuned_on"] != "none" else "base"
     recipe = f" ({plain(way['recipe'])})" if way["tuned_on"] != "none" else ""
-    shots = f" · {way['shots']} shots" if way["shots"] else ""
+    told = shown.in_words(f"{way['shots']} shots", way["shots"], *both) if way["shots"] else ""
+    shots = f" · {told}" if told else ""
     asked = split_words(way["split"], roles.get(way["split"], ""))
     return f"{tuned}{recipe} · asked as {plain(way['format'])}{shots} · {asked}"
 

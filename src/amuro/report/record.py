@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from amuro import shown
 from amuro.recipe_names import RECIPE
 from amuro.report import words
 from amuro.report.book import Book
@@ -43,7 +44,8 @@ def _cell_in_words(row: Mapping[str, Any], recipes: Mapping[Recipe, str]) -> str
     )
     tuned = recipes.get(Recipe(*(row[name] for name in RECIPE)), "")
     model = f"{place}, tuned on {tuned} (seed {row['tune_seed']})" if tuned else f"base at {place}"
-    shots = f", {row['shots']} shots" if row["shots"] else ""
+    told = shown.in_words(f"{row['shots']} shots", row["shots"], row["shots_shown"])
+    shots = f", {told}" if row["shots"] else ""
     return f"{model}, asked {task} ({split}) as {form}{shots}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from amuro import shown
 from amuro.recipe_names import RECIPE
 from amuro.report.book import Book
 from amuro.report.naming import AWAY, HOME, Recipe, Roles, model_words, recipe_words, recipes_of, roles_of
@@ -65,10 +66,12 @@ def _score_table(book: Book, rows: pl.DataFrame, task: str, metric: str) -> Tabl
     steps, roles = steps_of(rows), roles_of(book.scores)
     named = [c for c in COORDINATES if c in ALWAYS_NAMED or rows[c].n_unique() > 1]
     pooled = pool(rows, [*COORDINATES, "role", "step"])
+    fitting = {tuple(key): mean for *key, mean in _shots_shown(rows).iter_rows()}
     body, notes, keys = [], [], []
     for key, group in sorted(pooled.group_by(COORDINATES), key=lambda pair: _order(pair[0], task)):
         by_step = {row["step"]: row for row in group.iter_rows(named=True)}
-        place, sizes = dict(zip(COORDINATES, key, strict=True)), {_size(row) for row in by_step.values()}
+        place = {**dict(zip(COORDINATES, key, strict=True)), "shots_shown": fitting[key]}
+        sizes = {_size(row) for row in by_step.values()}
         squares = tuple(_square(by_step.get(step), size=len(sizes) > 1) for _, step in steps)
         body.append((_row_name(place, named, _role(group, roles.get((task, place["split"]), ""))), squares))
         notes.append(next(iter(sizes)) if len(sizes) == 1 else "")
@@ -78,6 +81,11 @@ def _score_table(book: Book, rows: pl.DataFrame, task: str, metric: str) -> Tabl
         body, notes, keys = body + baselines, notes + [""] * len(baselines), keys + [""] * len(baselines)
     head = tuple(step_name(*pair) for pair in steps)
     return Table(metric_words(metric), head, tuple(body), tuple(notes), tuple(keys))
+
+
+def _shots_shown(rows: pl.DataFrame) -> pl.DataFrame:
+    """`COORDINATES`, and the mean of the shots that prompts of theirs show."""
+    return rows.group_by(COORDINATES).agg(pl.col("shots_shown").mean())
 
 
 def _order(key: Sequence[Any], task: str) -> tuple[Any, ...]:
@@ -102,7 +110,7 @@ def _row_name(place: Mapping[str, Any], named: Sequence[str], role: str) -> str:
     if tuned and "tune_format" in named and place["tune_format"] != "default":
         rest.insert(0, f"taught as {plain(place['tune_format'])}")
     if "shots" in named:
-        rest.append(f"{place['shots']} shots")
+        rest.append(shown.in_words(f"{place['shots']} shots", place["shots"], place["shots_shown"]))
     said = {"tuned_on", "format", "split", "tune_format", "shots"} | (set() if tuned else {"method", "recipe"})
     skipped = said | ({"recipe"} if place["recipe"] == place["tuned_on"] else set())
     rest += [f"{plain(c)} {plain(str(place[c]))}" for c in named if c not in skipped]
