@@ -24,7 +24,7 @@ def test_fewer_shots_than_asked_are_said(asked: int, mean: list[float | None], s
 
 def test_the_best_way_of_asking_says_what_it_showed() -> None:
     """A finding that names four shots, of which 1.9 were shown, says so."""
-    best = few_shot(one_task(), 300, "test", None)
+    best = few_shot(few_shot(one_task(), 300, "dev"), 300)
     few = pl.when(pl.col("shots") == 4).then(1.93).otherwise(0.0).alias("shots_shown")
     better = pl.when(pl.col("shots") == 4).then(1.0).otherwise(0.0).alias("value")
     told: Evidence = replace(best, items=best.items.with_columns(better), scores=best.scores.with_columns(few))
