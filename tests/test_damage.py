@@ -22,13 +22,14 @@ from amuro import run as running
 from amuro import study as studies
 from amuro.audits.series import faults_of
 from amuro.errors import StoreError, WeightsError
+from amuro.estimates import of_missing
 from amuro.executors import inline, processes
 from amuro.executors.job import Job
 from amuro.plan import Plan
 from amuro.report.record import shortfall
 from amuro.results import book, results, source
 from amuro.run import Outcome, run
-from amuro.status import estimate, failures, states
+from amuro.status import failures, states
 from amuro.store import Store
 from amuro.visit import Visitor
 from amuro.world.config import PretrainConfig
@@ -169,7 +170,7 @@ def test_reading_verbs_leave_a_store_as_it_is(plan: Plan, whole: Path, tmp_path:
     before = stamps(tmp_path)
     reader = Store(store.root)
     found = states(plan, reader)
-    estimate(found, reader)
+    of_missing(plan, found, reader, "A100-80GB")
     failures(found, reader)
     faults_of(plan, reader)
     read = results(plan, reader)
@@ -287,8 +288,8 @@ def test_weights_that_pretraining_did_not_write_are_refused(
     folder = tmp_path / "step-00000010"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
-    disk.list_files(folder, {})
     checkpoint = plan.checkpoints[0]
+    disk.list_files(folder, {"identity": checkpoint.identity, "step": checkpoint.step})
     visitor = Visitor(plan, Store(tmp_path / "store"), running.engine(plan.study), lambda event: None)
     monkeypatch.setattr(visit, "folder_of", lambda *_: folder)
     monkeypatch.setattr(catalog, "series", lambda kind: SimpleNamespace(pretraining=PretrainConfig.from_options))

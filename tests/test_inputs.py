@@ -82,7 +82,7 @@ class HashEngine(ToyEngine):
         return [Generation(text, True, ask.max_new_tokens) for text in texts]
 
 
-SALT = b"2"
+SALT = b"0"
 """With this one the two metrics choose other rates."""
 
 
@@ -132,7 +132,7 @@ class World:
                 "dev": "train[2:10]" if on["dev cut"] else "train[:10]",
                 "test": "test[1:]" if on["test cut"] else "test",
             },
-            "metric": "balanced_accuracy" if on["metric"] else "accuracy",
+            "metric": "log_likelihood" if on["metric"] else "accuracy",
         }
         text = {**task, "answers": {}, "metric": "", "stop": ["."] if on["stop"] else ["\n"]}
         text["max_new_tokens"] = 4 if on["length"] else 8

@@ -279,6 +279,7 @@ def test_a_study_on_text_runs_from_nothing_to_cells(corpus_folder: Path, tmp_pat
         "evaluate": [{"models": ["base", "tuned"], "sets": ["arc_easy/test", "english_corpus/test"], "limit": 10}],
     })  # fmt: skip
     plan, store = planning.make(study), Store(tmp_path / "store")
+    store.prepare()
     told: list[Mapping[str, Any]] = []
     base = {"study": study.model_dump_json(), "store": str(store.root)}
     perform({**base, "pretrain": "mine"}, told.append)
