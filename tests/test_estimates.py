@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from amuro import costs, estimates
 from amuro import plan as planning
 from amuro import run as running
 from amuro import study as studies
+from amuro.architectures import is_plain
 from amuro.plan import Plan
 from amuro.store import Store
+from amuro.types import Size
 
 GPU = "A100-80GB"
 
@@ -84,7 +87,8 @@ def test_arithmetic_follows_size_and_rows(plan: Plan, store: Store) -> None:
     """A thousand times the weights cost much more, to be asked and to be tuned, before anything has run."""
     small, large = (estimated(plan, store, name) for name in ("s", "l"))
     assert large.tuning_seconds > 100 * small.tuning_seconds > 0
-    assert large.asking_seconds > 100 * small.asking_seconds > 0
+    asked = [one.asking_seconds - estimates.START_SECONDS for one in (small, large)]  # a worker starts for either
+    assert asked[1] > 100 * asked[0] > 0
 
 
 def test_pretraining_is_counted_until_it_is_there(store: Store) -> None:
@@ -112,3 +116,18 @@ def test_a_visit_says_what_it_did(store: Store) -> None:
         assert (done.method, done.cells, done.rows, done.steps) == (work.method, work.cells, work.rows, work.steps)
         assert done.written == work.written
         assert (done.learned > 0) == (work.learned > 0)
+
+
+def test_what_is_read_row_by_row_costs_more(plan: Plan, tmp_path: Path) -> None:
+    """A kind whose rows share nothing is charged each option with its prompt and shots, and seconds of its own."""
+    for kind, plain in (("opt", True), ("llama", False)):
+        (tmp_path / "config.json").write_text(f'{{"model_type": "{kind}"}}', encoding="utf-8")
+        assert is_plain(tmp_path / "config.json") is plain
+    assert not is_plain(None)
+    cell, size = plan.cells[0], Size({"test": 100}, 20, 2, 0.0, "")
+    about = plan.tasks[cell.eval_set.task]
+    shared, alone = (costs.cell_tokens(about, replace(cell, shots=4), size, plain)[0] for plain in (False, True))
+    assert alone > 4 * shared
+    work = of_base(plan, "s")
+    fast, slow = (estimates.assumed(replace(work, plain=plain), plan.study, GPU) for plain in (False, True))
+    assert slow[0] > fast[0]

@@ -13,6 +13,8 @@ from amuro.configs import read_json
 from amuro.errors import StudyError, WeightsError
 from amuro.types import Recipe
 
+FAST = frozenset({"llama", "olmo", "olmo2", "gpt_neox", "qwen2", "qwen3", "mistral"})
+"""Kinds whose rows share what is equal; all others are read the plain way, row by row."""
 LOOKS_AHEAD = frozenset({
     "bert", "bert-generation", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert", "rembert",
     "roberta", "roberta-prelayernorm", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod",
@@ -39,6 +41,12 @@ would do nothing. peft refuses most of them.
 """
 _ASK = frozenset(UNFIT) - {"jamba"}
 """Kinds of which peft takes no adapters beside all layers: the targets must be named."""
+
+
+def is_plain(config: Path | None) -> bool:
+    """Whether a model of this `config.json` is read row by row; False where there is none, since nobody knows."""
+    kind = str(read_json(config).get("model_type", "")) if config and config.is_file() else ""
+    return bool(kind) and kind not in FAST
 
 
 def refuse_unfit(folder: Path, recipes: Iterable[Recipe]) -> None:

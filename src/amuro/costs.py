@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from pathlib import Path
 from typing import Any
 
+from amuro import catalog
+from amuro.architectures import is_plain
 from amuro.plan import Plan
 from amuro.types import Cell, Model, Recipe, Size, Task
 
@@ -54,6 +57,8 @@ class Work:
     learned: float = 0.0
     steps: int = 0
     """Of the optimiser, all rates of a rule together."""
+    plain: bool = False
+    """Rows are read one by one: the model is of a kind that shares nothing between them."""
 
     @property
     def asking_flops(self) -> float:
@@ -132,7 +137,8 @@ def _visited(model: Model) -> Model:
 
 def _work(plan: Plan, model: Model, cells: Sequence[Cell], sizes: Sizes) -> Work:
     asked = [(cell, size) for cell in cells if (size := sizes[cell.eval_set.task])]
-    tokens = [cell_tokens(plan.tasks[cell.eval_set.task], cell, size) for cell, size in asked]
+    plain = read_plainly(plan, model)
+    tokens = [cell_tokens(plan.tasks[cell.eval_set.task], cell, size, plain) for cell, size in asked]
     return Work(
         model.checkpoint.parameters or 0,
         model.recipe.method if model.recipe else "",
@@ -142,15 +148,27 @@ def _work(plan: Plan, model: Model, cells: Sequence[Cell], sizes: Sizes) -> Work
         written=sum(written for _, written in tokens),
         learned=tuning_tokens(model, sizes) if model.recipe else 0.0,
         steps=_steps(model.recipe) * _rates(model) if model.recipe else 0,
+        plain=plain,
     )
 
 
-def cell_tokens(task: Task, cell: Cell, size: Size) -> tuple[float, float]:
-    """(tokens read, tokens written at the most) of one cell."""
+def read_plainly(plan: Plan, model: Model) -> bool:
+    """Whether the rows of a model are read one by one, by the configuration that lies here."""
+    if plan.study.engine == "toy":
+        return False
+    kind = catalog.series(plan.study.series[model.checkpoint.series].kind)
+    folder = kind.at_hand(model.checkpoint, Path())  # series that are made here are of a fast kind: none is looked for
+    return is_plain(folder / "config.json" if folder else None)
+
+
+def cell_tokens(task: Task, cell: Cell, size: Size, plain: bool = False) -> tuple[float, float]:
+    """(tokens read, tokens written at the most) of one cell. Read plainly, each option has shots and prompt anew."""
     asked, said = size.prompt_tokens, size.answer_tokens
     options = {"label": len(task.labels), "choice": OPTIONS}.get(task.kind, 1)
     rows = _rows(cell, size)
     written = rows * task.max_new_tokens if cell.decoding == "greedy" else 0
+    if plain:
+        return rows * options * ((cell.shots + 1) * (asked + said)), written
     return cell.shots * (asked + said) + rows * (asked + options * said), written
 
 

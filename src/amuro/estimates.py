@@ -26,6 +26,10 @@ CELL_SECONDS, ROW_SECONDS = 0.1, 5e-4
 """Of words, ids, predictions and their storing, besides arithmetic."""
 STEP_SECONDS = 0.01
 """Of one optimiser step, besides arithmetic."""
+PLAIN_ROW_SECONDS, PLAIN_STEPS = 2e-2, 4
+"""Of a row whose options are read one by one, and by how much a step with padded rows is slower."""
+START_SECONDS = 6.0
+"""Of a worker: torch and transformers are loaded."""
 LOAD_SECONDS, LOAD_BYTES = 1.0, 1e9
 """Of one checkpoint, and bytes of its weights a second."""
 TOY_CELL_SECONDS = 0.02
@@ -73,6 +77,8 @@ def estimate(plan: Plan, missing: Sequence[Cell], cost: Costs, store: Store, gpu
         asking += visits * asks * _correction(like, plan.study, gpu, 0)
         tuning += visits * tunes * _correction(like, plan.study, gpu, 1)
         measured += visits * bool(like)
+    if plan.study.engine != "toy":
+        asking += START_SECONDS * min(max(1, plan.study.workers), len(cost.works))
     return Estimate(asking, tuning, _pretraining(plan, missing, store, gpu), len(cost.works), measured)
 
 
@@ -81,8 +87,9 @@ def assumed(work: Work, study: Study, gpu: str) -> tuple[float, float]:
     if study.engine == "toy":
         return work.cells * TOY_CELL_SECONDS, 0.0
     load = LOAD_SECONDS + 4 * work.parameters / LOAD_BYTES
-    ask = load + work.cells * CELL_SECONDS + work.rows * ROW_SECONDS + _arithmetic(work.asking_flops, study, gpu)
-    return ask, work.steps * STEP_SECONDS + _arithmetic(work.tuning_flops, study, gpu)
+    row, step = (PLAIN_ROW_SECONDS, PLAIN_STEPS * STEP_SECONDS) if work.plain else (ROW_SECONDS, STEP_SECONDS)
+    ask = load + work.cells * CELL_SECONDS + work.rows * row + _arithmetic(work.asking_flops, study, gpu)
+    return ask, work.steps * step + _arithmetic(work.tuning_flops, study, gpu)
 
 
 def _arithmetic(flops: float, study: Study, gpu: str) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from amuro import asks, catalog, pretrained, status
-from amuro.costs import Work
+from amuro.costs import Work, read_plainly
 from amuro.engine.protocol import Engine, Run
 from amuro.errors import AmuroError, StoreError, WeightsError
 from amuro.failures import reason, trace
@@ -90,7 +90,10 @@ class Visitor:
         with this one are trained now and kept in memory.
         """
         method = model.recipe.method if model.recipe else ""
-        started, cost = time.monotonic(), Cost(work=Work(model.checkpoint.parameters or 0, method))
+        started, cost = (
+            time.monotonic(),
+            Cost(work=Work(model.checkpoint.parameters or 0, method, plain=read_plainly(self.plan, model))),
+        )
         core_started = time.process_time()
         self.emit({"event": "visit", "model": model.address})
         self._load(model.checkpoint)

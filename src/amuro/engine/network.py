@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from amuro.architectures import FAST
 from amuro.engine import window
 from amuro.engine.attention import LAYOUT, Kept, Layout, end_to_end, no_mask, on_device
 from amuro.engine.lean import LeanBody
 
-KNOWN = frozenset({"llama", "olmo", "olmo2", "gpt_neox", "qwen2", "qwen3", "mistral"})
+KNOWN = FAST
 """Model types whose attention reads a layout and whose logits are `head(body(ids))`; tested one by one."""
 _SHARE_OF_MEMORY = 0.4
 """Of the memory that is free, what the tokens of one forward pass may take."""
