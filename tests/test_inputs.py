@@ -39,6 +39,9 @@ from amuro.tokens import Encoder
 from amuro.types import Ask, Checkpoint, Generation, Model, Training
 
 
+TODAY = dict(SEMANTICS)
+
+
 class HashEngine(ToyEngine):
     """Every number is a hash of all that was read. `semantics` stands for the code of the engine."""
 
@@ -119,7 +122,7 @@ class World:
         """The study as the toggles want it, and the code: its `semantics` are raised with it."""
         on = self.on
         HashEngine.semantics = int(on["code"])
-        SEMANTICS.update(score=1 + on["code"], generate=1 + on["code"])
+        SEMANTICS.update({step: number + on["code"] for step, number in TODAY.items()})
         task = {
             "source": f"file:{self.root / 'data'}",
             "fields": {"other" if on["column"] else "text": "Text"},
@@ -201,7 +204,7 @@ EDITS: dict[str, tuple[str, ...]] = {
     "dev rows": ("tuning.choice",),
     "shot seed": (),
     "limit": (),
-    "code": ("semantics",),
+    "code": ("semantics", "tuning.semantics"),
 }
 """Kind of edit → the declared inputs that tell of it; none where the address does."""
 
@@ -209,10 +212,9 @@ EDITS: dict[str, tuple[str, ...]] = {
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The hashing engine in the place of the toy; `SEMANTICS` as it was afterwards."""
-    before = dict(SEMANTICS)
     monkeypatch.setattr(running, "engine", lambda _study: HashEngine())
     yield
-    SEMANTICS.update(before)
+    SEMANTICS.update(TODAY)
 
 
 @pytest.fixture(scope="module")
