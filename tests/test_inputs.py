@@ -38,7 +38,6 @@ from amuro.store import Manifest, Store
 from amuro.tokens import Encoder
 from amuro.types import Ask, Checkpoint, Generation, Model, Training
 
-
 TODAY = dict(SEMANTICS)
 
 
