@@ -195,7 +195,7 @@ def _share_of_room(share: Callable[[float], float], scatter: float = 0.05, highe
     def make(rng: Rng, tasks: int) -> Evidence:
         book = Book()
         for number, base in enumerate(np.linspace(0.1, highest, 8)):
-            about, exam = task(f"t{number}", None, metric="exact_match"), Exam.draw(rng)
+            about, exam = task(f"t{number}", None, metric="exact_match", kind="generate"), Exam.draw(rng)
             after = np.clip(base + (share(base) + rng.normal(0, scatter)) * (1 - base), 0.01, 0.99)
             size = len(exam.clusters)
             book.add(about, exam, (rng.random(size) < base).astype(float))
