@@ -14,40 +14,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from busy_work import AMOUNT, Broken, Busy
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import page
 import peers
 import scoring
-import side_by_side
 import table
 from gpu import __main__ as gpu
 from gpu import section
 from gpu.bench import Bench
 from gpu.scale import TINY
-from side_by_side import Costs, Done, Interval, UnequalError, Variant, fieller, measure
+from side_by_side import Costs, Interval, UnequalError, Variant, fieller, measure
 from table import Row
-
-
-class Busy:
-    """Counts in pure Python; `amount` of it makes a unit."""
-
-    flops = 0.0
-
-    def __init__(self, amount: int, output: int = 7) -> None:
-        self._amount, self._output = amount, output
-
-    def outputs(self) -> int:
-        return self._output
-
-    def once(self) -> Done:
-        return side_by_side.timed(1, lambda: sum(range(self._amount)))
-
-
-class Broken(Busy):
-    def outputs(self) -> int:
-        raise ValueError("no such weights")
 
 
 def equal(outputs: Mapping[str, Any]) -> None:
@@ -55,13 +35,10 @@ def equal(outputs: Mapping[str, Any]) -> None:
         raise UnequalError(str(outputs))
 
 
-AMOUNT = 1_500_000
-
-
 def test_a_known_ratio_is_found() -> None:
     """Twice the work costs twice the CPU time, within 25 %, whatever else runs on the core."""
     variants = [Variant("once", partial(Busy, AMOUNT)), Variant("twice", partial(Busy, 2 * AMOUNT))]
-    ratio = measure(variants, equal, rounds=6).ratio("twice", "once")
+    ratio = measure(variants, equal, rounds=4).ratio("twice", "once")
     assert ratio.value == pytest.approx(2.0, rel=0.25)
     assert ratio.low <= ratio.value <= ratio.high
 
@@ -154,6 +131,7 @@ def test_a_row_measured_anew_leaves_the_others() -> None:
     assert second.endswith("*2026-02-02, another.*")
 
 
+@pytest.mark.long
 def test_the_program_for_a_gpu_runs_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every stage with tiny models: no job fails, what must be equal is, and the file holds them all."""
     place = tmp_path / "gpu.json"

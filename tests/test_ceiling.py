@@ -17,9 +17,9 @@ from amuro import plan as planning
 from amuro import results
 from amuro import study as studies
 from amuro.audits.ceiling import ceiling
+from amuro.audits.filed import BELOW
 from amuro.cli import app
 from amuro.errors import DataError
-from amuro.flags import BELOW
 from amuro.own_task import OwnTask
 from amuro.run import run
 from amuro.store import Store

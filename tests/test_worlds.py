@@ -18,14 +18,14 @@ FULL = {
     "one bad last run", "checkpoints alike", "checkpoints differ", "seeds scatter where none is replicated",
     "a plain study", "easy to see", "growth, runs scatter",
 }  # fmt: skip
-"""Of each analysis a null, a true and a misspecified world get 200 draws; the others 25, enough to see one break."""
+"""Of each analysis a null, a true and a misspecified world get 100 draws; the others 25, enough to see one break."""
 NULL_LIMIT, TRUE_LIMIT = 0.09, 0.72
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda w: f"{w.analysis}: {w.name}")
 def test_world_is_judged_rightly(world: World) -> None:
     """Null and reversed worlds are supported in at most 9 % of draws, true worlds in at least 72 %."""
-    counts = answers(world, 200 if world.name in FULL else 25, tasks=1)
+    counts = answers(world, 100 if world.name in FULL else 25, tasks=1)
     assert not broken(world, counts, NULL_LIMIT, TRUE_LIMIT), counts
 
 

@@ -26,8 +26,6 @@ DIVERGED = "training diverged"
 CUT = "rows cut"
 FEWER = "fewer shots than asked"
 
-BELOW = "right answers below the best score"
-
 ERRORS = 2.0
 """A difference counts from this many standard errors."""
 DISCOVERIES = 0.05

@@ -134,7 +134,7 @@ def _of_ceilings(plan: Plan, done: Mapping[str, Manifest]) -> list[flags.Flag]:
     for manifest in done.values():
         asked, (metric, detail) = manifest["coordinates"], manifest.get("ceiling", ("", ""))
         if detail and plan.tasks[asked["task"]].metric == metric:
-            told[flags.Flag(flags.BELOW, f"{asked['task']}/{asked['split']}", detail)] = None
+            told[flags.Flag(filed.BELOW, f"{asked['task']}/{asked['split']}", detail)] = None
     return list(told)
 
 

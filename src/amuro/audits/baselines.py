@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from amuro import catalog, prompts
@@ -36,6 +37,7 @@ _JUDGED = 500
 """On how many rows of train a constant or a field is chosen; more do not change which is best."""
 
 Features = tuple[Hashable, ...]
+Answer = Callable[[Example], str]
 Judge = Callable[[Sequence[Example]], float]
 """A fitted baseline: test set → its score."""
 
@@ -106,24 +108,36 @@ def options_only(task: Task, train: Sequence[Example]) -> Judge:
 def constant_string(task: Task, train: Sequence[Example]) -> Judge:
     """The task's metric when every answer is the one string that does best on train."""
     frequent = [answer for answer, _ in Counter(example.answer for example in train).most_common(_CANDIDATES)]
-    best = max(frequent, key=lambda answer: _good(task, train[:_JUDGED], lambda example: answer))
+    worth = _worth(task, train[:_JUDGED])
+    best = max(frequent, key=lambda answer: worth(lambda example: answer))
     return lambda test: _score(task, test, lambda example: best)
 
 
 def copied_field(task: Task, train: Sequence[Example]) -> Judge:
     """The task's metric when the answer repeats the field that does best on train."""
     fields = [key for key, _ in task.fields]
-    best = max(fields, key=lambda field: _good(task, train[:_JUDGED], lambda example: example.inputs[field]))
+    worth = _worth(task, train[:_JUDGED])
+    best = max(fields, key=lambda field: worth(lambda example: example.inputs[field]))
     return lambda test: _score(task, test, lambda example: example.inputs[best])
 
 
-def _score(task: Task, examples: Sequence[Example], answer: Callable[[Example], str]) -> float:
-    return sure.score(task, sure.written(examples, [f" {answer(example)}" for example in examples]))
+def _score(task: Task, examples: Sequence[Example], answer: Answer) -> float:
+    return sure.score(task, sure.written(examples, _outputs(examples, answer)))
 
 
-def _good(task: Task, examples: Sequence[Example], answer: Callable[[Example], str]) -> float:
-    """The same, the higher the better."""
-    return catalog.metric(task.metric).oriented(_score(task, examples, answer))
+def _worth(task: Task, examples: Sequence[Example]) -> Callable[[Answer], float]:
+    """Candidates' scores on these examples, the higher the better. Only the outputs are exchanged: there are many."""
+    metric, table = catalog.metric(task.metric), sure.written(examples, [""] * len(examples))
+
+    def worth(answer: Answer) -> float:
+        told = table.with_columns(output=pl.Series(_outputs(examples, answer), dtype=pl.String))
+        return metric.oriented(metric.score(told, sure.context(task)))
+
+    return worth
+
+
+def _outputs(examples: Sequence[Example], answer: Answer) -> list[str]:
+    return [f" {answer(example)}" for example in examples]
 
 
 def _words(text: str) -> list[str]:

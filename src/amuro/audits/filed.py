@@ -9,6 +9,9 @@ from amuro.inputs import UNKNOWN, Inputs
 from amuro.plan import Plan
 from amuro.store import Manifest, Store
 
+BELOW = "right answers below the best score"
+"""Name of the note and of the flag on a set whose right answers themselves do not score best."""
+
 
 def filed(plan: Plan, inputs: Inputs, task: str, split: str) -> dict[str, Any]:
     """Where the rows come from, which of them are asked, and digests of their bytes and of the rows of train."""

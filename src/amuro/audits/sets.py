@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from amuro import catalog, data, flags, prompts
+from amuro import catalog, data, prompts
 from amuro.audits import ceiling as ceilings
 from amuro.audits.baselines import baselines, constant_string
-from amuro.audits.filed import filed
+from amuro.audits.filed import BELOW, filed
 from amuro.audits.tasks import Note, TaskAudit, audit
 from amuro.errors import AmuroError
 from amuro.identity import digest
@@ -54,7 +54,7 @@ def audit_all(plan: Plan) -> tuple[list[TaskAudit], dict[str, str]]:
                 ceilings.refuse(chosen, best)
             constant = _constant(task, train, loaded.examples)
             told = _audited(plan, chosen, loaded, train, constant)
-            short = (Note(flags.BELOW, str(best)),) if best.short else ()
+            short = (Note(BELOW, str(best)),) if best.short else ()
             found.append(replace(told, notes=(*told.notes, *short)))
         except AmuroError as error:
             refused[str(chosen)] = str(error)
