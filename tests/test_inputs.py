@@ -249,6 +249,18 @@ def test_no_result_of_other_inputs_counts_as_done(
     assert all(state.done for state in states(planning.make(world.study()), store)), "A → B → A"
 
 
+@pytest.mark.parametrize("kind", ["config", "tokenizer", "weights"])
+def test_a_changed_checkpoint_is_named_by_its_place(kind: str, filled: Path, tmp_path: Path) -> None:
+    """Why a cell runs again says which folder or file of a checkpoint is another now."""
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    world = World(tmp_path)
+    world.toggle(kind)
+    [reason, *_] = [s.reason for s in states(planning.make(world.study()), Store(tmp_path / "store")) if not s.done]
+    place = f"weights in {tmp_path}" if kind == "weights" else str(tmp_path)
+    assert reason.startswith(place), reason
+    assert "changed: " in reason
+
+
 class Killed(BaseException):
     """As a process ends that is killed: nothing after it runs."""
 

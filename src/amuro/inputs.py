@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,8 +43,10 @@ class Inputs:
         return found
 
     def places(self, cell: Cell) -> dict[str, str]:
-        """Dotted name of the inputs that are rows → in words, with the place that they are read from."""
-        found = {}
+        """Dotted name of the inputs that are files → in words, with the place that they are read from."""
+        folder, beside = self._folder(cell.model.checkpoint)
+        found = {"checkpoint.weights": f"weights in {folder}"} if folder else {}
+        found |= {f"checkpoint.files.{path.name}": str(path) for path in beside}
         for name, (task, split) in self._plan.rows_read(cell).items():
             found[f"rows.{name}"] = f"rows {name} ({self._plan.source(task)} {self._plan.tasks[task].splits[split]})"
         return found
@@ -68,13 +70,18 @@ class Inputs:
             return f"not to be read: {bad}"
 
     def _checkpoint(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
-        kind = catalog.series(self._plan.study.series[checkpoint.series].kind)
-        folder = kind.at_hand(checkpoint, self._cache)
+        folder, beside = self._folder(checkpoint)
         named = {"identity": checkpoint.identity, "revision": checkpoint.revision}
         if folder is None:
             return {**named, "weights": UNKNOWN, "files": UNKNOWN}
-        files = {path.name: file_digest(path, self._memo) for path in small_files(folder, tokenizer_folder(checkpoint))}
+        files = {path.name: file_digest(path, self._memo) for path in beside}
         return {**named, "weights": tensor_digest(folder, self._memo), "files": files}
+
+    def _folder(self, checkpoint: Checkpoint) -> tuple[Path | None, Sequence[Path]]:
+        """Where the checkpoint lies, if here, and the small files that are read with its weights."""
+        kind = catalog.series(self._plan.study.series[checkpoint.series].kind)
+        folder = kind.at_hand(checkpoint, self._cache)
+        return folder, small_files(folder, tokenizer_folder(checkpoint)) if folder else ()
 
     def _module(self, name: str) -> str:
         """Of a file of Python outside the package: what it imports itself is not followed."""

@@ -110,16 +110,16 @@ def state_of(inputs: Inputs, cell: Cell, results: Sequence[Manifest], besides: C
     """
     if not results:
         return State(cell, None, "not run")
-    declared, places = json.loads(canonical(inputs.declared(cell))), inputs.places(cell)
-    parted: list[list[str]] = [
-        [_told(name, change, places) for name, change in _changes(result["declared"], declared) if name not in besides]
+    declared = json.loads(canonical(inputs.declared(cell)))
+    parted: list[dict[str, str]] = [
+        {name: change for name, change in _changes(result["declared"], declared) if name not in besides}
         for result in results
     ]
     for result, changes in zip(results, parted, strict=True):
         if not changes:
             return State(cell, result, "")
-    nearest = sorted(parted, key=len)[0]
-    return State(cell, None, "; ".join(nearest))
+    nearest, places = min(parted, key=len), inputs.places(cell)
+    return State(cell, None, "; ".join(_told(name, change, places) for name, change in nearest.items()))
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -133,7 +133,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") 
 
 
 def _told(name: str, change: str, places: Mapping[str, str]) -> str:
-    """The change by the place of its rows, where it is of rows: their purpose alone names no file."""
+    """The change by its place, where it is of a file: the name of the input alone points to none."""
     return places[name] + change.removeprefix(name) if name in places else change
 
 
