@@ -20,12 +20,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 import material
-from amuro.engine.finetune import finetune
-from amuro.engine.load import load_network
-from amuro.engine.network import Network
-from amuro.engine.protocol import Run
-from amuro.engine.together import train_together
-from amuro.types import Training
+from amuro.core.types import Training
+from amuro.engine._load import load_network
+from amuro.engine.base import Run
+from amuro.engine.forward.causal_lm import Network
+from amuro.engine.training.finetune import finetune
+from amuro.engine.training.joint_lora import train_together
 
 RATE = 1e-3
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from amuro.engine.torch_engine import TorchEngine
-from amuro.types import Ask, Checkpoint
+from amuro.core.types import Ask, Checkpoint
+from amuro.engine.torch import TorchEngine
 
 
 def loaded(folder: Path, precision: str) -> TorchEngine:

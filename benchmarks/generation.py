@@ -14,8 +14,8 @@ from typing import Any
 
 import material
 import table
-from amuro.tokens import Encoder
-from amuro.types import Ask
+from amuro.core.types import Ask
+from amuro.prompts.tokenizer import Encoder
 from side_by_side import Done, UnequalError, timed
 from table import NO_TARGETS, OURS, THEIRS, Row, Targets, Wish
 

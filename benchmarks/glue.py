@@ -37,7 +37,7 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     import peers
-    from amuro.types import Recipe
+    from amuro.core.types import Recipe
 
     peers.quiet()
     model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from amuro.engine.protocol import Sequences
-from amuro.tokens import Encoder
-from amuro.types import Ask, Cell, Checkpoint, EvalSet, Example, Model, Query, Recipe, Task
+from amuro.core.types import Ask, Cell, Checkpoint, EvalSet, Example, Model, Query, Recipe, Task
+from amuro.engine.base import Sequences
+from amuro.prompts.tokenizer import Encoder
 from side_by_side import UnequalError
 
 CACHE = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser()
@@ -142,19 +142,19 @@ def synthetic_ask(name: str, lengths: Lengths, rows: int, precision: str, new_to
 
 
 def real_task(name: str) -> Task:
-    from amuro import catalog
+    from amuro.tasks import load_task
 
     folder = "socialiqa" if name.startswith("socialiqa") else name
-    return replace(catalog.task(name), source=f"file:{CACHE}/rows/{folder}")
+    return replace(load_task(name), source=f"file:{CACHE}/rows/{folder}")
 
 
 def real_ask(name: str, rows: int, precision: str) -> Ask:
     """The first rows of a real set behind four shots, for SmolLM2. Raises UnequalError where pieces give other ids."""
-    from amuro import asks
+    from amuro.run import requests
 
     task, encoder = real_task(name), Encoder.from_folder(REAL_MODEL)
     shots, examples = _shots_and_rows(task, rows)
-    sheet = asks.sheet(task, "default", examples, shots, encoder, CONTEXT)
+    sheet = requests.sheet(task, "default", examples, shots, encoder, CONTEXT)
     ((ask, _),) = sheet.asks(cell(name, precision, rows))
     whole = encoder.prompts([prefix + text for prefix, text in sheet.texts.select("prefix", "text").iter_rows()])
     if [(*ask.prefix, *query.context) for query in ask.queries] != whole:
@@ -164,12 +164,12 @@ def real_ask(name: str, rows: int, precision: str) -> Ask:
 
 def _shots_and_rows(task: Task, rows: int) -> tuple[Sequence[Example], Sequence[Example]]:
     """Shots from train, or from behind the rows where no training split is here."""
-    from amuro import data
+    from amuro.data import sources
 
-    tested = data.examples(task, "test")
+    tested = sources.examples(task, "test")
     if task.name == "hellaswag":
         return tested[-SHOTS:], tested[:rows]
-    return data.examples(task, "train")[:SHOTS], tested[:rows]
+    return sources.examples(task, "train")[:SHOTS], tested[:rows]
 
 
 def has_real() -> bool:
@@ -230,13 +230,14 @@ def training(name: str, count: int) -> Sequences:
 
 def real_training(count: int) -> Sequences:
     """SocialIQA: write the question to a context."""
-    from amuro import asks, data
+    from amuro.data import sources
+    from amuro.run import requests
 
     recipe = tuned("float32").recipe
     assert recipe is not None
     task = real_task("socialiqa_question")
-    examples = data.examples(task, "train")[:count]
-    return asks.training_sequences([(task, examples)], recipe, Encoder.from_folder(REAL_MODEL))
+    examples = sources.examples(task, "train")[:count]
+    return requests.training_sequences([(task, examples)], recipe, Encoder.from_folder(REAL_MODEL))
 
 
 def tuned(name: str, rows: int = 0) -> Model:

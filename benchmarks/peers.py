@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from side_by_side import Done
 
 if TYPE_CHECKING:
-    from amuro.engine.protocol import Sequences
-    from amuro.types import Ask, Recipe
+    from amuro.core.types import Ask, Recipe
+    from amuro.engine.base import Sequences
 
 
 @dataclass

@@ -20,7 +20,7 @@ import numpy as np
 
 import material
 import table
-from amuro.types import Query
+from amuro.core.types import Query
 from side_by_side import Done, UnequalError, Variant, outputs_of, timed
 from table import NO_TARGETS, OURS, THEIRS, Row, Targets, Wish
 

@@ -74,11 +74,11 @@ class LiveCell:
     def __init__(self, folder: Path) -> None:
         import tomllib
 
-        from amuro import plan as planning
-        from amuro import study as studies
-        from amuro.engine.torch_engine import TorchEngine
-        from amuro.store import Store
-        from amuro.visit import Visitor
+        from amuro.engine.torch import TorchEngine
+        from amuro.run.worker import Visitor
+        from amuro.study import config as studies
+        from amuro.study import plan as planning
+        from amuro.study.store import Store
 
         plan = planning.make(studies.parse(tomllib.loads(STUDY.format(folder=folder))))
         self._store, self._cells = Store(Path(tempfile.mkdtemp())), list(plan.visits().items())

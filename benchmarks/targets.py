@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from amuro.store import Store
+from amuro.study.store import Store
 
 ROOT = Path(__file__).parents[1]
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -20,7 +20,7 @@ import numpy as np
 import material
 import peers
 import table
-from amuro.engine.protocol import Sequences
+from amuro.engine.base import Sequences
 from side_by_side import Done, UnequalError, Variant, outputs_of
 from table import NO_TARGETS, OURS, THEIRS, Row, Targets, Wish
 
@@ -123,7 +123,7 @@ class Theirs:
 
 def in_step_order(sequences: Sequences) -> Sequences:
     """Rearranged so that amuro, which shuffles by its seed, reads them in the order given."""
-    from amuro.engine.finetune import step_order
+    from amuro.engine.training.finetune import step_order
 
     order = [
         index for step in step_order(len(sequences), 8, 1, material.tuned("benchmark").tune_seed or 0) for index in step

@@ -26,17 +26,17 @@ import numpy as np
 import polars as pl
 
 import table
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.engine.finetune import step_order
-from amuro.plan import Plan
-from amuro.prompts import answer
-from amuro.run import pretrain
-from amuro.sheets import Sheets
-from amuro.store import Manifest, Store
-from amuro.tokens import Encoder
-from amuro.types import Model
-from amuro.visit import folder_of
+from amuro.core.types import Model
+from amuro.engine.training.finetune import step_order
+from amuro.prompts.render import answer
+from amuro.prompts.tokenizer import Encoder
+from amuro.run.request_cache import Sheets
+from amuro.run.runner import pretrain
+from amuro.run.worker import folder_of
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.plan import Plan
+from amuro.study.store import Manifest, Store
 from side_by_side import Done, Interval, UnequalError, Variant, measure
 from table import OURS, THEIRS, Row, Wish
 

@@ -1,4 +1,4 @@
-"""Makes `src/amuro/importers/paper_scores.csv`: the figures of the paper's released supervised-tuning table, tidy.
+"""Makes `src/amuro/results/importers/paper_scores.csv`: the figures of the paper's released supervised-tuning table, tidy.
 
 Usage: python scripts/paper_scores.py all_perf_table.csv
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from amuro.importers import paper
+from amuro.results.importers import paper
 
 HEAD = """\
 # Scores of OLMo-1B checkpoints before and after fine-tuning: facts from the released table all_perf_table.csv of
@@ -26,7 +26,7 @@ ORDER = ["tuned_on", "task", "format", "shots", "conversion", "learning_rate", "
 def main(source: Path) -> None:
     """Reads the released file with the importer's own grammar and writes the tidy table."""
     rows = paper.tidy_rows(source).sort(ORDER, nulls_last=True)
-    out = Path(__file__).parents[1] / "src" / "amuro" / "importers" / "paper_scores.csv"
+    out = Path(__file__).parents[1] / "src" / "amuro" / "results" / "importers" / "paper_scores.csv"
     out.write_text(
         HEAD + rows.with_columns(pl.col("value", "se").round(6)).write_csv(float_scientific=None), encoding="utf-8"
     )

@@ -12,21 +12,22 @@ from pathlib import Path
 
 import polars as pl
 
-from amuro import plan, results, study
-from amuro.report.csp import without_formulas
+from amuro.core.types import Finding
 from amuro.report.files import findings_frame, findings_json, put_text
-from amuro.types import Finding
+from amuro.report.html.csp import without_formulas
+from amuro.results import analyze
+from amuro.study import config, plan
 
 
 def findings(planned: plan.Plan, folder: Path) -> list[Finding]:
     """What every analysis of today says of the kept scores of a study."""
     items, scores = (pl.read_parquet(folder / f"{name}.parquet") for name in ("items", "scores"))
     cells = pl.DataFrame({"cell": scores["cell"].unique(), "done": True})
-    return results.findings(planned.study, results.gathered(planned, items, scores, cells))
+    return analyze.findings(planned.study, analyze.gathered(planned, items, scores, cells))
 
 
 if __name__ == "__main__":
-    asked, kept = plan.make(study.load(Path(sys.argv[1]))), Path(sys.argv[2])
+    asked, kept = plan.make(config.load(Path(sys.argv[1]))), Path(sys.argv[2])
     found = findings(asked, kept)
     put_text(kept / "findings.json", findings_json(asked.study.name, found))
     put_text(kept / "findings.csv", without_formulas(findings_frame(found)).write_csv())

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from amuro.errors import StoreError
+from amuro.core.errors import StoreError
 
 
 def act(payload: Mapping[str, Any], emit: Callable[[Mapping[str, Any]], None]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.plan import Plan
-from amuro.store import Store
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.plan import Plan
+from amuro.study.store import Store
 
 settings.register_profile("amuro", deadline=None)  # a busy machine is no failure
 settings.load_profile("amuro")

@@ -13,10 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.run import run
-from amuro.store import Store
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.store import Store
 
 
 def drive(study: Path, root: Path) -> int:

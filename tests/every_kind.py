@@ -20,9 +20,9 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NAMES
 from transformers.utils import logging as transformers_logging
 
-from amuro.engine.lora import target_layers
-from amuro.engine.torch_engine import TorchEngine
-from amuro.types import Query
+from amuro.core.types import Query
+from amuro.engine.torch import TorchEngine
+from amuro.engine.training.lora import target_layers
 
 KINDS: tuple[str, ...] = tuple(NAMES)
 PLACES = 40
@@ -267,7 +267,7 @@ def _answers(model: Any, ids: list[int]) -> Any:
 
 
 def _said(error: Exception) -> str:
-    told = "" if type(error).__module__ == "amuro.errors" else f"{type(error).__name__}: "
+    told = "" if type(error).__module__ == "amuro.core.errors" else f"{type(error).__name__}: "
     return f"{told}{_first(error)}"
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 from scipy import special
 
-from amuro.importer import EXTRA, Imported, SetFacts
-from amuro.scores import no_scores
+from amuro.results.importers.base import EXTRA, Imported, SetFacts
+from amuro.results.scoring import no_scores
 
 STEPS = (1_000, 18_000, 342_000, 424_000, 505_000, 592_000, 738_000, 738_020)
 TOKENS_A_STEP = 4_194_304

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from amuro.analysis import Analysis
-from amuro.report.book import Book
+from amuro.core.types import Finding
 from amuro.report.examples import choose_examples, count_changes, pairs
+from amuro.report.model import Book
 from amuro.report.write import write_report
-from amuro.types import Finding
+from amuro.results.analyses.base import Analysis
 
 STEPS = (0, 200, 400, 1000, 1400, 3000)
 TOKENS_A_STEP = 1024

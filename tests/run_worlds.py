@@ -18,7 +18,7 @@ import numpy as np
 from world_kinds import FAMILY, Coverage, World
 from world_shelf import COVERAGE, WORLDS
 
-from amuro import catalog
+from amuro.results.analyses import load_analysis
 
 NULL_LIMIT = 0.06
 TRUE_LIMIT = 0.80
@@ -31,7 +31,7 @@ def answers(world: World, draws: int, tasks: int = FAMILY) -> Counter[str]:
     counts: Counter[str] = Counter()
     for draw in range(draws):
         rng = np.random.default_rng([zlib.crc32(world.name.encode()), draw])
-        found = catalog.analysis(world.analysis).run(world.make(rng, tasks), rng)
+        found = load_analysis(world.analysis).run(world.make(rng, tasks), rng)
         verdicts = [f.verdict if f.evidence == "measured" else f.evidence for f in found if f.id.endswith(world.ending)]
         counts.update(verdicts)
         counts["family"] += "supported" in verdicts
@@ -56,7 +56,7 @@ def covered(world: Coverage, draws: int) -> float:
     held = []
     for draw in range(draws):
         rng = np.random.default_rng([zlib.crc32(world.name.encode()), draw])
-        found = catalog.analysis(world.analysis).run(world.make(rng, 1), rng)
+        found = load_analysis(world.analysis).run(world.make(rng, 1), rng)
         held += [f.low <= world.truth <= f.high for f in found if f.id.endswith(world.ending)]
     return float(np.mean(held))
 

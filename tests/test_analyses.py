@@ -12,18 +12,19 @@ import pytest
 from world_shelf import FLAT, RISE, WORLDS
 from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, climb, task, tune
 
-from amuro import catalog
-from amuro.analysis import Evidence
-from amuro.errors import DataError
-from amuro.ladders import ladders
-from amuro.scores import no_items, no_scores
-from amuro.types import Finding
+from amuro.core import registry
+from amuro.core.errors import DataError
+from amuro.core.types import Finding
+from amuro.results.analyses import load_analysis
+from amuro.results.analyses.base import Evidence
+from amuro.results.scoring import no_items, no_scores
+from amuro.results.trajectory import ladders
 
-ANALYSES = catalog.names("analyses")
+ANALYSES = registry.names("analyses")
 
 
 def run(analysis: str, evidence: Evidence, seed: int = 0) -> list[Finding]:
-    found: list[Finding] = catalog.analysis(analysis).run(evidence, np.random.default_rng(seed))
+    found: list[Finding] = load_analysis(analysis).run(evidence, np.random.default_rng(seed))
     return found
 
 

@@ -13,10 +13,10 @@ from conftest import toy_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amuro import hub_client
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.errors import AmuroError
+from amuro.core import hub
+from amuro.core.errors import AmuroError
+from amuro.study import config as studies
+from amuro.study import plan as planning
 
 OWN_TASK = {
     "source": "file:nowhere", "fields": {"text": "Text"}, "answer": "label", "answers": {"0": "no", "1": "yes"},
@@ -119,12 +119,12 @@ def test_the_study_that_is_changed_is_right() -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hub_client, "revisions", _unreachable)
+        patch.setattr(hub, "revisions", _unreachable)
         yield
 
 
 def _unreachable(repository: str) -> NoReturn:
-    raise hub_client.UnreachableError("no network in this test")
+    raise hub.UnreachableError("no network in this test")
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))

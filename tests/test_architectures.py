@@ -16,17 +16,17 @@ from safetensors.torch import load_file, save_file
 from tiny_models import CHECKPOINT, EOS, SIZES, VOCABULARY, make_ask, plain, training_pairs, tuned, words
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from amuro import results
-from amuro.engine import window
-from amuro.engine.torch_engine import TorchEngine
+from amuro.core.errors import AmuroError, WeightsError
+from amuro.core.hashing import tensor_digest
+from amuro.core.types import Query
+from amuro.engine import _window
+from amuro.engine.torch import TorchEngine
 from amuro.engine.toy import ToyEngine
-from amuro.errors import AmuroError, WeightsError
-from amuro.identity import tensor_digest
-from amuro.plan import Plan, make
-from amuro.run import run as fill
-from amuro.store import Store
-from amuro.study import parse
-from amuro.types import Query
+from amuro.report import build
+from amuro.run.runner import run as fill
+from amuro.study.config import parse
+from amuro.study.plan import Plan, make
+from amuro.study.store import Store
 
 PLACES = 24
 """Tokens that the tiny models read, but for those that name no limit."""
@@ -83,7 +83,7 @@ def test_every_kind_is_read_as_transformers_reads_it(kind: str, tmp_path: Path) 
     """
     folder = saved(kind, tmp_path / "model")
     engine, model, rng = loaded(folder), plain(folder), np.random.default_rng(2)
-    assert engine.context_length() == (window.UNSTATED if kind in ("bloom", "mamba") else PLACES)
+    assert engine.context_length() == (_window.UNSTATED if kind in ("bloom", "mamba") else PLACES)
     context = words(rng, PLACES - 3, PLACES - 3)
     query = Query("full", context, ((4, 5, 6, 7), (8,)))
     got = engine.score(make_ask([query]))[0]
@@ -172,7 +172,7 @@ def test_a_model_that_looks_ahead_is_refused(tmp_path: Path) -> None:
         loaded(folder)
 
 
-@pytest.mark.parametrize(("said", "room"), [(37, 37), (10**30, window.UNSTATED), (None, window.UNSTATED)])
+@pytest.mark.parametrize(("said", "room"), [(37, 37), (10**30, _window.UNSTATED), (None, _window.UNSTATED)])
 def test_a_tokenizer_limits_a_model_that_names_no_limit(said: Any, room: int, tmp_path: Path) -> None:
     """Where a model's config says nothing, the tokenizer's `model_max_length` does, unless it stands for infinity."""
     folder = saved("mamba", tmp_path / "m")
@@ -244,5 +244,5 @@ def test_the_plain_way_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("amuro.engine.toy.ToyEngine", Unknown)
     store, plan = Store(tmp_path), make(parse(toy_table()))
     assert fill(plan, store, lambda _: None).failures == []
-    record = results._environment({m["address"]: m for m in store.manifests("cells")})
+    record = build._environment({m["address"]: m for m in store.manifests("cells")})
     assert record["reading"] == "models of type 'unknown' are read one by one"

@@ -10,23 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, trainers
 
-from amuro import asks, catalog, data, prompts
-from amuro.errors import DataError
-from amuro.tokens import Encoder
-from amuro.types import Recipe
+from amuro.core.errors import DataError
+from amuro.core.types import Recipe
+from amuro.data import sources
+from amuro.prompts import render
+from amuro.prompts.tokenizer import Encoder
+from amuro.run import requests
+from amuro.tasks import load_task
 
 ENCODER = dataclasses.replace(Encoder.of_bytes(), bos=(7, 7))
-TASK = catalog.task("world_inference")
-POOL = data.examples(TASK, "train", "3", limit=60)
-TEST = data.examples(TASK, "test", "3", limit=12)
+TASK = load_task("world_inference")
+POOL = sources.examples(TASK, "train", "3", limit=60)
+TEST = sources.examples(TASK, "test", "3", limit=12)
 ROOM = 4096
 
 
 def test_training_and_scoring_read_the_same_ids() -> None:
     """What is learned for an example is, id for id, what is asked about it and the option that is scored."""
     recipe = Recipe("r", (("world_inference", 1.0),), rows=12, epochs=1, learning_rates=(1e-3,))
-    learned = asks.training_sequences([(TASK, TEST)], recipe, ENCODER)
-    sheet = asks.sheet(TASK, "default", TEST, (), ENCODER, ROOM)
+    learned = requests.training_sequences([(TASK, TEST)], recipe, ENCODER)
+    sheet = requests.sheet(TASK, "default", TEST, (), ENCODER, ROOM)
     for (prompt, reply), query in zip(learned, sheet.queries, strict=True):
         assert prompt == (*sheet.groups[0][1], *query.context)
         assert reply == (*query.options[query.gold], ENCODER.eos)
@@ -35,16 +38,16 @@ def test_training_and_scoring_read_the_same_ids() -> None:
 def test_a_part_of_a_mixture_may_have_no_rows() -> None:
     """A small weight can round to nothing: the other parts are learned all the same."""
     recipe = Recipe("r", (("world_inference", 1.0),), rows=12, epochs=1, learning_rates=(1e-3,))
-    both = asks.training_sequences([(TASK, ()), (TASK, TEST)], recipe, ENCODER)
-    assert both == asks.training_sequences([(TASK, TEST)], recipe, ENCODER)
+    both = requests.training_sequences([(TASK, ()), (TASK, TEST)], recipe, ENCODER)
+    assert both == requests.training_sequences([(TASK, TEST)], recipe, ENCODER)
 
 
 def test_shots_are_read_as_they_would_be_learned() -> None:
     """A shot's ids within a prefix are those of its prompt and its answer, without end-of-text."""
-    shots = prompts.draw_shots(TASK, POOL, 2, shot_seed=0)
-    sheet = asks.sheet(TASK, "default", TEST, shots, ENCODER, ROOM)
+    shots = render.draw_shots(TASK, POOL, 2, shot_seed=0)
+    sheet = requests.sheet(TASK, "default", TEST, shots, ENCODER, ROOM)
     ((_, prefix, _),) = sheet.groups
-    text = " ".join(f"{prompts.prompt(TASK, 'default', s)} {prompts.answer(TASK, s.answer)}" for s in shots)
+    text = " ".join(f"{render.prompt(TASK, 'default', s)} {render.answer(TASK, s.answer)}" for s in shots)
     begun = (*ENCODER.bos, *ENCODER.prompts([text])[0])
     assert prefix[: len(begun)] == begun
 
@@ -53,26 +56,26 @@ def test_shots_are_read_as_they_would_be_learned() -> None:
 @settings(max_examples=20, deadline=None)
 def test_a_prompt_is_encoded_as_one_text(k: int, wording: str) -> None:
     """Also where a tokenizer joins letters across the borders of shots; what all rows begin with is parted as ids."""
-    shots = prompts.draw_shots(TASK, POOL, k, shot_seed=0)
-    pairs = [f"{text} {reply}" for text, reply in prompts.shots_text(TASK, wording, shots)]
+    shots = render.draw_shots(TASK, POOL, k, shot_seed=0)
+    pairs = [f"{text} {reply}" for text, reply in render.shots_text(TASK, wording, shots)]
     head = "".join(pairs) + TASK.separator if k else ""
-    texts = [head + prompts.prompt(TASK, wording, row) for row in TEST]
+    texts = [head + render.prompt(TASK, wording, row) for row in TEST]
     tokenizer = Tokenizer(models.BPE())  # without words: it joins whatever is frequent
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=300, show_progress=False))
     encoder = Encoder(tokenizer, (7, 7), 0)
-    sheet = asks.sheet(TASK, wording, TEST, shots, encoder, ROOM)
+    sheet = requests.sheet(TASK, wording, TEST, shots, encoder, ROOM)
     ((shown, prefix, _),) = sheet.groups
     assert shown == k
     assert [(*prefix, *query.context) for query in sheet.queries] == [(7, 7, *ids) for ids in encoder.prompts(texts)]
-    assert len(prefix) >= asks.WORTH_SHARING or not prefix
+    assert len(prefix) >= requests.WORTH_SHARING or not prefix
 
 
 @settings(max_examples=20, deadline=None)
 @given(room=st.integers(150, 1200), k=st.integers(0, 6))
 def test_no_row_outgrows_its_context(room: int, k: int) -> None:
     """Whatever the context length, prefix, prompt and answer fit; dropped shots and cut prompts are recorded."""
-    shots = prompts.draw_shots(TASK, POOL, k, shot_seed=1)
-    sheet = asks.sheet(TASK, "instruct", TEST, shots, ENCODER, room)
+    shots = render.draw_shots(TASK, POOL, k, shot_seed=1)
+    sheet = requests.sheet(TASK, "instruct", TEST, shots, ENCODER, room)
     used = dict(zip(range(len(TEST)), sheet.k_effective(), strict=True))
     for shown, prefix, rows in sheet.groups:
         for row in rows:
@@ -85,14 +88,14 @@ def test_no_row_outgrows_its_context(room: int, k: int) -> None:
 
 def test_a_larger_number_of_shots_begins_with_the_smaller() -> None:
     """Two and four shots of one seed share their first two, so that k alone differs."""
-    two, four = (prompts.draw_shots(TASK, POOL, k, shot_seed=5) for k in (2, 4))
+    two, four = (render.draw_shots(TASK, POOL, k, shot_seed=5) for k in (2, 4))
     assert four[:2] == two
 
 
 @given(k=st.integers(1, 9), shot_seed=st.integers(0, 50))
 def test_shots_of_a_label_task_are_balanced(k: int, shot_seed: int) -> None:
     """No label is shown more than once more often than another."""
-    shown = [shot.answer for shot in prompts.draw_shots(TASK, POOL, k, shot_seed)]
+    shown = [shot.answer for shot in render.draw_shots(TASK, POOL, k, shot_seed)]
     counts = [shown.count(label) for label in TASK.labels]
     assert max(counts) - min(counts) <= 1
     assert len(shown) == k
@@ -100,13 +103,13 @@ def test_shots_of_a_label_task_are_balanced(k: int, shot_seed: int) -> None:
 
 def test_the_digest_follows_the_ids() -> None:
     """Other words, another order, or other shots make another key; the same ones the same."""
-    plain = asks.sheet(TASK, "default", TEST, (), ENCODER, ROOM)
-    assert plain.ids_digest == asks.sheet(TASK, "default", TEST, (), ENCODER, ROOM).ids_digest
+    plain = requests.sheet(TASK, "default", TEST, (), ENCODER, ROOM)
+    assert plain.ids_digest == requests.sheet(TASK, "default", TEST, (), ENCODER, ROOM).ids_digest
     shuffled = Random(0).sample(TEST, len(TEST))
     others = [
-        asks.sheet(TASK, "instruct", TEST, (), ENCODER, ROOM),
-        asks.sheet(TASK, "default", shuffled, (), ENCODER, ROOM),
-        asks.sheet(TASK, "default", TEST, prompts.draw_shots(TASK, POOL, 1, 0), ENCODER, ROOM),
+        requests.sheet(TASK, "instruct", TEST, (), ENCODER, ROOM),
+        requests.sheet(TASK, "default", shuffled, (), ENCODER, ROOM),
+        requests.sheet(TASK, "default", TEST, render.draw_shots(TASK, POOL, 1, 0), ENCODER, ROOM),
     ]
     assert len({plain.ids_digest, *(o.ids_digest for o in others)}) == 4
 
@@ -114,7 +117,7 @@ def test_the_digest_follows_the_ids() -> None:
 def test_an_answer_that_fills_the_context_is_refused() -> None:
     """There is no sensible score where not even one prompt token fits."""
     with pytest.raises(DataError, match="fills the context"):
-        asks.sheet(TASK, "default", TEST, (), ENCODER, 6)
+        requests.sheet(TASK, "default", TEST, (), ENCODER, 6)
 
 
 def test_joint_and_parted_encoding_are_compared() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from amuro.engine.attention import Trees, end_to_end
+from amuro.engine.forward.packed_attention import Trees, end_to_end
 
 CPU = torch.device("cpu")
 HEADS, WIDTH = 2, 4

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from amuro import catalog
-from amuro.audits.baselines import baselines, copied_field
-from amuro.types import Example, Task
+from amuro.core.types import Example, Task
+from amuro.run.preflight.baselines import baselines, copied_field
+from amuro.tasks.metrics import load_metric
 
 TASK = Task(
     name="pair",
@@ -110,7 +110,7 @@ def test_a_metric_of_the_shelf_judges_generation() -> None:
     task = replace(TASK, kind="generate", metric="exact_match", labels=())
     train = [Example(str(i), "c", {"premise": "p", "hypothesis": "h"}, a) for i, a in enumerate("aab")]
     assert values(task, train, train)["constant_string"] == pytest.approx(2 / 3)
-    assert catalog.metric("exact_match").higher_is_better
+    assert load_metric("exact_match").higher_is_better
 
 
 def test_baselines_are_read_in_the_tasks_own_metric() -> None:

@@ -7,16 +7,20 @@ from typing import Any
 import polars as pl
 import pytest
 
-from amuro import branches, catalog, data, prompts, results
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.errors import DataError
-from amuro.metric import Context
-from amuro.own_task import OwnTask
-from amuro.run import run
-from amuro.store import Store
-from amuro.tokens import Encoder
-from amuro.types import Example, Task
+from amuro.core.errors import DataError
+from amuro.core.types import Example, Task
+from amuro.data import sources
+from amuro.prompts import render
+from amuro.prompts.tokenizer import Encoder
+from amuro.results import analyze
+from amuro.run import option_contexts
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.store import Store
+from amuro.tasks._custom import OwnTask
+from amuro.tasks.metrics import load_metric
+from amuro.tasks.metrics.base import Context
 
 ENCODER = Encoder.of_bytes()
 SENTENCES = [
@@ -36,7 +40,7 @@ def examples(folder: Path, rows: list[dict[str, Any]], **table: Any) -> tuple[Ta
     for split in ("train", "test"):
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     task = OwnTask(source=f"file:{folder}", **{**CLOZE, **table}).task("mine")
-    return task, data.examples(task, "test")
+    return task, sources.examples(task, "test")
 
 
 def test_a_cloze_text_is_a_context_for_each_option(tmp_path: Path) -> None:
@@ -46,7 +50,7 @@ def test_a_cloze_text_is_a_context_for_each_option(tmp_path: Path) -> None:
         "Mira thanked Oda since Mira", "Mira thanked Oda since Oda",
     ]  # fmt: skip
     assert (found[2].options, found[2].gold) == (("had helped all day.",) * 2, 1)
-    assert prompts.prompt(task, "default", found[2]) == "Mira thanked Oda since Oda"
+    assert render.prompt(task, "default", found[2]) == "Mira thanked Oda since Oda"
 
 
 def test_contexts_may_stand_in_columns_of_their_own(tmp_path: Path) -> None:
@@ -54,7 +58,7 @@ def test_contexts_may_stand_in_columns_of_their_own(tmp_path: Path) -> None:
     rows = [{"q": f"why {i}?", "heads": ["so", "thus"], "ends": ["a", "b"], "answer": i % 2} for i in range(4)]
     table = {"cloze": "", "fields": {"q": "Q"}, "contexts": "heads", "options": "ends", "answer_by": "index"}
     task, found = examples(tmp_path, rows, **table)
-    assert prompts.prompt(task, "default", found[1]) == "Q: why 1?\nthus"
+    assert render.prompt(task, "default", found[1]) == "Q: why 1?\nthus"
     assert [dict(c) for c in found[1].contexts] == [
         {"q": "why 1?", "option context": "so"}, {"q": "why 1?", "option context": "thus"},
     ]  # fmt: skip
@@ -67,10 +71,10 @@ def test_each_option_is_encoded_behind_its_own_context(tight: bool, tmp_path: Pa
     """
     task, found = examples(tmp_path, ROWS)
     shots = found[2:4]
-    pairs = [f"{text} {reply}" for text, reply in prompts.shots_text(task, "default", shots)]
+    pairs = [f"{text} {reply}" for text, reply in render.shots_text(task, "default", shots)]
     shorter = f"{''.join(pairs)}{task.separator}{found[0].contexts[1]['option context']} {found[0].options[1]}"
     room = len(ENCODER.prompts([shorter])[0]) if tight else 4096  # two shots fit before the box, not before the lamp
-    made = branches.sheet(task, "default", found[:2], shots, ENCODER, room, {})
+    made = option_contexts.sheet(task, "default", found[:2], shots, ENCODER, room, {})
     [cell] = [c for c in planning.make(study(tmp_path)).cells if c.shots == 0][:1]
     read: dict[int, list[tuple[int, ...]]] = {}
     for ask, rows in made.asks(cell):
@@ -110,11 +114,11 @@ def test_a_study_keeps_one_score_an_option(tmp_path: Path) -> None:
     for frame in frames:
         assert frame["log_probabilities"].list.len().to_list() == [2] * 4
         assert frame["gold_index"].to_list() == [0, 1, 1, 0]
-        accuracy = catalog.metric("accuracy").rows(frame, Context(plan.tasks["mine"]))
+        accuracy = load_metric("accuracy").rows(frame, Context(plan.tasks["mine"]))
         likelier = [int(a < b) for a, b in frame["log_probabilities"]]
         assert accuracy.to_list() == [float(x == y) for x, y in zip(likelier, [0, 1, 1, 0], strict=True)]
     assert any(any(a != b for a, b in frame["log_probabilities"]) for frame in frames)
-    asked = results.results(plan, store).evidence.scores.filter(pl.col("metric") == "accuracy")
+    asked = analyze.results(plan, store).evidence.scores.filter(pl.col("metric") == "accuracy")
     assert set(asked["chance"]) == {0.5}
 
 

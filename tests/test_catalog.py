@@ -8,30 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from amuro import catalog
-from amuro.errors import StudyError
+from amuro.core import registry
+from amuro.core.errors import StudyError
+from amuro.series import load_series_kind
+from amuro.tasks import load_task
 
 
 def test_a_member_is_found_by_the_name_of_its_file() -> None:
     """Proves that the catalog imports a member and that the member bears the name of its file."""
-    assert "toy" in catalog.names("series")
-    assert catalog.series("toy").name == "toy"
+    assert "toy" in registry.names("series")
+    assert load_series_kind("toy").name == "toy"
 
 
-@pytest.mark.parametrize("shelf", sorted(catalog.SHELVES))
+@pytest.mark.parametrize("shelf", sorted(registry.SHELVES))
 def test_every_file_of_a_shelf_holds_its_constant(shelf: str) -> None:
     """Proves for each shelf that all its files can be imported and hold a member of the file's name."""
-    for name in catalog.names(shelf):
-        assert catalog.member(shelf, name).name == name
+    for name in registry.names(shelf):
+        assert registry.member(shelf, name).name == name
 
 
 @pytest.mark.parametrize(
     ("look", "message"),
     [
-        (lambda: catalog.series("toi"), "unknown name 'toi' among series; did you mean 'toy'?"),
-        (lambda: catalog.names("task"), "there is no shelf 'task'; did you mean 'tasks'?"),
-        (lambda: catalog.task("no_such_lab.tasks.hate"), "there is no module 'no_such_lab.tasks.hate'; "),
-        (lambda: catalog.task("amuro.errors"), "amuro.errors has no TASK; a file for tasks holds its member as TASK"),
+        (lambda: load_series_kind("toi"), "unknown name 'toi' among series; did you mean 'toy'?"),
+        (lambda: registry.names("task"), "there is no shelf 'task'; did you mean 'tasks'?"),
+        (lambda: load_task("no_such_lab.tasks.hate"), "there is no module 'no_such_lab.tasks.hate'; "),
+        (lambda: load_task("amuro.core.errors"), "amuro.errors has no TASK; a file for tasks holds its member as TASK"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(look: object, message: str) -> None:
@@ -57,7 +59,7 @@ def test_a_missing_package_of_a_member_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(StudyError, match=r"needy\.task needs the package 'no_such_package_at_all'; install it"):
-        catalog.task("needy.task")
+        load_task("needy.task")
 
 
 def test_a_member_that_does_not_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +70,7 @@ def test_a_member_that_does_not_run_is_named(tmp_path: Path, monkeypatch: pytest
     for name, (text, fault) in faults.items():
         (tmp_path / "rash_lab" / f"{name}.py").write_text(text)
         with pytest.raises(StudyError) as caught:
-            catalog.task(f"rash_lab.{name}")
+            load_task(f"rash_lab.{name}")
         assert str(caught.value).startswith(f"rash_lab.{name} cannot be imported ({fault}")
 
 

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from test_own_metrics import table
 from typer.testing import CliRunner
 
-from amuro import plan as planning
-from amuro import results
-from amuro import study as studies
-from amuro.audits.ceiling import ceiling
-from amuro.audits.filed import BELOW
-from amuro.cli import app
-from amuro.errors import DataError
-from amuro.own_task import OwnTask
-from amuro.run import run
-from amuro.store import Store
-from amuro.tokens import Encoder
-from amuro.types import Example
+from amuro.cli.main import app
+from amuro.core.errors import DataError
+from amuro.core.types import Example
+from amuro.prompts.tokenizer import Encoder
+from amuro.results import analyze
+from amuro.run.preflight.ceiling import ceiling
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.audit_keys import BELOW
+from amuro.study.store import Store
+from amuro.tasks._custom import OwnTask
 
 LINES = ["one\ntwo", "\nthree", "four"]
 
@@ -101,7 +101,7 @@ def test_a_low_ceiling_is_told_in_the_report(tmp_path: Path) -> None:
     plan = planning.make(studies.parse(study_of(tmp_path, ["one\ntwo", "three"], "rouge_l")))
     store = Store(tmp_path / "store")
     assert run(plan, store, lambda event: None).failures == []
-    (flag,) = [flag for flag in results.results(plan, store).flags if flag.name == BELOW]
+    (flag,) = [flag for flag in analyze.results(plan, store).flags if flag.name == BELOW]
     assert flag.where == "mine/test"
     assert "30 of 60 right answers do not get the best score of rouge_l themselves" in flag.detail
 

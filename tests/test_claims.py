@@ -15,15 +15,15 @@ import small_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import claims as claiming
-from amuro import owners
-from amuro import plan as planning
-from amuro import run as running
-from amuro import study as studies
-from amuro.claims import Claims
-from amuro.run import run
-from amuro.status import served, states
-from amuro.store import Store
+from amuro.core import owners
+from amuro.run import claims as claiming
+from amuro.run import runner as running
+from amuro.run.claims import Claims
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.status import served, states
+from amuro.study.store import Store
 
 SMOKE = Path(__file__).parents[1] / "studies" / "smoke.toml"
 

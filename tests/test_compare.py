@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 from report_fixture import make_book
 from test_report import HOSTILE, Page, poisoned
 
-from amuro import several
-from amuro.comparison import findings as by_id
-from amuro.comparison import scores as by_place
-from amuro.comparison.kept import Kept, load
-from amuro.comparison.settings import asked, stated
-from amuro.errors import DataError, StoreError, StudyError
-from amuro.report.beside import write_beside
-from amuro.report.csp import source_hash
-from amuro.report.index import found_in, write_index
-from amuro.report.study_file import kept
+from amuro.core.errors import DataError, StoreError, StudyError
+from amuro.core.types import Finding
+from amuro.report.compare import command
+from amuro.report.compare import match_findings as by_id
+from amuro.report.compare import match_scores as by_place
+from amuro.report.compare.index import found_in, write_index
+from amuro.report.compare.page import write_beside
+from amuro.report.compare.saved_report import Kept, load
+from amuro.report.compare.settings_diff import asked, stated
+from amuro.report.html.csp import source_hash
+from amuro.report.study_json import kept
 from amuro.report.write import write_report
-from amuro.types import Finding
 
 COMMITTED = Path(__file__).parents[1] / "results"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -292,10 +292,10 @@ def test_two_folders_are_compared_and_three_indexed(
     monkeypatch.chdir(tmp_path)
     demo, later = pages / "demo", pages / "later"
     none: Any = None
-    assert several.told([demo, later], None, None, none).endswith("amuro-results/demo-and-demo/compare.html")
-    assert several.told([demo, later, demo], None, None, none) == "Index: amuro-results/index.html"
-    assert several.told([], pages, tmp_path / "x", none) == f"Index: {tmp_path}/x/index.html"
-    assert several.told([Path("a.toml"), demo], None, Path("y"), lambda _: load(later)).startswith("Comparison: y/")
+    assert command.told([demo, later], None, None, none).endswith("amuro-results/demo-and-demo/compare.html")
+    assert command.told([demo, later, demo], None, None, none) == "Index: amuro-results/index.html"
+    assert command.told([], pages, tmp_path / "x", none) == f"Index: {tmp_path}/x/index.html"
+    assert command.told([Path("a.toml"), demo], None, Path("y"), lambda _: load(later)).startswith("Comparison: y/")
 
 
 def test_nothing_to_compare_is_said(pages: Path, tmp_path: Path) -> None:
@@ -303,9 +303,9 @@ def test_nothing_to_compare_is_said(pages: Path, tmp_path: Path) -> None:
     none: Any = None
     for paths, message in (([], "no study is named"), ([pages / "demo"], "is one report; name a second one")):
         with pytest.raises(StudyError, match=message):
-            several.told(paths, None, None, none)
+            command.told(paths, None, None, none)
     with pytest.raises(DataError, match="holds a report; make one"):
-        several.told([], tmp_path, None, none)
+        command.told([], tmp_path, None, none)
 
 
 def test_what_cannot_be_read_or_written_is_named(pages: Path, left: Kept, tmp_path: Path) -> None:

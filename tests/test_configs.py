@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import amuro.engine
-from amuro import catalog
-from amuro.configs import COMPUTED, DEPTH, FETCHING, LAYERS
-from amuro.errors import StudyError, WeightsError
-from amuro.weights import vocabulary_size
+from amuro.core.configs import COMPUTED, DEPTH, FETCHING, LAYERS
+from amuro.core.errors import StudyError, WeightsError
+from amuro.core.weights import vocabulary_size
+from amuro.series import load_series_kind
 
 KEPT = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 GOOD = {"model_type": "llama", "vocab_size": 30, "num_hidden_layers": 2, "attn_implementation": "sdpa"}
@@ -41,7 +41,7 @@ def planned(folder: Path, text: str, name: str = "config.json") -> None:
     path = folder / name
     path.write_text(text)
     try:
-        catalog.series("folder").checkpoints("mine", {"path": str(folder.parent)})
+        load_series_kind("folder").checkpoints("mine", {"path": str(folder.parent)})
     finally:
         path.unlink()
 
@@ -166,7 +166,7 @@ def test_an_index_of_another_form_is_refused(folder: Path, tmp_path: Path, index
         (there / name).write_text('{"model_type": "llama"}')
     (there / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(WeightsError, match=r"model\.safetensors\.index\.json lists no files"):
-        catalog.series("folder").checkpoints("mine", {"path": str(tmp_path)})
+        load_series_kind("folder").checkpoints("mine", {"path": str(tmp_path)})
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_any_index_is_refused_in_a_sentence(tmp_path: Path, value: Any) -> None:
     there.mkdir(exist_ok=True)
     (there / "model.safetensors.index.json").write_text(json.dumps(value))
     with pytest.raises(WeightsError):
-        catalog.series("folder").checkpoints("mine", {"path": str(tmp_path)})
+        load_series_kind("folder").checkpoints("mine", {"path": str(tmp_path)})
 
 
 @KEPT

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from world_shelf_curves import LONG, course, saturating
 
-from amuro.ladders import ladders
-from amuro.plateau import plateau
-from amuro.stats.curves import FEWEST, REFUSALS, Curve, Fitted, curvature_weights, fit, shape
-from amuro.stats.estimate import Estimate
+from amuro.results.saturation import plateau
+from amuro.results.stats.curves import FEWEST, REFUSALS, Curve, Fitted, curvature_weights, fit, shape
+from amuro.results.stats.estimate import Estimate
+from amuro.results.trajectory import ladders
 
 TOKENS = np.geomspace(1e5, 1e9, 12)
 TRUE = Curve(0.8, 0.4, 0.45, 1e5)

@@ -10,23 +10,26 @@ from conftest import toy_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import asks, catalog, cutting, data
-from amuro import plan as planning
-from amuro import study as studies
+from amuro.core.types import Recipe
+from amuro.data import sources
 from amuro.engine.toy import ToyEngine
-from amuro.flags import CUT, FEWER
-from amuro.results import results
-from amuro.run import run
-from amuro.store import Store
-from amuro.tokens import Encoder
-from amuro.types import Recipe
+from amuro.prompts import cutting
+from amuro.prompts.tokenizer import Encoder
+from amuro.results.analyze import results
+from amuro.results.flags import CUT, FEWER
+from amuro.run import requests
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.store import Store
+from amuro.tasks import load_task
 
 BOS = (7, 7)
 ENCODER = dataclasses.replace(Encoder.of_bytes(), bos=BOS)
-TASK = catalog.task("world_inference")
-TEST = data.examples(TASK, "test", "3", limit=6)
+TASK = load_task("world_inference")
+TEST = sources.examples(TASK, "test", "3", limit=6)
 RECIPE = Recipe("r", (("world_inference", 1.0),), rows=6, epochs=1, learning_rates=(1e-3,))
-WHOLE = asks.training_sequences([(TASK, TEST)], RECIPE, ENCODER)
+WHOLE = requests.training_sequences([(TASK, TEST)], RECIPE, ENCODER)
 
 parts = st.lists(st.integers(10, 99), min_size=1, max_size=12).map(tuple)
 
@@ -73,13 +76,13 @@ def test_what_is_cut_keeps_its_beginning_its_end_and_its_length(
 @given(room=st.integers(12, max(sum(map(len, pair)) for pair in WHOLE) + 3))
 def test_what_is_learned_is_cut_as_what_is_asked(room: int) -> None:
     """Proves that a prompt too long for the room is learned, id for id, as it is asked, and counted on both sides."""
-    learned = asks.lessons([(TASK, TEST)], RECIPE, ENCODER, room)
+    learned = requests.lessons([(TASK, TEST)], RECIPE, ENCODER, room)
     kept = [len(pair[1]) - 1 for pair in WHOLE]
     for (prompt, answer), whole in zip(learned.sequences, WHOLE, strict=True):
         assert prompt[: len(BOS)] == BOS
         assert prompt == cutting.prompt(whole[0], len(BOS), room - len(answer))
     longest = max(kept) + len(BOS)
-    sheet = asks.sheet(TASK, "default", TEST, (), ENCODER, room) if room > longest else None
+    sheet = requests.sheet(TASK, "default", TEST, (), ENCODER, room) if room > longest else None
     for row, query in enumerate(sheet.queries if sheet else ()):
         asked = (*sheet.groups[0][1], *query.context) if sheet else ()
         assert asked[: len(BOS)] == BOS

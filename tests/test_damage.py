@@ -16,23 +16,25 @@ import small_study
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from amuro import catalog, disk, owners, upkeep, visit
-from amuro import plan as planning
-from amuro import run as running
-from amuro import study as studies
-from amuro.audits.series import faults_of
-from amuro.errors import StoreError, WeightsError
-from amuro.estimates import of_missing
-from amuro.executors import inline, processes
-from amuro.executors.job import Job
-from amuro.plan import Plan
-from amuro.report.record import shortfall
-from amuro.results import book, results, source
-from amuro.run import Outcome, run
-from amuro.status import failures, states
-from amuro.store import Store
-from amuro.visit import Visitor
-from amuro.world.config import PretrainConfig
+from amuro.core import disk, owners, registry
+from amuro.core.errors import StoreError, WeightsError
+from amuro.report.build import book, source
+from amuro.report.html.provenance import shortfall
+from amuro.results.analyze import results
+from amuro.run import runner as running
+from amuro.run import upkeep, worker
+from amuro.run.executors import inline, processes
+from amuro.run.executors.base import Job
+from amuro.run.runner import Outcome, run
+from amuro.run.worker import Visitor
+from amuro.series._pretrain_world import PretrainConfig
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.estimates import of_missing
+from amuro.study.plan import Plan
+from amuro.study.series_audits import faults_of
+from amuro.study.status import failures, states
+from amuro.study.store import Store
 
 Events = list[Mapping[str, Any]]
 
@@ -291,8 +293,8 @@ def test_weights_that_pretraining_did_not_write_are_refused(
     checkpoint = plan.checkpoints[0]
     disk.list_files(folder, {"identity": checkpoint.identity, "step": checkpoint.step})
     visitor = Visitor(plan, Store(tmp_path / "store"), running.engine(plan.study), lambda event: None)
-    monkeypatch.setattr(visit, "folder_of", lambda *_: folder)
-    monkeypatch.setattr(catalog, "series", lambda kind: SimpleNamespace(pretraining=PretrainConfig.from_options))
+    monkeypatch.setattr(worker, "folder_of", lambda *_: folder)
+    monkeypatch.setattr(registry, "series", lambda kind: SimpleNamespace(pretraining=PretrainConfig.from_options))
     visitor._folder = folder
     visitor._refuse_damaged(checkpoint)
     (folder / "model.safetensors").write_bytes(b"weighty")

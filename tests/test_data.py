@@ -17,9 +17,9 @@ import stub_data_hub
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amuro import data, files
-from amuro.errors import DataError, HubError
-from amuro.types import Example, Task
+from amuro.core.errors import DataError, HubError
+from amuro.core.types import Example, Task
+from amuro.data import files, sources
 
 ROWS = [{"id": f"r{i}", "text": f"it is {'good' if i % 3 else 'bad'}", "mood": i % 3 > 0} for i in range(10)]
 
@@ -69,14 +69,14 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 def test_every_file_kind_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     """JSON lines, Parquet and a saved data set in a folder are found by the split's name and read alike."""
     WRITERS[name](tmp_path / name)
-    assert data.rows(f"file:{tmp_path}", "train") == ROWS
+    assert sources.rows(f"file:{tmp_path}", "train") == ROWS
 
 
 def test_csv_is_text_with_its_quotes_and_line_breaks(tmp_path: Path) -> None:
     """Commas, quotes and line feeds inside quoted cells survive, and so does U+2028 in a bare one."""
     path = tmp_path / "set.csv"
     path.write_bytes('id,text\n1,"a, ""b""\nc"\n2,d\u2028e\n'.encode())
-    assert data.rows(f"file:{path}", "all") == [{"id": "1", "text": 'a, "b"\nc'}, {"id": "2", "text": "d\u2028e"}]
+    assert sources.rows(f"file:{path}", "all") == [{"id": "1", "text": 'a, "b"\nc'}, {"id": "2", "text": "d\u2028e"}]
 
 
 @given(st.lists(st.text(), min_size=1))
@@ -91,8 +91,8 @@ def test_json_lines_survive_every_letter(tmp_path_factory: pytest.TempPathFactor
 def test_rows_without_an_id_are_named_by_their_place_in_the_whole_split(tmp_path: Path) -> None:
     """A cut split keeps the names of the whole one, so that parts never clash."""
     write_jsonl(tmp_path / "train.jsonl", [{"text": str(i)} for i in range(5)])
-    assert [row["id"] for row in data.rows(f"file:{tmp_path}", "train[3:]")] == ["train-3", "train-4"]
-    assert [row["id"] for row in data.rows(f"file:{tmp_path}", "train[:2]")] == ["train-0", "train-1"]
+    assert [row["id"] for row in sources.rows(f"file:{tmp_path}", "train[3:]")] == ["train-3", "train-4"]
+    assert [row["id"] for row in sources.rows(f"file:{tmp_path}", "train[:2]")] == ["train-0", "train-1"]
 
 
 BAD_FILES = [
@@ -117,7 +117,7 @@ def test_a_broken_file_is_named_with_line_and_reason(tmp_path: Path, name: str, 
     """No broken file gives rows: each stops with the file, the line and the reason."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
-        data.rows(f"file:{tmp_path / name}", "all")
+        sources.rows(f"file:{tmp_path / name}", "all")
 
 
 def test_a_broken_saved_data_set_is_refused(tmp_path: Path) -> None:
@@ -126,32 +126,32 @@ def test_a_broken_saved_data_set_is_refused(tmp_path: Path) -> None:
     [part] = (tmp_path / "train").glob("*.arrow")
     part.write_bytes(part.read_bytes()[:-200])
     with pytest.raises(DataError, match="cannot be read as a saved data set"):
-        data.rows(f"file:{tmp_path}", "train")
+        sources.rows(f"file:{tmp_path}", "train")
 
 
 def test_one_file_is_one_set(tmp_path: Path) -> None:
     """A single file refuses to be train and test at once."""
     path = write_jsonl(tmp_path / "set.jsonl", ROWS)
     with pytest.raises(DataError, match=r"is one file, and split 'train'.*all\[:500\]"):
-        data.rows(f"file:{path}", "train")
-    assert len(data.rows(f"file:{path}", "all[7:]")) == 3
+        sources.rows(f"file:{path}", "train")
+    assert len(sources.rows(f"file:{path}", "all[7:]")) == 3
 
 
 def test_a_split_that_is_missing_or_doubled_is_refused(tmp_path: Path) -> None:
     """The error names what the folder holds; two files for one split are not chosen between."""
     write_jsonl(tmp_path / "train.jsonl", ROWS)
     with pytest.raises(DataError, match=r"no split 'test'.*train\.jsonl"):
-        data.rows(f"file:{tmp_path}", "test")
+        sources.rows(f"file:{tmp_path}", "test")
     (tmp_path / "train.csv").write_text("id\n1\n")
     with pytest.raises(DataError, match=r"as train\.jsonl and as train\.csv"):
-        data.rows(f"file:{tmp_path}", "train")
+        sources.rows(f"file:{tmp_path}", "train")
 
 
 def test_a_path_may_hold_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A committed study can name a folder that lies elsewhere on each machine."""
     write_jsonl(tmp_path / "train.jsonl", ROWS)
     monkeypatch.setenv("AMURO_TEST_ROWS", str(tmp_path))
-    assert len(data.rows("file:$AMURO_TEST_ROWS", "train")) == 10
+    assert len(sources.rows("file:$AMURO_TEST_ROWS", "train")) == 10
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_path_may_hold_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_source_that_cannot_be_is_refused(source: str, split: str, message: str) -> None:
     """Each mistake in a source or split is answered with the right way to write it."""
     with pytest.raises(DataError, match=message):
-        data.rows(source, split)
+        sources.rows(source, split)
 
 
 class Loaded(list[dict[str, Any]]):
@@ -201,7 +201,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 def test_a_hub_set_is_asked_for_by_name_configuration_and_revision(hub: Hub, tmp_path: Path) -> None:
     """The pinned revision, the configuration and the cache reach the client, and the cut is made here."""
-    rows = data.rows("hub:allenai/ai2_arc:ARC-Easy", "test[:3]", revision="abc123", cache=tmp_path)
+    rows = sources.rows("hub:allenai/ai2_arc:ARC-Easy", "test[:3]", revision="abc123", cache=tmp_path)
     assert rows == ROWS[:3]
     expected = {"path": "allenai/ai2_arc", "name": "ARC-Easy", "split": "test", "revision": "abc123"}
     assert hub.asked == {**expected, "cache_dir": str(tmp_path)}
@@ -210,7 +210,7 @@ def test_a_hub_set_is_asked_for_by_name_configuration_and_revision(hub: Hub, tmp
 def test_ids_that_repeat_give_way_to_places(hub: Hub) -> None:
     """Some sets of the hub give many rows one name (Tülu repeats some dialogues); each gets one of its own."""
     hub.answer = [{"id": "same", "text": "a"}, {"id": "same", "text": "b"}, {"id": "other", "text": "c"}]
-    assert [row["id"] for row in data.rows("hub:a/b", "train[1:]")] == ["train-1", "train-2"]
+    assert [row["id"] for row in sources.rows("hub:a/b", "train[1:]")] == ["train-1", "train-2"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_hub_failure_teaches(hub: Hub, failure: Exception, kind: type[Exceptio
     """What the client raises becomes one sentence with what was asked, what the client said, and a cure."""
     hub.answer = failure
     with pytest.raises(kind, match=message) as raised:
-        data.rows("hub:a/b", "tset", revision="abc")
+        sources.rows("hub:a/b", "tset", revision="abc")
     assert str(failure).rstrip(".") in str(raised.value)
     assert "hub:a/b split 'tset' at revision abc" in str(raised.value)
 
@@ -236,7 +236,7 @@ def test_a_folder_never_stands_in_for_a_hub_set(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "google" / "boolq").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"from the folder .*google/boolq instead of the hub"):
-        data.rows("hub:google/boolq", "train")
+        sources.rows("hub:google/boolq", "train")
 
 
 @contextmanager
@@ -327,7 +327,7 @@ def test_a_parquet_export_is_read_by_folder_and_then_offline(tmp_path: Path) -> 
 
 def examples(folder: Path, rows: list[dict[str, Any]], split: str = "train", **changes: Any) -> list[Example]:
     write_jsonl(folder / "train.jsonl", rows)
-    return data.examples(task_of(f"file:{folder}", **changes), split)
+    return sources.examples(task_of(f"file:{folder}", **changes), split)
 
 
 def test_examples_keep_every_row_in_order(tmp_path: Path) -> None:
@@ -363,13 +363,13 @@ def test_rows_that_do_not_fit_are_refused(
 def test_an_unknown_split_names_the_nearest(tmp_path: Path) -> None:
     """A misspelt split of a task is answered with the one that was meant."""
     with pytest.raises(DataError, match=r"no split 'tests'.*'test'"):
-        data.examples(task_of(f"file:{tmp_path}"), "tests")
+        sources.examples(task_of(f"file:{tmp_path}"), "tests")
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 9))
 def test_draws_nest_and_keep_the_order(small: int, more: int, draw_seed: int) -> None:
     """A draw of n is a part of a draw of n + m, in the source's order, without repeats."""
-    few, many = data.drawn(100, small, draw_seed), data.drawn(100, small + more, draw_seed)
+    few, many = sources.drawn(100, small, draw_seed), sources.drawn(100, small + more, draw_seed)
     assert few == sorted(set(few))
     assert len(few) == small
     assert set(few) <= set(many)
@@ -377,6 +377,6 @@ def test_draws_nest_and_keep_the_order(small: int, more: int, draw_seed: int) ->
 
 def test_a_limit_takes_the_first_or_a_seeded_draw() -> None:
     """Without a seed the first rows, with one the same draw each time and another for another seed."""
-    assert data.drawn(10, 3, None) == [0, 1, 2]
-    assert data.drawn(10, None, 1) == data.drawn(10, 99, 1) == list(range(10))
-    assert data.drawn(1000, 9, 1) == data.drawn(1000, 9, 1) != data.drawn(1000, 9, 2)
+    assert sources.drawn(10, 3, None) == [0, 1, 2]
+    assert sources.drawn(10, None, 1) == sources.drawn(10, 99, 1) == list(range(10))
+    assert sources.drawn(1000, 9, 1) == sources.drawn(1000, 9, 1) != sources.drawn(1000, 9, 2)

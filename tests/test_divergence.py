@@ -11,18 +11,18 @@ import small_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amuro import plan as planning
-from amuro import results
-from amuro import study as studies
-from amuro.engine.protocol import Sequences
+from amuro.core.errors import StudyError
+from amuro.core.types import Ask, Model, Training
+from amuro.engine.base import Sequences
 from amuro.engine.toy import ToyEngine
-from amuro.errors import StudyError
-from amuro.plan import Plan
-from amuro.run import Outcome, run
-from amuro.scores import cell_value
-from amuro.status import failures, states
-from amuro.store import Store
-from amuro.types import Ask, Model, Training
+from amuro.results import analyze
+from amuro.results.scoring import cell_value
+from amuro.run.runner import Outcome, run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.plan import Plan
+from amuro.study.status import failures, states
+from amuro.study.store import Store
 
 TOO_HIGH = 0.5
 TUNED: list[str] = []
@@ -86,7 +86,7 @@ def test_a_model_that_diverged_is_recorded_and_not_tried_again(
     TUNED.clear()
     fill(plan, store)
     assert TUNED == []
-    told = results.results(plan, store).flags
+    told = analyze.results(plan, store).flags
     named = {flag.where for flag in told if flag.name == "training diverged"}
     assert {state.cell.model.address for state in found if state.diverged} == named
 

@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import catalog, disk, files, ordinary, plain
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.claims import Claims
-from amuro.errors import DataError, SeriesError, StoreError, StudyError, WeightsError
-from amuro.inputs import UNKNOWN, Inputs
-from amuro.safetensors_header import read_header
+from amuro.core import disk, registry, regular_files, toml_values
+from amuro.core.errors import DataError, SeriesError, StoreError, StudyError, WeightsError
+from amuro.core.safetensors_header import read_header
+from amuro.core.types import Checkpoint, Model, Recipe
+from amuro.data import files
+from amuro.run.claims import Claims
 from amuro.series import folder
-from amuro.store import MANIFEST, Store
-from amuro.types import Checkpoint, Model, Recipe
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.inputs import UNKNOWN, Inputs
+from amuro.study.store import MANIFEST, Store
 
 
 def tuned(rates: tuple[float, ...], rate: float) -> Model:
@@ -95,14 +96,14 @@ def test_a_study_file_is_refused_with_a_cure_that_can_be_followed(tmp_path: Path
     path = tmp_path / "s.toml"
     path.write_bytes(content)
     with pytest.raises(StudyError, match=said):
-        plain.toml(path)
+        toml_values.toml(path)
 
 
 @pytest.mark.parametrize("name", ["../toy", "a..b", ".a", "a.", "/etc/x.y"])
 def test_a_name_that_is_no_module_is_not_imported(name: str) -> None:
     """A path as the name of a member is refused as a name; no file is to be mended for it."""
     with pytest.raises(StudyError, match="is no name among series"):
-        catalog.member("series", name)
+        registry.member("series", name)
 
 
 def test_data_that_are_there_and_no_data_leave_nothing_done(tmp_path: Path) -> None:
@@ -133,4 +134,4 @@ def test_a_pipe_is_refused_and_never_waited_for(store: Store) -> None:
     with pytest.raises(DataError, match=r"state\.json"):
         files.read(str(saved), "all")
     with pytest.raises(OSError, match="no ordinary file"):
-        ordinary.content(saved / "state.json")
+        regular_files.content(saved / "state.json")

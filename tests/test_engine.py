@@ -26,14 +26,14 @@ from tiny_models import (
     words,
 )
 
-from amuro.engine import generate as generating
-from amuro.engine import layout
-from amuro.engine import score as scoring
-from amuro.engine.protocol import Engine
-from amuro.engine.torch_engine import TorchEngine
-from amuro.errors import AmuroError, WeightsError
-from amuro.identity import tensor_digest
-from amuro.types import Ask, Query
+from amuro.core.errors import AmuroError, WeightsError
+from amuro.core.hashing import tensor_digest
+from amuro.core.types import Ask, Query
+from amuro.engine.base import Engine
+from amuro.engine.inference import batching
+from amuro.engine.inference import generate as generating
+from amuro.engine.inference import loglikelihood as scoring
+from amuro.engine.torch import TorchEngine
 
 
 def ragged_ask(seed: int, prefix: tuple[int, ...], **more: Any) -> Ask:
@@ -275,7 +275,7 @@ def test_too_long_a_prompt_is_refused(engine: TorchEngine) -> None:
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
 def test_batches_hold_all_rows_within_the_budget(lengths: list[int], budget: int) -> None:
     """Slices cover all rows in order; each keeps the budget or is a single row."""
-    chosen = [list(range(len(lengths)))[part] for part in layout.batches(lengths, budget)]
+    chosen = [list(range(len(lengths)))[part] for part in batching.batches(lengths, budget)]
     assert [row for rows in chosen for row in rows] == list(range(len(lengths)))
     assert all(len(rows) == 1 or sum(lengths[row] for row in rows) <= budget for rows in chosen)
 

@@ -12,7 +12,7 @@ from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
-from amuro.engine.norms import hasten_norms, norm
+from amuro.engine.forward.fused_norms import hasten_norms, norm
 
 
 @pytest.mark.parametrize("kind", [LlamaRMSNorm, MistralRMSNorm, Olmo2RMSNorm, Qwen2RMSNorm, Qwen3RMSNorm])
@@ -38,7 +38,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     torch.manual_seed(1)
     hidden = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(5, dtype=torch.float64, requires_grad=True)
-    from amuro.engine.norms import _Norm
+    from amuro.engine.forward.fused_norms import _Norm
 
     assert torch.autograd.gradcheck(lambda h, w: _Norm.apply(h, w, 1e-5), (hidden, weight))
 

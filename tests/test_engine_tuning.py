@@ -16,11 +16,11 @@ from tiny_models import CHECKPOINT, CONTEXT, EOS, SHARING, plain, training_pairs
 from torch.nn.functional import cross_entropy
 from transformers import get_linear_schedule_with_warmup, get_scheduler
 
-from amuro.engine import finetune as finetuning
-from amuro.engine import graphs
-from amuro.engine.torch_engine import TorchEngine
-from amuro.errors import AmuroError
-from amuro.types import Model
+from amuro.core.errors import AmuroError
+from amuro.core.types import Model
+from amuro.engine.torch import TorchEngine
+from amuro.engine.training import cuda_graphs
+from amuro.engine.training import finetune as finetuning
 
 
 def reference_losses(model: Any, pairs: list[Any], described: Model, learning_rate: float) -> list[float]:
@@ -131,13 +131,13 @@ def test_padding_to_a_recorded_shape_changes_nothing(name: str, engine_of: Calla
     network, step = engine_of(name)._live(), training_pairs()[:3]
     parameters = list(network.model.parameters())
     weights = finetuning.answer_weights(step, step, "example")
-    arrays = graphs.padded(finetuning.pass_of(step, weights), rows=5, longest=40)
+    arrays = cuda_graphs.padded(finetuning.pass_of(step, weights), rows=5, longest=40)
     assert len(arrays["ids"]) > sum(len(part) for dialogue in step for part in dialogue)
     assert arrays["gather"].shape[0] == 6
     found = []
     for backward in (
         lambda: finetuning._backward(network, step, "example", 10_000),
-        lambda: graphs.backward(network, {key: torch.from_numpy(value) for key, value in arrays.items()}),
+        lambda: cuda_graphs.backward(network, {key: torch.from_numpy(value) for key, value in arrays.items()}),
     ):
         network.model.zero_grad()
         found.append((float(backward()), [p.grad.clone() for p in parameters if p.grad is not None]))

@@ -21,7 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amuro import catalog, data
+from amuro.data import sources
+from amuro.tasks import load_task
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser() / "english"
@@ -129,7 +130,7 @@ def test_gold_texts_hold_the_right_ending() -> None:
 def test_hellaswag_training_rows_have_the_fields_of_the_task() -> None:
     """A rebuilt row becomes an example; the activity ends at the first colon only."""
     doc = {"ind": 4, "query": "Removing ice: Then: the man", "choices": [" a", " b", " c", " d"], "gold": 3}
-    example = catalog.task("hellaswag").example({"id": "train-0", **script.hellaswag(doc)})
+    example = load_task("hellaswag").example({"id": "train-0", **script.hellaswag(doc)})
     assert example.inputs == {"context": "Removing ice: Then: the man"}
     assert (example.answer, example.options) == ("d", ("a", "b", "c", "d"))
 
@@ -168,7 +169,7 @@ def test_the_study_pins_the_real_corpus() -> None:
 )
 def test_real_rows_all_become_examples(name: str, folder: str, test: int) -> None:
     """Every row of every split fits its task."""
-    task = replace(catalog.task(name), source=f"file:{FOLDER}/{folder}")
-    found = {split: data.examples(task, split) for split in task.splits}
+    task = replace(load_task(name), source=f"file:{FOLDER}/{folder}")
+    found = {split: sources.examples(task, split) for split in task.splits}
     assert len(found["test"]) == test
     assert all(found.values())

@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from amuro import errors
-from amuro.errors import AmuroError, SeriesError, StudyError, nearest
+from amuro.core import errors
+from amuro.core.errors import AmuroError, SeriesError, StudyError, nearest
 
 FAMILY = {
     "AmuroError": 1,

@@ -11,14 +11,14 @@ from conftest import toy_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import costs, estimates
-from amuro import plan as planning
-from amuro import run as running
-from amuro import study as studies
-from amuro.architectures import is_plain
-from amuro.plan import Plan
-from amuro.store import Store
-from amuro.types import Size
+from amuro.core.architectures import is_plain
+from amuro.core.types import Size
+from amuro.run import runner as running
+from amuro.study import config as studies
+from amuro.study import cost, estimates
+from amuro.study import plan as planning
+from amuro.study.plan import Plan
+from amuro.study.store import Store
 
 GPU = "A100-80GB"
 
@@ -34,10 +34,10 @@ def plan() -> Plan:
 
 def estimated(plan: Plan, store: Store, series: str = "s") -> estimates.Estimate:
     cells = [cell for cell in plan.cells if cell.model.checkpoint.series == series]
-    return estimates.estimate(plan, cells, costs.costs(plan, cells), store, GPU)
+    return estimates.estimate(plan, cells, cost.costs(plan, cells), store, GPU)
 
 
-def note(did: costs.Work, slower: float, **other: Any) -> dict[str, Any]:
+def note(did: cost.Work, slower: float, **other: Any) -> dict[str, Any]:
     """The ledger of a visit that did this and took `slower` times what is assumed."""
     table = toy_table(engine="torch", series={"s": {"kind": "hub", "model": "a/b@step5"}})
     asking, tuning = estimates.assumed(did, studies.parse({**table, "tune": [], "evaluate": BASES}), GPU)
@@ -50,9 +50,9 @@ def note(did: costs.Work, slower: float, **other: Any) -> dict[str, Any]:
 BASES = [{"models": "base", "sets": "world_inference/test"}]
 
 
-def of_base(plan: Plan, series: str) -> costs.Work:
+def of_base(plan: Plan, series: str) -> cost.Work:
     cells = [c for c in plan.cells if c.model.checkpoint.series == series]
-    return next(work for work in costs.costs(plan, cells).works if not work.method)
+    return next(work for work in cost.costs(plan, cells).works if not work.method)
 
 
 @settings(max_examples=10, deadline=None)
@@ -110,8 +110,8 @@ def test_a_visit_says_what_it_did(store: Store) -> None:
     plan = planning.make(studies.parse(table))
     store.prepare()
     running.run(plan, store, lambda event: None)
-    planned = sorted(costs.costs(plan, plan.cells).works, key=lambda work: work.method)
-    told = sorted((costs.Work(**note["work"]) for note in store.notes("ledger")), key=lambda work: work.method)
+    planned = sorted(cost.costs(plan, plan.cells).works, key=lambda work: work.method)
+    told = sorted((cost.Work(**note["work"]) for note in store.notes("ledger")), key=lambda work: work.method)
     for work, done in zip(planned, told, strict=True):
         assert (done.method, done.cells, done.rows, done.steps) == (work.method, work.cells, work.rows, work.steps)
         assert done.written == work.written
@@ -126,7 +126,7 @@ def test_what_is_read_row_by_row_costs_more(plan: Plan, tmp_path: Path) -> None:
     assert not is_plain(None)
     cell, size = plan.cells[0], Size({"test": 100}, 20, 2, 0.0, "")
     about = plan.tasks[cell.eval_set.task]
-    shared, alone = (costs.cell_tokens(about, replace(cell, shots=4), size, plain)[0] for plain in (False, True))
+    shared, alone = (cost.cell_tokens(about, replace(cell, shots=4), size, plain)[0] for plain in (False, True))
     assert alone > 4 * shared
     work = of_base(plan, "s")
     fast, slow = (estimates.assumed(replace(work, plain=plain), plan.study, GPU) for plain in (False, True))

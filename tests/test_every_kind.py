@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from every_kind import KINDS, trial
 
-from amuro.architectures import LOOKS_AHEAD, REFUSED
-from amuro.engine.network import KNOWN
+from amuro.core.architectures import LOOKS_AHEAD, REFUSED
+from amuro.engine.forward.causal_lm import KNOWN
 
 PAGE = Path(__file__).parents[1] / "docs" / "architectures.md"
 

@@ -19,18 +19,18 @@ from hypothesis import strategies as st
 from report_fixture import make_book
 from test_report import HOSTILE, poisoned
 
-from amuro import catalog, export
-from amuro.contracts.check import check_member
-from amuro.errors import StoreError, StudyError
-from amuro.exporter import Exporter, Source
-from amuro.exporters import _latex, _markdown, latex
-from amuro.exporters._charts import charts
-from amuro.exporters._lm_eval_samples import safe
-from amuro.exporters.csv import points
-from amuro.exporters.lm_eval import files as lm_eval_files
-from amuro.exporters.markdown import in_turn, summary
-from amuro.report.book import Book
-from amuro.report.csp import without_formulas
+from amuro.cli.check import check_member
+from amuro.core import registry
+from amuro.core.errors import StoreError, StudyError
+from amuro.report.exporters import _latex, _markdown, _write, latex, load_exporter
+from amuro.report.exporters._charts import charts
+from amuro.report.exporters._lm_eval_samples import safe
+from amuro.report.exporters.base import Exporter, Source
+from amuro.report.exporters.csv import points
+from amuro.report.exporters.lm_eval import files as lm_eval_files
+from amuro.report.exporters.markdown import in_turn, summary
+from amuro.report.html.csp import without_formulas
+from amuro.report.model import Book
 from amuro.report.write import write_report
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(HOSTILE)
@@ -42,19 +42,19 @@ def book() -> Book:
 
 
 def written(name: str, book: Book) -> dict[str, str | bytes]:
-    return dict(catalog.exporter(name).files(Source(book)))
+    return dict(load_exporter(name).files(Source(book)))
 
 
-@pytest.mark.parametrize("name", catalog.names("exporters"))
+@pytest.mark.parametrize("name", registry.names("exporters"))
 def test_every_exporter_keeps_the_contract_of_its_shelf(name: str) -> None:
     """Proves that each exporter is whole on nothing and on strange names, names inert files and repeats its bytes."""
     assert len(list(check_member(name))) == 2
 
 
-@pytest.mark.parametrize("name", sorted(set(catalog.names("exporters")) - {"figures"}))
+@pytest.mark.parametrize("name", sorted(set(registry.names("exporters")) - {"figures"}))
 def test_hostile_names_reach_no_file_name(name: str, book: Book, tmp_path: Path) -> None:
     """Proves that a study whose every name is hostile is written into the folder, by names of safe letters."""
-    paths = export.write(Source(poisoned(book)), [catalog.exporter(name)], tmp_path / "out")
+    paths = _write.write(Source(poisoned(book)), [load_exporter(name)], tmp_path / "out")
     assert paths
     for path in paths:
         assert path.resolve().is_relative_to(tmp_path / "out")
@@ -63,10 +63,10 @@ def test_hostile_names_reach_no_file_name(name: str, book: Book, tmp_path: Path)
 
 def test_default_kinds_leave_out_what_is_large() -> None:
     """Proves that an export without `--to` writes all kinds but those that make a file a model and set."""
-    assert {each.name for each in export.kinds([])} == set(catalog.names("exporters")) - {"lm_eval"}
-    assert [each.name for each in export.kinds(["lm_eval", "csv", "csv"])] == ["lm_eval", "csv"]
+    assert {each.name for each in _write.kinds([])} == set(registry.names("exporters")) - {"lm_eval"}
+    assert [each.name for each in _write.kinds(["lm_eval", "csv", "csv"])] == ["lm_eval", "csv"]
     with pytest.raises(StudyError, match="unknown name 'latx' among exporters; did you mean 'latex'"):
-        export.kinds(["latx"])
+        _write.kinds(["latx"])
 
 
 def test_a_file_outside_of_the_folder_is_refused(book: Book, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_file_outside_of_the_folder_is_refused(book: Book, tmp_path: Path) -> 
     for name in ("../x", "/etc/x", "a/../../x", "", "a//b", ".hidden"):
         rash = Exporter("rash", "d", "s", lambda _, name=name: iter([(name, "x")]))
         with pytest.raises(StudyError, match="exporter rash names a file"):
-            export.write(Source(book), [rash], tmp_path)
+            _write.write(Source(book), [rash], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_written_is_named(book: Book, tmp_path: Path) ->
     """Proves that the message of a failed export names folder and cure."""
     (tmp_path / "taken").write_text("")
     with pytest.raises(StoreError, match=r"cannot be written to .*taken.*; choose another folder with --out"):
-        export.write(Source(book), [catalog.exporter("findings")], tmp_path / "taken")
+        _write.write(Source(book), [load_exporter("findings")], tmp_path / "taken")
 
 
 @given(TEXTS)

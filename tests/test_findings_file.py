@@ -13,12 +13,12 @@ from typing import Any, get_args
 import pytest
 from report_fixture import make_book
 
-from amuro import paper
-from amuro.comparison import kept
-from amuro.exporter import Source
-from amuro.exporters import findings as exporter
+from amuro.core.types import EvidenceState, Finding, Verdict
+from amuro.paper import study
 from amuro.report import files as report_files
-from amuro.types import EvidenceState, Finding, Verdict
+from amuro.report.compare import saved_report
+from amuro.report.exporters import findings as exporter
+from amuro.report.exporters.base import Source
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def real() -> Iterator[tuple[str, Any]]:
     """(name, file) of the synthetic study, of the released scores, and of everything that is committed."""
     book = make_book()
     yield "synthetic", json.loads(report_files.findings_json("synthetic", book.findings))
-    yield "paper", json.loads(report_files.findings_json("paper", paper.judged(paper.load([])).findings))
+    yield "paper", json.loads(report_files.findings_json("paper", study.judged(study.load([])).findings))
     for path in sorted((ROOT / "results").glob("*/findings.json")):
         yield path.parent.name, json.loads(path.read_text(encoding="utf-8"))
 
@@ -147,7 +147,7 @@ def test_words_of_a_verdict_are_those_of_the_package() -> None:
     """Proves that verdicts, evidence states and the version are the same in schema and code."""
     assert FINDING["properties"]["verdict"]["enum"] == list(get_args(Verdict))
     assert FINDING["properties"]["evidence"]["enum"] == list(get_args(EvidenceState))
-    assert SCHEMA["properties"]["schema"]["const"] == report_files.SCHEMA == kept.SCHEMA
+    assert SCHEMA["properties"]["schema"]["const"] == report_files.SCHEMA == saved_report.SCHEMA
     for word in (*get_args(Verdict), *get_args(EvidenceState)):
         assert f"`{word}`" in PAGE
 

@@ -10,9 +10,9 @@ import polars as pl
 from world_shelf import FLAT, RISE
 from worlds import FLOOR, Book, Exam, climb, task, tune
 
-from amuro import flags
-from amuro.analysis import Evidence
-from amuro.scores import no_items, no_scores
+from amuro.results import flags
+from amuro.results.analyses.base import Evidence
+from amuro.results.scoring import no_items, no_scores
 
 
 def named(evidence: Evidence) -> dict[str, list[str]]:

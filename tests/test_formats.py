@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from real_rows import PAPER_ROWS, ROWS, Rows
 
-from amuro import catalog, paper_asks, prompts
-from amuro.errors import DataError
-from amuro.types import Example, Task
+from amuro.core.errors import DataError
+from amuro.core.types import Example, Task
+from amuro.prompts import render
+from amuro.prompts.formats import load_format
+from amuro.run import requests_paper
+from amuro.tasks import load_task
 
 GOLDEN = Path(__file__).parent / "golden"
 FORMATS = ("default", "instruct", "input_output")
@@ -38,22 +41,22 @@ def written(task: Task, format_name: str, rows: Rows) -> str:
     examples = [task.example(row) for row in rows]
     if task.name == "tulu":
         gap = "" if task.encoding == "joint" else " "
-        turns = prompts.turns(task, format_name, examples[0])
+        turns = render.turns(task, format_name, examples[0])
         return "".join(f"{prompt}{gap}{answer}<eos>" for prompt, answer in turns) + "\n"
     *shots, asked = examples
-    prompt, answer = prompts.prompt(task, format_name, asked), prompts.answer(task, asked.answer)
+    prompt, answer = render.prompt(task, format_name, asked), render.answer(task, asked.answer)
     if task.shots_from == "train":
-        pairs = prompts.shots_text(task, format_name, shots)
+        pairs = render.shots_text(task, format_name, shots)
         return "".join(f"{text} {reply}" for text, reply in pairs) + f"{task.separator}{prompt} {answer}\n"
     gap = "" if task.encoding == "joint" else " "
-    return f"{paper_asks.shots_text(task, format_name, shots)}{prompt}{gap}{answer}\n"
+    return f"{requests_paper.shots_text(task, format_name, shots)}{prompt}{gap}{answer}\n"
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_prompt_is_the_golden_one(name: str, format_name: str) -> None:
     """A changed word in any prompt of a real task shows as a changed file (AMURO_GOLDEN=write makes them anew)."""
-    text = written(catalog.task(name), format_name, ROWS[name])
+    text = written(load_task(name), format_name, ROWS[name])
     path = GOLDEN / "sound" / f"{name}.{format_name}.txt"
     if os.environ.get("AMURO_GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
@@ -66,25 +69,25 @@ def test_paper_prompt_is_the_one_typed_by_hand(path: Path) -> None:
     a renderer: they were typed from a description of the paper's formatters.
     """
     name, format_name = path.stem.split(".")
-    text = written(catalog.task(name, "paper"), format_name, PAPER_ROWS[name])
+    text = written(load_task(name, "paper"), format_name, PAPER_ROWS[name])
     assert text == path.read_text(encoding="utf-8")
 
 
 def test_every_wording_of_the_paper_has_its_golden_file() -> None:
     """No wording of the paper goes unreviewed, and a format that it did not have is refused rather than invented."""
     typed = {path.stem for path in (GOLDEN / "paper").iterdir()}
-    asked = {f"{name}.{form}" for name in PAPER_ROWS for form in catalog.task(name, "paper").wording}
+    asked = {f"{name}.{form}" for name in PAPER_ROWS for form in load_task(name, "paper").wording}
     assert typed == asked
     for name in PAPER_ROWS:
-        task = catalog.task(name, "paper")
+        task = load_task(name, "paper")
         for form in set(FORMATS) - set(task.wording):
             with pytest.raises(DataError, match=f"the paper has no {form} wording of {name}"):
-                prompts.prompt(task, form, task.example(PAPER_ROWS[name][0]))
+                render.prompt(task, form, task.example(PAPER_ROWS[name][0]))
 
 
 def test_formats_fit_a_lower_case_task_on_one_line() -> None:
     """The formats' own words follow a lower-case task, so that an embedded model meets no capital it never saw."""
-    said = [catalog.format(name).render(WORLDLY, ASKED) for name in FORMATS]
+    said = [load_format(name).render(WORLDLY, ASKED) for name in FORMATS]
     assert said == [
         "premise: bogid likes tapine . hypothesis: bogid likes meat . relation :",
         "does the first sentence say the second ? premise: bogid likes tapine . hypothesis: bogid likes meat . "
@@ -97,14 +100,14 @@ def test_formats_fit_a_lower_case_task_on_one_line() -> None:
 def test_a_task_may_word_a_format_itself(format_name: str) -> None:
     """A template of the task replaces the format's layout, whichever format it is."""
     task = replace(WORLDLY, wording={format_name: "{hypothesis} | {premise} ? "})
-    assert catalog.format(format_name).render(task, ASKED) == "bogid likes meat . | bogid likes tapine . ?"
+    assert load_format(format_name).render(task, ASKED) == "bogid likes meat . | bogid likes tapine . ?"
 
 
 def test_a_template_that_names_no_input_is_refused() -> None:
     """A misspelt place stops with the names that exist instead of standing in the prompt."""
     task = replace(WORLDLY, wording={"default": "{premis}"})
     with pytest.raises(DataError, match=r"premis.*premise, hypothesis"):
-        catalog.format("default").render(task, ASKED)
+        load_format("default").render(task, ASKED)
 
 
 @given(st.text("ab{}\\/%$ ").map(lambda text: "x" + text.strip() + "x"))
@@ -112,24 +115,24 @@ def test_data_are_never_read_as_a_template(text: str) -> None:
     """Braces, backslashes and percent signs of the data arrive in the prompt unchanged, place names included."""
     example = replace(ASKED, inputs={"premise": text + "{hypothesis}", "hypothesis": "h"})
     task = replace(WORLDLY, wording={"default": "{premise} so {hypothesis}"})
-    assert catalog.format("default").render(task, example) == f"{text}{{hypothesis}} so h"
+    assert load_format("default").render(task, example) == f"{text}{{hypothesis}} so h"
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_no_prompt_ends_in_a_space_or_hides_a_field(name: str, format_name: str) -> None:
     """All formats show every field, and none ends in a space (it would part the answer's first token in two)."""
-    task = catalog.task(name)
+    task = load_task(name)
     example = task.example(ROWS[name][0])
-    prompt = catalog.format(format_name).render(task, example)
+    prompt = load_format(format_name).render(task, example)
     assert prompt == prompt.rstrip()
     assert all(example.inputs[key] in prompt for key, _ in task.fields)
 
 
 def test_an_empty_field_leaves_no_label_and_no_double_space() -> None:
     """SciQ has rows without a supporting text; their prompts are words, not gaps."""
-    task = catalog.task("sciq_question")
+    task = load_task("sciq_question")
     example = task.example({**ROWS["sciq_question"][0], "support": ""})
-    assert catalog.format("default").render(task, example) == "Answer: glass\nQuestion:"
-    assert catalog.format("instruct").render(task, example).startswith("Given the context:\nAnd the answer: glass")
-    assert catalog.format("input_output").render(task, example) == "Input: glass\nOutput:"
+    assert load_format("default").render(task, example) == "Answer: glass\nQuestion:"
+    assert load_format("instruct").render(task, example).startswith("Given the context:\nAnd the answer: glass")
+    assert load_format("input_output").render(task, example) == "Input: glass\nOutput:"

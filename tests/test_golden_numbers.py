@@ -1,6 +1,6 @@
 """A golden run of each step: numbers that move without their `semantics` would leave old results beside new ones.
 
-After a change that is meant: raise the step's number in `SEMANTICS` (of plan.py, world/config.py or text/config.py) and
+After a change that is meant: raise the step's number in `SEMANTICS` (of study/plan.py, series/_pretrain_world.py or series/_pretrain_text.py) and
 write the file anew with `python tests/test_golden_numbers.py`.
 """
 
@@ -15,17 +15,19 @@ from typing import Any
 import pytest
 from tiny_models import CHECKPOINT, save_byte_olmo, training_pairs, tuned
 
-from amuro import catalog, data
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.engine.pretrain import pretrain
-from amuro.engine.torch_engine import TorchEngine
-from amuro.identity import digest
-from amuro.sheets import Sheets
-from amuro.store import Store
-from amuro.text import config as text
-from amuro.tokens import Encoder
-from amuro.world import config as world
+from amuro.core import registry
+from amuro.core.hashing import digest
+from amuro.data import sources
+from amuro.engine.pretraining.pretrain import pretrain
+from amuro.engine.torch import TorchEngine
+from amuro.prompts.tokenizer import Encoder
+from amuro.run.request_cache import Sheets
+from amuro.series import _pretrain_text as text
+from amuro.series import _pretrain_world as world
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.store import Store
+from amuro.tasks import load_task
 
 GOLDEN = Path(__file__).parent / "golden" / "numbers.json"
 TOLERANCE = 1e-4
@@ -107,21 +109,21 @@ def learned(folder: Path) -> list[float]:
 def ids(folder: Path) -> list[str]:
     """A digest of the ids of every task of the embedded world in every format, with two shots."""
     encoder, found = Encoder.of_bytes(), []
-    for name in (name for name in catalog.names("tasks") if name.startswith("world_") and name != "world_corpus"):
-        task = catalog.task(name)
+    for name in (name for name in registry.names("tasks") if name.startswith("world_") and name != "world_corpus"):
+        task = load_task(name)
         split = next(split for split in task.splits if split.startswith("test"))
-        examples = tuple(data.examples(task, split, "1", limit=3))
-        for form in catalog.names("formats"):
+        examples = tuple(sources.examples(task, split, "1", limit=3))
+        for form in registry.names("formats"):
             shown = [json.dumps([text, list(encoder.prompts([text])[0])]) for text in _texts(task, form, examples)]
             found.append(f"{name} {form} {digest(shown)[:12]}")
     return found
 
 
 def _texts(task: Any, form: str, examples: Any) -> list[str]:
-    from amuro import prompts
+    from amuro.prompts import render
 
-    shots = [text + " " + reply for text, reply in prompts.shots_text(task, form, examples[:2])]
-    return [prompts.prompt(task, form, example) for example in examples] + shots
+    shots = [text + " " + reply for text, reply in render.shots_text(task, form, examples[:2])]
+    return [render.prompt(task, form, example) for example in examples] + shots
 
 
 STEPS: dict[str, tuple[int, Callable[[Path], list[Any]]]] = {

@@ -15,12 +15,14 @@ import stub_data_hub
 from conftest import toy_table
 from test_data import hub_process
 
-from amuro import catalog, data, hub_client
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.errors import HubError, StudyError
-from amuro.identity import digest
-from amuro.types import Example
+from amuro.core import hub as hub_client
+from amuro.core.errors import HubError, StudyError
+from amuro.core.hashing import digest
+from amuro.core.types import Example
+from amuro.data import sources
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.tasks import load_task
 
 CACHE = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser()
 REPOSITORIES = {
@@ -103,8 +105,8 @@ def test_real_rows_come_through_the_real_clients_and_again_offline(tmp_path: Pat
     expected = []
     for text, folder in SETS.items():
         name, _, split = text.partition("/")
-        task = replace(catalog.task(name), source=f"file:{CACHE}/rows/{folder}")
-        expected.append(list(told(data.examples(task, split))))
+        task = replace(load_task(name), source=f"file:{CACHE}/rows/{folder}")
+        expected.append(list(told(sources.examples(task, split))))
     with hub_process(hub) as url:
         assert ask(home, url, offline=False) == expected
     assert ask(home, url, offline=True) == expected
@@ -134,7 +136,7 @@ def test_a_branch_is_resolved_once_and_a_commit_never(tmp_path: Path, monkeypatc
     first = planning.make(studies.lock(unlocked, path))
     assert asked == [{"repository": "EdinburghNLP/xsum", "revision": "refs/convert/parquet"}]
     assert first.revision("xsum") == f"{1:040x}"
-    assert first.revision("boolq") == catalog.task("boolq").revision
+    assert first.revision("boolq") == load_task("boolq").revision
     locked = studies._with_lock(unlocked, studies.lock_path(path))
     assert planning.make(studies.lock(locked, path)).revision("xsum") == f"{1:040x}"
     assert len(asked) == 1

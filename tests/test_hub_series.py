@@ -15,17 +15,17 @@ import pytest
 from safetensors.numpy import save_file
 from stub_hub import Repository, StubHub, commit_of, read_folder, serve
 
-from amuro import catalog
-from amuro.errors import AmuroError
-from amuro.series_kind import UNKNOWN_STEP
-from amuro.weights import check_folder
+from amuro.core.errors import AmuroError
+from amuro.core.weights import check_folder
+from amuro.series import load_series_kind
+from amuro.series.base import UNKNOWN_STEP
 
 DRIVER = """
 import json, sys, time
 from pathlib import Path
 from amuro import catalog
-from amuro.errors import AmuroError
-from amuro.series_kind import equal_weights
+from amuro.core.errors import AmuroError
+from amuro.series.base import equal_weights
 
 time.sleep = lambda seconds: None  # the client waits a second before each new attempt
 hub = catalog.series("hub")
@@ -107,7 +107,7 @@ def ask(stub: StubHub | None, home: Path, model: str, *calls: str, offline: bool
 
 def test_named_steps_need_no_network(tmp_path: Path) -> None:
     """Proves that a study that names its steps is planned offline, with tokens and schedule of known runs."""
-    series = catalog.series("hub").checkpoints
+    series = load_series_kind("hub").checkpoints
     found = series("p", {"model": "EleutherAI/pythia-160m@step[0,1000],main"})
     assert [(c.step, c.tokens, c.schedule) for c in found] == [
         (0, 0, "initial"),
@@ -135,13 +135,13 @@ def test_named_steps_need_no_network(tmp_path: Path) -> None:
 def test_hub_options_that_contradict_themselves(options: dict[str, Any], message: str) -> None:
     """Proves that unclear hub series are refused before any request."""
     with pytest.raises(AmuroError) as caught:
-        catalog.series("hub").checkpoints("s", options)
+        load_series_kind("hub").checkpoints("s", options)
     assert str(caught.value).startswith(message)
 
 
 def test_a_single_revision_without_a_step_is_a_series_of_one() -> None:
     """Proves that `main` of an unknown run is one checkpoint of unknown step, unless the study states it."""
-    series = catalog.series("hub").checkpoints
+    series = load_series_kind("hub").checkpoints
     assert series("s", {"model": "o/n"})[0].step == UNKNOWN_STEP
     (told,) = series("s", {"model": "o/n", "step_of": {"main": 5}, "tokens_of": {"main": 50}})
     assert (told.step, told.tokens) == (5, 50)

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from amuro import identity
-from amuro.errors import WeightsError
-from amuro.identity import canonical, digest, sample_digest, tensor_digest, tensor_digests
-from amuro.safetensors_header import HEADER_LIMIT, read_header
+from amuro.core import hashing
+from amuro.core.errors import WeightsError
+from amuro.core.hashing import canonical, digest, sample_digest, tensor_digest, tensor_digests
+from amuro.core.safetensors_header import HEADER_LIMIT, read_header
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -141,7 +141,7 @@ def test_a_file_that_shrinks_while_it_is_read_has_no_digest(tmp_path: Path, monk
     """Proves that a file cut between the check of its header and the reading of its data is an error."""
     file = save(tmp_path / "m", tensors()) / "model.safetensors"
     entries = read_header(file)
-    monkeypatch.setattr(identity, "read_header", lambda path: entries)
+    monkeypatch.setattr(hashing, "read_header", lambda path: entries)
     os.truncate(file, file.stat().st_size - 1)
     with pytest.raises(WeightsError, match="became shorter while it was read"):
         tensor_digest(tmp_path / "m")
@@ -155,11 +155,11 @@ def test_the_memo_is_used_and_never_trusted_beyond_its_stamp(tmp_path: Path, mon
     memo.parent.mkdir()
     file = folder / "model.safetensors"
     _age(file)
-    monkeypatch.setattr(identity, "_SETTLED_NS", -1)
+    monkeypatch.setattr(hashing, "_SETTLED_NS", -1)
     true, before = tensor_digest(folder, memo), file.stat()
-    known = identity._read_memo(memo)
+    known = hashing._read_memo(memo)
     (name,) = known
-    identity._write_memo(memo, {name: [known[name][0], ["from the memo", {}]]})
+    hashing._write_memo(memo, {name: [known[name][0], ["from the memo", {}]]})
     assert tensor_digest(folder, memo) == "from the memo"
     save_file(tensors(1), file)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -173,7 +173,7 @@ def test_a_memo_that_is_none_is_not_believed(tmp_path: Path, content: bytes) -> 
     folder, memo = save(tmp_path / "m", tensors()), tmp_path / "digests.json"
     memo.write_bytes(content)
     assert tensor_digest(folder, memo) == tensor_digest(folder)
-    assert identity._read_memo(memo) == {}
+    assert hashing._read_memo(memo) == {}
 
 
 def test_a_fresh_file_is_not_remembered_and_a_torn_memo_is_no_error(tmp_path: Path) -> None:

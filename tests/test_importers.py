@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import catalog
-from amuro.errors import DataError
-from amuro.importers import _paper_ids as ids
-from amuro.importers import _paper_sets as facts
-from amuro.importers import paper
-from amuro.released.changes import comparable
-from amuro.scores import no_scores
+from amuro.core import registry
+from amuro.core.errors import DataError
+from amuro.paper.changes import comparable
+from amuro.results.importers import _paper_ids as ids
+from amuro.results.importers import _paper_sets as facts
+from amuro.results.importers import paper
+from amuro.results.scoring import no_scores
+from amuro.tasks import load_task
 
 STEP = st.sampled_from(ids.STEPS)
 SHOTS = st.sampled_from([2, 4, 7])
@@ -189,8 +190,8 @@ def test_the_carried_table_is_whole() -> None:
 
 def test_the_importer_is_on_its_shelf() -> None:
     """The catalog finds it by its file's name; helpers beside it are no members."""
-    assert catalog.names("importers") == ("paper",)
-    assert catalog.member("importers", "paper").name == "paper"
+    assert registry.names("importers") == ("paper",)
+    assert registry.member("importers", "paper").name == "paper"
 
 
 def _csv(folder: Path, *rows: str, std: bool = True, name: str = "table.csv") -> Path:
@@ -206,8 +207,8 @@ def test_facts_of_sets_agree_with_the_tasks() -> None:
     compared = 0
     for found in (fact for table in facts.TABLES for fact in facts.sets(table).values()):
         name = known.get(found.task, found.task)
-        if name in catalog.names("tasks"):
-            task = catalog.task(name)
+        if name in registry.names("tasks"):
+            task = load_task(name)
             assert (found.kind, found.metric, found.family) == (task.kind, task.metric, task.family)
             assert task.size is not None
             assert (found.prompt_tokens, found.answer_tokens) == (task.size.prompt_tokens, task.size.answer_tokens)

@@ -26,17 +26,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from safetensors.numpy import save_file
 
-from amuro import plan as planning
-from amuro import run as running
-from amuro import store as stores
-from amuro import study as studies
+from amuro.core.types import Ask, Checkpoint, Generation, Model, Training
 from amuro.engine.toy import ToyEngine
-from amuro.inputs import UNKNOWN, Inputs
-from amuro.plan import SEMANTICS
-from amuro.status import states
-from amuro.store import Manifest, Store
-from amuro.tokens import Encoder
-from amuro.types import Ask, Checkpoint, Generation, Model, Training
+from amuro.prompts.tokenizer import Encoder
+from amuro.run import runner as running
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study import store as stores
+from amuro.study.inputs import UNKNOWN, Inputs
+from amuro.study.plan import SEMANTICS
+from amuro.study.status import states
+from amuro.study.store import Manifest, Store
 
 TODAY = dict(SEMANTICS)
 

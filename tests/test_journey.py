@@ -12,10 +12,10 @@ from pathlib import Path
 
 import polars as pl
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.status import states
-from amuro.store import Store
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.status import states
+from amuro.study.store import Store
 
 STUDY = """
 name = "journey"

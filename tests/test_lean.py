@@ -20,11 +20,11 @@ from transformers import (
     Qwen3Config,
 )
 
-from amuro.engine.attention import NAME, end_to_end
-from amuro.engine.lean import LeanBody
-from amuro.engine.lora import beside, draw_adapter
-from amuro.engine.network import Network
-from amuro.types import Recipe
+from amuro.core.types import Recipe
+from amuro.engine.forward.causal_lm import Network
+from amuro.engine.forward.fused_llama import LeanBody
+from amuro.engine.forward.packed_attention import NAME, end_to_end
+from amuro.engine.training.lora import beside, draw_adapter
 
 SIZES = {**tiny_models.SIZES, "initializer_range": 0.02}
 CONFIGS: dict[str, Any] = {

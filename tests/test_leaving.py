@@ -15,8 +15,8 @@ import pytest
 import small_study
 from test_cli import ROOT
 
-from amuro import stopping
-from amuro.failures import counted, of_exit, reason
+from amuro.core import stopping
+from amuro.core.failures import counted, of_exit, reason
 
 AMURO = (sys.executable, "-m", "amuro")
 
@@ -113,8 +113,8 @@ def save_when_asked(payload: Mapping[str, Any], _emit: Any) -> None:
 DRIVER = """
 import sys
 from amuro import stopping
-from amuro.executors import processes
-from amuro.executors.job import Job
+from amuro.run.executors import processes
+from amuro.run.executors.base import Job
 names = ("began", "saved", "went_on")
 if __name__ == "__main__":
     stopping.heed()

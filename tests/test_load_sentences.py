@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from amuro.engine.load import load_network
-from amuro.errors import WeightsError
+from amuro.core.errors import WeightsError
+from amuro.engine._load import load_network
 
 
 @pytest.mark.parametrize(

@@ -18,23 +18,23 @@ from peft import LoraConfig, get_peft_model
 from tiny_models import EOS, training_pairs, tuned, words
 from torch import Tensor
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.claims import Claims
-from amuro.engine import together
-from amuro.engine.finetune import finetune
-from amuro.engine.load import live_tensors
-from amuro.engine.lora import draw_adapter
-from amuro.engine.network import Network
-from amuro.engine.protocol import Run
-from amuro.engine.torch_engine import TorchEngine
+from amuro.core.errors import AmuroError
+from amuro.core.types import Ask, Training
+from amuro.engine._load import live_tensors
+from amuro.engine.base import Run
+from amuro.engine.forward.causal_lm import Network
+from amuro.engine.torch import TorchEngine
 from amuro.engine.toy import ToyEngine
-from amuro.errors import AmuroError
-from amuro.jobs import Jobs
-from amuro.run import run as fill
-from amuro.status import states
-from amuro.store import Store
-from amuro.types import Ask, Training
+from amuro.engine.training import joint_lora
+from amuro.engine.training.finetune import finetune
+from amuro.engine.training.lora import draw_adapter
+from amuro.run.claims import Claims
+from amuro.run.jobs import Jobs
+from amuro.run.runner import run as fill
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.status import states
+from amuro.study.store import Store
 
 NAMES = ("llama", "gpt_neox", "gemma2", "gpt2")
 """Flat tokens without and with biases; rows with padding, which are tuned alone; matrices the other way round."""
@@ -93,7 +93,7 @@ def farthest(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> float:
 
 
 def in_one_group(monkeypatch: pytest.MonkeyPatch, tokens: int = 1 << 20) -> None:
-    monkeypatch.setattr(together, "_FILLED", {"cpu": tokens})
+    monkeypatch.setattr(joint_lora, "_FILLED", {"cpu": tokens})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -138,7 +138,7 @@ def test_an_adapter_alone_is_as_in_a_group(
 def test_small_forward_passes_change_nothing(engine_of: Callable[[str], TorchEngine]) -> None:
     """One sequence a pass, with layers that compute their states again, gives the losses of one pass a step."""
     network = engine_of("llama")._live()
-    whole, pieces = (together.train_together(network, several(), budget) for budget in (10_000, 8))
+    whole, pieces = (joint_lora.train_together(network, several(), budget) for budget in (10_000, 8))
     for (one, _), (other, _) in zip(whole, pieces, strict=True):
         assert other.losses == pytest.approx(one.losses, abs=APART)
 
@@ -193,16 +193,16 @@ def test_groups_fill_a_step(engine_of: Callable[[str], TorchEngine], monkeypatch
     sizes = {}
     for tokens in (1, 80, 1000):
         in_one_group(monkeypatch, tokens)
-        sizes[tokens] = [len(group) for group in together.groups(network, runs)]
+        sizes[tokens] = [len(group) for group in joint_lora.groups(network, runs)]
     assert sizes == {1: [1] * 5, 80: [2, 2, 1], 1000: [5]}
-    assert [len(group) for group in together.groups(engine_of("gemma2")._live(), runs)] == [1] * 5
+    assert [len(group) for group in joint_lora.groups(engine_of("gemma2")._live(), runs)] == [1] * 5
 
 
 def test_half_precision_is_near(engine_of: Callable[[str], TorchEngine], tmp_path: Path) -> None:
     """Under autocast the losses are peft's to what bfloat16 can hold, and the adapters stay float32."""
     engine = engine_of("llama")
     network = Network(engine._live().model, "bfloat16", torch.device("cpu"))
-    ((training, adapter),) = together.train_together(network, [run(1)])
+    ((training, adapter),) = joint_lora.train_together(network, [run(1)])
     assert training.losses == pytest.approx(by_peft(network, run(1)).losses, rel=0.02)
     assert adapter.flat.dtype == torch.float32
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amuro import catalog
-from amuro.errors import DataError
-from amuro.metric import Context, chosen, label_prior
-from amuro.metrics.f1 import f1
-from amuro.metrics.rouge_l import ascii_words, longest_common_subsequence, rouge_l
-from amuro.types import Example, Task
+from amuro.core import registry
+from amuro.core.errors import DataError
+from amuro.core.types import Example, Task
+from amuro.tasks.metrics import load_metric
+from amuro.tasks.metrics.base import Context, chosen, label_prior
+from amuro.tasks.metrics.f1 import f1
+from amuro.tasks.metrics.rouge_l import ascii_words, longest_common_subsequence, rouge_l
 
 TASK = Task(
     name="mood",
@@ -47,7 +48,7 @@ def labelled(golds: list[str], scores: list[list[float]]) -> pl.DataFrame:
 
 
 def score(name: str, frame: pl.DataFrame, prior: tuple[float, ...] = ()) -> float:
-    return float(catalog.metric(name).score(frame, Context(TASK, prior)))
+    return float(load_metric(name).score(frame, Context(TASK, prior)))
 
 
 def test_accuracy_of_known_choices() -> None:
@@ -105,7 +106,7 @@ def test_exact_match_forgives_spaces_and_the_closing_mark_alone() -> None:
     """White space and the task's full stop do not matter; case and words do."""
     said = ["north  tower .", "north tower", " north\ttower. ", "North tower .", "north tower . .", ""]
     frame = pl.DataFrame({"output": said, "gold": ["north tower"] * len(said)})
-    values = catalog.metric("exact_match").rows(frame, Context(TASK)).to_list()
+    values = load_metric("exact_match").rows(frame, Context(TASK)).to_list()
     assert values == [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
 
 
@@ -148,7 +149,7 @@ SCRIPTS = (
 def test_a_perfect_answer_is_perfect_in_every_script(name: str, text: str) -> None:
     """The gold itself scores 1, and an answer that shares no word scores 0."""
     frame = pl.DataFrame({"output": [text, "zzz"], "gold": [text, text], "example_id": ["a", "b"]})
-    assert catalog.metric(name).values(frame, Context(TASK)).to_list() == [1.0, 0.0]
+    assert load_metric(name).values(frame, Context(TASK)).to_list() == [1.0, 0.0]
 
 
 def test_words_are_those_of_the_script() -> None:
@@ -166,7 +167,7 @@ def test_the_paper_keeps_the_words_of_its_package() -> None:
     """Under the paper's protocol ROUGE-L is that of rouge_score to the character: é parts words there."""
     frame = pl.DataFrame({"output": ["caf au"], "gold": ["café au"], "example_id": ["a"]})
     paper = dataclasses.replace(TASK, encoding="joint")
-    rouge = catalog.metric("rouge_l")
+    rouge = load_metric("rouge_l")
     assert [rouge.score(frame, Context(task)) for task in (paper, TASK)] == [1.0, 0.5]
 
 
@@ -206,11 +207,11 @@ def test_lengths_of_options_are_counted_as_the_harness_counts_them() -> None:
         }
     )  # fmt: skip
     # Per character (4 and 6 with the mark) −1.05 and −1.02, −1.83; per byte (4 and 10) −1.05 and −.61, −1.10.
-    assert catalog.metric("accuracy_per_character").values(frame, Context(TASK)).to_list() == [0.0, 1.0]
-    assert catalog.metric("accuracy_per_byte").values(frame, Context(TASK)).to_list() == [0.0, 1.0]
+    assert load_metric("accuracy_per_character").values(frame, Context(TASK)).to_list() == [0.0, 1.0]
+    assert load_metric("accuracy_per_byte").values(frame, Context(TASK)).to_list() == [0.0, 1.0]
     near = frame.with_columns(log_probabilities=pl.Series([[-4.2, -6.9]] * 2))
-    assert catalog.metric("accuracy_per_character").values(near, Context(TASK)).to_list() == [1.0, 1.0]
-    assert catalog.metric("accuracy_per_byte").values(near, Context(TASK)).to_list() == [0.0, 0.0]
+    assert load_metric("accuracy_per_character").values(near, Context(TASK)).to_list() == [1.0, 1.0]
+    assert load_metric("accuracy_per_byte").values(near, Context(TASK)).to_list() == [0.0, 0.0]
 
 
 words = st.lists(st.sampled_from("abcd"), max_size=80)
@@ -238,14 +239,14 @@ def test_rouge_l_of_ten_thousand_rows_takes_under_a_second_of_work() -> None:
     """Recomputing a study's scores must not cost minutes; CPU time, so that a busy machine does not fail it."""
     frame = pl.DataFrame({"output": ["what will they want to do after that " * 2] * 10_000, "gold": ["a b c"] * 10_000})
     start = time.process_time()
-    catalog.metric("rouge_l").rows(frame, Context(TASK))
+    load_metric("rouge_l").rows(frame, Context(TASK))
     assert time.process_time() - start < 1.0
 
 
 def test_bits_per_byte_is_a_ratio_of_sums() -> None:
     """One bit a byte over 100 bytes and three over 300 make 2.5, not the mean of the two documents."""
     frame = pl.DataFrame({"log_probability": [-100 * math.log(2), -900 * math.log(2)], "bytes": [100, 300]})
-    assert catalog.metric("bits_per_byte").rows(frame, Context(TASK)).to_list() == pytest.approx([1.0, 3.0])
+    assert load_metric("bits_per_byte").rows(frame, Context(TASK)).to_list() == pytest.approx([1.0, 3.0])
     assert score("bits_per_byte", frame) == pytest.approx(2.5)
 
 
@@ -254,17 +255,17 @@ def test_stopped_is_the_share_that_ended_by_itself() -> None:
     assert score("stopped", pl.DataFrame({"stopped": [True, True, False, True]})) == 0.75
 
 
-@pytest.mark.parametrize("name", catalog.names("metrics"))
+@pytest.mark.parametrize("name", registry.names("metrics"))
 def test_no_predictions_have_no_score(name: str) -> None:
     """An empty cell raises instead of scoring NaN."""
     with pytest.raises(DataError, match="no predictions"):
         score(name, labelled(["yes"], [[-1.0, -2.0]]).head(0))
 
 
-@pytest.mark.parametrize("name", catalog.names("metrics"))
+@pytest.mark.parametrize("name", registry.names("metrics"))
 def test_every_metric_says_what_it_is(name: str) -> None:
     """A member carries its file's name, some kinds of task, and rows or an aggregate."""
-    metric = catalog.metric(name)
+    metric = load_metric(name)
     assert metric.name == name
     assert metric.kinds
     assert metric.rows or metric.aggregate

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amuro import catalog, hub_client
-from amuro.errors import AmuroError
-from amuro.revisions import parse_revision
-from amuro.runs import Run
-from amuro.series import llama3_8b, olmo2_1b, olmo_1b, pythia
+from amuro.core import hub
+from amuro.core.errors import AmuroError
+from amuro.core.revisions import parse_revision
+from amuro.core.types import Checkpoint
+from amuro.series import llama3_8b, load_series_kind, olmo2_1b, olmo_1b, pythia
+from amuro.series._published_run import Run
+from amuro.series.base import UNKNOWN_STEP, training_flops
 from amuro.series.hub import KNOWN
-from amuro.series_kind import UNKNOWN_STEP, training_flops
-from amuro.types import Checkpoint
 
 NAMED: dict[str, dict[str, Any]] = {"olmo_1b": {}, "olmo2_1b": {}, "pythia": {"size": "410m"}, "llama3_8b": {}}
 
@@ -33,7 +33,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def series(kind: str, **options: Any) -> tuple[Checkpoint, ...]:
-    return catalog.series(kind).checkpoints("s", options)
+    return load_series_kind(kind).checkpoints("s", options)
 
 
 def test_olmo_1b_is_the_series_of_the_paper_unless_told() -> None:
@@ -194,9 +194,9 @@ def test_every_run_is_known_once_and_its_names_can_be_read() -> None:
 def test_a_locked_named_series_keeps_its_pins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Proves that a lock of a named series, given back, pins each revision, and that a changed choice is seen."""
     listed = {f"step{step}-tokens{tokens}B": f"{step:040x}" for step, tokens in ((1000, 4), (18_000, 75))}
-    monkeypatch.setattr(hub_client, "revisions", lambda repository: listed)
-    monkeypatch.setattr(hub_client, "find", lambda repository, revision: hub_client.Found(repository, "", "", {}, {}))
-    kind = catalog.series("olmo_1b")
+    monkeypatch.setattr(hub, "revisions", lambda repository: listed)
+    monkeypatch.setattr(hub, "find", lambda repository, revision: hub.Found(repository, "", "", {}, {}))
+    kind = load_series_kind("olmo_1b")
     locked = kind.lock("s", {"steps": [1000, 18_000]})
     assert locked["revisions"] == listed
     again = series("olmo_1b", steps=[1000, 18_000], lock=locked)

@@ -9,16 +9,16 @@ import polars as pl
 import pytest
 from world_shelf_curves import CLOSE_END, RISE, TREND_AT_THE_END, bases, early, tuned_once
 
-from amuro import catalog
-from amuro.analysis import Evidence
-from amuro.stats.signal import detrended, signal_to_noise
-from amuro.types import Finding
+from amuro.core.types import Finding
+from amuro.results.analyses import load_analysis
+from amuro.results.analyses.base import Evidence
+from amuro.results.stats.signal import detrended, signal_to_noise
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
 def found(analysis: str, evidence: Evidence, ending: str) -> Finding:
-    every = catalog.analysis(analysis).run(evidence, np.random.default_rng(0))
+    every = load_analysis(analysis).run(evidence, np.random.default_rng(0))
     (one,) = [finding for finding in every if finding.id.endswith(ending)]
     return one
 

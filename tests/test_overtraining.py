@@ -9,19 +9,19 @@ import polars as pl
 import pytest
 from world_shelf_curves import ANNEALED_END, LATE_DROP, LONG, PEAK, PLATEAU, RISING_BASE, course, saturating
 
-from amuro import catalog
-from amuro.analysis import Evidence
-from amuro.plan import Plan
-from amuro.results import results
-from amuro.run import run
-from amuro.store import Store
-from amuro.types import Finding
+from amuro.core.types import Finding
+from amuro.results.analyses import load_analysis
+from amuro.results.analyses.base import Evidence
+from amuro.results.analyze import results
+from amuro.run.runner import run
+from amuro.study.plan import Plan
+from amuro.study.store import Store
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
 def found(evidence: Evidence) -> list[Finding]:
-    return list(catalog.analysis("overtraining").run(evidence, np.random.default_rng(0)))
+    return list(load_analysis("overtraining").run(evidence, np.random.default_rng(0)))
 
 
 def world(tuned: tuple[float, ...] = PEAK, **how: object) -> Evidence:

@@ -16,19 +16,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import SEEDS, STEPS, Book, Exam, task, tune
 
-from amuro import catalog, export, flags, results
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.analysis import Evidence
-from amuro.errors import DataError, StudyError
-from amuro.metric import Context, Metric
-from amuro.report import words
-from amuro.report.beside import write_beside
-from amuro.report.study_file import kept
+from amuro.core import registry
+from amuro.core.errors import DataError, StudyError
+from amuro.core.types import Finding
+from amuro.report import build, formatting
+from amuro.report.compare.page import write_beside
+from amuro.report.exporters import _write
+from amuro.report.study_json import kept
 from amuro.report.write import write_report
-from amuro.run import run
-from amuro.store import Store
-from amuro.types import Finding
+from amuro.results import analyze, flags
+from amuro.results.analyses.base import Evidence
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.store import Store
+from amuro.tasks.metrics import load_metric
+from amuro.tasks.metrics.base import Context, Metric
 
 OWN = "own_metrics.error"
 
@@ -55,7 +58,7 @@ def world(metric: str, chance: float | None, kind: str) -> Evidence:
 
 def mirrored(evidence: Evidence, metric: str) -> Evidence:
     """The same study under a metric that counts the other way round."""
-    turn = catalog.metric(metric).oriented
+    turn = load_metric(metric).oriented
 
     def turned(frame: pl.DataFrame) -> pl.DataFrame:
         known = [name for name in ("value", "chance") if name in frame.columns]
@@ -70,7 +73,7 @@ def mirrored(evidence: Evidence, metric: str) -> Evidence:
 
 def said(evidence: Evidence) -> list[Finding]:
     """What every analysis finds."""
-    return results.findings(studies.parse(table("exact_match")), evidence)
+    return analyze.findings(studies.parse(table("exact_match")), evidence)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_a_metric_that_cannot_judge_its_task_is_refused_by_the_plan(
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Store, results.Results]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Store, analyze.Results]:
     """A study of a dotted, lower-is-better metric, run by the toy engine."""
     folder = tmp_path_factory.mktemp("own")
     rows = [{"id": str(i), "q": f"question {i}", "a": f"word{i % 7} end"} for i in range(120)]
@@ -171,10 +174,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Store, resu
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     plan, store = planning.make(studies.parse(table(OWN, folder))), Store(folder / "store")
     assert run(plan, store, lambda event: None).failures == []
-    return plan, store, results.results(plan, store)
+    return plan, store, analyze.results(plan, store)
 
 
-def test_a_metric_of_ones_own_is_computed_and_judged(finished: tuple[Any, Store, results.Results]) -> None:
+def test_a_metric_of_ones_own_is_computed_and_judged(finished: tuple[Any, Store, analyze.Results]) -> None:
     """Scores hold it under its dotted name beside the shelf's, and the gain is a fall in its own numbers."""
     _, _, found = finished
     rows = found.evidence.scores.filter(pl.col("metric") == OWN)
@@ -189,17 +192,17 @@ def test_a_metric_of_ones_own_is_computed_and_judged(finished: tuple[Any, Store,
 
 
 def test_report_and_exports_know_which_way_it_counts(
-    finished: tuple[Any, Store, results.Results], tmp_path: Path
+    finished: tuple[Any, Store, analyze.Results], tmp_path: Path
 ) -> None:
     """The page names it in words and its direction; lm_eval's file and study.json say that lower is better."""
     plan, store, found = finished
-    book = results.book(plan, store, found)
+    book = build.book(plan, store, found)
     page = write_report(book, tmp_path / "report").read_text(encoding="utf-8")
     assert "first-word errors (lower is better)" in page
     assert book.changes["won"].sum() > book.changes["lost"].sum()
     assert json.loads((tmp_path / "report/study.json").read_text(encoding="utf-8"))["lower_is_better"] == [OWN]
-    texts = export.kinds(["lm_eval", "csv", "markdown", "latex"])
-    for path in export.write(results.source(plan, store, found), texts, tmp_path):
+    texts = _write.kinds(["lm_eval", "csv", "markdown", "latex"])
+    for path in _write.write(build.source(plan, store, found), texts, tmp_path):
         if path.name == "results_amuro.json":
             assert {way[OWN] for way in json.loads(path.read_text(encoding="utf-8"))["higher_is_better"].values()} == {
                 False
@@ -207,11 +210,11 @@ def test_report_and_exports_know_which_way_it_counts(
 
 
 def test_a_comparison_shades_a_rise_of_errors_as_worse(
-    finished: tuple[Any, Store, results.Results], tmp_path: Path
+    finished: tuple[Any, Store, analyze.Results], tmp_path: Path
 ) -> None:
     """B has more errors than A: the square is coloured as a fall, though the metric need not be at hand."""
     plan, store, found = finished
-    left = kept(results.book(plan, store, found))
+    left = kept(build.book(plan, store, found))
     more = left.scores.with_columns(
         pl.when(pl.col("metric") == OWN).then(pl.col("value") + 0.2).otherwise(pl.col("value")).alias("value")
     )
@@ -233,7 +236,7 @@ def test_the_best_rate_has_the_fewest_errors(tmp_path: Path) -> None:
     (choice,) = [m for m in store.manifests("models") if "chosen_for" in m]
     cells = [result for results_of in store.cells().values() for result in results_of]
     dev = {m["coordinates"]["learning_rate"]: m for m in cells if m["coordinates"]["split"] == "dev"}
-    metric = catalog.metric(OWN)
+    metric = load_metric(OWN)
     errors = {
         rate: metric.score(store.frame(m, "predictions.parquet"), Context(plan.tasks["mine"]))  # type: ignore[arg-type]
         for rate, m in dev.items() if rate is not None
@@ -258,7 +261,7 @@ def test_chance_is_the_mean_of_one_over_the_options_that_were_asked(tmp_path: Pa
     made["evaluate"][0]["limit"] = 6
     plan, store = planning.make(studies.parse(made)), Store(tmp_path / "store")
     assert run(plan, store, lambda event: None).failures == []
-    found = results.results(plan, store)
+    found = analyze.results(plan, store)
     asked = found.evidence.scores.filter((pl.col("metric") == "accuracy") & (pl.col("split") == "test"))
     assert asked["chance"].to_list() == pytest.approx([np.mean([1 / (2 + i % 4) for i in range(6)])] * asked.height)
     likelihood = found.evidence.scores.filter(pl.col("metric") == "log_likelihood")
@@ -321,8 +324,8 @@ KNOW = ("metrics/", "tasks/", "importers/", "metric.py", "own_task.py", "recipes
 
 def test_no_other_file_knows_a_metric_by_name() -> None:
     """Outside the shelf and the tasks that choose from it, no code holds the name of a metric."""
-    source = Path(catalog.__file__).parent
-    names = set(catalog.names("metrics")) - {"stopped"}  # a column of the predictions is called so too
+    source = Path(registry.__file__).parent
+    names = set(registry.names("metrics")) - {"stopped"}  # a column of the predictions is called so too
     quoted = re.compile("|".join(rf"[\"']{name}[\"']" for name in names))
     files = {str(path.relative_to(source)): path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
     knowing = {name for name, text in files.items() if quoted.search(text) and not name.startswith(KNOW)}
@@ -331,8 +334,8 @@ def test_no_other_file_knows_a_metric_by_name() -> None:
 
 def test_words_of_a_metric_come_from_the_metric() -> None:
     """Labels, direction and range in print are what the metric states; a metric that is not at hand has its name."""
-    assert words.metric_words("rouge_l") == "ROUGE-L"
-    assert words.metric_words("bits_per_byte") == "bits per byte (lower is better)"
-    assert words.metric_words(OWN) == "first-word errors (lower is better)"
-    assert words.metric_words("gone.metrics.far_away") == "gone.metrics.far away"
-    assert [words.is_share(name) for name in ("accuracy", "bits_per_byte", OWN)] == [True, False, True]
+    assert formatting.metric_words("rouge_l") == "ROUGE-L"
+    assert formatting.metric_words("bits_per_byte") == "bits per byte (lower is better)"
+    assert formatting.metric_words(OWN) == "first-word errors (lower is better)"
+    assert formatting.metric_words("gone.metrics.far_away") == "gone.metrics.far away"
+    assert [formatting.is_share(name) for name in ("accuracy", "bits_per_byte", OWN)] == [True, False, True]

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import data, files
-from amuro.errors import DataError
-from amuro.own_task import OwnTask
-from amuro.types import Example
+from amuro.core.errors import DataError
+from amuro.core.types import Example
+from amuro.data import files, sources
+from amuro.tasks._custom import OwnTask
 
 SPLITS = {"train": "all", "test": "all"}
 
@@ -28,7 +28,7 @@ def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def read(path: Path, **table: Any) -> list[Example]:
     facts = {"fields": {"text": "Text"}, "answer": "label", "splits": SPLITS, **table}
-    return data.examples(OwnTask(source=f"file:{path}", **facts).task("own"), "test")
+    return sources.examples(OwnTask(source=f"file:{path}", **facts).task("own"), "test")
 
 
 def rows_of(**changed: Any) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def test_rows_with_missing_values_are_left_out_where_the_study_says_so(tmp_path:
     ]
     path = jsonl(tmp_path / "rows.jsonl", rows)
     table = {"fields": {"text": "Text"}, "answer": "label", "splits": SPLITS, "missing": "drop"}
-    loaded = data.load(OwnTask(source=f"file:{path}", **table).task("own"), "test", limit=1)
+    loaded = sources.load(OwnTask(source=f"file:{path}", **table).task("own"), "test", limit=1)
     assert [e.id for e in loaded.examples] == ["a"]
     assert (loaded.there, loaded.whole, loaded.dropped) == (4, 2, ("c0", "c1"))
     with pytest.raises(DataError, match="column text holds the list"):
@@ -154,7 +154,7 @@ def test_half_a_character_of_a_task_in_python_is_refused() -> None:
     """Rows of the hub, and what a task of Python makes of them, pass the same door."""
     task = OwnTask(source="file:x", fields={"text": "Text"}, answer="label").task("own")
     with pytest.raises(DataError, match="example b holds half a character"):
-        data._check_one(task, Example("b", "b", {"text": "x\udc00"}, "yes"), "here")
+        sources._check_one(task, Example("b", "b", {"text": "x\udc00"}, "yes"), "here")
 
 
 CELLS = st.one_of(

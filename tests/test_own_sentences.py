@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 import small_study
 
-from amuro import data
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.errors import DataError
-from amuro.inputs import Inputs
-from amuro.own_task import OwnTask
-from amuro.status import state_of, states
-from amuro.store import Store
-from amuro.types import Example
+from amuro.core.errors import DataError
+from amuro.core.types import Example
+from amuro.data import sources
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.inputs import Inputs
+from amuro.study.status import state_of, states
+from amuro.study.store import Store
+from amuro.tasks._custom import OwnTask
 
 
 def read(path: Path, text: str, **table: Any) -> list[Example]:
     """The rows of a file of this text as examples."""
     path.write_text(text, encoding="utf-8")
     facts = {"fields": {"t": "Text"}, "answer": "y", "splits": {"test": "all"}, **table}
-    return data.examples(OwnTask(source=f"file:{path}", **facts).task("own"), "test")
+    return sources.examples(OwnTask(source=f"file:{path}", **facts).task("own"), "test")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_bounds_that_nobody_wrote_are_told(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text("".join(json.dumps({"t": str(i), "y": str(i)}) + "\n" for i in range(150)))
     task = OwnTask(source=f"file:{tmp_path}", fields={"t": ""}, answer="y").task("quiz")
     with pytest.raises(DataError, match=r"no splits has train = \"train\[200:\]\", dev = \"train\[:200\]\""):
-        data.examples(task, "train")
+        sources.examples(task, "train")
 
 
 def test_changed_rows_are_named_by_their_place(tmp_path: Path) -> None:

@@ -8,15 +8,17 @@ import datasets
 import polars as pl
 import pytest
 
-from amuro import asks, data, prompts
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.errors import AmuroError, StudyError
-from amuro.run import run
-from amuro.status import states
-from amuro.store import Store
-from amuro.tokens import Encoder
-from amuro.types import Recipe
+from amuro.core.errors import AmuroError, StudyError
+from amuro.core.types import Recipe
+from amuro.data import sources
+from amuro.prompts import render
+from amuro.prompts.tokenizer import Encoder
+from amuro.run import requests
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.status import states
+from amuro.study.store import Store
 
 ROWS = [
     {"id": str(i), "text": f"text number {i} ", "label": i % 2, "author": f"a{i // 2}", "word": ("fine", "bad")[i % 2]}
@@ -66,11 +68,11 @@ def test_a_map_of_columns_reads_every_kind_of_file(kind: str, tmp_path: Path) ->
     """The same rows give the same examples from JSONL, CSV, Parquet and a saved data set."""
     folder = write(tmp_path / kind, kind, ROWS)
     task = study({"hate": {**HATE, "source": f"file:{folder}"}}, "hate").task("hate")
-    found = data.examples(task, "test")
+    found = sources.examples(task, "test")
     assert [(e.inputs["text"], e.answer, e.cluster) for e in found[:2]] == [
         ("text number 0 ", "fine", "a0"), ("text number 1 ", "bad", "a0"),
     ]  # fmt: skip
-    assert prompts.prompt(task, "default", found[0]) == "Text: text number 0 \nLabel:"
+    assert render.prompt(task, "default", found[0]) == "Text: text number 0 \nLabel:"
     assert (task.kind, task.labels, task.chance) == ("label", ("fine", "bad"), 0.5)
 
 
@@ -90,8 +92,8 @@ def test_prompt_and_completion_stay_as_they_are(tmp_path: Path) -> None:
     folder = write(tmp_path / "pairs", "jsonl", pairs)
     table = {"source": f"file:{folder}", "layout": "prompt_completion", "splits": {"train": "train", "test": "test"}}
     task = study({"pairs": table}, "pairs").task("pairs")
-    [first, *_] = data.examples(task, "train")
-    assert {prompts.prompt(task, name, first) for name in ("default", "instruct", "input_output")} == {"Say 0.\nNow:"}
+    [first, *_] = sources.examples(task, "train")
+    assert {render.prompt(task, name, first) for name in ("default", "instruct", "input_output")} == {"Say 0.\nNow:"}
     assert first.answer == "0!"
 
 
@@ -113,8 +115,10 @@ def test_each_reply_of_a_dialogue_is_learned(row: dict[str, Any], tmp_path: Path
     folder = write(tmp_path / "chat", "jsonl", [row, other])
     table = {"source": f"file:{folder}", "layout": "messages", "splits": {"train": "train", "test": "test"}}
     task, encoder = study({"chat": table}, "chat").task("chat"), Encoder.of_bytes()
-    found = data.examples(task, "train")
-    [dialogue, single] = asks.training_sequences([(task, found)], Recipe("r", (("chat", 1.0),), 2, 1, (1.0,)), encoder)
+    found = sources.examples(task, "train")
+    [dialogue, single] = requests.training_sequences(
+        [(task, found)], Recipe("r", (("chat", 1.0),), 2, 1, (1.0,)), encoder
+    )
     told = [encoder.decode(part).removesuffix("<eos>") for part in dialogue]
     assert told == ["<|system|>\nBe brief.\n<|user|>\nHello {you}\n<|assistant|>", " Hi",
                     "\n<|user|>\nAnd now?\n<|assistant|>", " Bye"]  # fmt: skip
@@ -135,7 +139,7 @@ def test_a_table_that_does_not_fit_its_rows_is_taught(change: dict[str, Any], me
     """A wrong column, an answer outside the map and a table without fields stop with the place."""
     folder = write(tmp_path / "rows", "jsonl", ROWS)
     with pytest.raises(AmuroError, match=message):
-        data.examples(study({"hate": {**HATE, "source": f"file:{folder}", **change}}, "hate").task("hate"), "test")
+        sources.examples(study({"hate": {**HATE, "source": f"file:{folder}", **change}}, "hate").task("hate"), "test")
 
 
 def test_a_misspelt_key_of_an_own_task_is_taught() -> None:

@@ -17,20 +17,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from released_world import World, crossed_table, released_table
 
-from amuro import paper as verb
-from amuro.analysis import Evidence
-from amuro.errors import StoreError
-from amuro.importer import Imported, SetFacts
-from amuro.importers import _paper_ids as ids
-from amuro.importers import _paper_sets as facts
-from amuro.importers import paper
-from amuro.released import changes, claims, learned, marks, noise, numbers
-from amuro.released.figures import figures
-from amuro.released.tasks import Loss
-from amuro.report.released import write_released
-from amuro.stats.estimate import Estimate
-from amuro.stats.replicates import pooled
-from amuro.types import Finding
+from amuro.core.errors import StoreError
+from amuro.core.types import Finding
+from amuro.paper import changes, claims, data_quality, replicate_noise
+from amuro.paper import study as verb
+from amuro.paper import tables as numbers
+from amuro.paper.claims import learned_gain_less
+from amuro.paper.claims._cross_task import Loss
+from amuro.paper.figures import figures
+from amuro.paper.page import write_released
+from amuro.results.analyses.base import Evidence
+from amuro.results.importers import _paper_ids as ids
+from amuro.results.importers import _paper_sets as facts
+from amuro.results.importers import paper
+from amuro.results.importers.base import Imported, SetFacts
+from amuro.results.stats.estimate import Estimate
+from amuro.results.stats.replicates import pooled
 
 GOLDEN = Path(__file__).parent / "golden"
 PLACES = [*ids.STEPS, "main"]
@@ -193,7 +195,7 @@ def test_the_order_of_rows_changes_nothing() -> None:
 
 def test_marks_of_the_released_table() -> None:
     """Hidden labels, constant predictions, overflowing prompts and a label that is never right are found."""
-    warned = {(r.kind, r.where) for r in marks.warnings(evidence().scores)}
+    warned = {(r.kind, r.where) for r in data_quality.warnings(evidence().scores)}
     assert {w for k, w in warned if k == "degenerate: constant gold"} == {"qqp", "stsb"}
     assert {w for k, w in warned if k == "prompt overflows"} == {"xsum", "xlsum", "cnn"}
     assert {w for k, w in warned if k == "constant prediction"} == {
@@ -214,15 +216,15 @@ LABELS = SetFacts("t", "f", "label", "accuracy", "test", 1000, 0.5, {"yes": 0.6,
 def test_a_constant_prediction_is_a_score_at_a_prior(value: float, error: float) -> None:
     """The mark is set exactly where a prior lies within two errors, whatever the score."""
     row = _row(value, error)
-    found = marks.marked(row, {"t": LABELS})["stuck_on"].item()
-    near = [name for name, share in LABELS.priors.items() if abs(value - share) <= max(2 * error, marks.LEAST)]
+    found = data_quality.marked(row, {"t": LABELS})["stuck_on"].item()
+    near = [name for name, share in LABELS.priors.items() if abs(value - share) <= max(2 * error, data_quality.LEAST)]
     assert (found in near) if near else (found is None)
 
 
 def test_constant_gold_carries_no_other_mark() -> None:
     """Where one answer is right everywhere a score at a prior says nothing, and no verdict may rest on it."""
     hidden = dataclasses.replace(LABELS, hidden_labels=True, priors={"no": 1.0, "yes": 0.0})
-    found = marks.marked(_row(1.0, 0.0), {"t": hidden}).row(0, named=True)
+    found = data_quality.marked(_row(1.0, 0.0), {"t": hidden}).row(0, named=True)
     assert found["constant_gold"]
     assert found["stuck_on"] is None
 
@@ -232,8 +234,8 @@ def test_constant_gold_carries_no_other_mark() -> None:
 def test_overflow_grows_with_shots(prompt: int, answer: int, shots: int) -> None:
     """A prompt that overflows with k shots overflows with k + 1, and never below the context."""
     sized = dataclasses.replace(LABELS, prompt_tokens=prompt, answer_tokens=answer)
-    here, more = marks.overflow(sized, shots), marks.overflow(sized, shots + 1)
-    assert here is None or (here > marks.CONTEXT and more is not None and more > here)
+    here, more = data_quality.overflow(sized, shots), data_quality.overflow(sized, shots + 1)
+    assert here is None or (here > data_quality.CONTEXT and more is not None and more > here)
 
 
 def _row(value: float, error: float) -> pl.DataFrame:
@@ -332,8 +334,8 @@ def test_verdicts_do_not_know_names() -> None:
     table = paper.carried()
     names = {old: f"set{k:02d}" for k, old in enumerate(sorted([*table.sets, "mnli"]))}
     found = claims.judged(claims.evidence(renamed(table, names)))
-    warned = {(r.kind, r.where) for r in marks.warnings(evidence().scores)}
-    again = marks.warnings(claims.evidence(renamed(table, names)).scores)
+    warned = {(r.kind, r.where) for r in data_quality.warnings(evidence().scores)}
+    again = data_quality.warnings(claims.evidence(renamed(table, names)).scores)
     assert {(r.kind, r.where) for r in again} == {(kind, names[task]) for kind, task in warned}
     key = [(f.analysis, f.verdict, f.evidence, None if f.effect is None else round(f.effect, 9), f.n) for f in found]
     wanted = [(f.analysis, f.verdict, f.evidence, None if f.effect is None else round(f.effect, 9), f.n)
@@ -410,7 +412,7 @@ def test_intervals_cover_under_unequal_noise(spread: float) -> None:
             {"tuned_on": str(m), "place": p, "runs": 1 + (p == 6), "se": 0.0, "se_base": 0.0,
              "change": float(runs[m, 6:].mean() if p == 6 else runs[m, p])} for m in range(3) for p in range(7)
         ])  # fmt: skip
-        low, high = noise.weighted(rows, [1 / 21] * 21, pool).interval()
+        low, high = replicate_noise.weighted(rows, [1 / 21] * 21, pool).interval()
         covered += low <= 0 <= high
     assert covered / draws >= 0.93
 
@@ -476,7 +478,7 @@ def test_learned_tasks_gain_less_where_groups_are_crossed(gains: tuple[float, fl
     flat = World(base=(-0.5, -0.5), tuned=(gains[0] - 0.5, gains[0] - 0.5), runs=(0.1,) * 4)
     risen = World(base=(-0.5, 1.5), tuned=(gains[1] - 0.5, gains[1] + 1.5), runs=(0.1,) * 4)
     worlds = [dataclasses.replace(world, role=role) for world in (flat, risen) for role in ("in_domain", "instructed")]
-    finding = learned.ANALYSIS.run(claims.evidence(released_table(*worlds, rng=rng)), rng)[0]
+    finding = learned_gain_less.ANALYSIS.run(claims.evidence(released_table(*worlds, rng=rng)), rng)[0]
     assert finding.n == 16
     assert finding.verdict in verdicts
 
@@ -485,7 +487,7 @@ def test_confounded_groups_carry_no_verdict() -> None:
     """What is learned is instructed and what is not has its own tuning: the finding names it and stays open."""
     rng = np.random.default_rng(6)
     worlds = World(base=(-0.5, -0.5), tuned=(1.0, 1.0)), World(base=(-0.5, 1.5), tuned=(0.0, 2.0), role="instructed")
-    finding = learned.ANALYSIS.run(claims.evidence(released_table(*worlds, rng=rng)), rng)[0]
+    finding = learned_gain_less.ANALYSIS.run(claims.evidence(released_table(*worlds, rng=rng)), rng)[0]
     assert (finding.verdict, finding.evidence) == ("open", "mixed")
     assert "kind of tuning" in finding.note
 

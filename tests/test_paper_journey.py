@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 from real_rows import PAPER_ROWS
 
-from amuro import catalog, scores
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.run import run
-from amuro.status import states
-from amuro.store import Store
+from amuro.results import scoring
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.status import states
+from amuro.study.store import Store
+from amuro.tasks import load_task
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def totals(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     root = tmp_path_factory.mktemp("paper")
     sources, sets = {}, []
     for name, rows in PAPER_ROWS.items():
-        task = catalog.task(name, "paper")
+        task = load_task(name, "paper")
         folder = root / name
         folder.mkdir()
         for split in set(task.splits.values()):
@@ -42,7 +43,7 @@ def totals(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     outcome = run(plan, store, lambda event: None)
     assert (outcome.filled, outcome.failures) == (3 * 19, [])
     done = {s.cell.address: s.manifest for s in states(plan, store) if s.manifest}
-    return scores.tables(store, done, plan.roles, plan.tasks, plan.checkpoints)[1]
+    return scoring.tables(store, done, plan.roles, plan.tasks, plan.checkpoints)[1]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -59,7 +60,7 @@ def test_every_set_has_its_primary_metric(totals: pl.DataFrame) -> None:
     assert set(totals["task"]) == asked
     assert set(totals["protocol"]) == {"paper"}
     for name in asked:
-        assert catalog.task(name, "paper").metric in set(totals.filter(pl.col("task") == name)["metric"])
+        assert load_task(name, "paper").metric in set(totals.filter(pl.col("task") == name)["metric"])
 
 
 def test_multiple_choice_has_its_three_normalisations(totals: pl.DataFrame) -> None:

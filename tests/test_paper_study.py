@@ -17,7 +17,7 @@ from real_rows import PAPER_ROWS, ROWS
 from stub_hub import Repository, StubHub, read_folder, serve
 from tiny_models import save_byte_olmo
 
-from amuro import catalog
+from amuro.tasks import load_task
 
 STUDIES = Path(__file__).parents[1] / "studies"
 ROWS_LEFT = 40
@@ -45,7 +45,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("rows")
     for name, known in ROWS.items():
         for protocol, shapes in (("sound", known), ("paper", PAPER_ROWS.get(name, known))):
-            task = catalog.task(name, protocol)
+            task = load_task(name, protocol)
             folder = root / protocol / name
             folder.mkdir(parents=True)
             cuts = [int(digits) for source in task.splits.values() for digits in re.findall(r"\d+", source)]

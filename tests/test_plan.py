@@ -8,10 +8,10 @@ import sys
 import pytest
 from conftest import toy_table
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.errors import StudyError
-from amuro.plan import Plan
+from amuro.core.errors import StudyError
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.plan import Plan
 
 
 def test_addresses_are_unique_and_every_cell_has_a_role(toy_plan: Plan) -> None:

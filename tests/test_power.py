@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from conftest import toy_table
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.power import Outlook, outlook
-from amuro.run import run
-from amuro.stats import power
-from amuro.stats.estimate import Part, combine
-from amuro.stats.power import Components, Design, Margin
-from amuro.store import Store
+from amuro.results.power import Outlook, outlook
+from amuro.results.stats import power
+from amuro.results.stats.estimate import Part, combine
+from amuro.results.stats.power import Components, Design, Margin
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.store import Store
 
 pytestmark = pytest.mark.filterwarnings("error")
 SOURCES: list[list[Part]] = [

@@ -19,18 +19,18 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from amuro.engine import pretrain as room
-from amuro.engine import snapshots
-from amuro.engine.muon import Muon, orthogonal
-from amuro.engine.network import Network
-from amuro.engine.packing import IGNORED, Packer
-from amuro.engine.pretrain import new_model, pretrain
-from amuro.engine.vocabulary import EOS, train_tokenizer
-from amuro.errors import StoreError
-from amuro.identity import digest
-from amuro.tokens import Encoder
-from amuro.world import corpus
-from amuro.world.config import PretrainConfig
+from amuro.core.errors import StoreError
+from amuro.core.hashing import digest
+from amuro.data.world import corpus
+from amuro.engine.forward.causal_lm import Network
+from amuro.engine.pretraining import pretrain as room
+from amuro.engine.pretraining import resume
+from amuro.engine.pretraining.muon import Muon, orthogonal
+from amuro.engine.pretraining.packing import IGNORED, Packer
+from amuro.engine.pretraining.pretrain import new_model, pretrain
+from amuro.engine.pretraining.tokenizer import EOS, train_tokenizer
+from amuro.prompts.tokenizer import Encoder
+from amuro.series._pretrain_world import PretrainConfig
 
 TINY = PretrainConfig(
     steps=(0, 2, 5),
@@ -128,7 +128,7 @@ def test_a_changed_checkpoint_is_made_anew(finished: Path, tmp_path: Path, name:
     content[len(content) // 2] ^= 1
     (place / name).write_bytes(content)
     aside: list[Path] = []
-    pretrain(TINY, tmp_path, set_aside=lambda path: (aside.append(path), snapshots.put_aside(path))[0])
+    pretrain(TINY, tmp_path, set_aside=lambda path: (aside.append(path), resume.put_aside(path))[0])
     assert aside == [place]
     assert (place / name).read_bytes() == (finished / "step-00000002" / name).read_bytes()
     assert len(list((tmp_path / "quarantine").iterdir())) == 1
@@ -142,7 +142,7 @@ def test_a_checkpoint_at_another_steps_place_is_made_anew(finished: Path, tmp_pa
     last.rename(first)
     (tmp_path / "moved").rename(last)
     aside: list[Path] = []
-    pretrain(TINY, tmp_path, set_aside=lambda path: (aside.append(path), snapshots.put_aside(path))[0])
+    pretrain(TINY, tmp_path, set_aside=lambda path: (aside.append(path), resume.put_aside(path))[0])
     assert set(aside) == {first, last}
     for step in (2, 5):
         assert all(
@@ -155,7 +155,7 @@ def test_a_damaged_state_costs_steps_and_no_more(
     finished: Path, tmp_path: Path, broken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A state cut short is set aside and the one before it is used, or the start: the weights come out the same."""
-    monkeypatch.setattr("amuro.engine.pretrain.STATE_EVERY", 1)
+    monkeypatch.setattr("amuro.engine.pretraining.pretrain.STATE_EVERY", 1)
     done: list[int] = []
     pretrain(TINY, tmp_path, lambda step, last, loss: done.append(step), lambda: len(done) == 4)
     states = sorted((tmp_path / "state").glob("step-*"))
@@ -175,9 +175,9 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def full(*_: object, **__: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(snapshots, "save_file", full)
+    monkeypatch.setattr(resume, "save_file", full)
     with pytest.raises(StoreError, match="is full"):
-        snapshots.save_state(tmp_path, {"step": 1, "digest": ""}, {})
+        resume.save_state(tmp_path, {"step": 1, "digest": ""}, {})
     assert not list((tmp_path / "state").iterdir())
 
 

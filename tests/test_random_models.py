@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tiny_models import make_ask
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from amuro.engine import score as scoring
-from amuro.engine.attention import NAME
-from amuro.engine.network import KNOWN, Network
-from amuro.engine.norms import hasten_norms
-from amuro.engine.score import score
-from amuro.types import Query
+from amuro.core.types import Query
+from amuro.engine.forward.causal_lm import KNOWN, Network
+from amuro.engine.forward.fused_norms import hasten_norms
+from amuro.engine.forward.packed_attention import NAME
+from amuro.engine.inference import loglikelihood as scoring
+from amuro.engine.inference.loglikelihood import score
 
 
 @st.composite

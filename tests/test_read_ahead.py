@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from amuro.errors import WeightsError
-from amuro.read_ahead import read_ahead
+from amuro.core.errors import WeightsError
+from amuro.run.prefetch import read_ahead
 
 
 def test_all_weight_files_are_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 from real_rows import PAPER_ROWS, ROWS, Rows
 
-from amuro import asks, catalog, data, paper_asks, prompts
-from amuro.errors import DataError
-from amuro.tokens import Encoder
-from amuro.types import Example, Task
+from amuro.core import registry
+from amuro.core.errors import DataError
+from amuro.core.types import Example, Task
+from amuro.data import sources
+from amuro.prompts import render
+from amuro.prompts.tokenizer import Encoder
+from amuro.run import requests, requests_paper
+from amuro.tasks import load_task
 
 CACHE = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser()
 FOLDERS = {
@@ -80,7 +84,7 @@ def rows_of(protocol: str, name: str) -> Rows:
 
 
 def examples_of(protocol: str, name: str) -> tuple[Task, list[Example]]:
-    task = catalog.task(name, protocol)
+    task = load_task(name, protocol)
     return task, [task.example(row) for row in rows_of(protocol, name)]
 
 
@@ -88,15 +92,15 @@ def loaded(folder: Path, task: Task, rows: Rows) -> list[Example]:
     """The rows by the door that real rows come in at."""
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return data.examples(replace(task, source=f"file:{path}", splits={"all": "all"}), "all")
+    return sources.examples(replace(task, source=f"file:{path}", splits={"all": "all"}), "all")
 
 
 def test_every_real_task_has_rows_and_a_side_of_the_paper() -> None:
     """All 18 data sets are there, SciQ as two tasks, each in both protocols."""
-    own = {name for name in catalog.names("tasks") if catalog.task(name).source.startswith("hub:")}
+    own = {name for name in registry.names("tasks") if load_task(name).source.startswith("hub:")}
     assert own == set(ROWS) == set(PAPER_ROWS) == set(EXPECTED)
     assert len(own) == 19
-    assert all(catalog.task(name).paper for name in own)
+    assert all(load_task(name).paper for name in own)
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
@@ -104,7 +108,7 @@ def test_a_row_becomes_its_example(name: str) -> None:
     """The right answer is found by the data set's own way of naming it, and white space is single where a task says so,
     else as the row has it.
     """
-    task = catalog.task(name)
+    task = load_task(name)
     example = task.example(ROWS[name][0])
     last_field = example.inputs[task.fields[-1][0]]
     assert (last_field, example.answer) == EXPECTED[name]
@@ -118,14 +122,14 @@ def test_a_row_becomes_its_example(name: str) -> None:
 @pytest.mark.parametrize(("protocol", "name"), BOTH)
 def test_rows_of_the_schema_load_in_both_protocols(protocol: str, name: str, tmp_path: Path) -> None:
     """Rows of exactly the hub's schema become examples with unique ids, in order."""
-    task = catalog.task(name, protocol)
+    task = load_task(name, protocol)
     assert len({example.id for example in loaded(tmp_path, task, rows_of(protocol, name))}) == 3
 
 
 @pytest.mark.parametrize(("protocol", "name"), BOTH)
 def test_a_renamed_field_is_refused_by_its_name(protocol: str, name: str, tmp_path: Path) -> None:
     """Every field that a task reads is missed when the hub renames it: never an empty text, never a default."""
-    task, rows = catalog.task(name, protocol), rows_of(protocol, name)
+    task, rows = load_task(name, protocol), rows_of(protocol, name)
     missed = set()
     for field in rows[0]:
         renamed = [{(key + "_" if key == field else key): value for key, value in row.items()} for row in rows]
@@ -168,13 +172,13 @@ HIDDEN = [
 def test_a_hidden_label_is_refused(protocol: str, name: str, change: dict[str, Any], message: str) -> None:
     """Test splits of the hub without labels never become a wrong answer."""
     with pytest.raises(DataError, match=message):
-        catalog.task(name, protocol).example({**rows_of(protocol, name)[0], **change})
+        load_task(name, protocol).example({**rows_of(protocol, name)[0], **change})
 
 
 def test_a_dialogue_is_learned_turn_by_turn() -> None:
     """Each reply is an answer after all that was said before it; what follows the last reply is left out."""
     task, (long, _, cut) = examples_of("sound", "tulu")
-    assert prompts.turns(task, "default", long) == [
+    assert render.turns(task, "default", long) == [
         ("<|system|>\nBe brief.\n<|user|>\nName a fruit.\n<|assistant|>", "A plum."),
         ("\n<|user|>\nAnd a tool?\n<|assistant|>", "A tape:\n1 metre long."),
     ]
@@ -184,7 +188,7 @@ def test_a_dialogue_is_learned_turn_by_turn() -> None:
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_dev_and_train_are_parts_without_a_common_row(name: str) -> None:
     """Parts of one split of the source that serve as train, dev or test do not overlap."""
-    parts = [split.rstrip("]").partition("[") for split in catalog.task(name).splits.values()]
+    parts = [split.rstrip("]").partition("[") for split in load_task(name).splits.values()]
     for source_split in {part[0] for part in parts}:
         cuts = [cut.partition(":") for split, _, cut in parts if split == source_split]
         bounds = sorted((int(start or 0), int(stop or 1e9)) for start, _, stop in cuts)
@@ -195,10 +199,10 @@ def test_dev_and_train_are_parts_without_a_common_row(name: str) -> None:
 def test_a_sound_sheet_reads_the_prompt_and_scores_the_answers(name: str) -> None:
     """Shots, prompt and options arrive as ids of exactly the words, and the gold option is the right answer."""
     task, (*shots, asked) = examples_of("sound", name)
-    sheet = asks.sheet(task, "default", [asked], shots, IN_BYTES, 4096)
+    sheet = requests.sheet(task, "default", [asked], shots, IN_BYTES, 4096)
     ((_, prefix, _),), (query,) = sheet.groups, sheet.queries
-    learned = "".join(f"{text} {answer}" for text, answer in prompts.shots_text(task, "default", shots))
-    expected = learned + task.separator + prompts.prompt(task, "default", asked)
+    learned = "".join(f"{text} {answer}" for text, answer in render.shots_text(task, "default", shots))
+    expected = learned + task.separator + render.prompt(task, "default", asked)
     assert IN_BYTES.decode((*prefix, *query.context)) == expected
     assert IN_BYTES.decode(query.options[query.gold]) == " " + asked.answer
     assert [query.options for query in sheet.unconditional] == ([query.options] if task.unconditional else [])
@@ -208,22 +212,22 @@ def test_a_sound_sheet_reads_the_prompt_and_scores_the_answers(name: str) -> Non
 def test_a_paper_sheet_reads_the_prompt_to_the_character(name: str) -> None:
     """The first rows as shots (multiple choice: rows of train drawn by the row's number), then the whole prompt."""
     task, examples = examples_of("paper", name)
-    sheet = paper_asks.sheet(task, "default", examples, examples, 2, IN_BYTES, 4096)
+    sheet = requests_paper.sheet(task, "default", examples, examples, 2, IN_BYTES, 4096)
     ((_, prefix, _),) = sheet.groups
     for row, (example, query) in enumerate(zip(examples, sheet.queries, strict=True)):
         by_row = task.shots_from == "train_by_row"
-        shots = paper_asks.row_shots(examples, 2, row) if by_row else examples[:2]
-        expected = paper_asks.shots_text(task, "default", shots) + prompts.prompt(task, "default", example)
+        shots = requests_paper.row_shots(examples, 2, row) if by_row else examples[:2]
+        expected = requests_paper.shots_text(task, "default", shots) + render.prompt(task, "default", example)
         assert IN_BYTES.decode((*prefix, *query.context)) == expected
-        assert prompts.options(task, example)[query.gold] == example.answer
+        assert render.options(task, example)[query.gold] == example.answer
 
 
 # -- on the real rows
 
 
 def real_examples(name: str, split: str, protocol: str = "sound") -> list[Example]:
-    task = catalog.task(name, protocol)
-    return data.examples(replace(task, source=f"file:{CACHE}/rows/{FOLDERS[name]}"), split)
+    task = load_task(name, protocol)
+    return sources.examples(replace(task, source=f"file:{CACHE}/rows/{FOLDERS[name]}"), split)
 
 
 @real
@@ -257,11 +261,11 @@ def test_rebuilt_training_rows_have_the_form_of_the_validation_rows() -> None:
 @pytest.mark.parametrize("format_name", ["default", "instruct", "input_output"])
 def test_prompt_and_answer_in_pieces_are_the_tokens_of_the_whole(name: str, format_name: str) -> None:
     """Under the real tokenizer no prompt ends inside a token: what is learned jointly is what is scored in pieces."""
-    task = catalog.task(name)
+    task = load_task(name)
     encoder = Encoder.from_folder(CACHE / "SmolLM2-135M-Instruct")
     found = real_examples(name, "test")[:300]
-    asked = [prompts.prompt(task, format_name, example) for example in found]
-    assert encoder.disagreements(asked, [prompts.answer(task, example.answer) for example in found]) == 0
+    asked = [render.prompt(task, format_name, example) for example in found]
+    assert encoder.disagreements(asked, [render.answer(task, example.answer) for example in found]) == 0
 
 
 def gaps(value: Any) -> list[Any]:
@@ -277,11 +281,11 @@ def gaps(value: Any) -> list[Any]:
 @pytest.mark.parametrize(("protocol", "name"), BOTH)
 def test_what_is_missing_never_becomes_words(protocol: str, name: str) -> None:
     """Null or NaN in any column of any data set, however deep, is refused with its row, or is not read at all."""
-    task, row = catalog.task(name, protocol), {**rows_of(protocol, name)[0]}
-    whole = data._example(task, row, "here")
+    task, row = load_task(name, protocol), {**rows_of(protocol, name)[0]}
+    whole = sources._example(task, row, "here")
     for column, gap in ((column, gap) for column, value in row.items() for gap in gaps(value)):
         try:
-            found = data._example(task, {**row, column: gap}, "here")
+            found = sources._example(task, {**row, column: gap}, "here")
         except DataError as refused:
             assert re.match(r"here, (row|example) ", str(refused))  # noqa: PT017 (either way out is right)
             continue

@@ -3,11 +3,11 @@
 import datasets
 import pytest
 
-from amuro import study as studies
-from amuro.errors import StudyError
-from amuro.sheets import drawn_rows
-from amuro.study_tables import Tune
-from amuro.types import Example, Recipe
+from amuro.core.errors import StudyError
+from amuro.core.types import Example, Recipe
+from amuro.run.request_cache import drawn_rows
+from amuro.study import config as studies
+from amuro.study.tables import Tune
 
 BASE = {
     "name": "s",

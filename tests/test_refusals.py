@@ -10,11 +10,11 @@ import pytest
 from conftest import toy_table
 from typer.testing import CliRunner
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.cli import app
-from amuro.errors import AmuroError, StudyError
-from amuro.plan import Plan
+from amuro.cli.main import app
+from amuro.core.errors import AmuroError, StudyError
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.plan import Plan
 
 
 def changed(changes: dict[str, Any]) -> dict[str, Any]:

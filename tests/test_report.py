@@ -19,23 +19,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_fixture import HOSTILE, make_book, poisoned, prompt_of
 
-from amuro.errors import StoreError
-from amuro.report.book import Book
-from amuro.report.charts import Chart, Line, Point, Reference, merge_references
-from amuro.report.csp import embedded_json
+from amuro.core.errors import StoreError
+from amuro.core.types import Finding
 from amuro.report.examples import choose_examples, count_changes, pairs
-from amuro.report.figures import COLOURS, draw, finding_chart, line_looks, short_names, task_chart
-from amuro.report.marks import mark
-from amuro.report.matrix import forgetting_tables
-from amuro.report.packed import names_of, pack
-from amuro.report.points import points_table
-from amuro.report.record import flags_by_name
-from amuro.report.scoreboard import overview
-from amuro.report.svg import log_places, nice_ticks, spread, text
+from amuro.report.formatting import sentence
+from amuro.report.html.csp import embedded_json
+from amuro.report.html.data_table import points_table
+from amuro.report.html.examples_json import names_of, pack
+from amuro.report.html.provenance import flags_by_name
+from amuro.report.model import Book
+from amuro.report.plots.chart import Chart, Line, Point, Reference, merge_references
+from amuro.report.plots.specs import COLOURS, draw, finding_chart, line_looks, short_names, task_chart
+from amuro.report.plots.svg import log_places, nice_ticks, spread, text
+from amuro.report.plots.svg_markers import mark
+from amuro.report.score_tables import overview
 from amuro.report.tables import NOT_RUN, checkpoint_names, pool
-from amuro.report.words import sentence
+from amuro.report.transfer_matrix import forgetting_tables
 from amuro.report.write import write_report
-from amuro.types import Finding
 
 
 class Page(HTMLParser):

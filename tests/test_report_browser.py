@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 from report_fixture import HOSTILE, make_book, poisoned
 
-from amuro.paper import judged, load
-from amuro.report.book import Book
-from amuro.report.released import write_released
+from amuro.paper.page import write_released
+from amuro.paper.study import judged, load
+from amuro.report.model import Book
 from amuro.report.write import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright missing: pip install playwright")

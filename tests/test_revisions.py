@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from amuro.errors import HubError, StudyError
-from amuro.revisions import Revision, label, log_spaced, match, parse_revision, parse_spec, select
+from amuro.core.errors import HubError, StudyError
+from amuro.core.revisions import Revision, label, log_spaced, match, parse_revision, parse_spec, select
 
 
 @pytest.mark.parametrize(

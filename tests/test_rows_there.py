@@ -10,14 +10,14 @@ import small_study
 from conftest import toy_table
 from typer.testing import CliRunner
 
-from amuro import plan as planning
-from amuro import rows_there
-from amuro import run as running
-from amuro import study as studies
-from amuro.cli import app
-from amuro.errors import DataError, StudyError
-from amuro.plan import Plan
-from amuro.store import Store
+from amuro.cli.main import app
+from amuro.core.errors import DataError, StudyError
+from amuro.run import runner as running
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study import row_counts
+from amuro.study.plan import Plan
+from amuro.study.store import Store
 
 
 def small(tmp_path: Path, **changes: Any) -> Plan:
@@ -42,7 +42,7 @@ def test_rows_of_the_world_are_counted_without_being_drawn() -> None:
     table["tune"][0]["rows"] = 4001
     plan = planning.make(studies.parse(table))
     with pytest.raises(DataError, match=r"4,001 .* has 4,000"):
-        rows_there.check(plan, plan.cells, only_here=True)
+        row_counts.check(plan, plan.cells, only_here=True)
 
 
 @pytest.mark.parametrize(("pinned", "refused"), [(True, True), (False, False)])
@@ -55,22 +55,22 @@ def test_rows_of_the_hub_are_refused_where_they_are_known(pinned: bool, refused:
     plan = planning.make(studies.parse(table))
     if refused:
         with pytest.raises(DataError, match="100,000,000 training rows of mnli"):
-            rows_there.check(plan, plan.cells, only_here=True)
+            row_counts.check(plan, plan.cells, only_here=True)
     else:
-        assert rows_there.check(plan, plan.cells, only_here=True)
+        assert row_counts.check(plan, plan.cells, only_here=True)
 
 
 def test_more_shots_than_rows_are_refused_by_plan(tmp_path: Path) -> None:
     """41 shots of a training split of 40 rows."""
     plan = small(tmp_path, shots=41)
     with pytest.raises(DataError, match="41 shots"):
-        rows_there.check(plan, plan.cells, only_here=True)
+        row_counts.check(plan, plan.cells, only_here=True)
 
 
 def test_files_tell_their_size(tmp_path: Path) -> None:
     """Rows are counted, and tokens guessed from their characters, so that own data has an estimate as well."""
     plan = small(tmp_path)
-    size = rows_there.check(plan, plan.cells, only_here=True)["mood"]
+    size = row_counts.check(plan, plan.cells, only_here=True)["mood"]
     assert size is not None
     assert size.rows == {"dev": 40, "test": 40, "train": 40}
     assert 5 < size.prompt_tokens < 15

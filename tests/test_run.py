@@ -10,17 +10,17 @@ import polars as pl
 import pytest
 from conftest import toy_table
 
-from amuro import plan as planning
-from amuro import study as studies
+from amuro.core.errors import DataError
+from amuro.core.types import Ask
 from amuro.engine.toy import ToyEngine
-from amuro.errors import DataError
-from amuro.executors import inline, processes
-from amuro.executors.job import Job
-from amuro.plan import Plan
-from amuro.run import Outcome, run
-from amuro.status import states
-from amuro.store import Store
-from amuro.types import Ask
+from amuro.run.executors import inline, processes
+from amuro.run.executors.base import Job
+from amuro.run.runner import Outcome, run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.plan import Plan
+from amuro.study.status import states
+from amuro.study.store import Store
 
 Events = list[Mapping[str, Any]]
 
@@ -82,15 +82,16 @@ def test_a_reworded_prompt_reruns_exactly_what_it_touches(
     fill(toy_plan, store)
     import dataclasses
 
-    from amuro import catalog
+    from amuro.core import registry
+    from amuro.tasks import load_task
 
-    real = catalog.task
+    real = load_task
 
     def reworded(name: str, protocol: str = "sound") -> Any:
         task = real(name, protocol)
         return dataclasses.replace(task, cue="in short, so") if name == "world_summary" else task
 
-    monkeypatch.setattr(catalog, "task", reworded)
+    monkeypatch.setattr(registry, "task", reworded)
     plan = planning.make(toy_plan.study)
     stale = [state for state in states(plan, store) if not state.done]
     assert {state.cell.eval_set.task for state in stale} == {"world_summary"}

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import scores
-from amuro.errors import DataError
-from amuro.plan import Plan
-from amuro.run import run
-from amuro.status import states
-from amuro.store import Store, key_of
+from amuro.core.errors import DataError
+from amuro.results import scoring
+from amuro.run.runner import run
+from amuro.study.plan import Plan
+from amuro.study.status import states
+from amuro.study.store import Store, key_of
 
 
 @pytest.fixture
 def tables(toy_plan: Plan, store: Store) -> tuple[pl.DataFrame, pl.DataFrame]:
     run(toy_plan, store, lambda event: None)
     done = {s.cell.address: s.manifest for s in states(toy_plan, store) if s.manifest}
-    return scores.tables(store, done, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints)
+    return scoring.tables(store, done, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints)
 
 
 def test_scores_are_the_means_of_their_items(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
@@ -40,7 +40,7 @@ def test_scores_are_the_same_to_the_last_digit(toy_plan: Plan, store: Store) -> 
     """Errors are summed in the order of the rows, whatever threads do: twice the same store, twice the same bytes."""
     run(toy_plan, store, lambda event: None)
     done = {s.cell.address: s.manifest for s in states(toy_plan, store) if s.manifest}
-    once, again = (scores.tables(store, done, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints) for _ in range(2))
+    once, again = (scoring.tables(store, done, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints) for _ in range(2))
     assert once[0].equals(again[0])
     assert once[1].equals(again[1])
 
@@ -48,8 +48,8 @@ def test_scores_are_the_same_to_the_last_digit(toy_plan: Plan, store: Store) -> 
 def test_every_row_carries_every_coordinate(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
     """No coordinate is missing or null where a value exists; a base says none rather than nothing."""
     for frame in tables:
-        assert set(scores.COORDINATES) <= set(frame.columns)
-        never_null = [c for c in scores.COORDINATES if c != "learning_rate"]
+        assert set(scoring.COORDINATES) <= set(frame.columns)
+        never_null = [c for c in scoring.COORDINATES if c != "learning_rate"]
         assert frame.select(never_null).null_count().sum_horizontal().item() == 0
         assert set(frame.filter(pl.col("recipe") == "none")["tuned_on"]) == {"none"}
 
@@ -76,7 +76,7 @@ def test_a_constant_predictor_is_degenerate_and_its_histogram_says_so(
                  {"predictions.parquet": frame.with_columns(log_probabilities=one_word)})  # fmt: skip
     constant = store.manifest("cells", key_of("cells", facts))
     assert constant is not None
-    _, totals = scores.tables(store, {cell.address: constant}, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints)
+    _, totals = scoring.tables(store, {cell.address: constant}, toy_plan.roles, toy_plan.tasks, toy_plan.checkpoints)
     row = totals.row(by_predicate=pl.col("metric") == "accuracy", named=True)
     assert row["evidence"] == "degenerate"
     assert json.loads(row["predicted_histogram"]) == {"true": 1.0}
@@ -92,7 +92,7 @@ def test_clustered_errors_follow_their_formula(values: list[float], cluster_seed
     rng = np.random.default_rng(cluster_seed)
     for clusters in (rng.integers(0, 4, len(values)), np.arange(len(values))):
         frame = pl.DataFrame({"cell": "c", "metric": "m", "cluster": clusters.astype(str), "value": values})
-        found = scores.clustered_errors(frame)["se"][0]
+        found = scoring.clustered_errors(frame)["se"][0]
         x = np.array(values)
         groups = [x[clusters == g] - x.mean() for g in np.unique(clusters)]
         if len(groups) == 1:
@@ -110,7 +110,7 @@ def test_pairs_refuses_what_is_not_fully_named(tables: tuple[pl.DataFrame, pl.Da
     last = totals.filter((pl.col("step") == 10000) & (pl.col("metric") == "accuracy") & (pl.col("split") == "test"))
     base, tuned = pl.col("recipe") == "none", pl.col("recipe") != "none"
     named = ("tuned_on", "recipe", "method", "tune_format", "tune_seed", "learning_rate")
-    found = scores.pairs(last, *named, left=tuned, right=base)
+    found = scoring.pairs(last, *named, left=tuned, right=base)
     assert found.height == last.filter(tuned).height
     with pytest.raises(DataError, match="name every coordinate"):
-        scores.pairs(last, *named, left=base, right=tuned)
+        scoring.pairs(last, *named, left=base, right=tuned)

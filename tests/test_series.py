@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from amuro import catalog
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.audits.series import faults_of
-from amuro.errors import AmuroError, SeriesError, StudyError, WeightsError
-from amuro.inputs import Inputs
-from amuro.series_kind import UNKNOWN_STEP, equal_weights
-from amuro.store import Store
-from amuro.tokens import Encoder
-from amuro.types import Checkpoint
-from amuro.weights import read_files
+from amuro.core.errors import AmuroError, SeriesError, StudyError, WeightsError
+from amuro.core.types import Checkpoint
+from amuro.core.weights import read_files
+from amuro.prompts.tokenizer import Encoder
+from amuro.series import load_series_kind
+from amuro.series.base import UNKNOWN_STEP, equal_weights
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.inputs import Inputs
+from amuro.study.series_audits import faults_of
+from amuro.study.store import Store
 
 
 def test_toy_checkpoints_count_tokens() -> None:
     """Proves order, token counts and schedule of the toy series, and that it has no weights."""
-    toy = catalog.series("toy")
+    toy = load_series_kind("toy")
     found = toy.checkpoints("t", {"steps": [100, 0, 10], "tokens_per_step": 50})
     assert [(c.step, c.tokens, c.unique_tokens, c.schedule) for c in found] == [
         (0, 0, 0, "initial"),
@@ -51,7 +51,7 @@ def test_toy_checkpoints_count_tokens() -> None:
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
     """Proves that each bad option is named with its value and the series it stands in."""
     with pytest.raises(AmuroError) as caught:
-        catalog.series("toy").checkpoints("t", options)
+        load_series_kind("toy").checkpoints("t", options)
     assert str(caught.value).startswith(message)
 
 
@@ -65,7 +65,7 @@ def model_folder(folder: Path, fill: int = 0, **config: Any) -> Path:
 
 
 def folder_series(path: Path, **options: Any) -> tuple[Checkpoint, ...]:
-    return catalog.series("folder").checkpoints("mine", {"path": str(path), **options})
+    return load_series_kind("folder").checkpoints("mine", {"path": str(path), **options})
 
 
 def test_a_folder_of_checkpoints_is_read_by_its_names(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_folder_of_checkpoints_is_read_by_its_names(tmp_path: Path) -> None:
         (1000, 4 * 10**9, "unknown"),
     ]
     assert len({c.address for c in found}) == len({c.identity for c in found}) == 4
-    assert [catalog.series("folder").locate(c, tmp_path) for c in found][2] == tmp_path / "step-00000700"
+    assert [load_series_kind("folder").locate(c, tmp_path) for c in found][2] == tmp_path / "step-00000700"
 
 
 def test_counts_follow_from_the_course_of_the_run(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_equal_weights_are_found_before_they_are_loaded(tmp_path: Path) -> None:
     """Proves that two checkpoints with the same tensors are named as a group, and no others."""
     for step, fill in ((0, 0), (1, 0), (2, 1)):
         model_folder(tmp_path / f"step{step}", fill=fill)
-    inspect = catalog.series("folder").inspect
+    inspect = load_series_kind("folder").inspect
     groups = equal_weights({c: inspect(c, tmp_path / "cache") for c in folder_series(tmp_path)})
     assert [[c.step for c in group] for group in groups] == [[0, 1]]
 
@@ -304,7 +304,7 @@ def test_a_tokenizer_may_lie_elsewhere(tmp_path: Path) -> None:
     Encoder.of_bytes().tokenizer.save(str(words / "tokenizer.json"))
     (words / "tokenizer_config.json").write_text('{"eos_token": "<eos>"}')
     (only,) = folder_series(tmp_path / "runs", tokenizer=str(words))
-    kind = catalog.series("folder")
+    kind = load_series_kind("folder")
     assert kind.locate(only, tmp_path) == folder
     assert kind.document(only, "tokenizer.json") == words / "tokenizer.json"
     assert Encoder.from_folder(folder, words).eos == 0
@@ -323,7 +323,7 @@ def test_a_vocabulary_that_lies_elsewhere_must_fit_too(tmp_path: Path) -> None:
     Encoder.of_bytes().tokenizer.save(str(words / "tokenizer.json"))
     (only,) = folder_series(folder, tokenizer=str(words))
     with pytest.raises(WeightsError, match="has 257 ids, the embedding 5 rows"):
-        catalog.series("folder").locate(only, tmp_path)
+        load_series_kind("folder").locate(only, tmp_path)
 
 
 def test_the_trainers_count_of_tokens_is_read(tmp_path: Path) -> None:

@@ -18,20 +18,21 @@ from hypothesis import strategies as st
 from stub_hub import Repository, StubHub, serve
 from weight_files import CONFIG, SHARDS, STEPS, Tensors, course, files, tokenizer, write
 
-from amuro import catalog, hub_client
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.audits.fault import Fault, found
-from amuro.audits.grid import holes
-from amuro.audits.known_bad import entries, known_bad, known_gaps
-from amuro.audits.series import Audit, Subject, audit, faults_of, keep, of_study
-from amuro.audits.trajectory import direction_outliers, norm_outliers, trajectory
-from amuro.errors import WeightsError
-from amuro.results import series_audits
-from amuro.run import audited, run
+from amuro.core import hub as hub_client
+from amuro.core.errors import WeightsError
+from amuro.report.build import series_audits
+from amuro.run.runner import audited, run
+from amuro.series import load_series_kind
+from amuro.series._audit.issue import Fault, found
+from amuro.series._audit.known_bad import entries, known_bad, known_gaps
+from amuro.series._audit.steps import holes
+from amuro.series._audit.weight_norms import direction_outliers, norm_outliers, trajectory
 from amuro.series.olmo_1b import RUN as OLMO_1B
 from amuro.series.pythia import STEPS as PYTHIA
-from amuro.store import Store
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.series_audits import Audit, Subject, audit, faults_of, keep, of_study
+from amuro.study.store import Store
 
 Content = dict[int, dict[str, bytes]]
 
@@ -44,7 +45,7 @@ def audit_of(root: Path, content: Mapping[int, Mapping[str, bytes]], **allow: bo
     """The audit of a local series that holds this content."""
     for step, files_of_step in content.items():
         write(root / f"step{step}", files_of_step)
-    kind, options = catalog.series("folder"), {"path": str(root)}
+    kind, options = load_series_kind("folder"), {"path": str(root)}
     return audit(Subject("mine", kind, options, kind.checkpoints("mine", options), root / ".cache", **allow))
 
 
@@ -147,7 +148,7 @@ def test_a_tokenizer_that_does_not_fit_is_refused_before_loading(tmp_path: Path)
     weights = course()
     write(tmp_path / "step1", files(weights[1]))
     write(tmp_path / "step10", files(weights[10], words=tokenizer(40)))
-    series = catalog.series("folder")
+    series = load_series_kind("folder")
     fits, not_so = series.checkpoints("mine", {"path": str(tmp_path)})
     assert series.locate(fits, tmp_path) == tmp_path / "step1"
     with pytest.raises(WeightsError, match="has 41 ids, the embedding 40 rows") as caught:
@@ -157,7 +158,7 @@ def test_a_tokenizer_that_does_not_fit_is_refused_before_loading(tmp_path: Path)
 
 def test_folders_tell_parameters_and_bytes(tmp_path: Path) -> None:
     """Proves that a local checkpoint's size is read off the headers of its files."""
-    (only,) = catalog.series("folder").checkpoints("mine", {"path": str(write(tmp_path / "m", files(course()[1])))})
+    (only,) = load_series_kind("folder").checkpoints("mine", {"path": str(write(tmp_path / "m", files(course()[1])))})
     assert only.parameters == 40 * 8 + 16 * 8 + 40 * 8
     assert only.bytes == (tmp_path / "m" / "model.safetensors").stat().st_size
 
@@ -192,7 +193,7 @@ def test_a_gram_matrix_does_not_depend_on_the_size_of_its_pieces(tmp_path: Path,
     """Proves that reading tensors in small pieces gives what reading them whole gives."""
     folders = [write(tmp_path / str(step), files(tensors)) for step, tensors in course().items()]
     whole = trajectory(folders)
-    monkeypatch.setattr("amuro.audits.trajectory._CHUNK", 50)
+    monkeypatch.setattr("amuro.series._audit.weight_norms._CHUNK", 50)
     np.testing.assert_allclose(trajectory(folders).gram, whole.gram, rtol=1e-9)
     expected = [np.sqrt(sum((t.astype(float) ** 2).sum() for t in tensors.values())) for tensors in course().values()]
     np.testing.assert_allclose(whole.norms, expected, rtol=1e-9)
@@ -252,7 +253,7 @@ def cosines(rows: Any) -> Any:
 
 
 def checkpoints(kind: str, **options: Any) -> Any:
-    return catalog.series(kind).checkpoints("s", options)
+    return load_series_kind(kind).checkpoints("s", options)
 
 
 def test_the_table_holds_what_the_reports_say() -> None:
@@ -367,7 +368,7 @@ DRIVER = """
 import json, sys, time
 from pathlib import Path
 from amuro import catalog
-from amuro.audits.series import Subject, audit
+from amuro.study.series_audits import Subject, audit
 
 time.sleep = lambda seconds: None
 hub, said = catalog.series("hub"), []

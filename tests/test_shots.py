@@ -12,17 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import asks, catalog, data, prompts
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.errors import DataError, StudyError
-from amuro.run import run
-from amuro.store import Store
-from amuro.tokens import Encoder
-from amuro.types import Example
+from amuro.core.errors import DataError, StudyError
+from amuro.core.types import Example
+from amuro.data import sources
+from amuro.prompts import render
+from amuro.prompts.tokenizer import Encoder
+from amuro.run import requests
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.store import Store
+from amuro.tasks import load_task
 
-TASK = catalog.task("world_inference")
-ROWS = data.examples(TASK, "train", "3", limit=40)
+TASK = load_task("world_inference")
+ROWS = sources.examples(TASK, "train", "3", limit=40)
 ENCODER = Encoder.of_bytes()
 
 
@@ -36,37 +39,37 @@ def recased(example: Example) -> Example:
 def test_no_row_is_shown_its_own_question(k: int, shot_seed: int, data_: st.DataObject) -> None:
     """Rows that stand in train, word for word or but for case and spaces, are shown k other rows, labels in turn."""
     asked = [recased(e) if data_.draw(st.booleans()) else e for e in data_.draw(st.permutations(ROWS))[:12]]
-    shared = prompts.draw_shots(TASK, ROWS, k, shot_seed)
-    own = prompts.own_shots(TASK, ROWS, shared, shot_seed, asked)
+    shared = render.draw_shots(TASK, ROWS, k, shot_seed)
+    own = render.own_shots(TASK, ROWS, shared, shot_seed, asked)
     for row, example in enumerate(asked):
         shown = own.get(row, shared)
         assert len(shown) == k
-        assert prompts.question(example) not in map(prompts.question, shown)
+        assert render.question(example) not in map(render.question, shown)
         counts = [[shot.answer for shot in shown].count(label) for label in TASK.labels]
         assert max(counts) - min(counts) <= 1
 
 
 def test_the_other_rows_keep_their_shots_and_what_they_share() -> None:
     """One row that stands among the shots changes neither the ids nor the shared beginning of any other."""
-    test = data.examples(TASK, "test", "3", limit=8)
-    shared = prompts.draw_shots(TASK, ROWS, 3, 0)
-    plain = asks.sheet(TASK, "default", test, shared, ENCODER, 4096)
+    test = sources.examples(TASK, "test", "3", limit=8)
+    shared = render.draw_shots(TASK, ROWS, 3, 0)
+    plain = requests.sheet(TASK, "default", test, shared, ENCODER, 4096)
     asked = [*test, shared[1]]
-    own = prompts.own_shots(TASK, ROWS, shared, 0, asked)
-    mixed = asks.sheet(TASK, "default", asked, shared, ENCODER, 4096, own)
+    own = render.own_shots(TASK, ROWS, shared, 0, asked)
+    mixed = requests.sheet(TASK, "default", asked, shared, ENCODER, 4096, own)
     assert list(own) == [8]
     assert mixed.groups[0] == plain.groups[0]
     assert mixed.queries[:8] == plain.queries
     assert mixed.k_effective() == [3] * 9
-    assert prompts.prompt(TASK, "default", shared[1]) not in mixed.texts["prefix"][8]
+    assert render.prompt(TASK, "default", shared[1]) not in mixed.texts["prefix"][8]
 
 
 def test_a_dialogue_is_told_from_others_by_all_its_turns() -> None:
     """Two dialogues that end alike and began otherwise are two questions."""
     turn = ({"messages": "hello"}, "hi")
     one = Example("1", "1", {"messages": "and now?"}, "bye", earlier=(turn,))
-    assert prompts.question(one) != prompts.question(replace(one, earlier=()))
-    assert prompts.question(one) == prompts.question(replace(one, id="2", answer="so"))
+    assert render.question(one) != render.question(replace(one, earlier=()))
+    assert render.question(one) == render.question(replace(one, id="2", answer="so"))
 
 
 def study(folder: Path, splits: dict[str, str], shots: int) -> studies.Study:
@@ -93,7 +96,7 @@ def test_splits_that_overlap_show_no_answer(train: str, test: str, tmp_path: Pat
         assert frame["k_effective"].to_list() == [4] * frame.height
     [kept] = (tmp_path / "store" / "prompts").glob("*/*/prompts.parquet")
     texts = pl.read_parquet(kept)
-    assert texts.height == len(data.rows(f"file:{tmp_path}", test))
+    assert texts.height == len(sources.rows(f"file:{tmp_path}", test))
     assert not [t for t in texts.iter_rows(named=True) if t["text"].split("\n")[0] + "\n" in t["prefix"]]
 
 
@@ -113,4 +116,4 @@ def test_only_the_paper_takes_shots_from_evaluated_rows(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "lab.task", module)
     monkeypatch.setitem(sys.modules, "lab", ModuleType("lab"))
     with pytest.raises(StudyError, match="says shots_from = 'evaluation'"):
-        catalog.task("lab.task")
+        load_task("lab.task")

@@ -7,9 +7,10 @@ import pytest
 from test_analyses import few_shot, one_task, run
 from worlds import task
 
-from amuro import catalog, shown
-from amuro.analysis import Evidence
-from amuro.metric import Context, Metric
+from amuro.results import shots_shown
+from amuro.results.analyses.base import Evidence
+from amuro.tasks.metrics import load_metric
+from amuro.tasks.metrics.base import Context, Metric
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from amuro.metric import Context, Metric
 )  # fmt: skip
 def test_fewer_shots_than_asked_are_said(asked: int, mean: list[float | None], said: str) -> None:
     """Where prompts have room for fewer shots than were asked, the words say how many; else they are as before."""
-    assert shown.in_words("8-shot" if asked else "0-shot", asked, *mean) == said
+    assert shots_shown.in_words("8-shot" if asked else "0-shot", asked, *mean) == said
 
 
 def test_the_best_way_of_asking_says_what_it_showed() -> None:
@@ -41,7 +42,7 @@ def test_a_metric_reads_what_was_written_as_the_gold_is(encoding: str, same: flo
     assert metric.values(frame, Context(about)).to_list() == [same, 0.0]
     assert metric.predicted(frame, Context(about))[0] == ("on on" if same else " on on")
     for known in ("exact_match", "rouge_l"):
-        assert catalog.metric(known).values(frame, Context(about)).to_list() == [1.0, 1.0]
+        assert load_metric(known).values(frame, Context(about)).to_list() == [1.0, 1.0]
 
 
 def _same(frame: pl.DataFrame, context: Context) -> pl.Series:

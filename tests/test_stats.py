@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from amuro.stats.bootstrap import cluster_draws, percentile_interval, run_draws, two_level_draws
-from amuro.stats.clustered import clustered_mean, clustered_means
-from amuro.stats.equivalence import tost
-from amuro.stats.estimate import Estimate, combine, satterthwaite
-from amuro.stats.multiplicity import benjamini_hochberg, holm
-from amuro.stats.paired import mcnemar, t_test
-from amuro.stats.ratio import PairedRatio, fieller
-from amuro.stats.regression import slope
-from amuro.stats.runs import RunNoise, drawn_together, run_noise
-from amuro.stats.spread import Spread, logit_covariance, logits, spread
-from amuro.stats.trend import change_weights, without_each
+from amuro.results.stats.bootstrap import cluster_draws, percentile_interval, run_draws, two_level_draws
+from amuro.results.stats.clustered import clustered_mean, clustered_means
+from amuro.results.stats.equivalence import tost
+from amuro.results.stats.estimate import Estimate, combine, satterthwaite
+from amuro.results.stats.multiplicity import benjamini_hochberg, holm
+from amuro.results.stats.paired import mcnemar, t_test
+from amuro.results.stats.ratio import PairedRatio, fieller
+from amuro.results.stats.regression import slope
+from amuro.results.stats.runs import RunNoise, drawn_together, run_noise
+from amuro.results.stats.spread import Spread, logit_covariance, logits, spread
+from amuro.results.stats.trend import change_weights, without_each
 
 p_lists = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import disk
-from amuro.errors import StoreError
-from amuro.store import MANIFEST, Store, key_of
+from amuro.core import disk
+from amuro.core.errors import StoreError
+from amuro.study.store import MANIFEST, Store, key_of
 
 FRAME = pl.DataFrame({"value": [1.0, 2.0, 3.0]})
 
@@ -72,7 +72,7 @@ def test_no_flipped_bit_survives(tmp_path_factory: pytest.TempPathFactory, posit
 KILLED = """
 import os, sys
 from pathlib import Path
-from amuro.store import Store, key_of
+from amuro.study.store import Store, key_of
 
 store = Store(Path(sys.argv[1]))
 store.prepare()

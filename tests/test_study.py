@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import toy_table
 
-from amuro import study as studies
-from amuro.errors import AmuroError, StudyError
+from amuro.core.errors import AmuroError, StudyError
+from amuro.study import config as studies
 
 
 def test_a_written_study_comes_back_equal() -> None:

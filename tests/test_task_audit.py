@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.audits import tasks as auditing
-from amuro.audits.filed import kept
-from amuro.audits.sets import audit_all, keep
-from amuro.cli import app
-from amuro.store import Store
-from amuro.types import Example, Task
+from amuro.cli.main import app
+from amuro.core.types import Example, Task
+from amuro.run.preflight import dataset_audit as auditing
+from amuro.run.preflight.datasets import audit_all, keep
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.audit_keys import kept
+from amuro.study.store import Store
 
 LABELLED = Task(
     name="inference",

@@ -14,12 +14,12 @@ import small_study
 import weight_files
 from test_cli import ROOT
 
-from amuro import cli
-from amuro import plan as planning
-from amuro import study as studies
+from amuro.cli import main
+from amuro.core.errors import AmuroError
+from amuro.core.types import Ask
 from amuro.engine.toy import ToyEngine
-from amuro.errors import AmuroError
-from amuro.types import Ask
+from amuro.study import config as studies
+from amuro.study import plan as planning
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def amuro(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         monkeypatch.setattr(sys, "argv", ["amuro", *map(str, words), *stored])
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            main.main()
         said = capsys.readouterr()
         return int(left.value.code or 0), said.err + said.out
 
@@ -198,7 +198,7 @@ def test_an_error_that_nobody_foresaw_is_one_sentence(
     def faulty(*_: Any) -> None:
         raise KeyError("tokens")
 
-    monkeypatch.setattr("amuro.status.failures", faulty)
+    monkeypatch.setattr("amuro.study.status.failures", faulty)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     code, said = amuro("status", study)
     (kept,) = tmp_path.glob("amuro-*.txt")

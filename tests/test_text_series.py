@@ -19,18 +19,20 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from amuro import catalog, files, stopping
-from amuro import plan as planning
-from amuro import run as run_room
-from amuro import study as studies
-from amuro.engine.pretrain import pretrain
-from amuro.engine.vocabulary import train_tokenizer
-from amuro.errors import AmuroError, DataError, StudyError
-from amuro.run import perform
-from amuro.status import states
-from amuro.store import Store
-from amuro.text.config import TextConfig
-from amuro.text.corpus import TextCorpus, parts
+from amuro.core import stopping
+from amuro.core.errors import AmuroError, DataError, StudyError
+from amuro.data import files
+from amuro.data.text_corpus import TextCorpus, parts
+from amuro.engine.pretraining.pretrain import pretrain
+from amuro.engine.pretraining.tokenizer import train_tokenizer
+from amuro.run import runner as run_room
+from amuro.run.runner import perform
+from amuro.series import load_series_kind
+from amuro.series._pretrain_text import TextConfig
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.status import states
+from amuro.study.store import Store
 
 SENTENCE = "the lantern of a miller burns oil and his neighbour reads by it until rain comes over the hill"
 WORDS = SENTENCE.split()
@@ -197,7 +199,7 @@ def _vocabulary(config: TextConfig) -> Tokenizer:
 def test_a_corpus_is_known_by_its_bytes(config: TextConfig, corpus_folder: Path, tmp_path: Path) -> None:
     """A moved corpus is the same series, a changed one another, and one that is not the pinned one is refused."""
     options = {"kind": "text", "steps": [0, 1], **SIZE}
-    kind = catalog.series("text")
+    kind = load_series_kind("text")
     (first, _) = kind.checkpoints("t", {**options, "source": f"file:{corpus_folder}"})
     moved = tmp_path / "moved" / "train.jsonl"
     moved.parent.mkdir()
@@ -227,7 +229,7 @@ def test_a_split_of_several_files_is_known_by_all_of_them(tmp_path: Path) -> Non
 def test_a_pinned_corpus_need_not_be_there_to_be_planned() -> None:
     """With its digest stated, checkpoints are known before the material is fetched; without it they are not."""
     options = {"kind": "text", "source": "file:/nowhere/at/all", "steps": [0, 8]}
-    kind = catalog.series("text")
+    kind = load_series_kind("text")
     assert [c.step for c in kind.checkpoints("t", {**options, "corpus_sha256": "00"})] == [0, 8]
     with pytest.raises(DataError, match="/nowhere/at/all does not exist"):
         kind.checkpoints("t", options)
@@ -247,7 +249,7 @@ def test_bad_options_are_refused(change: dict[str, Any], message: str) -> None:
     """Each is named with its value before anything is read."""
     options = {"source": "file:/nowhere", "corpus_sha256": "00", "steps": [0, 1], **change}
     with pytest.raises(StudyError) as caught:
-        catalog.series("text").checkpoints("t", options)
+        load_series_kind("text").checkpoints("t", options)
     assert str(caught.value).startswith(message)
 
 

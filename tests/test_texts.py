@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from amuro import asks, data, prompts
-from amuro import study as studies
-from amuro.errors import DataError
-from amuro.own_task import OwnTask
-from amuro.tokens import Encoder
-from amuro.types import Example, Recipe, Task
+from amuro.core.errors import DataError
+from amuro.core.types import Example, Recipe, Task
+from amuro.data import sources
+from amuro.prompts import render
+from amuro.prompts.tokenizer import Encoder
+from amuro.run import requests
+from amuro.study import config as studies
+from amuro.tasks._custom import OwnTask
 
 BLANKS = st.text(" \n\t\u2003", max_size=3)
 WORDS = st.text("ab.é", min_size=1, max_size=6)
@@ -33,7 +35,7 @@ def examples(folder: Path, rows: list[dict[str, Any]], **table: Any) -> tuple[Ta
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
     task = OwnTask(source=f"file:{folder}", splits=SPLITS, **table).task("own")
-    return task, data.examples(task, "test")
+    return task, sources.examples(task, "test")
 
 
 def by_lm_eval(encoder: Encoder, context: str, continuation: str) -> tuple[list[int], list[int]]:
@@ -62,7 +64,7 @@ def test_blanks_of_a_row_are_asked_and_learned(
     trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator([text for row in texts for text in row], trainer)
     encoder = Encoder(tokenizer, (), 0)
-    sheet = asks.sheet(task, "default", found, (), encoder, 500)
+    sheet = requests.sheet(task, "default", found, (), encoder, 500)
     prefix = sheet.groups[0][1]
     for row, query in zip(rows, sheet.queries, strict=True):
         for option, ids in zip(row["all"], query.options, strict=True):
@@ -70,7 +72,7 @@ def test_blanks_of_a_row_are_asked_and_learned(
             assert ([*prefix, *query.context], list(ids)) == pair
     written, told = examples(where / "written", rows, **fields)
     recipe = Recipe("r", (("own", 1.0),), rows=2, epochs=1, learning_rates=(1e-3,))
-    learned = asks.training_sequences([(written, told)], recipe, encoder)
+    learned = requests.training_sequences([(written, told)], recipe, encoder)
     assert [encoder.decode((*prompt, *answer[:-1])) for prompt, answer in learned] == [
         f"Q: {row['q']}\nA: {row['right']}" for row in rows
     ]
@@ -88,7 +90,7 @@ def test_a_task_states_what_is_done_to_its_texts(tmp_path: Path, how: str, asked
     """Proves that `normalize` is a key of the task, and does what it says in every text."""
     rows = [{"q": "def f():\n    return ", "a": "  yes\nno \n"}, {"q": "x", "a": "y"}]
     task, [first, _] = examples(tmp_path, rows, fields={"q": "Q"}, answer="a", cue="A:", normalize=how)
-    assert prompts.prompt(task, "default", first) == asked
+    assert render.prompt(task, "default", first) == asked
     assert first.answer == answer
     assert task.normalize == how
 
@@ -106,7 +108,7 @@ def test_blanks_between_prompt_and_completion_are_kept_or_refused(tmp_path: Path
         examples(tmp_path, pairs, layout="prompt_completion")
     pairs[0] = {"prompt": "  if\n x: ", "completion": "y\n  z "}
     task, [first, _] = examples(tmp_path, pairs, layout="prompt_completion")
-    assert {prompts.prompt(task, name, first) for name in FORMATS} == {"  if\n x:"}
+    assert {render.prompt(task, name, first) for name in FORMATS} == {"  if\n x:"}
     assert first.answer == "y\n  z "
 
 
@@ -114,9 +116,9 @@ def test_a_prompt_that_would_lose_its_last_blanks_is_refused(tmp_path: Path) -> 
     """Proves that without a cue a field's last blanks are not dropped in silence."""
     rows = [{"q": "one ", "a": "x"}, {"q": "two", "a": "y"}]
     task, [first, second] = examples(tmp_path, rows, fields={"q": "Q"}, answer="a", cue="")
-    assert prompts.prompt(task, "default", second) == "Q: two"
+    assert render.prompt(task, "default", second) == "Q: two"
     with pytest.raises(DataError, match=r"ends in ' '.*cue"):
-        prompts.prompt(task, "default", first)
+        render.prompt(task, "default", first)
 
 
 def test_messages_keep_their_lines(tmp_path: Path) -> None:
@@ -124,6 +126,6 @@ def test_messages_keep_their_lines(tmp_path: Path) -> None:
     said = [{"role": "user", "content": "  a:\n    b\n"}, {"role": "assistant", "content": "\tyes\n"}]
     other = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
     task, [first, _] = examples(tmp_path, [{"messages": said}, {"messages": other}], layout="messages")
-    assert prompts.turns(task, "default", first) == [("<|user|>\n  a:\n    b\n\n<|assistant|>", "\tyes\n")]
+    assert render.turns(task, "default", first) == [("<|user|>\n  a:\n    b\n\n<|assistant|>", "\tyes\n")]
     _, [plain, _] = examples(tmp_path, [{"messages": said}, {"messages": other}], layout="messages", normalize="ends")
     assert (plain.inputs["messages"], plain.answer) == ("<|user|>\na:\n    b", "yes")

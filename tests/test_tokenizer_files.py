@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
-from amuro import asks
-from amuro.audits.endings import endings
-from amuro.engine import same_ids
-from amuro.errors import WeightsError
-from amuro.tokens import Encoder
-from amuro.types import Checkpoint, Example, Recipe, Task
+from amuro.core.errors import WeightsError
+from amuro.core.types import Checkpoint, Example, Recipe, Task
+from amuro.engine import _tokenizer_check
+from amuro.prompts.tokenizer import Encoder
+from amuro.run import requests
+from amuro.study.tokenizer_audit import endings
 
 SPECIAL = {"<pad>": 0, "<s>": 1, "</s>": 2, "<|end|>": 3}
 CHECKPOINT = Checkpoint("mine", 1, None, None, "constant", "folder:mine")
@@ -100,10 +100,10 @@ def test_an_answer_that_reads_like_a_special_token_is_learned_as_text(tmp_path: 
     encoder = Encoder.from_folder(folder(tmp_path, "<s> $A </s>"))
     task, example = task_of("use </s> to end")
     recipe = Recipe("r", (("own", 1.0),), rows=1, epochs=1, learning_rates=(1e-3,))
-    ((prompt, answer),) = asks.training_sequences([(task, [example])], recipe, encoder)
+    ((prompt, answer),) = requests.training_sequences([(task, [example])], recipe, encoder)
     assert (prompt.count(1), prompt[0], answer.count(2), answer[-1]) == (1, 1, 1, 2)
     assert encoder.decode(answer[:-1]) == " use </s> to end"
-    sheet = asks.sheet(task, "default", [example], (), encoder, 100)
+    sheet = requests.sheet(task, "default", [example], (), encoder, 100)
     ((ask, _),) = sheet.asks(None)  # type: ignore[arg-type]
     assert ask.ends == {2}
     assert 2 not in (*ask.prefix, *ask.queries[0].context)
@@ -174,16 +174,16 @@ def test_a_class_that_reads_texts_otherwise_is_told(tmp_path: Path) -> None:
     none where both give the same ids.
     """
     config = {"model_type": "gpt_neox", "eos_token_id": 2}
-    assert same_ids.remark(folder(tmp_path / "sound", config=config)) == ""
-    assert same_ids.remark(folder(tmp_path / "behind", "<s> $A </s>", config=config)) == ""
+    assert _tokenizer_check.remark(folder(tmp_path / "sound", config=config)) == ""
+    assert _tokenizer_check.remark(folder(tmp_path / "behind", "<s> $A </s>", config=config)) == ""
     dropped = folder(tmp_path / "dropped", said={"tokenizer_class": "GPTNeoXTokenizer"}, config=config)
-    assert "GPTNeoXTokenizer of transformers gives other ids" in same_ids.remark(dropped)
+    assert "GPTNeoXTokenizer of transformers gives other ids" in _tokenizer_check.remark(dropped)
     metaspace = folder(tmp_path / "split", "$A", said={"tokenizer_class": "GPTNeoXTokenizer"}, config=config)
     file = metaspace / "tokenizer.json"
     table = json.loads(file.read_text(encoding="utf-8"))
     table["pre_tokenizer"]["add_prefix_space"] = True
     file.write_text(json.dumps(table), encoding="utf-8")
-    assert "gives other ids" in same_ids.remark(metaspace)
+    assert "gives other ids" in _tokenizer_check.remark(metaspace)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from amuro.errors import DataError, WeightsError
-from amuro.tokens import Encoder
+from amuro.core.errors import DataError, WeightsError
+from amuro.prompts.tokenizer import Encoder
 
 
 def folder(path: Path, bos: bool, config: dict[str, object]) -> Path:

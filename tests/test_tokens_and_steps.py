@@ -7,15 +7,16 @@ from dataclasses import replace
 import pytest
 from conftest import toy_table
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.exporters._charts import charts
-from amuro.plan import Plan
-from amuro.report import page
-from amuro.report.book import Book
-from amuro.results import Results, book, results
-from amuro.run import run
-from amuro.store import Store
+from amuro.report.build import book
+from amuro.report.exporters._charts import charts
+from amuro.report.html import page
+from amuro.report.model import Book
+from amuro.results.analyze import Results, results
+from amuro.run.runner import run
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.plan import Plan
+from amuro.study.store import Store
 
 
 def counting(plan: Plan, tokens_per_step: int | None) -> Plan:

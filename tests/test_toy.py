@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amuro.engine.protocol import Engine
+from amuro.core.errors import AmuroError
+from amuro.core.types import Ask, Cell, Checkpoint, EvalSet, Model, Query, Recipe
+from amuro.engine.base import Engine
 from amuro.engine.toy import Dials, ToyEngine, ability, shown_skill
-from amuro.errors import AmuroError
-from amuro.types import Ask, Cell, Checkpoint, EvalSet, Model, Query, Recipe
 
 LATE = Checkpoint("toy", 1000, 10**7, 10**7, "constant", "toy")
 EARLY = replace(LATE, step=1, tokens=10**4)

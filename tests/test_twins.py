@@ -12,15 +12,15 @@ import polars as pl
 import pytest
 from weight_files import files, write
 
-from amuro import plan as planning
-from amuro import study as studies
+from amuro.core.errors import SeriesError
 from amuro.engine.toy import ToyEngine
-from amuro.errors import SeriesError
-from amuro.plan import Plan
-from amuro.status import states
-from amuro.store import Store
-from amuro.tokens import Encoder
-from amuro.visit import Visitor
+from amuro.prompts.tokenizer import Encoder
+from amuro.run.worker import Visitor
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.plan import Plan
+from amuro.study.status import states
+from amuro.study.store import Store
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amuro.stats.estimate import Estimate
-from amuro.types import EvidenceState, Finding, Verdict
-from amuro.verdicts import Claim, settle
+from amuro.core.types import EvidenceState, Finding, Verdict
+from amuro.results.stats.estimate import Estimate
+from amuro.results.verdicts import Claim, settle
 
 DRAFT = Finding(
     id="x.t", analysis="x", statement="", verdict="open", evidence="measured", effect=None, low=None, high=None, n=60,

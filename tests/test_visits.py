@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from tiny_models import save_byte_olmo
 
-from amuro import plan as planning
-from amuro import study as studies
-from amuro.engine.torch_engine import TorchEngine
-from amuro.errors import AmuroError
-from amuro.store import Store
-from amuro.tokens import Encoder
-from amuro.visit import Visitor
+from amuro.core.errors import AmuroError
+from amuro.engine.torch import TorchEngine
+from amuro.prompts.tokenizer import Encoder
+from amuro.run.worker import Visitor
+from amuro.study import config as studies
+from amuro.study import plan as planning
+from amuro.study.store import Store
 
 
 def plan_of(folder: Path, seeds: tuple[int, int]) -> planning.Plan:

@@ -13,15 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amuro import catalog
-from amuro.errors import DataError, StudyError
-from amuro.identity import digest
-from amuro.prompts import answer, prompt
-from amuro.world import corpus
-from amuro.world.config import SEMANTICS, PretrainConfig
-from amuro.world.facts import Fact, World, world
-from amuro.world.rows import NAMES, SIZES, rows
-from amuro.world.wording import DOMAINS
+from amuro.core.errors import DataError, StudyError
+from amuro.core.hashing import digest
+from amuro.data.world import corpus
+from amuro.data.world.facts import Fact, World, world
+from amuro.data.world.rows import NAMES, SIZES, rows
+from amuro.data.world.wording import DOMAINS
+from amuro.prompts.render import answer, prompt
+from amuro.series import load_series_kind
+from amuro.series._pretrain_world import SEMANTICS, PretrainConfig
+from amuro.tasks import load_task
 
 TASKS = [name for name in NAMES if name != "corpus"]
 WITH_VALUES = [name for name in TASKS if name != "facts"]
@@ -39,7 +40,7 @@ def _text(row: dict[str, object]) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_deterministic_and_of_the_promised_size(name: str) -> None:
     """The same seed gives the same rows; another seed gives others; every split has its size and unique ids."""
-    for split in catalog.task(f"world_{name}").splits:
+    for split in load_task(f"world_{name}").splits:
         found = rows(name, split, 3)
         assert found == rows(name, split, 3)
         assert found != rows(name, split, 4)
@@ -50,7 +51,7 @@ def test_rows_are_deterministic_and_of_the_promised_size(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_test_sets_have_at_least_fifty_clusters(name: str) -> None:
     """Intervals over clusters need many: no test set has fewer than 50, and none is a third of a set."""
-    for split in (s for s in catalog.task(f"world_{name}").splits if s.startswith("test")):
+    for split in (s for s in load_task(f"world_{name}").splits if s.startswith("test")):
         counts = Counter(str(row["cluster"]) for row in rows(name, split, 0))
         assert len(counts) >= 50
         assert max(counts.values()) <= 0.05 * sum(counts.values())
@@ -69,7 +70,7 @@ def test_held_out_words_appear_in_test_ood_alone(name: str) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_no_prompt_of_a_test_set_is_trained_on(name: str) -> None:
     """In domain, too, every dev and test prompt is new."""
-    task = catalog.task(f"world_{name}")
+    task = load_task(f"world_{name}")
     trained = {prompt(task, "default", task.example(row)) for row in rows(name, "train", 0)}
     for split in ("dev", "test", "test_ood"):
         assert not trained & {prompt(task, "default", task.example(row)) for row in rows(name, split, 0)}
@@ -115,7 +116,7 @@ def test_paraphrase_labels_follow_from_the_words() -> None:
 def test_no_words_give_the_label_away(name: str, parts: tuple[str, ...]) -> None:
     """A bag of words, trained on either part or on both, stays near chance: there is no label shortcut."""
     train, test = rows(name, "train", 0), rows(name, "test", 0)
-    labels = catalog.task(f"world_{name}").labels
+    labels = load_task(f"world_{name}").labels
     tables = {label: Counter[str]() for label in labels}
     for row in train:
         tables[str(row["label"])].update(w for part in parts for w in set(_words(str(row[part]))))
@@ -196,7 +197,7 @@ def test_the_corpus_never_shows_a_task_that_is_to_be_latent() -> None:
 
 def test_the_corpus_shows_the_tasks_that_are_to_be_learned() -> None:
     """Prompt and answer of a reading task are a document, word for word; so are those of a relation."""
-    reading, inverse = catalog.task("world_reading"), catalog.task("world_inverse")
+    reading, inverse = load_task("world_reading"), load_task("world_inverse")
     for task, pattern in ((reading, "text: "), (inverse, " so ")):
         example = task.example(rows(task.name.removeprefix("world_"), "train", 0)[0])
         whole = f"{prompt(task, 'default', example)} {answer(task, example.answer)}"
@@ -296,7 +297,7 @@ def test_a_bad_config_is_refused_with_a_cure(options: dict[str, object]) -> None
 
 def test_a_world_series_declares_its_checkpoints() -> None:
     """One checkpoint a step, with tokens, schedule state and the digest that stands for its weights."""
-    found = catalog.series("world").checkpoints("world", {"kind": "world", "steps": [0, 100], "world_seed": 3})
+    found = load_series_kind("world").checkpoints("world", {"kind": "world", "steps": [0, 100], "world_seed": 3})
     assert [(c.step, c.tokens, c.schedule) for c in found] == [(0, 0, "initial"), (100, 102_400, "constant")]
     assert found[0].identity == PretrainConfig(world_seed=3).digest()
 

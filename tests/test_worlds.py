@@ -7,9 +7,9 @@ from run_worlds import answers, broken, covered
 from world_kinds import Coverage, World
 from world_shelf import COVERAGE, WORLDS
 
-from amuro import catalog
+from amuro.core import registry
 
-ANALYSES = catalog.names("analyses")
+ANALYSES = registry.names("analyses")
 FULL = {
     "no gain", "gain", "gain at home only", "transfer", "churn only", "guessing anew", "forgotten facts",
     "formats alike", "formats differ", "constant effect", "constant effect, to the ceiling", "eased", "no advantage",

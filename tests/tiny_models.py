@@ -22,9 +22,9 @@ from transformers import (
     Qwen3Config,
 )
 
-from amuro.engine.torch_engine import TorchEngine
-from amuro.tokens import Encoder
-from amuro.types import Ask, Cell, Checkpoint, EvalSet, Model, Query, Recipe
+from amuro.core.types import Ask, Cell, Checkpoint, EvalSet, Model, Query, Recipe
+from amuro.engine.torch import TorchEngine
+from amuro.prompts.tokenizer import Encoder
 
 VOCABULARY, EOS, CONTEXT = 61, 1, 96
 SIZES: dict[str, Any] = {

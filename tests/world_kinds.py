@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from amuro.analysis import Evidence
+from amuro.results.analyses.base import Evidence
 
 Truth = Literal["null", "true", "reversed"]
 Rng = np.random.Generator

@@ -12,7 +12,7 @@ from world_shelf_curves import CURVE_COVERAGE, CURVE_WORLDS
 from world_shelf_transfer import TRANSFER_COVERAGE, TRANSFER_WORLDS
 from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, ability_of, climb, expected, task, tune
 
-from amuro.analysis import Evidence
+from amuro.results.analyses.base import Evidence
 
 
 def _climbs(base: Sequence[float], tuned: Sequence[float], *, chance: float = 1 / 3, **how: Any) -> Make:

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from world_kinds import Coverage, Make, Rng, World
 from worlds import FLOOR, STEPS, Book, Exam, climb, expected, task, tune
 
-from amuro.analysis import Evidence
+from amuro.results.analyses.base import Evidence
 
 LONG = (0, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600)
 """Ten trained checkpoints, log-spaced: the least that *overtraining* asks for."""

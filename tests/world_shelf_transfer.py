@@ -6,8 +6,8 @@ import numpy as np
 from world_kinds import Coverage, Make, Rng, World
 from worlds import FLOOR, STEPS, Book, Exam, ability_of, expected, task, tune
 
-from amuro.analysis import Evidence
-from amuro.types import Task
+from amuro.core.types import Task
+from amuro.results.analyses.base import Evidence
 
 
 def _mixed(single: float, mixture: float, *, base: float = 1.5, home: float = 1.5, mixture_home: float = 1.5,

@@ -15,8 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from amuro.analysis import Evidence
-from amuro.types import Example, Task
+from amuro.core.types import Example, Task
+from amuro.results.analyses.base import Evidence
 
 Floats = NDArray[np.float64]
 FLOOR = -9.0

@@ -16,9 +16,9 @@ import torch
 from transformers import AutoModelForCausalLM, OlmoConfig
 
 import material
-from amuro.engine.attention import NAME
-from amuro.engine.network import Network
-from amuro.engine.torch_engine import TorchEngine
+from amuro.engine.forward.causal_lm import Network
+from amuro.engine.forward.packed_attention import NAME
+from amuro.engine.torch import TorchEngine
 from gpu.clock import Facts, matmul_rate, tidy
 from gpu.scale import Scale
 

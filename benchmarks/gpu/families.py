@@ -15,8 +15,8 @@ import material
 import peers
 import scoring
 import tuning
-from amuro.engine.torch_engine import TorchEngine
-from amuro.types import Ask, Checkpoint
+from amuro.core.types import Ask, Checkpoint
+from amuro.engine.torch import TorchEngine
 from gpu.bench import THREADS, Bench, Jobs
 from gpu.clock import Facts
 from gpu.equal import apart, near

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import generation
 import material
-from amuro.engine.network import KNOWN
+from amuro.engine.forward.causal_lm import KNOWN
 
 SCORED = {
     "labels": (1000, 512, 512), "options": (1000, 128, 64), "long endings": (500, 96, 64), "long context": (200, 48, 64)

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 import material
 import peers
 import scoring
-from amuro.types import Ask
+from amuro.core.types import Ask
 from gpu.bench import Bench, Jobs
 from gpu.clock import Facts, best_batch, timed
 from gpu.equal import apart

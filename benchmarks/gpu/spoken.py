@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 import generation
 import material
-from amuro.types import Ask
+from amuro.core.types import Ask
 from gpu.bench import Bench, Jobs
 from gpu.clock import Facts, best_batch, timed
 from gpu.scored import first

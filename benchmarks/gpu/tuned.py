@@ -11,8 +11,8 @@ from typing import Any
 import material
 import peers
 import tuning
-from amuro.engine.protocol import Sequences
-from amuro.types import Model
+from amuro.core.types import Model
+from amuro.engine.base import Sequences
 from gpu.bench import Bench, Jobs
 from gpu.clock import Facts, middle, tidy, wait
 from gpu.equal import apart

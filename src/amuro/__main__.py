@@ -2,7 +2,7 @@
 
 import sys
 
-from amuro import stopping, streams
+from amuro.core import stopping, streams
 
 
 def main() -> None:
@@ -10,7 +10,7 @@ def main() -> None:
     streams.mend()
     try:
         stopping.heed()
-        from amuro import cli
+        from amuro.cli import main as cli
 
         cli.main()
     except stopping.Stopped as stop:

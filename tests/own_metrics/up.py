@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from amuro.metric import Context, Metric
+from amuro.tasks.metrics.base import Context, Metric
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:

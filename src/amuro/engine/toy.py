@@ -13,10 +13,10 @@ from hashlib import blake2b
 from pathlib import Path
 from statistics import NormalDist
 
-from amuro.dials import Dials
-from amuro.engine.protocol import Decode, OnStep, Run, Sequences
-from amuro.errors import AmuroError
-from amuro.types import Ask, Cell, Checkpoint, Generation, Model, Query, Training
+from amuro.core.errors import AmuroError
+from amuro.core.simulator import Dials
+from amuro.core.types import Ask, Cell, Checkpoint, Generation, Model, Query, Training
+from amuro.engine.base import Decode, OnStep, Run, Sequences
 
 _NORMAL = NormalDist()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from amuro.recipe_names import RECIPE
-from amuro.report.words import higher_is_better, is_share
+from amuro.report.formatting import higher_is_better, is_share
+from amuro.study.recipe_names import RECIPE
 
 PER_TASK = 40
 RIGHT = 0.5

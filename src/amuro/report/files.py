@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from amuro.report.csp import without_formulas
-from amuro.types import Finding
+from amuro.core.types import Finding
+from amuro.report.html.csp import without_formulas
 
 SCHEMA = 1
 """Version of findings.json; grows when a field changes its meaning or goes away."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from amuro.recipe_names import RECIPE, lesson, tuned_by_several
-from amuro.report.words import plain
+from amuro.report.formatting import plain
+from amuro.study.recipe_names import RECIPE, lesson, tuned_by_several
 
 HOME, AWAY = "in_domain", "out_of_domain"
 Roles = Mapping[tuple[str, str], str]

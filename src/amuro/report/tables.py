@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from amuro.recipe_names import RECIPE
-from amuro.report.book import Book
-from amuro.report.words import compact, plain
-from amuro.series_kind import UNKNOWN_STEP
+from amuro.report.formatting import compact, plain
+from amuro.report.model import Book
+from amuro.series.base import UNKNOWN_STEP
+from amuro.study.recipe_names import RECIPE
 
 
 @dataclass(frozen=True, slots=True)

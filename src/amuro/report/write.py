@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from amuro.errors import StoreError
-from amuro.report.book import Book
+from amuro.core.errors import StoreError
 from amuro.report.files import environment_json, findings_json, put_tables, put_text, standalone
-from amuro.report.page import render, source
-from amuro.report.study_file import study_json
+from amuro.report.html.page import render, source
+from amuro.report.model import Book
+from amuro.report.study_json import study_json
 
 
 def write_report(book: Book, out: Path) -> Path:

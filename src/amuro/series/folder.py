@@ -2,7 +2,7 @@
 
     [series.mine]
     kind = "folder"
-    path = "runs/mine"          # holds step-00000700, step700, step1000-tokens4B … (revisions.py lists the patterns)
+    path = "runs/mine"          # holds step-00000700, step700, step1000-tokens4B … (core/revisions.py lists the patterns)
     tokens_per_step = 8192      # optional, as are corpus_tokens, warmup_steps, schedule; step, tokens for one model
     tokenizer = "runs/words"    # optional: a folder whose tokenizer.json all of them read, in place of their own
 
@@ -34,12 +34,15 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from amuro.configs import read_json, read_object
-from amuro.errors import SeriesError, StudyError
-from amuro.identity import sample_digest, weights_digests
-from amuro.revisions import Revision, parse_revision
-from amuro.safetensors_header import read_header
-from amuro.series_kind import (
+from amuro.core.configs import read_json, read_object
+from amuro.core.environment import filled
+from amuro.core.errors import SeriesError, StudyError
+from amuro.core.hashing import sample_digest, weights_digests
+from amuro.core.revisions import Revision, parse_revision
+from amuro.core.safetensors_header import read_header
+from amuro.core.types import Checkpoint
+from amuro.core.weights import INDEX, TOKENIZER, TOKENIZER_FILES, check_folder, check_vocabulary, pickled, weight_files
+from amuro.series.base import (
     COURSE_OPTIONS,
     UNKNOWN_STEP,
     Course,
@@ -51,9 +54,6 @@ from amuro.series_kind import (
     tokenizer_folder,
     whole,
 )
-from amuro.types import Checkpoint
-from amuro.weights import INDEX, TOKENIZER, TOKENIZER_FILES, check_folder, check_vocabulary, pickled, weight_files
-from amuro.written import filled
 
 _SAVE = "wait until one is written, or save one with save_pretrained(folder)"
 _NO_TEXT = re.compile("[\ud800-\udfff]")

@@ -2,7 +2,7 @@
 
     [series.mine]
     kind = "hub"
-    model = "EleutherAI/pythia-160m@step0,step[1000,2000],log8"      # revisions.py explains the terms
+    model = "EleutherAI/pythia-160m@step0,step[1000,2000],log8"      # core/revisions.py explains the terms
     # optional: tokens_per_step, corpus_tokens, warmup_steps, schedule, parameters; step_of and tokens_of by revision,
     # such as step_of = {main = 738020}
 
@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amuro.errors import StudyError
-from amuro.hub_series import OPTIONS, kind_of
-from amuro.revisions import parse_spec
-from amuro.runs import Run
+from amuro.core.errors import StudyError
+from amuro.core.revisions import parse_spec
 from amuro.series import llama3_8b, olmo2_1b, olmo_1b, pythia
-from amuro.series_kind import known_options
+from amuro.series._hub import OPTIONS, kind_of
+from amuro.series._published_run import Run
+from amuro.series.base import known_options
 
 KNOWN = {run.repository: run for member in (llama3_8b, olmo2_1b, olmo_1b, pythia) for run in member.RUNS}
 """Repository → its run, for those that have a file of their own."""

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amuro.hub_series import named
-from amuro.runs import Run
+from amuro.series._hub import named
+from amuro.series._published_run import Run
 
 RUN = Run(
     repository="meta-llama/Meta-Llama-3-8B",

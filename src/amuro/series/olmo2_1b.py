@@ -26,9 +26,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amuro.hub_series import named
-from amuro.runs import Run
-from amuro.series_kind import Course
+from amuro.series._hub import named
+from amuro.series._published_run import Run
+from amuro.series.base import Course
 
 STAGE_1, STAGE_2 = 1_907_359, 23_852
 """Steps of each stage."""

@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from amuro.hub_series import named
-from amuro.runs import Run
-from amuro.series_kind import Course
+from amuro.series._hub import named
+from amuro.series._published_run import Run
+from amuro.series.base import Course
 
 THOUSANDS = """
 1-5 10-18 20 30 40 50 52-60 63-71 80 90 95-106 110-117 330-337 340 342-350 353-360 364-371 373-381 385-392 397-410

@@ -15,7 +15,7 @@ Sources
   2·d of each configuration. Stored as float16 (`torch_dtype` of the configurations).
 
 Not checked: that each revision of each size holds safetensors. Reports on 12b speak of `pytorch_model*.bin`, which
-amuro refuses. Known defects of single revisions stand in `audits/known_bad.toml`.
+amuro refuses. Known defects of single revisions stand in `series/_audit/known_bad.toml`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amuro.errors import StudyError, nearest
-from amuro.hub_series import named
-from amuro.runs import Run
-from amuro.series_kind import Course
+from amuro.core.errors import StudyError, nearest
+from amuro.series._hub import named
+from amuro.series._published_run import Run
+from amuro.series.base import Course
 
 STEPS = (0, *(2**i for i in range(10)), *range(1000, 144_000, 1000))
 

@@ -1,6 +1,6 @@
 """Checkpoints of a small decoder that is pre-trained here, from nothing, on text of one's own.
 
-The table of a study; what is not stated has the defaults of `text/config.py`, as have size, rates and rows:
+The table of a study; what is not stated has the defaults of `series/_pretrain_text.py`, as have size, rates and rows:
 
     [series.mine]
     kind = "text"
@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amuro import pretrained
-from amuro.series_kind import SeriesKind
-from amuro.text.config import TextConfig
-from amuro.types import Checkpoint
+from amuro.core.types import Checkpoint
+from amuro.series import _pretrained
+from amuro.series._pretrain_text import TextConfig
+from amuro.series.base import SeriesKind
 
 
 def pretraining(options: Mapping[str, Any]) -> TextConfig:
@@ -33,14 +33,14 @@ def pretraining(options: Mapping[str, Any]) -> TextConfig:
 
 def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
     """One checkpoint for each step of the declared pre-training, whether made already or not."""
-    return pretrained.checkpoints(name, pretraining(options))
+    return _pretrained.checkpoints(name, pretraining(options))
 
 
 SERIES = SeriesKind(
     "text",
     "a small decoder pre-trained on text from files",
     checkpoints,
-    pretrained.locate,
-    at_hand=pretrained.at_hand,
+    _pretrained.locate,
+    at_hand=_pretrained.at_hand,
     pretraining=pretraining,
 )

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amuro.identity import digest
-from amuro.series_kind import COURSE_OPTIONS, Course, SeriesKind, course, in_order, known_options, wholes
-from amuro.types import Checkpoint
+from amuro.core.hashing import digest
+from amuro.core.types import Checkpoint
+from amuro.series.base import COURSE_OPTIONS, Course, SeriesKind, course, in_order, known_options, wholes
 
 _COURSE = Course(tokens_per_step=1000, corpus_tokens=10**15, schedule="constant")
 """Every token is new: no toy reads that many."""

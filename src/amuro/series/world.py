@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amuro import pretrained
-from amuro.series_kind import SeriesKind
-from amuro.types import Checkpoint
-from amuro.world.config import PretrainConfig
+from amuro.core.types import Checkpoint
+from amuro.series import _pretrained
+from amuro.series._pretrain_world import PretrainConfig
+from amuro.series.base import SeriesKind
 
 
 def pretraining(options: Mapping[str, Any]) -> PretrainConfig:
@@ -18,14 +18,14 @@ def pretraining(options: Mapping[str, Any]) -> PretrainConfig:
 
 def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
     """One checkpoint for each step of the declared pre-training, whether made already or not."""
-    return pretrained.checkpoints(name, pretraining(options))
+    return _pretrained.checkpoints(name, pretraining(options))
 
 
 SERIES = SeriesKind(
     "world",
     "a small decoder pre-trained on the embedded world",
     checkpoints,
-    pretrained.locate,
-    at_hand=pretrained.at_hand,
+    _pretrained.locate,
+    at_hand=_pretrained.at_hand,
     pretraining=pretraining,
 )

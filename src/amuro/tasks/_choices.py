@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from amuro.errors import DataError
+from amuro.core.errors import DataError
 
 
 def keyed(choices: Mapping[str, Sequence[str]], key: str) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amuro.identity import digest
-from amuro.types import Example, Normalize, Size
-from amuro.wording import normalized, single_spaced
+from amuro.core.hashing import digest
+from amuro.core.text import normalized, single_spaced
+from amuro.core.types import Example, Normalize, Size
 
 WORLD: Mapping[str, int] = {"train": 4000, "dev": 300, "test": 500, "test_ood": 500}
 DOCUMENTS: Mapping[str, int] = {"test": 300}

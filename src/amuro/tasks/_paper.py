@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.types import Size, Task
+from amuro.core.types import Size, Task
 
 SUMMARY = {
     "default": "### Input: {text}\n ### Summary: ",

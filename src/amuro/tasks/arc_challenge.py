@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from amuro.core.types import Size, Task
 from amuro.tasks import _families, _paper
 from amuro.tasks.arc_easy import example
-from amuro.types import Size, Task
 
 _SOUND = Task(
     name="arc_challenge",

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.errors import DataError
-from amuro.identity import digest
+from amuro.core.errors import DataError
+from amuro.core.hashing import digest
+from amuro.core.text import single_spaced
+from amuro.core.types import Example, Size, Task
 from amuro.tasks import _paper
-from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amuro.types import Example, Task
+from amuro.core.types import Example, Task
 
 
 def example(row: Mapping[str, Any]) -> Example:

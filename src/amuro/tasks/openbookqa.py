@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from amuro.core.types import Example, Size, Task
 from amuro.tasks import _paper
 from amuro.tasks._choices import keyed
-from amuro.types import Example, Size, Task
 
 
 def example(row: Mapping[str, Any]) -> Example:

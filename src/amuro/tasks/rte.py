@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.errors import DataError
+from amuro.core.errors import DataError
+from amuro.core.types import Example, Size, Task
 from amuro.tasks import _families, _paper
-from amuro.types import Example, Size, Task
 
 COLUMNS = {"premise": "sentence1", "hypothesis": "sentence2"}
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.identity import digest
+from amuro.core.hashing import digest
+from amuro.core.text import single_spaced
+from amuro.core.types import Example, Size, Task
 from amuro.tasks import _paper
-from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 OPTIONS = ("distractor1", "distractor2", "distractor3", "correct_answer")
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro import messages
-from amuro.tasks import _paper
-from amuro.types import Example, Size, Task
+from amuro.core.types import Example, Size, Task
+from amuro.tasks import _chat, _paper
 
 
 def example(row: Mapping[str, Any]) -> Example:
@@ -18,7 +17,7 @@ def example(row: Mapping[str, Any]) -> Example:
 
     A turn is a prompt with its reply, as `messages.turns` parts them.
     """
-    *earlier, (inputs, answer) = messages.turns(row["messages"], "ends")
+    *earlier, (inputs, answer) = _chat.turns(row["messages"], "ends")
     return Example(str(row["id"]), str(row["id"]), inputs, answer, earlier=tuple(earlier))
 
 
@@ -37,8 +36,8 @@ _SOUND = Task(
     cluster="dialogue",
     # The hub has one split.
     splits={"train": "train[1000:]", "dev": "train[:500]", "test": "train[500:1000]"},
-    wording=dict.fromkeys(("default", "instruct", "input_output"), messages.WORDING),
-    stop=(messages.STOP,),
+    wording=dict.fromkeys(("default", "instruct", "input_output"), _chat.WORDING),
+    stop=(_chat.STOP,),
     max_new_tokens=256,
     licence="ODC-BY",
     page="https://huggingface.co/datasets/allenai/tulu-v2-sft-mixture",

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro import columns
-from amuro.errors import DataError
-from amuro.identity import digest
+from amuro.core.errors import DataError
+from amuro.core.hashing import digest
+from amuro.core.text import single_spaced
+from amuro.core.types import Example, Size, Task
+from amuro.data import columns
 from amuro.tasks import _families, _paper
-from amuro.types import Example, Size, Task
-from amuro.wording import single_spaced
 
 
 def example(row: Mapping[str, Any]) -> Example:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from amuro.core.types import Example, Task
 from amuro.tasks._families import world_size
-from amuro.types import Example, Task
 
 
 def example(row: Mapping[str, Any]) -> Example:

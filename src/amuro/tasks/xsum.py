@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from amuro.core.types import Example, Size, Task
 from amuro.tasks import _families, _paper
-from amuro.types import Example, Size, Task
 
 
 def example(row: Mapping[str, Any]) -> Example:

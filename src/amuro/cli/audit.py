@@ -1,0 +1,94 @@
+"""`amuro audit …`: what is checked before a GPU hour. Each verb imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from amuro.core.errors import DataError, SeriesError
+
+if TYPE_CHECKING:
+    from amuro.study.series_audits import Subject
+
+audit = typer.Typer(no_args_is_help=True, help="Checks what a study stands on, before a GPU hour is spent.")
+
+
+@audit.command("series")
+def series(
+    subject: Annotated[str, typer.Argument(help="A study, a folder of checkpoints, or ORG/NAME@REVISION,…")],
+    store: Annotated[Path, typer.Option("--store", help="Where results are kept.")] = Path("amuro-store"),
+    metadata_only: Annotated[bool, typer.Option("--metadata-only", help="Do not read weights that lie here.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Are checkpoints what their names say? Equal, transplanted or known-bad ones, holes, drift, outliers.
+
+    Nothing but small files is fetched; weights that lie here already are read through. Exit codes: 0 nothing found
+    (notes do not count) · 4 something found · else as for every verb.
+
+    Example: `amuro audit series EleutherAI/pythia-410m@step[0,1],log8 --metadata-only`
+    """
+    from amuro.cli import console
+    from amuro.series._audit.issue import found
+    from amuro.study.series_audits import audit, keep
+    from amuro.study.store import Store
+
+    opened = Store(store.expanduser().resolve())
+    audits = [audit(each, weights=not metadata_only) for each in _subjects(subject, opened.root / "series")]
+    for each in audits:
+        keep(each, opened)
+    if as_json:
+        typer.echo(json.dumps([each.facts() for each in audits]))
+    else:
+        for each in audits:
+            console.show_audit(each)
+    if any(found(each.faults) for each in audits):
+        sys.exit(SeriesError.exit_code)
+
+
+@audit.command("tasks")
+def tasks(
+    study: Annotated[Path, typer.Argument(help="A study in TOML.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Labels, chance, doubles, overlap with train, provenance and length of every set that a study asks.
+
+    Exit code 3 where a set would be refused: every gold the same, rows that do not fit the task, no access.
+
+    Example: `amuro audit tasks studies/demo.toml`
+    """
+    from amuro.cli import console
+    from amuro.run.preflight.datasets import audit_all
+    from amuro.study import config as studies
+    from amuro.study import plan as planning
+
+    audits, refusals = audit_all(planning.make(studies.load(study)))
+    if as_json:
+        typer.echo(json.dumps({"sets": [found.facts() for found in audits], "refused": refusals}))
+    else:
+        console.show_task_audits(audits, refusals)
+    if refusals:
+        sys.exit(DataError.exit_code)
+
+
+def _subjects(text: str, cache: Path) -> Iterator[Subject]:
+    """Every series of a study; else the one series that a folder or a name on the hub is."""
+    from amuro.series import load_series_kind
+    from amuro.study import config as studies
+    from amuro.study import plan as planning
+    from amuro.study.series_audits import Subject, of_study
+
+    path = Path(text).expanduser()
+    if path.suffix == ".toml":
+        plan = planning.make(studies.load(path))
+        yield from (of_study(plan, name, cache) for name in plan.study.series)
+        return
+    name, options = (
+        (path.resolve().name, {"path": text}) if path.is_dir() else (text.partition("@")[0], {"model": text})
+    )
+    kind = load_series_kind("folder" if path.is_dir() else "hub")
+    yield Subject(name, kind, options, kind.checkpoints(name, options), cache)

@@ -1,0 +1,156 @@
+"""Files that are whole or absent, and prove it: written privately, synced, listed with size and sha256."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from amuro.core import regular_files
+from amuro.core.errors import StoreError
+from amuro.core.hashing import canonical, digest
+
+MANIFEST = "MANIFEST.json"
+Manifest = dict[str, Any]
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CHUNK = 8 << 20
+
+
+def checksummed(facts: Mapping[str, Any]) -> bytes:
+    """Facts as JSON that proves itself: a field `check` is the digest of all others."""
+    return canonical({**facts, "check": digest(facts)})
+
+
+def checked(content: bytes) -> Manifest | None:
+    """What `checksummed` was given; None where a byte of it has changed."""
+    try:
+        body = json.loads(content)
+        check = body.pop("check")
+        return body if isinstance(body, dict) and check == digest(body) else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def write(path: Path, content: bytes) -> Path:
+    """A new file, synced. Raises FileExistsError where the name is taken."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def sync(path: Path) -> None:
+    """Whatever was written to a file or folder outlives a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, read in pieces; empty where it cannot be read."""
+    state = hashlib.sha256()
+    try:
+        with regular_files.file(path).open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                state.update(chunk)
+    except OSError:
+        return ""
+    return state.hexdigest()
+
+
+def list_files(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes the manifest of a folder of files: `facts`, and each file's size and sha256."""
+    files = {path.name: [path.stat().st_size, sha256(path)] for path in sorted(folder.iterdir())}
+    write(folder / MANIFEST, checksummed({**facts, "files": files}))
+
+
+def whole(folder: Path, **facts: Any) -> Manifest | None:
+    """The manifest of a folder all of whose listed files are as they were written, and that is about these facts; else
+    None.
+    """
+    try:
+        body = checked(regular_files.content(folder / MANIFEST))
+    except OSError:
+        return None
+    if body is None or not facts.items() <= body.items():
+        return None
+    return body if all(sha256(folder / name) == of for name, (_, of) in body["files"].items()) else None
+
+
+@contextmanager
+def writing(what: str, root: Path, needed: int = 0) -> Iterator[None]:
+    """What the disk refuses in here becomes one sentence: which store, what it was about, what to do.
+
+    needed: bytes to be written, where that is known.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refusal(error, what, root, needed) from error
+
+
+def refusal(error: OSError, what: str, root: Path, needed: int = 0) -> StoreError:
+    """The sentence for an error of the disk under the store `root`."""
+    if error.errno in _FULL or _FULL_TEXT in str(error):
+        size = f"{what} needs {_size(needed)}" if needed else f"{what} cannot be written"
+        cure = "free some space; what is finished is safe, and the same command goes on from it"
+        return StoreError(f"the disk of the store {root} is full: {size}, {_free(root)} free", cure)
+    if error.errno == errno.ENOENT and not root.is_dir():
+        return StoreError(f"the store {root} is gone: it was moved, deleted or unmounted meanwhile",
+                          "put it back; what is finished is in it, and the same command goes on from it")  # fmt: skip
+    if wrong := misplaced(error, root):
+        return wrong
+    reason = error.strerror or str(error)
+    return StoreError(f"cannot write {what} to the store {root}: {reason}", "name another with --store DIR")
+
+
+def misplaced(error: OSError, root: Path) -> StoreError | None:
+    """The sentence where within a store a folder stands for a file, or a file or a pipe for a folder; else None."""
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else root
+    inside = [path for path in (*reversed(named.parents), named) if path != root and path.is_relative_to(root)]
+    if error.errno in (errno.EISDIR, errno.EINVAL):
+        wrong = inside[-1:]
+    else:
+        wrong = [path for path in inside if path.exists() and not path.is_dir()] if error.errno in _NO_FOLDER else []
+    return misplaced_at(wrong[0]) if wrong else None
+
+
+def misplaced_at(path: Path) -> StoreError:
+    """The sentence for what stands where a file or a folder of a store belongs."""
+    kind = "file" if path.is_file() else "folder" if path.is_dir() else "pipe, a socket or a device"
+    right = "folder" if path.is_file() else "file"
+    cure = "move it away; what is finished is in the store, and the same command goes on from it"
+    return StoreError(f"{path} is a {kind} where a {right} belongs", cure)
+
+
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
+_FULL_TEXT = os.strerror(errno.ENOSPC)
+"""Libraries that write in other languages pass on the words alone."""
+
+
+def _free(root: Path) -> str:
+    try:
+        return f"{_size(shutil.disk_usage(root).free)} are"
+    except OSError:
+        return "too little is"
+
+
+def _size(count: int) -> str:
+    for unit, worth in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= worth:
+            return f"{count / worth:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def listed(content: bytes) -> list[Any]:
+    """[size, sha256], as a manifest has it."""
+    return [len(content), hashlib.sha256(content).hexdigest()]

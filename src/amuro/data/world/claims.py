@@ -1,0 +1,60 @@
+"""What can be claimed after a fact was said: true, false or not decided by it. Corpus and tasks share these truths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from amuro.data.world.facts import Fact, World, pick
+from amuro.data.world.wording import DOMAINS, Domain
+
+Truth = Literal["true", "false", "unknown"]
+Doubt = Literal["person", "domain"]
+"""Why a claim is not decided: it is about somebody else, or about another thing that the same person has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`name` has `value`, or something of its kind."""
+
+    name: str
+    domain: Domain
+    value: str
+    kind: str
+
+    def by_value(self, rng: np.random.Generator) -> str:
+        return pick(rng, self.domain.facts).format(name=self.name, value=self.value)
+
+    def by_kind(self, rng: np.random.Generator) -> str:
+        return pick(rng, self.domain.kind_facts).format(name=self.name, kind=self.kind)
+
+    def brief(self, rng: np.random.Generator, named: bool) -> str:
+        """A few words, with or without the name."""
+        words = pick(rng, (self.domain.brief_value, self.domain.brief_kind)).format(value=self.value, kind=self.kind)
+        return f"{self.name} {words}" if named else words
+
+
+def claim(
+    world: World, rng: np.random.Generator, fact: Fact, truth: Truth, doubt: Doubt, other: str, held: bool | None = None
+) -> Claim:
+    """A claim of that truth, given the fact. A false one differs in value *and* kind; `held` bounds the values."""
+    if truth == "true":
+        return Claim(fact.name, fact.domain, fact.value, world.kind[fact.value])
+    if truth == "false":
+        values = [v for v in world.pool(fact.domain, held) if world.kind[v] != world.kind[fact.value]]
+        return _about(world, rng, fact.name, fact.domain, values)
+    name = other if doubt == "person" else fact.name
+    domain = fact.domain if doubt == "person" else other_domain(rng, fact.domain)
+    return _about(world, rng, name, domain, world.pool(domain, held))
+
+
+def other_domain(rng: np.random.Generator, domain: Domain) -> Domain:
+    return pick(rng, [d for d in DOMAINS if d is not domain])
+
+
+def _about(world: World, rng: np.random.Generator, name: str, domain: Domain, values: Sequence[str]) -> Claim:
+    value = pick(rng, values)
+    return Claim(name, domain, value, world.kind[value])

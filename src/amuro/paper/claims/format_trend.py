@@ -1,0 +1,93 @@
+"""C2b: does further pre-training ease the dependence on wording?"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from amuro.core.types import EvidenceState, Finding
+from amuro.paper.changes import asked
+from amuro.paper.format_levels import format_noise, levels, spreads
+from amuro.paper.replicate_noise import MANY, in_words
+from amuro.paper.text import MIN_PLACES, cells_of, draft, left_out, names, note, reading
+from amuro.results.analyses.base import Analysis, Evidence
+from amuro.results.finding_text import chances
+from amuro.results.stats.clustered import Floats
+from amuro.results.stats.estimate import Estimate
+from amuro.results.stats.replicates import Pooled
+from amuro.results.stats.trend import change_weights
+from amuro.results.verdicts import Claim, settle
+
+
+def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
+    """One finding over the tuned models whose formats all clear the best constant answer at four places or more."""
+    rows = levels(evidence.scores)
+    noise = format_noise(rows) if rows.height else None
+    found = spreads(rows, noise).filter("clear") if rows.height else rows
+    reason = left_out(asked(evidence.scores).filter(pl.col("role") == "in_domain"))
+    if found.height:
+        found = found.filter(pl.len().over("tuned_on") >= MIN_PLACES)
+    if found.is_empty():
+        nothing = f"No tuned model has {MIN_PLACES} places at which every format clears the best constant answer."
+        return settle([Claim(draft(ANALYSIS, evidence.study, nothing, "insufficient", note=reason), None)])
+    estimate = easing(found, noise)
+    state: EvidenceState = "measured" if noise else "insufficient"
+    where = ", ".join(
+        f"{names([name])} at {n}"
+        for name, n in found.group_by("tuned_on", maintain_order=True).len().sort("tuned_on").rows()
+    )
+    statement = (
+        f"In this pre-training run the variance between formats of {names(found['tuned_on'].unique().sort())} falls by "
+        f"{reading(estimate)} squared log odds over the log tokens of the series."
+    )
+    without = _without_any(found, noise)
+    finding = draft(
+        ANALYSIS, evidence.study, statement, state, n=found["place"].n_unique(), cells=cells_of(found),
+        series=found["series"][0],
+        note=note(f"Every format clears the best constant answer at so many places: {where}. Without any one tuned "
+                  f"model: {chances(without)}. A generated answer has no known constant to clear but 0.", reason,
+                  in_words(noise)),
+        points=tuple({"line": r["tuned_on"], "tokens": r["tokens"], "value": r["excess"],
+                      "y_label": "variance between formats, squared log odds"} for r in found.iter_rows(named=True)),
+    )  # fmt: skip
+    return settle([Claim(finding, estimate, p=max(estimate.p_two_sided(), without))])
+
+
+def _without_any(rows: pl.DataFrame, noise: Pooled | None) -> float:
+    """Largest p value of no easing when each tuned model in turn is left out; that of all where there is only one."""
+    models = rows["tuned_on"].unique().sort().to_list()
+    kept = [rows.filter(pl.col("tuned_on") != model) for model in models] if len(models) > 1 else [rows]
+    return max(min(2 * easing(some, noise).p_above(), 1.0) for some in kept)
+
+
+def easing(rows: pl.DataFrame, noise: Pooled | None) -> Estimate:
+    """Mean over tuned models of −(slope over log tokens × span) of the variance between formats.
+
+    A variance s² of F levels with noise v around a true variance σ² itself varies by 2v²/(F−1) + 4vσ²/(F−1).
+    """
+    models = rows["tuned_on"].unique().sort().to_list()
+    value, parts = 0.0, []
+    for name in models:
+        line = rows.filter(pl.col("tuned_on") == name).sort("tokens")
+        weights = -change_weights(line["tokens"].to_numpy()) / len(models)
+        value += float(weights @ line["excess"].to_numpy())
+        parts.append((float(weights**2 @ _variance(line)), noise.of(name)[1] if noise else MANY))
+    return Estimate(value, tuple(parts))
+
+
+def _variance(line: pl.DataFrame) -> Floats:
+    v, true, df = line["noise"].to_numpy(), line["excess"].clip(0).to_numpy(), line["df"].to_numpy()
+    return np.asarray((2 * v**2 + 4 * v * true) / df)
+
+
+ANALYSIS = Analysis(
+    name="C2b",
+    question="C2b · Does further pre-training ease the dependence on wording?",
+    family="easing of format sensitivity",
+    delta=0.1,
+    unit="places of pre-training",
+    formula="− slope over log tokens × span of the variance between formats beyond noise, over the places where every "
+    "format clears the best constant answer; also without any one tuned model",
+    source="Sun & Dredze 2024, finding 2 and figures 2, 14",
+    run=run,
+)

@@ -1,0 +1,57 @@
+"""C1a: does fine-tuning help on the set that it is for?"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from amuro.core.types import Finding
+from amuro.paper.changes import asked, merged
+from amuro.paper.replicate_noise import curve, in_words, run_noise, weighted
+from amuro.paper.text import DELTA, cells_of, draft, left_out, names, note, plain, reading, sound, stuck_sets, tasks_of
+from amuro.results.analyses.base import Analysis, Evidence
+from amuro.results.verdicts import Claim, settle
+
+
+def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
+    """One finding over all in-domain sets that can carry it."""
+    own = plain(asked(evidence.scores).filter(pl.col("role") == "in_domain"))
+    rows = merged(sound(own))
+    if rows.is_empty():
+        nothing = "No tuned model was asked on a set of its own that can carry a verdict."
+        return settle([Claim(draft(ANALYSIS, evidence.study, nothing, "not run", note=left_out(own)), None)])
+    noise = run_noise(sound(own))
+    estimate = weighted(rows, equal_weights(rows), noise)
+    tasks, stuck = tasks_of(rows), stuck_sets(rows)
+    at_all = f"The base of {names(stuck)} is a constant prediction: part of the gain is that the model answers at all."
+    statement = (
+        f"Tuning lifts the score on the model's own set ({names(tasks)}) by {reading(estimate)}, "
+        f"as a mean over {rows['place'].n_unique()} places of pre-training."
+    )
+    finding = draft(
+        ANALYSIS, evidence.study, statement, "measured", n=len(tasks), cells=cells_of(rows),
+        note=note(left_out(own), at_all if stuck else "", in_words(noise)), series=rows["series"][0],
+        points=tuple(curve(rows, noise, "task")),
+    )  # fmt: skip
+    return settle([Claim(finding, estimate)])
+
+
+def equal_weights(rows: pl.DataFrame) -> list[float]:
+    """Each tuned model weighs the same, within it each set, within that each place; the weights sum to 1."""
+    models = rows["tuned_on"].n_unique()
+    sets = pl.col("task").n_unique().over("tuned_on")
+    places = pl.len().over("tuned_on", "task")
+    return rows.select((1 / (models * sets * places)).alias("w"))["w"].to_list()
+
+
+ANALYSIS = Analysis(
+    name="C1a",
+    question="C1a · Does fine-tuning help in domain?",
+    family="in-domain gain",
+    delta=DELTA,
+    unit="data sets",
+    formula="mean of (tuned − base), equal weight a tuned model, a set within it, a place of pre-training within that; "
+    "noise of runs from near-replicates, evaluation errors of base and tuned added",
+    source="Sun & Dredze 2024, §4.1 and figures 7, 10",
+    run=run,
+)

@@ -1,0 +1,98 @@
+"""What a score on its own can give away: marks set by rule, from the score, its error and the facts of its set.
+
+Nothing here knows a data set, a model or a checkpoint by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from amuro.results.importers.base import Remark, SetFacts
+
+CONTEXT = 2048
+"""Tokens that the models of the released tables can read."""
+ERRORS = 2.0
+"""A score this many standard errors from a class prior cannot be told from answering that class always."""
+EXACT = 0.2
+"""Within this many, it equals the prior as printed: no sampling noise lies between them, both are of the same rows."""
+LEAST = 5e-4
+"""Error that a printed prior may have by rounding."""
+
+MARKS = {"constant_gold": pl.Boolean, "stuck_on": pl.String, "exactly": pl.Boolean, "overflow": pl.Float64,
+         "dead_label": pl.String, "floor": pl.Float64, "still": pl.Boolean}  # fmt: skip
+"""constant_gold: every row has the same right answer · stuck_on: the class whose share the score equals · exactly: to
+the last digits · overflow: typical tokens of the whole prompt where they exceed the context · dead_label: an answer
+that is offered and never right · floor: what the best constant answer scores · still: 0 or 1 without any spread."""
+
+
+def marked(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> pl.DataFrame:
+    """The scores with the columns `MARKS`."""
+    marks = [_marks(row, sets[row["task"]]) for row in scores.iter_rows(named=True)]
+    return scores.hstack(pl.DataFrame(marks, schema=MARKS))
+
+
+def _marks(row: Mapping[str, object], facts: SetFacts) -> dict[str, object]:
+    value, error = float(str(row["value"])), float(str(row["se"] or 0.0))
+    nearest, gap = _nearest_prior(value, facts.priors)
+    close = nearest is not None and gap <= max(ERRORS * error, LEAST) and not facts.constant_gold
+    return {
+        "constant_gold": facts.constant_gold,
+        "stuck_on": nearest if close else None,
+        "exactly": close and gap <= max(EXACT * error, LEAST),
+        "overflow": overflow(facts, row["shots"]),
+        "dead_label": _dead_label(facts),
+        "floor": max([*facts.priors.values(), facts.chance or 0.0]),
+        "still": row["se"] == 0 and value in (0.0, 1.0),
+    }
+
+
+def _nearest_prior(value: float, priors: Mapping[str, float]) -> tuple[str | None, float]:
+    """(class, distance) of the closest share; classes that are never right cannot be told from always being wrong."""
+    gaps = {name: abs(value - share) for name, share in priors.items()}
+    name = min(gaps, key=lambda n: gaps[n], default=None)
+    return name, gaps[name] if name is not None else 1.0
+
+
+def _dead_label(facts: SetFacts) -> str | None:
+    if facts.constant_gold:
+        return None
+    return next((name for name, share in facts.priors.items() if share == 0), None)
+
+
+def overflow(facts: SetFacts, shots: object) -> float | None:
+    """Typical tokens of a prompt with its shots and the room for its answer, where they exceed the context."""
+    k = int(str(shots)) if shots is not None else 0
+    length = (k + 1) * facts.prompt_tokens + k * facts.answer_tokens + facts.new_tokens
+    return float(length) if length > CONTEXT else None
+
+
+def warnings(scores: pl.DataFrame) -> Iterator[Remark]:
+    """The marks of a whole table in words, a line a set."""
+    for task, rows in _by_task(scores.filter("constant_gold")):
+        high = rows.select(pl.col("value").max()).item()
+        yield Remark("degenerate: constant gold", task, f"the labels of split {rows['split'][0]} are withheld, so one "
+                     f"answer stands as right for all rows: {rows.height} scores up to {high:.3f} say only how often "
+                     "it was given; never averaged")  # fmt: skip
+    base = scores.filter((pl.col("tuned_on") == "none") & (pl.col("conversion") != "old"))
+    for task, rows in _by_task(base.filter(pl.col("stuck_on").is_not_null())):
+        asked, exact = base.filter(pl.col("task") == task).height, int(rows["exactly"].sum())
+        classes = ", ".join(rows["stuck_on"].unique().sort())
+        yield Remark("constant prediction", task, f"{rows.height} of {asked} base scores equal the share of one class "
+                     f"({classes}) within {ERRORS:g} standard errors, {exact} of them to the printed digits: what "
+                     "answering that class always would score")  # fmt: skip
+    for task, rows in _by_task(scores.filter(pl.col("overflow").is_not_null())):
+        lengths = rows.group_by("shots", maintain_order=True).agg(pl.col("overflow").first()).sort("shots").rows()
+        told = ", ".join(f"{tokens:.0f} tokens with {shots} shots" for shots, tokens in lengths)
+        yield Remark("prompt overflows", task, f"a typical prompt has about {told}; the model reads {CONTEXT}")
+    for task, rows in _by_task(scores.filter(pl.col("dead_label").is_not_null())):
+        yield Remark("an answer that is never right", task, f"'{rows['dead_label'][0]}' is among the candidates, and "
+                     "no row has it as its right answer")  # fmt: skip
+    for task, rows in _by_task(scores.filter(pl.col("still") & ~pl.col("constant_gold"))):
+        yield Remark("no variance", task, f"{rows.height} scores of exactly 0 or 1 with a standard error of 0")
+
+
+def _by_task(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    for task in rows["task"].unique().sort():
+        yield task, rows.filter(pl.col("task") == task)

@@ -1,0 +1,84 @@
+"""Formats beside each other: scores as log odds above the best constant answer, and how far they lie apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from amuro.paper.changes import asked
+from amuro.paper.text import sound
+from amuro.results.stats.replicates import Pooled, pooled
+from amuro.results.stats.spread import headroom, logit_stretch, logits
+
+CLEAR = 2.0
+"""A score clears the best constant answer by so many standard errors."""
+MIN_FORMATS = 3
+
+
+def levels(scores: pl.DataFrame) -> pl.DataFrame:
+    """One row a tuned model, place, run and format: `level` (log odds), `sampling` (its variance), `clears`, `value`.
+
+    Only in-domain sets that were asked in three formats or more; the sets of one tuned model are averaged.
+    """
+    rows = sound(asked(scores).filter(pl.col("role") == "in_domain"))
+    formats = pl.col("format").n_unique().over("tuned_on", "task", "step")
+    rows = rows.filter(formats >= MIN_FORMATS)
+    if rows.is_empty():
+        return rows.with_columns(level=pl.lit(0.0), sampling=pl.lit(0.0), clears=pl.lit(True))
+    chance, n = rows["chance"].fill_null(0.0).to_numpy(), rows["n"].to_numpy()
+    value = rows["value"].to_numpy()
+    pieces = [_logit(v, c, k, e) for v, c, k, e in zip(value, chance, n, rows["se"].fill_null(0.0), strict=True)]
+    placed = rows.with_columns(
+        pl.Series("level", [p[0] for p in pieces]), pl.Series("sampling", [p[1] for p in pieces]),
+        (pl.col("value") > pl.col("floor") + CLEAR * pl.col("se")).alias("clears"),
+    )  # fmt: skip
+    return placed.group_by("tuned_on", "place", "step", "tokens", "format", maintain_order=True).agg(
+        pl.col("level").mean(), (pl.col("sampling").sum() / pl.len() ** 2).alias("sampling"), pl.col("clears").all(),
+        pl.col("value").mean(), pl.col("task").unique().sort(), pl.col("cell").alias("cells"), pl.col("series").first(),
+    )  # fmt: skip
+
+
+def _logit(value: float, chance: float, n: int, error: float) -> tuple[float, float]:
+    """(log odds of the share of the way from chance to perfect, its sampling variance by the delta method)."""
+    at = np.array([value])
+    least = 0.5 / n * (1 - headroom(at, chance, n)[0]) * (1 - chance)
+    return float(logits(at, chance, n)[0]), float((max(error, least) * logit_stretch(at, chance, n)[0]) ** 2)
+
+
+def format_noise(rows: pl.DataFrame) -> Pooled | None:
+    """Variance of one format's level between runs, what all formats of a run share taken off; a unit a tuned model."""
+    found: dict[str, np.ndarray] = {}
+    for (tuned_on, _), group in rows.group_by("tuned_on", "place", maintain_order=True):
+        steps = sorted(group["step"].unique())
+        if len(steps) > 1:
+            wide = (
+                group.filter(pl.col("step").is_in(steps[-2:]))
+                .sort("step")
+                .group_by("format", maintain_order=True)
+                .agg(pl.col("level"))
+            )
+            whole = wide.filter(pl.col("level").list.len() == 2)
+            found[str(tuned_on)] = (whole["level"].list.last() - whole["level"].list.first()).to_numpy()
+    return pooled(found, shared=1)
+
+
+def spreads(rows: pl.DataFrame, noise: Pooled | None) -> pl.DataFrame:
+    """One row a tuned model and place: `observed` variance between formats, `noise` of one level, `df` (formats − 1),
+    `excess`, `clear` (every format above the best constant answer), `best` (the best one is).
+    """
+    runs = rows.group_by("tuned_on", "place", "format", maintain_order=True).agg(
+        pl.col("level").mean(), pl.col("sampling").mean(), pl.col("clears").all(), pl.len().alias("runs"),
+        pl.col("tokens").max(), pl.col("cells").list.explode(), pl.col("series").first(),
+    )  # fmt: skip
+    of_runs = {name: noise.of(name)[0] if noise else 0.0 for name in runs["tuned_on"].unique()}
+    single = pl.col("tuned_on").replace_strict(of_runs, return_dtype=pl.Float64)
+    runs = runs.with_columns((pl.col("sampling") + single / pl.col("runs")).alias("noise"))
+    return (
+        runs.group_by("tuned_on", "place", maintain_order=True)
+        .agg(
+            pl.col("level").var().alias("observed"), pl.col("noise").mean(), (pl.len() - 1).alias("df"),
+            pl.col("clears").all().alias("clear"), pl.col("clears").any().alias("best"), pl.col("tokens").max(),
+            pl.col("cells").list.explode(), pl.col("series").first(),
+        )
+        .with_columns((pl.col("observed") - pl.col("noise")).alias("excess"))
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""How far two runs of the whole pipeline lie apart, from checkpoints that are nearly the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from amuro.paper.changes import pairs
+from amuro.results.stats.estimate import Estimate, Part
+from amuro.results.stats.replicates import Pooled, pooled
+
+Point = Mapping[str, Any]
+MANY = 1e6
+"""Degrees of freedom of an error over thousands of rows."""
+
+
+def run_noise(rows: pl.DataFrame, column: str = "change", unit: str = "tuned_on") -> Pooled | None:
+    """Variance of one run, a unit a tuned model; all sets that one pair of models was asked are one pair."""
+    found = pairs(rows, column)
+    units = found[unit].unique().sort().to_list()
+    return pooled({name: found.filter(pl.col(unit) == name)["difference"].to_numpy() for name in units})
+
+
+def weighted(
+    rows: pl.DataFrame, weights: Sequence[float], noise: Pooled | None, column: str = "change", unit: str = "tuned_on"
+) -> Estimate:
+    """Σ w · column over merged rows, with the noise of runs and of evaluation.
+
+    Rows of one unit at one place are of one run, so their weights add up before they are squared. The errors of base
+    and tuned are added as if independent: the table does not say how they vary together, and they answer the same
+    rows, so the sum errs to caution.
+    """
+    table = rows.with_columns(pl.Series("w", np.asarray(weights, dtype=float)))
+    value = float((table["w"] * table[column]).sum())
+    shares = table.group_by(unit, "place", maintain_order=True).agg(pl.col("w").sum(), pl.col("runs").min())
+    of_runs = _of_runs(shares, noise) if noise else []
+    return Estimate(value, (*of_runs, (_evaluation(table, column), MANY)))
+
+
+def _of_runs(shares: pl.DataFrame, noise: Pooled) -> list[Part]:
+    """Noise of runs from (unit, place, weight, runs); parts with the same degrees of freedom as one."""
+    sums: dict[float, float] = {}
+    for name, _, share, runs in shares.iter_rows():
+        variance, df = noise.of(name)
+        sums[df] = sums.get(df, 0.0) + share**2 / runs * variance
+    return [(variance, df) for df, variance in sorted(sums.items())]
+
+
+def curve(rows: pl.DataFrame, noise: Pooled | None, line: str, column: str = "change") -> list[Point]:
+    """Points of a figure: each merged row with its interval; `line` names the column that names the lines."""
+    points: list[Point] = []
+    for k, row in enumerate(rows.iter_rows(named=True)):
+        low, high = weighted(rows[k : k + 1], [1.0], noise, column).interval()
+        points.append({"line": row[line], "tokens": row["tokens"], "step": row["step"], "value": row[column],
+                       "low": low, "high": high, "y_label": "tuned − base"})  # fmt: skip
+    return points
+
+
+def _evaluation(table: pl.DataFrame, column: str) -> float:
+    errors = {"change": ("se", "se_base"), "base": ("se_base",), "value": ("se",)}[column]
+    return float(sum((table["w"].pow(2) * table[name].fill_null(0.0).pow(2)).sum() for name in errors))
+
+
+def in_words(noise: Pooled | None) -> str:
+    """What stands for the noise of runs, for a note."""
+    if noise is None:
+        return "No two checkpoints are close enough to show the noise of runs: this holds for these weights."
+    return (
+        f"Noise of runs from {len(noise.own)} near-replicate pair{'s' * (len(noise.own) != 1)}: {noise.df:.0f} degrees "
+        f"of freedom, standard deviation of one run {noise.variance**0.5:.3f}."
+    )

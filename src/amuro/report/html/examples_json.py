@@ -1,0 +1,156 @@
+"""The examples as the page carries them: one card an example, answers as numbers, so that thousands stay small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from amuro.report.examples import CHANGES, FLOWS, KINDS, RIGHT
+from amuro.report.formatting import number, plain, split_words
+from amuro.report.model import Book
+from amuro.report.naming import Recipe, recipe_words, recipes_of, roles_of
+from amuro.report.plots.svg import shorten
+from amuro.report.tables import checkpoint_names
+from amuro.study.recipe_names import RECIPE
+
+PROMPT_LIMIT, ANSWER_LIMIT = 4_000, 600
+"""Characters that the page shows; the whole text is in the store."""
+TASK_LIMIT, FEWEST = 60_000, 6
+"""Characters of all prompts and answers of one task, and how many examples stand there whatever their length."""
+NOTHING = -1
+"""Stands for an answer that was not given: the cell has not run, or was never asked."""
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the numbers of a card point to, in the order in which the page lists it."""
+
+    tasks: tuple[str, ...]
+    splits: tuple[str, ...]
+    tuned: tuple[Recipe, ...]
+    checkpoints: tuple[str, ...]
+    formats: tuple[str, ...]
+
+    def in_words(self, book: Book) -> dict[str, list[str]]:
+        """The same lists as people read them."""
+        known, recipes, roles = checkpoint_names(book), recipe_words(book.scores), self._roles(book)
+        return {
+            "tasks": [plain(name) for name in self.tasks],
+            "splits": [split_words(name, roles.get(name, "")) for name in self.splits],
+            "tuned": [recipes.get(name, plain(name.tuned_on)) for name in self.tuned],
+            "checkpoints": [known.get(name, name) for name in self.checkpoints],
+            "formats": [plain(name) for name in self.formats],
+        }
+
+    def _roles(self, book: Book) -> dict[str, str]:
+        """Split → in or out of domain, where it is the same for all tasks: one list names the splits of all."""
+        found: dict[str, set[str]] = {}
+        for (_, split), role in roles_of(book.scores).items():
+            found.setdefault(split, set()).add(role)
+        return {split: min(roles) for split, roles in found.items() if len(roles) == 1}
+
+
+def names_of(book: Book) -> Names:
+    """Everything that examples and counts speak of; tasks that something was tuned on come first."""
+    frames = [frame for frame in (book.examples, book.changes) if frame.height]
+
+    def of(column: str) -> set[str]:
+        return {name for frame in frames for name in frame[column].unique()}
+
+    tuned = {recipe for frame in frames for recipe in recipes_of(frame)}
+    taught, places = of("tuned_on"), of("checkpoint")
+    known = [name for name in checkpoint_names(book) if name in places]
+    return Names(
+        tuple(sorted(of("task"), key=lambda name: (name not in taught, name))),
+        tuple(sorted(of("split"))),
+        tuple(sorted(tuned)),
+        (*known, *sorted(places.difference(known))),
+        tuple(sorted(of("format"), key=lambda name: (name != "default", name))),
+    )
+
+
+def pack(book: Book, names: Names) -> list[dict[str, Any]]:
+    """One card an example, in the order in which the frame first names it; a task ends where its room is used up."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in book.examples.iter_rows(named=True):
+        found.setdefault((row["task"], row["split"], row["example_id"]), []).append(row)
+    cards = [_card(rows, names) for rows in found.values()]
+    by_task = [[card for card in cards if card["task"] == place] for place in range(len(names.tasks))]
+    return [card for mine in by_task for card in _with_room(mine)]
+
+
+def _with_room(cards: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    used = 0
+    for place, card in enumerate(cards):
+        used += sum(len(asked["prompt"]) for asked in card["asked"]) + sum(len(words) for words, _ in card["said"])
+        if place >= FEWEST and used > TASK_LIMIT:
+            return
+        yield card
+
+
+def _card(rows: Sequence[Row], names: Names) -> dict[str, Any]:
+    said: dict[tuple[str, int], int] = {}
+    forms = sorted({row["format"] for row in rows}, key=names.formats.index)
+    first = rows[0]
+    return {
+        "task": names.tasks.index(first["task"]), "split": names.splits.index(first["split"]),
+        "id": first["example_id"], "cluster": first["cluster"], "gold": first["gold"],
+        "asked": [_asked([row for row in rows if row["format"] == form], names, said) for form in forms],
+        "said": [list(answer) for answer in said],
+    }  # fmt: skip
+
+
+def _asked(rows: Sequence[Row], names: Names, said: dict[tuple[str, int], int]) -> dict[str, Any]:
+    """One wording of the question: base answers by checkpoint, tuned answers by tuning and checkpoint."""
+    base = [NOTHING] * len(names.checkpoints)
+    tuned: list[list[int] | int] = [0] * len(names.tuned)
+    for row in rows:
+        place, turn = (
+            names.checkpoints.index(row["checkpoint"]),
+            names.tuned.index(Recipe(*(row[name] for name in RECIPE))),
+        )
+        base[place] = _answer(row["predicted_base"], row["value_base"], said)
+        mine = tuned[turn]
+        if isinstance(mine, int):
+            mine = tuned[turn] = [NOTHING] * len(names.checkpoints)
+        mine[place] = _answer(row["predicted_tuned"], row["value_tuned"], said)
+    prompt = shorten(rows[0]["prompt"] or "", PROMPT_LIMIT)
+    return {"format": names.formats.index(rows[0]["format"]), "prompt": prompt, "base": base, "tuned": tuned}
+
+
+def _answer(words: str | None, value: float | None, said: dict[tuple[str, int], int]) -> int:
+    """Place of an answer in `said`, whose entries are what was said, and 1 where it counts as right."""
+    if words is None or value is None:
+        return NOTHING
+    shown = shorten(words, ANSWER_LIMIT) or "(nothing)"
+    shown = shown if value in (0.0, 1.0) else f"{shown} ({number(value)})"
+    return said.setdefault((shown, int(value >= RIGHT)), len(said))
+
+
+def data(book: Book, names: Names, cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the page's script reads: names, cards, and the true counts by place."""
+    counts = changes_by(book, names, "task", "split", *RECIPE, "checkpoint", "format")
+    return {**names.in_words(book), "kinds": {kind: FLOWS[kind] for kind in KINDS}, "cards": cards, "counts": counts}
+
+
+def changes_by(book: Book, names: Names, *keys: str) -> list[list[int]]:
+    """The counts of `Book.changes`, summed by `keys`: the places of the keys in `names`, then the numbers.
+
+    The columns of `RECIPE` stand together and have one place.
+    """
+    if not book.changes.height:
+        return []
+    lists: dict[str, tuple[Any, ...]] = {"task": names.tasks, "split": names.splits, "tuned": names.tuned,
+                                         "checkpoint": names.checkpoints, "format": names.formats}  # fmt: skip
+    numbers = [*KINDS, *(f"{kind}_only" for kind in CHANGES)]
+    found = []
+    for row in book.changes.group_by(keys).agg(pl.col(numbers).sum()).iter_rows(named=True):
+        asked = {"tuned": Recipe(*(row[name] for name in RECIPE))} if RECIPE[0] in keys else {}
+        asked |= {key: row[key] for key in keys if key not in RECIPE}
+        order = dict.fromkeys("tuned" if key in RECIPE else key for key in keys)
+        found.append([*(lists[key].index(asked[key]) for key in order), *(row[name] for name in numbers)])
+    return sorted(found)

@@ -1,0 +1,145 @@
+"""The page: sections in the order in which a reader asks, filled into the templates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from amuro.report import examples, formatting
+from amuro.report.html import examples_json, examples_plain, findings, provenance
+from amuro.report.html import overview as picture
+from amuro.report.html.csp import embedded_json, policy
+from amuro.report.model import Book
+from amuro.report.naming import main_split
+from amuro.report.plots.specs import draw, task_chart
+from amuro.report.score_tables import overview, score_tables
+from amuro.report.tables import Table, step_name, steps_of
+from amuro.report.transfer_matrix import forgetting_tables
+
+LIMITS = {"cells_shown": 8, "holes_shown": 200, "flags_shown": 40, "unfolded": 6}
+"""Addresses that one finding lists; holes and places of one flag that are listed; findings shown unfolded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The scores of one task: its pictures over pre-training, one a series, and its tables."""
+
+    name: str
+    title: str
+    instruction: str
+    figures: tuple[tuple[str, Markup], ...]
+    tables: tuple[Table, ...]
+
+
+@cache
+def source(name: str) -> str:
+    """The text of a file that ships beside this module."""
+    return files("amuro.report.html").joinpath(name).read_text(encoding="utf-8")
+
+
+def scripts() -> str:
+    """The one script of a page."""
+    return "".join(source(name) for name in ("common.js", "charts.js", "filters.js", "items.js"))
+
+
+def render(book: Book) -> tuple[str, dict[str, Markup]]:
+    """(the whole page, its figures by name)."""
+    told = findings.chapters_of(book)
+    panels = {
+        "pretraining": picture.pretraining_panel(book),
+        "tuning": picture.tuning_panel(book),
+        "asking": picture.asking_panel(book),
+    }
+    sheets = _sheets(book)
+    style, script = source("figure.css") + source("style.css"), scripts()
+    names = examples_json.names_of(book)
+    said, cards = names.in_words(book), examples_json.pack(book, names)
+    page = environment().get_template("page.html.j2").render(
+        policy=policy(script, style), style=Markup(style), script=Markup(script),
+        study=book.study, numbers=picture.numbers(book), panels=panels, shortfall=provenance.shortfall(book.planned),
+        chapters=told, short=findings.in_short(told), map=findings.verdict_map(told),
+        tally=Counter(finding.verdict for finding in book.findings), verdicts=formatting.VERDICTS,
+        evidence=formatting.EVIDENCE,
+        flags=provenance.flags_by_name(book), sheets=sheets, overviews=_by_series(book, _overviews),
+        all_tasks=findings.ALL_TASKS, reach=findings.reach(book, told), score_formats=_formats(book),
+        score_places=_places(book),
+        forgetting=_by_series(book, forgetting_tables), examples=examples_plain.first_cards(cards, said),
+        cards_shown=len(cards), item_names=said, change_table=examples_plain.change_table(book, names, said),
+        flows=examples.FLOWS, kinds={kind: examples.FLOWS[kind] for kind in examples.KINDS}, right=examples.RIGHT,
+        data=embedded_json(examples_json.data(book, names, cards)), facts=provenance.facts(book),
+        ledger=provenance.cost(book), audits=book.audits, holes=provenance.holes(book), **LIMITS,
+    )  # fmt: skip
+    return page, _figures(panels, told, sheets)
+
+
+def environment() -> Environment:
+    """Everything is escaped that is not marked as ours."""
+    environment = Environment(
+        loader=PackageLoader("amuro.report.html"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(plain=formatting.plain, count=formatting.count, number=formatting.number)
+    return environment
+
+
+def _figures(
+    panels: Mapping[str, Markup], told: Sequence[findings.Chapter], sheets: Sequence[Sheet]
+) -> dict[str, Markup]:
+    found = {f"study-{name}": panel for name, panel in panels.items()}
+    for sheet in sheets:
+        found |= {f"scores-{formatting.slug(title)}": figure for title, figure in sheet.figures}
+    found |= {card.anchor: card.figure for chapter in told for card in chapter.cards}
+    return {name: figure for name, figure in found.items() if figure}
+
+
+def _series(book: Book) -> list[str]:
+    return book.scores["series"].unique().sort().to_list() if book.scores.height else []
+
+
+def _by_series(book: Book, tables: Callable[[Book, str], list[Table]]) -> list[tuple[str, list[Table]]]:
+    """(name, tables) of each series that has any; the name is left empty where there is only one series."""
+    names = _series(book)
+    found = [(name if len(names) > 1 else "", tables(book, name)) for name in names]
+    return [pair for pair in found if pair[1]]
+
+
+def _formats(book: Book) -> list[str]:
+    """Formats in which something was asked, in words, the default one first."""
+    names = set(book.scores["format"]) if book.scores.height else set()
+    return [formatting.plain(name) for name in sorted(names, key=lambda name: (name != "default", name))]
+
+
+def _places(book: Book) -> list[str]:
+    """Heads of the columns of all score tables, in order."""
+    return list(dict.fromkeys(step_name(*pair) for pair in steps_of(book.scores))) if book.scores.height else []
+
+
+def _overviews(book: Book, series: str) -> list[Table]:
+    table = overview(book, series)
+    return [table] if table else []
+
+
+def _sheets(book: Book) -> list[Sheet]:
+    """One a task, those first on which something was tuned."""
+    if not book.scores.height:
+        return []
+    names = book.scores.filter(pl.col("split") != "dev")["task"].unique().sort().to_list()
+    tuned_on = set(book.scores["tuned_on"])
+    return [_sheet(book, name) for name in sorted(names, key=lambda name: name not in tuned_on)]
+
+
+def _sheet(book: Book, task: str) -> Sheet:
+    split = main_split(book.scores, task)
+    series, title = _series(book), formatting.plain(task)
+    drawn = [
+        (f"{title}, {name}" if len(series) > 1 else title, draw(task_chart(book, name, task, split))) for name in series
+    ]
+    instruction = book.tasks[task].instruction if task in book.tasks else ""
+    return Sheet(task, title, instruction, tuple(pair for pair in drawn if pair[1]), tuple(score_tables(book, task)))

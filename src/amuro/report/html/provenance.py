@@ -1,0 +1,109 @@
+"""The back of the page: flags, what the study states about itself, what it took, what has not run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from amuro.report import formatting
+from amuro.report.model import Book
+from amuro.report.naming import Recipe, recipe_words
+from amuro.report.tables import Square, Table, step_name
+from amuro.results import shots_shown as shown
+from amuro.study.recipe_names import RECIPE
+
+
+def flags_by_name(book: Book) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(name, what it means, places), a place being (where, detail); the address of a cell is put in words."""
+    known = _cells_in_words(book.scores, [flag["where"] for flag in book.flags])
+    names = dict.fromkeys(flag["name"] for flag in book.flags)
+    return [
+        (name, formatting.FLAGS.get(name, ""),
+         [(known.get(flag["where"], flag["where"]), flag["detail"]) for flag in book.flags if flag["name"] == name])
+        for name in names
+    ]  # fmt: skip
+
+
+def _cells_in_words(scores: pl.DataFrame, addresses: Sequence[str]) -> dict[str, str]:
+    """Address → model and question in words, for the cells that have scores."""
+    if not scores.height:
+        return {}
+    rows = scores.filter(pl.col("cell").is_in(addresses)).unique("cell", keep="first", maintain_order=True)
+    recipes = recipe_words(scores)
+    return {row["cell"]: _cell_in_words(row, recipes) for row in rows.iter_rows(named=True)}
+
+
+def _cell_in_words(row: Mapping[str, Any], recipes: Mapping[Recipe, str]) -> str:
+    place = step_name(row["tokens"], row["step"])
+    task, form, split = (
+        formatting.plain(row["task"]),
+        formatting.plain(row["format"]),
+        formatting.split_words(row["split"], row["role"]),
+    )
+    tuned = recipes.get(Recipe(*(row[name] for name in RECIPE)), "")
+    model = f"{place}, tuned on {tuned} (seed {row['tune_seed']})" if tuned else f"base at {place}"
+    told = shown.in_words(f"{row['shots']} shots", row["shots"], row["shots_shown"])
+    shots = f", {told}" if row["shots"] else ""
+    return f"{model}, asked {task} ({split}) as {form}{shots}"
+
+
+def facts(book: Book) -> list[tuple[str, str]]:
+    """What else the study states about itself, and what it ran on."""
+    shown = {"name", "question", "description"}
+    stated = [(formatting.plain(str(key)), _as_text(value)) for key, value in book.study.items() if key not in shown]
+    return stated + [(formatting.plain(str(key)), _as_text(value)) for key, value in book.environment.items()]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{formatting.plain(str(key))} {_as_text(inner)}" for key, inner in value.items())
+    return ", ".join(map(_as_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def cost(book: Book) -> dict[str, Any]:
+    """`totals` over all visits as (name, value), and `table`: the visits that took longest."""
+    if not book.ledger.height:
+        return {"totals": [], "table": None}
+    total = book.ledger.select("seconds", "tokens", "flops").sum().row(0, named=True)
+    rows = book.ledger.sort("seconds", descending=True).iter_rows(named=True)
+    table = Table("", ("time", "tokens", "FLOPs", "peak memory"), tuple(_visit(row) for row in rows))
+    totals = [
+        ("visits", formatting.count(book.ledger.height)),
+        ("time of one process", formatting.duration(total["seconds"])),
+        ("tokens", formatting.compact(total["tokens"])),
+        ("FLOPs", formatting.compact(total["flops"])),
+        ("peak memory", _megabytes(book.ledger["peak_memory_mb"].max())),
+    ]
+    return {"totals": totals, "table": table}
+
+
+def _visit(row: Mapping[str, Any]) -> tuple[str, tuple[Square, ...]]:
+    texts = (
+        formatting.duration(row["seconds"]),
+        formatting.compact(row["tokens"]),
+        formatting.compact(row["flops"]),
+        _megabytes(row["peak_memory_mb"]),
+    )
+    return str(row["visit"]), tuple(Square(text) for text in texts)
+
+
+def _megabytes(value: Any) -> str:
+    return "–" if value is None else f"{value:,.0f} MB"
+
+
+def holes(book: Book) -> list[str]:
+    """Addresses of the planned cells that have no result."""
+    return book.planned.filter(~pl.col("done"))["cell"].sort().to_list() if book.planned.height else []
+
+
+def shortfall(planned: pl.DataFrame) -> str:
+    """What the head of a report says where it stands on fewer cells than were planned; empty where it has them all."""
+    missing = planned.filter(~pl.col("done")) if planned.height else planned
+    if not missing.height:
+        return ""
+    counts = missing.group_by("why", maintain_order=True).len().rows()
+    whys = ", ".join(f"{formatting.count(number)} {why}" for why, number in counts)
+    there = formatting.count(planned.height - missing.height)
+    return f"This report stands on {there} of {formatting.count(planned.height)} planned cells: {whys}."

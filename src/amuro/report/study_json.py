@@ -1,0 +1,46 @@
+"""study.json: what a study states of itself and how large it is, for indexes and comparisons."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from amuro.report.compare.saved_report import Kept
+from amuro.report.files import as_json_value
+from amuro.report.formatting import higher_is_better
+from amuro.report.html.overview import numbers
+from amuro.report.model import Book
+
+SCHEMA = 1
+"""Version of study.json."""
+
+
+def facts(book: Book) -> dict[str, Any]:
+    """The study's own statements, its size, the digest of each checkpoint's weights, the primary metric of each task,
+    and the metrics that are better the lower: a metric of one's own need not be at hand where the report is read.
+    """
+    tasks = book.scores["task"].unique().sort().to_list() if book.scores.height else []
+    metrics = book.scores["metric"].unique().sort().to_list() if book.scores.height else []
+    told: dict[str, Any] = as_json_value(
+        {
+            "schema": SCHEMA,
+            **book.study,
+            "numbers": numbers(book),
+            "weights": {row["checkpoint"]: row["weights"] for row in book.series if row.get("weights")},
+            "metrics": {task: book.metric(task) for task in tasks},
+            "lower_is_better": [name for name in metrics if not higher_is_better(name)],
+        }
+    )
+    return told
+
+
+def study_json(book: Book) -> str:
+    """The same as text."""
+    return json.dumps(facts(book), indent=1, ensure_ascii=False) + "\n"
+
+
+def kept(book: Book) -> Kept:
+    """A book as a folder of its report would give it."""
+    told = facts(book)
+    environment: dict[str, Any] = as_json_value(book.environment)
+    return Kept(str(book.study["name"]), told, tuple(book.findings), book.scores, environment)

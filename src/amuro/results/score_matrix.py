@@ -1,0 +1,146 @@
+"""From tidy rows to arrays: one evaluation set as readings (cell × metric) × examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from amuro.core.errors import DataError
+from amuro.results.analyses.base import Evidence
+from amuro.results.stats.clustered import Floats, Ints
+from amuro.tasks.metrics import load_metric
+
+Reading = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All readings of one evaluation set."""
+
+    task: str
+    split: str
+    readings: tuple[Reading, ...]
+    """One a cell and metric: its row of `scores`, by name."""
+    values: Floats
+    """(readings, examples), the higher the better (`Metric.oriented`); not finite where a reading lacks an example."""
+    clusters: Ints
+    """(examples,) codes from 0."""
+
+    def where(self, **wanted: Any) -> Panel:
+        """The readings whose coordinates equal those wanted."""
+        kept = [row for row, reading in enumerate(self.readings) if wanted.items() <= reading.items()]
+        return replace(self, readings=tuple(self.readings[row] for row in kept), values=self.values[kept])
+
+    def on(self, examples: Ints) -> Panel:
+        """Some examples, and the readings that have all of them."""
+        values = self.values[:, examples]
+        whole = np.flatnonzero(np.isfinite(values).all(axis=1))
+        _, clusters = np.unique(self.clusters[examples], return_inverse=True)
+        readings = tuple(self.readings[row] for row in whole)
+        return replace(self, readings=readings, values=values[whole], clusters=clusters)
+
+    def all(self, coordinate: str) -> set[Any]:
+        """The distinct values of one coordinate."""
+        return {reading[coordinate] for reading in self.readings}
+
+    @property
+    def groups(self) -> int:
+        return int(self.clusters.max()) + 1 if len(self.clusters) else 0
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The frames of a study as arrays, made once: panels are cut from them without asking the frames again."""
+
+    codes: Mapping[str, NDArray[np.uint32]]
+    """Column of `items` → a code for each row."""
+    values: Floats
+    rows: Mapping[tuple[str, str], Ints]
+    """(task, split) → its rows of `items` that have a value."""
+    names: Mapping[str, Mapping[int, str]]
+    """Column → code → text."""
+    scores: Mapping[tuple[str, str], Reading]
+    """(cell, metric) → its row of `scores`."""
+
+
+def _columns(evidence: Evidence) -> _Columns:
+    if "columns" not in evidence.memo:
+        coded = ["cell", "metric", "example_id", "cluster"]
+        kept = evidence.items.filter(pl.col("value").is_not_null())
+        kept = kept.select("task", "split", "value", *(pl.col(name).cast(pl.Categorical) for name in coded))
+        sets = kept.with_row_index("row").group_by("task", "split").agg("row").rows()
+        evidence.memo["columns"] = _Columns(
+            codes={name: kept[name].to_physical().to_numpy() for name in coded},
+            values=_oriented(kept),
+            rows={(task, split): np.array(rows) for task, split, rows in sets},
+            names={name: _texts(kept[name].unique()) for name in ("cell", "metric")},
+            scores={(row["cell"], row["metric"]): row for row in evidence.scores.iter_rows(named=True)},
+        )
+    known: _Columns = evidence.memo["columns"]
+    return known
+
+
+def _oriented(rows: pl.DataFrame) -> Floats:
+    """Every value so that higher is better: no analysis need know which way a metric counts."""
+    values, metrics = rows["value"].cast(pl.Float64).to_numpy().copy(), rows["metric"].cast(pl.Categorical)
+    for code, name in _texts(metrics.unique()).items():
+        metric = load_metric(name)
+        if not metric.higher_is_better:
+            places = metrics.to_physical().to_numpy() == code
+            values[places] = metric.oriented(values[places])
+    return values
+
+
+def _texts(found: pl.Series) -> dict[int, str]:
+    return dict(zip(found.to_physical().to_list(), found.to_list(), strict=True))
+
+
+def panel(evidence: Evidence, task: str, split: str) -> Panel | None:
+    """The panel of one evaluation set; None where it has no rows. An infinite score counts as missing.
+
+    Raises DataError where a cell holds an example twice.
+    """
+    if (task, split) not in evidence.memo:
+        evidence.memo[task, split] = _panel(_columns(evidence), task, split)
+    known: Panel | None = evidence.memo[task, split]
+    return known
+
+
+def _panel(columns: _Columns, task: str, split: str) -> Panel | None:
+    rows = columns.rows.get((task, split))
+    if rows is None:
+        return None
+    cell, metric, example, cluster = (codes[rows].astype(np.int64) for codes in columns.codes.values())
+    pair, reading = _by_appearance(cell << 32 | metric)
+    first, place = _by_appearance(example)
+    if np.bincount(reading * len(first) + place).max() > 1:
+        raise DataError(f"a cell on {task}/{split} holds an example twice", "score each prediction once")
+    values = np.full((len(pair), len(first)), np.nan)
+    values[reading, place] = columns.values[rows]
+    _, groups = _by_appearance(cluster[first])
+    cells, metrics = columns.names["cell"], columns.names["metric"]
+    pairs = zip((cell[pair]).tolist(), metric[pair].tolist(), strict=True)
+    return Panel(task, split, tuple(columns.scores[cells[c], metrics[m]] for c, m in pairs), values, groups)
+
+
+def _by_appearance(codes: Ints) -> tuple[Ints, Ints]:
+    """(row where each distinct value first appears, place of each row's value among them), whatever the codes are.
+
+    Codes of texts differ from process to process: an order by them would give other draws of the same clusters.
+    """
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse]
+
+
+def fewest_shots(source: Panel) -> Panel:
+    """Zero-shot is primary: the readings with the fewest shots, of the first draw of shots."""
+    fewest = source.where(shots=min(source.all("shots")))
+    return fewest.where(shot_seed=min(fewest.all("shot_seed")))

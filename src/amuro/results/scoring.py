@@ -1,0 +1,291 @@
+"""Predictions → tidy scores. No score is stored as truth: all of it is computed anew from kept predictions.
+
+`items` has one row a prediction and metric, `scores` one row a cell and metric; both carry every coordinate
+(columns: docs/tour.md). Analyses, report and exports read these two frames and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from amuro.core import registry
+from amuro.core.errors import DataError
+from amuro.core.types import Checkpoint, Task
+from amuro.study.store import Manifest, Store
+from amuro.tasks.metrics import load_metric
+from amuro.tasks.metrics.base import Context, Metric, chosen, guess_rates, label_prior
+
+CONSTANT = 0.99
+"""Share of one answer from which a model counts as a constant predictor."""
+
+COORDINATES = (
+    "series", "checkpoint", "step", "tokens", "tuned_on", "recipe", "method", "tune_format", "tune_seed",
+    "learning_rate", "task", "split", "role", "family", "kind", "format", "shots", "shot_seed", "decoding", "protocol",
+    "precision", "device", "limit", "cell",
+)  # fmt: skip
+_READ = ("truncated", "shots_shown")
+"""Of each cell: the share of its prompts that were cut to fit, and the shots that a prompt shows in the mean."""
+TOUCHES_NUMBERS = ("torch", "transformers", "tokenizers", "peft", "machine")
+"""What stands in the column `provenance` of the scores: compared cells that differ in it are *mixed*."""
+_TYPES = {"step": pl.Int64, "tokens": pl.Int64, "tune_seed": pl.Int64, "learning_rate": pl.Float64, "shots": pl.Int64,
+          "shot_seed": pl.Int64, "limit": pl.Int64}  # fmt: skip
+_ITEM_TYPES = {
+    name: _TYPES.get(name, pl.Categorical())
+    for name in (*COORDINATES, "metric", "example_id", "cluster", "gold", "prompt_hash")
+}
+"""Texts that stand in millions of rows are kept once each."""
+
+
+def tables(
+    store: Store,
+    cells: Mapping[str, Manifest],
+    roles: Mapping[str, str],
+    tasks: Mapping[str, Task],
+    checkpoints: Iterable[Checkpoint],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(items, scores) of the given cells. A cell whose file no longer verifies is left out, and counts as not run.
+
+    Tokens are facts of the series: they are those of `checkpoints` as planned now, whenever a cell was filled.
+    All cells of a task are judged at once: a study has thousands of cells of a few hundred rows each.
+    """
+    piles, priors, heads, made_with = defaultdict(list), {}, [], {}
+    tokens = {checkpoint.address: checkpoint.tokens for checkpoint in checkpoints}
+    for address, manifest in cells.items():
+        frame = store.frame(manifest, "predictions.parquet")
+        if frame is None:
+            continue
+        found = manifest["coordinates"]
+        task = tasks[found["task"]]
+        piles[task.name].append(frame.with_columns(pl.lit(address).alias("cell")))
+        if found["split"] == "dev" and task.kind == "label":
+            priors[_asked_like(found)] = label_prior(frame)
+        facts = {**found, "tokens": tokens[found["checkpoint"]], "role": roles[address], "family": task.family,
+                 "kind": task.kind, "cell": address}  # fmt: skip
+        heads.append({name: facts[name] for name in COORDINATES})
+        made_with[address] = _made_with(manifest)
+    if not heads:
+        raise DataError("no finished cell to score", cure="fill some with `amuro run`")
+    by_cell = {h["cell"]: prior for h in heads if (prior := priors.get(_asked_like(cells[h["cell"]]["coordinates"])))}
+    items, totals = [], []
+    for name in list(piles):
+        pile = pl.concat(piles.pop(name), how="diagonal_relaxed")
+        for judged, total in _judged(tasks[name], pile, by_cell):
+            items += [judged] if judged is not None else []
+            totals.append(total)
+    judged_rows = pl.concat(items)
+    scored = pl.concat(totals).join(
+        clustered_errors(judged_rows), on=["cell", "metric"], how="left", maintain_order="left"
+    )
+    order = pl.DataFrame({"cell": list(made_with), "provenance": list(made_with.values())}).with_row_index("place")
+    scored = scored.join(order, on="cell", maintain_order="left").sort("place", maintain_order=True).drop("place")
+    return _with_coordinates(judged_rows, heads, _ITEM_TYPES), _with_coordinates(scored, heads, _TYPES)
+
+
+def _made_with(manifest: Manifest) -> str:
+    """What can change a number without being a coordinate: `torch 2.13.0, transformers 5.24.0, …`."""
+    known = manifest["provenance"]
+    return ", ".join(f"{name} {known[name]}" for name in TOUCHES_NUMBERS if name in known)
+
+
+def _with_coordinates(frame: pl.DataFrame, heads: list[dict[str, Any]], types: Mapping[str, Any]) -> pl.DataFrame:
+    """Every coordinate of each row's cell, joined once for all rows."""
+    found = pl.DataFrame(heads, schema={name: _TYPES.get(name, pl.String) for name in COORDINATES})
+    coordinates = found.with_columns(pl.col(name).cast(kind) for name, kind in types.items() if name in COORDINATES)
+    return frame.join(coordinates, on="cell", how="left", maintain_order="left")
+
+
+def no_items() -> pl.DataFrame:
+    """The items of a study of which nothing has run."""
+    return pl.DataFrame(schema={**_ITEM_TYPES, "predicted": pl.String, "k_effective": pl.Int64, "value": pl.Float64})
+
+
+def no_scores() -> pl.DataFrame:
+    """The scores of a study of which nothing has run."""
+    numbers = dict.fromkeys(("value", "se", "chance", "majority", "top_share", *_READ), pl.Float64)
+    words = ("metric", "evidence", "predicted_histogram", "provenance")
+    texts = {c: _TYPES.get(c, pl.String) for c in (*COORDINATES, *words)}
+    return pl.DataFrame(schema={**texts, **numbers, "n": pl.Int64, "clusters": pl.Int64})
+
+
+def cell_value(task: Task, predictions: pl.DataFrame) -> float:
+    """A dev cell's value on its task's primary metric, as the metric has it."""
+    metric = load_metric(task.metric)
+    return metric.score(predictions, Context(task, label_prior(predictions) if metric.needs_prior else ()))
+
+
+def metrics_of(task: Task) -> list[Metric]:
+    """The task's own metric, wherever it lives, and every metric of the shelf that can judge its kind."""
+    found = [load_metric(name) for name in dict.fromkeys((*registry.names("metrics"), task.metric))]
+    return [metric for metric in found if task.kind in metric.kinds]
+
+
+def pairs(frame: pl.DataFrame, *differing: str, left: pl.Expr, right: pl.Expr) -> pl.DataFrame:
+    """Rows of `frame` that satisfy `left` beside those that satisfy `right`, equal in every coordinate not named.
+
+    The right row's columns end in `_right`. Raises `DataError` where a left row has more than one partner: then
+    what differs was not fully named.
+    """
+    outcome = {"value", "se", "n", "clusters", "predicted", "cell", "role", "chance", "majority", "evidence",
+               "predicted_histogram", "top_share", "provenance", *_READ}  # fmt: skip
+    keys = [c for c in frame.columns if c not in {*differing, *outcome}]
+    joined = frame.filter(left).join(frame.filter(right), on=keys, how="inner", nulls_equal=True, suffix="_right")
+    if joined.height > frame.filter(left).height:
+        raise DataError(
+            f"rows differ in more than {', '.join(differing)}", cure="name every coordinate in which the pairs differ"
+        )
+    return joined
+
+
+def _asked_like(found: Mapping[str, Any]) -> tuple[Any, ...]:
+    return found["model"], found["task"], found["format"], found["shots"], found["shot_seed"]
+
+
+Judged = tuple[pl.DataFrame | None, pl.DataFrame]
+
+
+def _judged(task: Task, pile: pl.DataFrame, priors: Mapping[str, tuple[float, ...]]) -> Iterator[Judged]:
+    """(rows, totals) of all cells of one task for each metric; rows are None where only the whole has a value."""
+    for metric in metrics_of(task):
+        groups = _by_prior(pile, priors) if metric.needs_prior else [(_filled(pile, metric.needs), ())]
+        if groups and groups[0][0].height:
+            yield _under(metric, task, groups)
+
+
+def _by_prior(
+    pile: pl.DataFrame, priors: Mapping[str, tuple[float, ...]]
+) -> list[tuple[pl.DataFrame, tuple[float, ...]]]:
+    """The cells that have a prior, those with the same one together."""
+    distinct = {prior: place for place, prior in enumerate(dict.fromkeys(priors.values()))}
+    places = pl.DataFrame(
+        {"cell": list(priors), "prior": [distinct[prior] for prior in priors.values()]},
+        schema={"cell": pl.String, "prior": pl.Int64},
+    )
+    joined = pile.join(places, on="cell", maintain_order="left")
+    apart = joined.partition_by("prior", maintain_order=True, as_dict=True)
+    known = list(distinct)
+    return [(rows, known[int(place)]) for (place,), rows in apart.items()]
+
+
+def _filled(pile: pl.DataFrame, column: str) -> pl.DataFrame:
+    """The cells all of whose rows fill a list column; all cells where none is named."""
+    if not column:
+        return pile
+    if column not in pile.columns:
+        return pile.clear()
+    return pile.filter((pl.col(column).list.len().fill_null(0) > 0).all().over("cell"))
+
+
+def _under(metric: Metric, task: Task, groups: Sequence[tuple[pl.DataFrame, tuple[float, ...]]]) -> Judged:
+    """Rows and totals under one metric of (cells, their prior)."""
+    pile, contexts = pl.concat([rows for rows, _ in groups]), [Context(task, prior) for _, prior in groups]
+    asked = [(rows, context) for (rows, _), context in zip(groups, contexts, strict=True)]
+    said = pl.concat([metric.predicted(*one) for one in asked]) if metric.predicts else _predicted(pile, task)
+    values = pl.concat([metric.values(*one) for one in asked]) if metric.rows else None
+    rows = None if values is None else _item_rows(pile, said, metric.name, values)
+    labelled = task.kind == "label"
+    totals = _sizes(pile).join(_totals(metric, Context(task), pile, values), on="cell", maintain_order="left")
+    totals = totals.join(_chances(metric, task, pile), on="cell", maintain_order="left")
+    if labelled:
+        totals = totals.join(_histograms(pile, said), on="cell", maintain_order="left")
+    return rows, totals.select(
+        "cell",
+        pl.lit(metric.name).alias("metric"),
+        *("value", "n", "clusters"),
+        (pl.col("majority") if labelled else pl.lit(None, pl.Float64)).alias("majority"),
+        "chance",
+        (pl.col("evidence") if labelled else pl.lit("measured")).alias("evidence"),
+        (pl.col("histogram") if labelled else pl.lit("{}")).alias("predicted_histogram"),
+        (pl.col("top_share") if labelled else pl.lit(None, pl.Float64)).alias("top_share"),
+        *_READ,
+    )
+
+
+def _histograms(pile: pl.DataFrame, said: pl.Series) -> pl.DataFrame:
+    """What each cell of a label task says: cell, histogram, top_share, majority (of the golds), evidence."""
+    golds = _shares(pile, pile["gold"]).select("cell", "distinct", majority="top_share")
+    constant = (pl.col("distinct") == 1) | (pl.col("top_share") >= CONSTANT)
+    return (
+        _shares(pile, said)
+        .drop("distinct")
+        .join(golds, on="cell", maintain_order="left")
+        .with_columns(evidence=pl.when(constant).then(pl.lit("degenerate")).otherwise(pl.lit("measured")))
+    )
+
+
+def _chances(metric: Metric, task: Task, pile: pl.DataFrame) -> pl.DataFrame:
+    """What guesses score in each cell, from the rows that were asked; null where there are none, or it is not known."""
+    rates = pile.select("cell", chance=guess_rates(pile, task)).group_by("cell", maintain_order=True).agg(
+        pl.col("chance").mean()
+    )  # fmt: skip
+    known = [None if rate is None or metric.chance is None else metric.chance(rate) for rate in rates["chance"]]
+    return rates.with_columns(chance=pl.Series(known, dtype=pl.Float64))
+
+
+def _sizes(pile: pl.DataFrame) -> pl.DataFrame:
+    """Rows and clusters of each cell, and what of its prompts was read, in the order of the pile."""
+    return pile.group_by("cell", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("n"),
+        pl.col("cluster").n_unique().cast(pl.Int64).alias("clusters"),
+        pl.col("truncated").mean(),
+        pl.col("k_effective").mean().alias("shots_shown"),
+    )
+
+
+def _totals(metric: Metric, context: Context, pile: pl.DataFrame, values: pl.Series | None) -> pl.DataFrame:
+    """The value of each cell: the mean of its rows, unless the metric has a rule of its own."""
+    if values is not None and metric.aggregate is None:
+        rows = pl.DataFrame({"cell": pile["cell"], "value": values})
+        return rows.group_by("cell", maintain_order=True).agg(pl.col("value").mean())
+    apart = pile.partition_by("cell", maintain_order=True)
+    return pl.DataFrame({"cell": [c["cell"][0] for c in apart], "value": [metric.score(c, context) for c in apart]})
+
+
+def _predicted(pile: pl.DataFrame, task: Task) -> pl.Series:
+    if task.kind == "generate":
+        return pile["output"]
+    return pl.repeat("", pile.height, dtype=pl.String, eager=True) if task.kind == "document" else chosen(pile)
+
+
+def _item_rows(pile: pl.DataFrame, said: pl.Series, metric: str, values: pl.Series) -> pl.DataFrame:
+    rows = pile.select("cell", pl.lit(metric).alias("metric"), "example_id", "cluster", "gold", "k_effective",
+                       "prompt_hash", said.alias("predicted"), values.alias("value"))  # fmt: skip
+    return rows.with_columns(pl.col(name).cast(kind) for name, kind in _ITEM_TYPES.items() if name in rows.columns)
+
+
+def _shares(pile: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
+    """Of each cell: how many distinct texts, the share of the most frequent one, and all shares as JSON."""
+    counted = pl.DataFrame({"cell": pile["cell"], "text": texts}).group_by("cell", "text").len("rows")
+    shares = counted.with_columns(share=pl.col("rows") / pl.col("rows").sum().over("cell"))
+    ranked = (
+        shares.sort("cell", "rows", "text", descending=[False, True, False])
+        .group_by("cell", maintain_order=True)
+        .agg("text", "share")
+    )
+    return ranked.select(
+        "cell",
+        distinct=pl.col("text").list.len(),
+        top_share=pl.col("share").list.first(),
+        histogram=pl.Series(
+            [json.dumps(dict(zip(*row, strict=True))) for row in ranked.select("text", "share").rows()]
+        ),
+    )
+
+
+def clustered_errors(items: pl.DataFrame) -> pl.DataFrame:
+    """Standard error of each cell's mean with whole clusters as the unit (Miller 2024, arXiv:2411.00640, eq. 4):
+    √(G/(G−1) · Σ_g (Σ_{i∈g} (x_i − x̄))²) / n for G clusters and n rows; null with one cluster.
+    """
+    centred = items.with_columns((pl.col("value") - pl.col("value").mean().over("cell", "metric")).alias("off"))
+    # In the order of the rows: another order of the same sum is another last digit.
+    sums = centred.group_by("cell", "metric", "cluster", maintain_order=True).agg(
+        pl.col("off").sum(), pl.len().alias("rows")
+    )
+    g = pl.len().cast(pl.Float64)
+    spread = (pl.when(g > 1).then(g / (g - 1)) * pl.col("off").pow(2).sum()).sqrt()
+    errors = sums.group_by("cell", "metric", maintain_order=True).agg((spread / pl.col("rows").sum()).alias("se"))
+    return errors.with_columns(pl.col("cell", "metric").cast(pl.String))

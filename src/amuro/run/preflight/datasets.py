@@ -1,0 +1,107 @@
+"""The evaluation sets of a study before it runs: what each is, and what models without weights score on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from amuro.core.errors import AmuroError
+from amuro.core.hashing import digest
+from amuro.core.types import EvalSet, Example, Task
+from amuro.data import sources
+from amuro.prompts import render
+from amuro.run.preflight import ceiling as ceilings
+from amuro.run.preflight.baselines import baselines, constant_string
+from amuro.run.preflight.dataset_audit import Note, TaskAudit, audit
+from amuro.study.audit_keys import BELOW, filed
+from amuro.study.config import eval_set
+from amuro.study.inputs import Inputs
+from amuro.study.plan import Plan
+from amuro.study.store import Store
+from amuro.tasks.metrics import load_metric
+
+DEFAULT_CONTEXT = 2048
+"""Tokens that a prompt should fit where no recipe states a length (the paper's)."""
+CACHE = Path("amuro-store/series")
+"""Where the usual store keeps the checkpoints that were fetched."""
+
+
+def keep(plan: Plan, store: Store, eval_sets: Sequence[str]) -> None:
+    """Audits the sets (TASK/SPLIT) and stores the facts; baselines are fitted once a task."""
+    inputs = Inputs(plan, store)
+    for name, group in groupby(sorted(map(eval_set, eval_sets), key=str), key=lambda chosen: chosen.task):
+        task, train = plan.task_with_source(name), _train(plan, name)
+        tests = {chosen.split: _asked(plan, chosen) for chosen in group}
+        asked = {split: loaded.examples for split, loaded in tests.items()}
+        fitted = baselines(task, train, asked) if train else dict.fromkeys(tests, ())
+        for split, loaded in tests.items():
+            place = filed(plan, inputs, name, split)
+            scores = {baseline.name: baseline.value for baseline in fitted[split]}
+            told = _audited(plan, EvalSet(name, split), loaded, train, scores.get("constant_string"))
+            for facts in (told.facts() | place, {"audit": "baselines", **place, "baselines": scores}):
+                store.commit("audits", digest(facts), facts, {})
+
+
+def audit_all(plan: Plan) -> tuple[list[TaskAudit], dict[str, str]]:
+    """(audits, set → why it is refused) of everything that a study asks, dev splits apart. Loads rows, no weights."""
+    found, refused = [], {}
+    for chosen in dict.fromkeys(cell.eval_set for cell in plan.cells if cell.eval_set.split != "dev"):
+        task = plan.task_with_source(chosen.task)
+        try:
+            loaded, train = _asked(plan, chosen), _train(plan, chosen.task)
+            best = ceilings.lowest(plan, chosen, loaded.examples, ceilings.encoders(plan, CACHE))
+            if plan.study.protocol != "paper":
+                ceilings.refuse(chosen, best)
+            constant = _constant(task, train, loaded.examples)
+            told = _audited(plan, chosen, loaded, train, constant)
+            short = (Note(BELOW, str(best)),) if best.short else ()
+            found.append(replace(told, notes=(*told.notes, *short)))
+        except AmuroError as error:
+            refused[str(chosen)] = str(error)
+    return found, refused
+
+
+def _constant(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> float | None:
+    """Score of the best constant answer; None where text is not written, or its metric has no best value."""
+    judged = train and task.kind == "generate" and load_metric(task.metric).best is not None
+    return constant_string(task, train)(examples) if judged else None
+
+
+def _asked(plan: Plan, chosen: EvalSet) -> sources.Loaded:
+    """The rows that the study asks."""
+    limit = plan.asked(chosen.task, chosen.split)["limit"]
+    return sources.load(plan.task_with_source(chosen.task), chosen.split, plan.revision(chosen.task), limit)
+
+
+def _train(plan: Plan, name: str) -> list[Example]:
+    task = plan.task_with_source(name)
+    return sources.examples(task, "train", plan.revision(name)) if "train" in task.splits else []
+
+
+def _audited(
+    plan: Plan, chosen: EvalSet, loaded: sources.Loaded, train: Sequence[Example], constant: float | None
+) -> TaskAudit:
+    """One set as this study asks it: with its most shots, and the context that its recipes are cut to."""
+    task, asked = plan.task_with_source(chosen.task), plan.asked(chosen.task, chosen.split)
+    return audit(
+        task,
+        chosen.split,
+        loaded.examples,
+        train,
+        asked["shots"],
+        context=min((tune.max_length for tune in plan.study.tune), default=DEFAULT_CONTEXT),
+        constant=constant,
+        limit=asked["limit"],
+        whole_rows=loaded.whole,
+        whole_clusters=loaded.clusters,
+        dropped=loaded.dropped,
+        replaced=_replaced(task, loaded.examples, train, asked["shots"], asked["shot_seed"]),
+    )
+
+
+def _replaced(task: Task, examples: Sequence[Example], train: Sequence[Example], shots: int, shot_seed: int) -> int:
+    if not shots or task.shots_from != "train":
+        return 0
+    return len(render.own_shots(task, train, render.draw_shots(task, train, shots, shot_seed), shot_seed, examples))

@@ -1,0 +1,105 @@
+"""What is written of a cell: its coordinates, its predictions, and what they were made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from amuro.core.hashing import digest, file_digest
+from amuro.core.types import Cell, Generation
+from amuro.core.versions import versions
+from amuro.prompts import render
+from amuro.run.requests import Sheet
+from amuro.tasks.metrics.base import CONTEXTS
+
+AFTER_THE_STORE = ("cli/", "paper/", "report/", "results/", "tasks/metrics/")
+"""Folders of the package whose code changes no prediction."""
+
+
+def coordinates(cell: Cell) -> dict[str, Any]:
+    """Every coordinate of a cell as plain data, for manifests and tidy rows. Tokens are no coordinate: they are what a
+    study says of its series, and may be told or corrected after a cell was filled.
+    """
+    model, recipe = cell.model, cell.model.recipe
+    return {
+        "series": model.checkpoint.series, "checkpoint": model.checkpoint.address, "step": model.checkpoint.step,
+        "model": model.address,
+        "tuned_on": recipe.tuned_on if recipe else "none", "recipe": recipe.name if recipe else "none",
+        "method": recipe.method if recipe else "none", "tune_format": recipe.format if recipe else "none",
+        "tune_seed": -1 if model.tune_seed is None else model.tune_seed, "learning_rate": model.learning_rate,
+        "task": cell.eval_set.task, "split": cell.eval_set.split, "format": cell.format, "shots": cell.shots,
+        "shot_seed": cell.shot_seed, "decoding": cell.decoding, "protocol": cell.protocol, "limit": cell.limit,
+        "precision": cell.precision, "device": cell.device,
+    }  # fmt: skip
+
+
+def predictions(
+    sheet: Sheet,
+    scored: Mapping[int, tuple[float, ...]],
+    generated: Mapping[int, Generation],
+    unconditional: Sequence[tuple[float, ...]] = (),
+) -> pl.DataFrame:
+    """One row an example, in the order of the set (columns: docs/tour.md)."""
+    task, rows = sheet.task, range(len(sheet.examples))
+    document = task.kind == "document"
+    options = [[] if document else list(render.options(task, e)) for e in sheet.examples]
+    texts = [[render.answer(task, o) for o in row] for row in options]
+    return pl.DataFrame(
+        {
+            "example_id": [e.id for e in sheet.examples],
+            "cluster": [e.cluster for e in sheet.examples],
+            "gold": ["" if document else e.answer for e in sheet.examples],
+            "gold_index": [q.gold for q in sheet.queries],
+            "options": options,
+            "log_probabilities": [[] if document else _by_label(sheet, scored[i]) for i in rows],
+            "unconditional_log_probabilities": [list(unconditional[i]) if unconditional else [] for i in rows],
+            "option_tokens": [[] if document else _lengths(sheet, i) for i in rows],
+            CONTEXTS: [["\n".join(inputs.values()) for inputs in e.contexts] for e in sheet.examples],
+            "option_bytes": [[len(f" {text}".encode()) for text in row] for row in texts],
+            "output": [generated[i].text if i in generated else None for i in rows],
+            "stopped": [generated[i].stopped if i in generated else None for i in rows],
+            "log_probability": [scored[i][0] if document else None for i in rows],
+            "bytes": [len(e.answer.encode()) if document else None for e in sheet.examples],
+            "k_effective": sheet.k_effective(),
+            "truncated": list(sheet.truncated),
+            "prompt_hash": sheet.texts["prompt_hash"],
+        },
+        schema_overrides={
+            "options": pl.List(pl.String), "log_probabilities": pl.List(pl.Float64),
+            "unconditional_log_probabilities": pl.List(pl.Float64), "option_tokens": pl.List(pl.Int64),
+            "option_bytes": pl.List(pl.Int64), CONTEXTS: pl.List(pl.String), "output": pl.String, "stopped": pl.Boolean,
+            "log_probability": pl.Float64, "bytes": pl.Int64,
+        },
+    )  # fmt: skip
+
+
+def _by_label(sheet: Sheet, scores: Sequence[float]) -> list[float]:
+    """Scores of whole options as they are; of sub-tokens, the highest of each label."""
+    if not sheet.owners:
+        return list(scores)
+    owned = list(zip(sheet.owners, scores, strict=True))
+    return [max(score for owner, score in owned if owner == label) for label in range(len(sheet.task.labels))]
+
+
+def _lengths(sheet: Sheet, row: int) -> list[int]:
+    """Tokens of each option that were scored."""
+    return [1] * len(sheet.task.labels) if sheet.owners else [len(option) for option in sheet.queries[row].options]
+
+
+@lru_cache(maxsize=1)
+def provenance() -> dict[str, str]:
+    """What was installed, and on what: recorded, never part of a key. `code` is a digest of the sources that touch
+    numbers: shown, and no cause for *mixed*; what decides is `semantics`.
+    """
+    return {**versions(), "code": _code()[:12]}
+
+
+def _code() -> str:
+    root = Path(__file__).parents[1]
+    sources = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.py"))}
+    touching = {place: path for place, path in sources.items() if not place.startswith(AFTER_THE_STORE)}
+    return digest([[place, file_digest(path)] for place, path in touching.items()])

@@ -1,0 +1,103 @@
+"""What a run looks after before it begins: what no longer verifies, what was lost beside finished cells, old drafts."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from amuro.core import owners
+from amuro.core.types import Cell, Checkpoint
+from amuro.run.claims import LEASE_SECONDS
+from amuro.series import _pretrained
+from amuro.study import audit_keys
+from amuro.study import series_audits as series_audit
+from amuro.study.plan import Plan
+from amuro.study.status import State
+from amuro.study.store import Store
+
+
+def damaged(found: Sequence[State], store: Store) -> set[str]:
+    """Addresses of finished cells whose files are no longer what was written; these are set aside."""
+    return {s.cell.address for s in found if s.manifest is not None and not store.verify(s.manifest)}
+
+
+def check_made(store: Store, checkpoints: Sequence[Checkpoint]) -> bool:
+    """Sets aside each of these checkpoints, pre-trained into this store, that is not what pre-training wrote.
+
+    Whether there was one: cells that seemed to stand on other weights may then be done after all.
+    """
+    folders = {checkpoint: _pretrained.locate(checkpoint, store.root / "series") for checkpoint in checkpoints}
+    made = {checkpoint: folder for checkpoint, folder in folders.items() if folder.is_dir()}
+    damaged = [folder for checkpoint, folder in made.items() if not _pretrained.is_whole(checkpoint, folder)]
+    for folder in damaged:
+        store.set_aside(folder, "a file of it is cut or changed, or it is of another step")
+    return bool(damaged)
+
+
+def without_texts(plan: Plan, store: Store, finished: Sequence[State]) -> list[Cell]:
+    """Cells to be put into words once more, because prompts or the audit of their encoding are lost: one for each."""
+    texts = {state.manifest["prompts"]: state.cell for state in reversed(finished) if state.manifest}
+    lost = [cell for key, cell in texts.items() if not store.has("prompts", key)]
+    known = {(m["task"], m["format"]) for m in store.manifests("audits") if m["audit"] == "encoding"}
+    asked = {_worded(state.cell): state.cell for state in reversed(finished)}
+    for (_, task, form), cell in asked.items():
+        apart = plan.tasks[task].kind != "document" and plan.tasks[task].encoding == "pieces"
+        if apart and (task, form) not in known:
+            lost.append(cell)
+    return list(dict.fromkeys(lost))
+
+
+def _worded(cell: Cell) -> tuple[str, str, str]:
+    return cell.model.checkpoint.series, cell.eval_set.task, cell.format
+
+
+def unaudited_sets(plan: Plan, store: Store, cells: Sequence[Cell]) -> list[str]:
+    """The evaluation sets of these cells without a stored audit or baselines of the rows that are asked now."""
+    known = [{(m["task"], m["split"]) for m in audit_keys.kept(plan, store, kind)} for kind in ("tasks", "baselines")]
+    sets = [chosen for chosen in dict.fromkeys(cell.eval_set for cell in cells) if chosen.split not in ("train", "dev")]
+    return [str(chosen) for chosen in sets if not all((chosen.task, chosen.split) in found for found in known)]
+
+
+def keep_series_audits(plan: Plan, store: Store, finished: Sequence[State]) -> None:
+    """Audits anew each series whose stored audit is lost, where its checkpoints lie on this machine."""
+    for name in dict.fromkeys(state.cell.model.checkpoint.series for state in finished):
+        subject = series_audit.of_study(plan, name, store.root / "series")
+        from_hub = any(checkpoint.source.startswith("hub:") for checkpoint in subject.checkpoints)
+        if not from_hub and series_audit.last_kept(store, subject) is None:
+            series_audit.keep(series_audit.audit(subject, weights=False), store)
+
+
+class Drafts:
+    """The drafts that lie in a store when a run begins."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._since = store, time.monotonic()
+        self._seen = {path: _extent(path) for path in _drafts(store)}
+
+    def clear(self) -> None:
+        """Removes those whose process is gone; of another machine's, those that did not grow for a whole lease."""
+        old = time.monotonic() - self._since > LEASE_SECONDS
+        for path in _drafts(self._store):
+            gone = owners.is_gone(path.name.split(".")[-2] if path.name.count(".") > 1 else "")
+            if gone or (gone is None and old and self._seen.get(path) == _extent(path)):
+                _remove(path)
+
+
+def _drafts(store: Store) -> Iterator[Path]:
+    yield from (store.root / "tmp").glob("*")
+    yield from (store.root / "series").glob("*/**/.draft-*")
+
+
+def _extent(path: Path) -> int:
+    """Bytes in a file or folder; less than 0 where it is not there."""
+    with suppress(OSError):
+        return sum(each.stat().st_size for each in [path, *path.rglob("*")])
+    return -1
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

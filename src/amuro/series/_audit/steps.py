@@ -1,0 +1,52 @@
+"""Holes in a row of steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from statistics import median
+
+from amuro.series._audit.issue import Fault, Level
+from amuro.series.base import Grid
+
+WIDE, FAR = 10, 3
+"""Neighbours have a hole between them where they are more than WIDE times as far apart as the median, and in
+log(step + 1) more than FAR times: evenly spaced, log-spaced and mixed grids (Pythia's) have none, a stretch of lost
+checkpoints is one.
+"""
+_LEAST = 4
+_SHOWN = 5
+
+
+def holes(steps: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbours among rising steps with a hole between them; none where there are fewer than four distances."""
+    pairs = list(pairwise(steps))
+    if len(pairs) < _LEAST:
+        return []
+    apart = [later - earlier for earlier, later in pairs]
+    ratios = [math.log1p(later) - math.log1p(earlier) for earlier, later in pairs]
+    wide, far = WIDE * median(apart), FAR * median(ratios)
+    return [pair for pair, a, r in zip(pairs, apart, ratios, strict=True) if a > wide and r > far]
+
+
+def gaps(chosen: Sequence[int], grid: Grid | None) -> Iterator[Fault]:
+    """Holes in what a source publishes, or where it lists nothing in what was chosen; documented steps that it lacks.
+
+    What is missing among the steps that were not chosen is a note: a study cannot mend it.
+    """
+    if grid is None:
+        yield from _holes(sorted(chosen), "doubtful", "the series")
+        return
+    yield from _holes(sorted({0, *grid.listed}), "note", "what the hub lists")
+    lost = sorted(set(grid.documented) - set(grid.listed))
+    if lost:
+        shown = ", ".join(map(str, lost[:_SHOWN])) + (" …" if len(lost) > _SHOWN else "")
+        detail = f"the hub lacks {len(lost)} of {len(grid.documented)} documented steps: {shown}"
+        yield Fault("missing steps", "note", detail)
+
+
+def _holes(steps: Sequence[int], level: Level, where: str) -> Iterator[Fault]:
+    for earlier, later in holes(steps):
+        cure = "" if level == "note" else "look for lost checkpoints between them"
+        yield Fault("gap", level, f"{where} has nothing between steps {earlier:,} and {later:,}", cure)

@@ -1,0 +1,244 @@
+"""Series whose checkpoints a repository on the hub keeps as revisions: what all such kinds share.
+
+`series/hub.py` reads any repository, the named kinds (`series/pythia.py`, …) one published run whose facts they state.
+Tokens follow from the step where the run is known or `tokens_per_step` is told; else from the revision's name, rounded
+as its publisher rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amuro.core import hub
+from amuro.core.errors import HubError, SeriesError, StudyError
+from amuro.core.hashing import digest
+from amuro.core.revisions import Spec, label, match, parse_revision, parse_spec, select
+from amuro.core.types import Checkpoint
+from amuro.core.weights import check_folder, check_vocabulary
+from amuro.series._published_run import CHOICE, Run, model
+from amuro.series.base import (
+    COURSE_OPTIONS,
+    UNKNOWN_STEP,
+    Course,
+    Grid,
+    Inspection,
+    SeriesKind,
+    course,
+    in_order,
+    known_options,
+    whole,
+)
+
+OPTIONS = ("step_of", "tokens_of", "parameters", "lock", *COURSE_OPTIONS)
+"""Keys that every kind on the hub reads, besides those that say which revisions are meant."""
+
+
+def checkpoints(name: str, run: Run, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
+    """The checkpoints that the option `model` names. The hub is asked only for `logN` and `all` without a `lock`.
+
+    Raises StudyError on bad options, HubError where the hub is needed and does not answer, SeriesError on a step that
+    stands twice or is unknown beside others.
+    """
+    spec = parse_spec(options["model"])
+    table = _table(name, run, options)
+    return in_order(name, _told(name, [table.checkpoint(revision) for revision in _names(name, spec, table, options)]))
+
+
+def locate(checkpoint: Checkpoint, cache: Path) -> Path | None:
+    """The folder of its weights in the hub client's own cache (HF_HOME, not `cache`), downloaded if need be.
+
+    Raises HubError and WeightsError, as `hub_client.fetch`, `check_folder` and `check_vocabulary` do.
+    """
+    return check_vocabulary(check_folder(hub.fetch(*address(checkpoint))))
+
+
+def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
+    """The folder of its weights where the client's cache holds them whole. Asks no network."""
+    return hub.at_hand(*address(checkpoint))
+
+
+def inspect(checkpoint: Checkpoint, cache: Path) -> Inspection | None:
+    """The sha256 of its weights files and the ids of its small files, which the hub records: nothing is downloaded.
+
+    Raises HubError and WeightsError as `hub_client.records` does.
+    """
+    known = hub.records(*address(checkpoint))
+    return Inspection(digest(sorted(known[0].values())), *known) if known else None
+
+
+def document(checkpoint: Checkpoint, name: str) -> Path | None:
+    """A small file of the revision, fetched if need be; None where it has none. Raises HubError."""
+    return hub.document(*address(checkpoint), name)
+
+
+def lock(name: str, run: Run, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The commit of each revision: as in the `lock` among the options, else as the hub has it now.
+
+    A repository that has moved is named as before and, as `moved_to`, as today. Raises HubError on a revision that is
+    not there, and what `checkpoints` raises.
+    """
+    found = [address(checkpoint) for checkpoint in checkpoints(name, run, options)]
+    repository = found[0][0]
+    before = _locked(name, options)
+    if before.get("model") == options["model"]:
+        return dict(before)
+    listed = hub.revisions(repository)
+    commits: dict[str, str] = {}
+    for _, revision, commit in found:
+        exact = revision if commit else match(revision, listed, repository)
+        commits[exact] = commit or listed[exact]
+    today = hub.find(repository, next(iter(commits))).repository
+    moved = {} if today == repository else {"moved_to": today}
+    return {"model": options["model"], "repository": repository, **moved, "revisions": commits}
+
+
+def grid(run: Run, found: tuple[Checkpoint, ...]) -> Grid:
+    """The steps that the repository lists today, of the stages and seeds among `found`, and the documented ones.
+
+    Raises HubError where the hub does not answer.
+    """
+    revisions = [parse_revision(address(checkpoint)[1]) for checkpoint in found]
+    runs = {(r.stage, r.seed_name) for r in revisions if r} or {(run.stage, "")}
+    listed = [parse_revision(name) for name in hub.revisions(run.repository)]
+    steps = {r.step for r in listed if r and (r.stage, r.seed_name) in runs}
+    return Grid(tuple(sorted(steps)), run.steps)
+
+
+def named(
+    kind: str, description: str, pick: Callable[[str, Mapping[str, Any]], Run], at: str, keys: tuple[str, ...] = ()
+) -> SeriesKind:
+    """A kind for published runs: `pick` takes the run out of the study's table (which may hold `keys`), and `at`
+    says which checkpoints are meant where the table does not.
+    """
+
+    def read(name: str, options: Mapping[str, Any]) -> tuple[Run, dict[str, Any]]:
+        known_options(name, options, (*keys, *CHOICE, *OPTIONS))
+        run = pick(name, options)
+        others = {key: value for key, value in options.items() if key in OPTIONS}
+        return run, {"model": model(name, run, options, at), **others}
+
+    return kind_of(kind, description, read)
+
+
+def kind_of(
+    kind: str, description: str, read: Callable[[str, Mapping[str, Any]], tuple[Run, Mapping[str, Any]]]
+) -> SeriesKind:
+    """A kind on the hub. `read`: (name, the study's table) → what is known of the run, and the table with `model`."""
+    return SeriesKind(
+        kind,
+        description,
+        checkpoints=lambda name, options: checkpoints(name, *read(name, options)),
+        locate=locate,
+        lock=lambda name, options: lock(name, *read(name, options)),
+        inspect=inspect,
+        document=document,
+        at_hand=at_hand,
+        grid=lambda name, options, found: grid(read(name, options)[0], found),
+    )
+
+
+def address(checkpoint: Checkpoint) -> tuple[str, str, str | None]:
+    """Repository, revision, and commit where it is pinned."""
+    revision, _, commit = (checkpoint.revision or "main").partition("@")
+    return checkpoint.source.removeprefix("hub:"), revision, commit or None
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A study's table of one series, read once."""
+
+    name: str
+    run: Run
+    way: Course
+    steps: Mapping[str, int]
+    tokens: Mapping[str, int]
+    parameters: int | None
+    pins: Mapping[str, str]
+    """Revision → commit, from the lock; empty without one."""
+
+    def checkpoint(self, revision: str) -> Checkpoint:
+        parsed = parse_revision(revision)
+        step = self.steps.get(revision, self.run.step(parsed) if parsed else UNKNOWN_STEP)
+        tokens = self.tokens.get(revision, self.way.tokens(step, parsed.tokens if parsed else None))
+        source = f"hub:{self.run.repository}"
+        return Checkpoint(
+            series=self.name,
+            step=step,
+            tokens=tokens,
+            unique_tokens=self.run.unique(self.way, step, tokens),
+            schedule=self.run.state(self.way, step),
+            source=source,
+            revision=f"{revision}@{self.pins[revision]}" if revision in self.pins else revision,
+            identity=digest({"source": source, "revision": label(revision)}),
+            parameters=self.parameters,
+            bytes=self.run.bytes,
+        )
+
+
+def _table(name: str, run: Run, options: Mapping[str, Any]) -> _Table:
+    parameters = options.get("parameters", run.parameters)
+    main_tokens = {} if run.main_tokens is None else {"main": run.main_tokens}
+    return _Table(
+        name,
+        run,
+        course(name, options, run.course),
+        steps={"main": run.main_step, **_counts(name, "step_of", options)},
+        tokens={**main_tokens, **_counts(name, "tokens_of", options)},
+        parameters=None if parameters is None else whole(name, "parameters", parameters, least=1),
+        pins=_pins(name, run.repository, options),
+    )
+
+
+def _counts(name: str, key: str, options: Mapping[str, Any]) -> dict[str, int]:
+    table = options.get(key, {})
+    if not isinstance(table, Mapping):
+        raise StudyError(f"{key} of series '{name}' is {table!r}", f"give a table: {key} = {{main = 738020}}")
+    return {revision: whole(name, key, value) for revision, value in table.items()}
+
+
+def _pins(name: str, repository: str, options: Mapping[str, Any]) -> dict[str, str]:
+    locked = _locked(name, options)
+    if locked and locked.get("repository") != repository:
+        cure = "delete that part of the lock file, and it is written anew"
+        raise StudyError(f"the lock of series '{name}' is of {locked.get('repository')}, not {repository}", cure)
+    return dict(locked.get("revisions", {}))
+
+
+def _locked(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The lock among the options; empty without one. Raises StudyError where it is none."""
+    locked = options.get("lock") or {}
+    pins = locked.get("revisions", {}) if isinstance(locked, Mapping) else None
+    if not isinstance(pins, Mapping) or not all(isinstance(commit, str) for commit in pins.values()):
+        raise StudyError(f"the lock of series '{name}' is no lock", "delete the lock file, and it is written anew")
+    return dict(locked)
+
+
+def _names(name: str, spec: Spec, table: _Table, options: Mapping[str, Any]) -> list[str]:
+    """The revisions that are meant: those of the lock, if it was made for the same `model`."""
+    if table.pins and options["lock"].get("model") == options["model"]:
+        return list(table.pins)
+    listed = _list(name, spec) if spec.listed else {}
+    chosen = [revision.name for choice in spec.listed for revision in select(choice, listed, spec.repository)]
+    pinned = {label(revision): revision for revision in table.pins}
+    named = [pinned.get(label(revision), revision) for revision in spec.named]
+    return list(dict.fromkeys([*named, *chosen]))
+
+
+def _list(name: str, spec: Spec) -> Mapping[str, str]:
+    try:
+        return hub.revisions(spec.repository)
+    except hub.UnreachableError as error:
+        cure = "name the steps one by one, or plan once with a network: the lock file beside the study remembers them"
+        raise HubError(f"series '{name}' chooses among revisions, and the hub does not answer", cure) from error
+
+
+def _told(name: str, found: list[Checkpoint]) -> list[Checkpoint]:
+    for checkpoint in found:
+        if checkpoint.step == UNKNOWN_STEP and len(found) > 1:
+            revision = address(checkpoint)[1]
+            cure = f'state it: step_of = {{"{revision}" = …}}'
+            raise SeriesError(f"the step of {revision} in series '{name}' is unknown", cure)
+    return found

@@ -1,0 +1,185 @@
+"""What every pre-training run declares: all that decides its weights, and what follows from it by arithmetic.
+
+The embedded world (`series/_pretrain_world.py`) and text from files (`series/_pretrain_text.py`) are its two kinds.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+from amuro.core.errors import StudyError, nearest
+from amuro.core.hashing import digest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TABLE_KEYS = ("kind", "allow_duplicates", "allow_known_bad")
+"""What a study reads itself in the table of a series, whatever its kind."""
+MOST_WEIGHTS, MOST_TOKENS = 1e10, 1e12
+"""Of a pre-training that is made here: a thousand times what one machine can bear."""
+_MAY_BE_ZERO = ("_seed", "_steps")
+"""Endings of the names of whole numbers that may be 0."""
+
+
+class Corpus(Protocol):
+    """Documents to learn from."""
+
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """Steps at which another stream begins."""
+
+    def sample(self) -> Iterable[str]:
+        """The documents from which the vocabulary is learned."""
+
+    def stream(self, step: int, tokenizer: Tokenizer) -> Callable[[int], str]:
+        """Number (0, 1, … without end) → document of the stream that is read after `step` steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pretraining(ABC):
+    """How a series of checkpoints is made. The defaults are the recipe of the embedded demo."""
+
+    KIND: ClassVar[str]
+    """Name of the kind of series, for messages."""
+    UNDECLARED: ClassVar[frozenset[str]] = frozenset({"steps"})
+    """Fields that decide no weight: which steps are kept, where a file lies."""
+
+    pretrain_seed: int = 0
+    """Initial weights and the order of documents."""
+    steps: tuple[int, ...] = (0, 400, 550, 800, 1150, 1600)
+    """Checkpoints, rising. Step 0, the untrained model, is a control of every finding."""
+    vocab_size: int = 1280
+    """Entries of the byte-level BPE that is learned from the corpus."""
+    vocabulary_documents: int = 4000
+    """First documents of the corpus, from which the vocabulary is learned."""
+    hidden_size: int = 128
+    layers: int = 4
+    heads: int = 4
+    intermediate_size: int = 320
+    max_length: int = 512
+    """Longest prompt with its shots."""
+    rope_theta: float = 5e5
+    rows: int = 8
+    """Rows a step. More rows learn less from the same tokens."""
+    row_length: int = 128
+    """Tokens a row. Whole documents are packed into rows; they attend to themselves only."""
+    muon_rate: float = 0.02
+    """Of the hidden matrices."""
+    adam_rate: float = 0.01
+    """Of embeddings and norms."""
+    warmup_steps: int = 30
+    """Afterwards the rates are constant: every checkpoint is of the same schedule state."""
+    max_grad_norm: float = 1.0
+    anneal_steps: int = 0
+    """Above 0, each checkpoint but step 0 is a branch: from it the rates fall linearly to nothing over so many further
+    steps. The trunk goes on as if there were no branch, so the checkpoints are those of the constant rate, annealed."""
+
+    def __post_init__(self) -> None:
+        steps = self.steps if isinstance(self.steps, list | tuple) else (self.steps,)
+        object.__setattr__(self, "steps", tuple(steps))
+        self._check_numbers()
+        self._check_size()
+        if not self.steps or list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 0:
+            raise StudyError(
+                f"steps of a {self.KIND} series are {list(self.steps)}", "give rising whole numbers from 0"
+            )
+        if self.hidden_size % (2 * self.heads):
+            raise StudyError(
+                f"hidden_size {self.hidden_size} cannot be parted among {self.heads} heads of even size",
+                f"give a multiple of {2 * self.heads}",
+            )
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """From a study's table. Raises StudyError on an unknown key or on a value of the wrong kind."""
+        known = {field.name for field in fields(cls)}
+        for key in options:
+            if key not in known:
+                raise StudyError(f"unknown key '{key}' for a {cls.KIND} series", nearest(key, {*known, *TABLE_KEYS}))
+        return cls(**options)
+
+    @abstractmethod
+    def corpus(self) -> Corpus:
+        """The documents of this run. Raises DataError where they cannot be read or are not the declared ones."""
+
+    @property
+    def last_step(self) -> int:
+        return self.steps[-1]
+
+    def digest(self) -> str:
+        """64 hexadecimal digits of all that decides the weights after a step."""
+        return digest(self._declared())
+
+    def schedule_at(self, step: int) -> str:
+        if step == 0:
+            return "initial"
+        if self.anneal_steps:
+            return "annealed"
+        return "warmup" if step < self.warmup_steps else "constant"
+
+    def tokens_at(self, step: int) -> int:
+        """Places read after `step` steps. Rows are filled to about 97 %; the rest is padding without loss."""
+        return (step + (self.anneal_steps if step else 0)) * self.rows * self.row_length
+
+    @abstractmethod
+    def unique_tokens_at(self, step: int) -> int | None:
+        """Those of `tokens_at` that were read for the first time; None where that cannot be known beforehand."""
+
+    def parameters(self) -> int:
+        """Weights of the model, the shared embedding counted once."""
+        width, inner = self.hidden_size, self.intermediate_size
+        layer = 4 * width * width + 3 * width * inner + 4 * width
+        return self.vocab_size * width + self.layers * layer + width
+
+    def flops_at(self, step: int) -> float:
+        """Operations of training up to `step`: 6 a weight and token, and 12 · layers · length · width for attention."""
+        per_token = 6 * self.parameters() + 12 * self.layers * self.row_length * self.hidden_size
+        return float(per_token) * self.tokens_at(step)
+
+    @property
+    def flops(self) -> float:
+        """Operations of the whole run: up to the last step, and of every branch before it."""
+        branches = sum(step > 0 for step in self.steps[:-1])
+        return self.flops_at(self.last_step) + branches * self.flops_at(1) * self.anneal_steps / (1 + self.anneal_steps)
+
+    def _declared(self) -> dict[str, Any]:
+        declared = {name: value for name, value in asdict(self).items() if name not in self.UNDECLARED}
+        if not self.anneal_steps:  # a series without branches is the same whether or not this can be said of it
+            del declared["anneal_steps"]
+        return declared
+
+    def _check_numbers(self) -> None:
+        for step in self.steps:
+            self._check_kind("steps", step, int)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "float":
+                self._check_kind(field.name, value, float)
+            elif field.type == "int":
+                self._check_kind(field.name, value, int)
+            elif field.type == "str" and not isinstance(value, str):
+                raise StudyError(f"{field.name} of a {self.KIND} series is {value!r}", "give text")
+            if field.type in ("int", "float"):
+                self._check_least(field.name, value)
+
+    def _check_size(self) -> None:
+        for what, number, most in (
+            ("weights", self.parameters(), MOST_WEIGHTS),
+            ("tokens", self.tokens_at(max(self.steps, default=0)), MOST_TOKENS),
+        ):
+            if number > most:
+                raise StudyError(f"this {self.KIND} series would have {number:.2g} {what}", f"stay below {most:.0e}")
+
+    def _check_kind(self, name: str, value: Any, kind: type[int] | type[float]) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | kind) or not math.isfinite(value):
+            raise StudyError(f"{name} of a {self.KIND} series is {value!r}", f"give a {kind.__name__}")
+
+    def _check_least(self, name: str, value: float) -> None:
+        whole = isinstance(value, int)
+        least = 1 if whole and not name.endswith(_MAY_BE_ZERO) else 0
+        if value < least or (value == 0 and not name.endswith(_MAY_BE_ZERO)):
+            raise StudyError(f"{name} of a {self.KIND} series is {value}", f"give at least {least or 'more than 0'}")

@@ -1,0 +1,71 @@
+"""The declaration of one pre-training run on text from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+from amuro.core.errors import StudyError
+from amuro.data import files
+from amuro.data.text_corpus import TextCorpus, documents
+from amuro.series._pretrain_config import Pretraining
+
+SEMANTICS = 1
+"""Raised when the same configuration leads to other weights (cutting, order, packing, optimiser, …)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextConfig(Pretraining):
+    """How a checkpoint series on text is made. The defaults suit a few million words: 3.4 million weights."""
+
+    KIND: ClassVar[str] = "text"
+    UNDECLARED: ClassVar[frozenset[str]] = frozenset({"steps", "source", "corpus_split", "corpus_tokens"})
+
+    source: str = ""
+    """`file:PATH`: a file, or a folder of files named by split, whose rows have a field `text`."""
+    corpus_split: str = "train"
+    corpus_sha256: str = ""
+    """What the corpus must be, byte for byte. A corpus that moved is the same, a changed one is another series."""
+    corpus_tokens: int | None = None
+    """Tokens of one pass, checked when the corpus is read; without it nobody knows which tokens are read again."""
+    steps: tuple[int, ...] = (0, 90, 175, 350, 700, 1400, 2800)
+    vocab_size: int = 4096
+    vocabulary_documents: int = 20_000
+    hidden_size: int = 192
+    layers: int = 6
+    heads: int = 6
+    intermediate_size: int = 512
+    row_length: int = 256
+    """Tokens a row. Shorter documents are packed whole, longer ones are cut between words; each part attends to
+    itself only."""
+    warmup_steps: int = 50
+
+    def __post_init__(self) -> None:
+        Pretraining.__post_init__(self)  # a slotted dataclass is made twice: `super()` would name the first one
+        if not isinstance(self.source, str) or not self.source.startswith("file:"):
+            raise StudyError(f"source of a text series is {self.source!r}", 'write source = "file:FOLDER"')
+        if self.corpus_tokens is not None:
+            self._check_kind("corpus_tokens", self.corpus_tokens, int)
+            self._check_least("corpus_tokens", self.corpus_tokens)
+
+    @property
+    def path(self) -> str:
+        return self.source.removeprefix("file:")
+
+    def pinned(self) -> Self:
+        """The same with the digest of the corpus as it lies there now, unless one is stated. Raises DataError."""
+        if self.corpus_sha256:
+            return self
+        return replace(self, corpus_sha256=files.sha256(self.path, self.corpus_split))
+
+    def corpus(self) -> TextCorpus:
+        """Raises DataError where the corpus cannot be read, or is not the pinned one."""
+        texts = documents(self.path, self.corpus_split, self.pinned().corpus_sha256)
+        return TextCorpus(texts, self.pretrain_seed, self.vocabulary_documents, self.row_length, self.corpus_tokens)
+
+    def unique_tokens_at(self, step: int) -> int | None:
+        """At most one pass over the corpus: an epoch ends before the next one begins."""
+        return None if self.corpus_tokens is None else min(self.tokens_at(step), self.corpus_tokens)
+
+    def _declared(self) -> dict[str, Any]:
+        return {"kind": self.KIND, "semantics": SEMANTICS, **Pretraining._declared(self)}

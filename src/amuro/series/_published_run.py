@@ -1,0 +1,105 @@
+"""What is known of a published pre-training run, and which of its documented checkpoints a study means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from amuro.core.errors import StudyError
+from amuro.core.revisions import Revision, nearest_revision, parse_revision, parse_spec, select
+from amuro.series.base import UNKNOWN_STEP, Course, wholes
+
+CHOICE = ("at", "steps")
+"""Keys of a named series that say which checkpoints are meant; one of them, or neither for the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The facts of one run; their sources stand in the file of `series/` that states it."""
+
+    repository: str
+    course: Course = field(default_factory=Course)
+    main_step: int = UNKNOWN_STEP
+    """The step that `main` holds."""
+    main_tokens: int | None = None
+    """Tokens that `main` has seen, where they do not follow from its step."""
+    parameters: int | None = None
+    """All weights, embeddings included."""
+    bytes_per_parameter: int | None = None
+    """As published: 4 for float32, 2 for bfloat16 and float16."""
+    steps: tuple[int, ...] = ()
+    """The documented steps, rising; empty where nobody lists any."""
+    stage: str = ""
+    """The stage that `steps` belong to, as the names of its revisions begin."""
+    steps_before: Mapping[str, int] = field(default_factory=dict)
+    """Stage → steps taken before it: a later stage counts its steps from 0 again, on another corpus."""
+    annealed_step: int | None = None
+    """The step at which the learning rate had come down to its end."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The documented steps as revisions, without their token counts."""
+        return tuple(Revision("", step, stage=self.stage).label for step in self.steps)
+
+    @property
+    def bytes(self) -> int | None:
+        """Size of the weights of one checkpoint as published."""
+        if self.parameters is None or self.bytes_per_parameter is None:
+            return None
+        return self.parameters * self.bytes_per_parameter
+
+    def step(self, revision: Revision) -> int:
+        """Steps since the beginning of the whole run."""
+        return self.steps_before.get(revision.stage, 0) + revision.step
+
+    def unique(self, way: Course, step: int, tokens: int | None) -> int | None:
+        """Tokens seen at least once; None in a later stage, whose corpus `way` does not know."""
+        return None if self.steps_before and step > self.steps[-1] else way.unique(tokens)
+
+    def state(self, way: Course, step: int) -> str:
+        """State of the learning-rate schedule at a step."""
+        return "annealed" if step == self.annealed_step else way.state(step)
+
+
+def model(name: str, run: Run, options: Mapping[str, Any], default: str) -> str:
+    """`ORG/NAME@REVISION,…` of a named series: `at` as `core/revisions.py` explains, or `steps`, a list of whole numbers.
+
+    `logN` and `all` choose among the documented steps, so no network is needed. Raises StudyError on both keys at
+    once, and on a step that is not among the documented ones, with the nearest.
+    """
+    spec = parse_spec(f"{run.repository}@{_text(name, run, options, default)}")
+    # `main` holds the last of the documented steps: log8,main means seven others beside it.
+    held = {run.main_step} if "main" in spec.named else set()
+    found = [revision for choice in spec.listed for revision in select(choice, run.names, run.repository)]
+    chosen = [revision.name for revision in found if revision.step not in held]
+    for revision in spec.named:
+        _refuse_undocumented(name, run, revision)
+    return f"{run.repository}@{','.join(dict.fromkeys([*spec.named, *chosen]))}"
+
+
+def _text(name: str, run: Run, options: Mapping[str, Any], default: str) -> str:
+    if {"at", "steps"} <= options.keys():
+        raise StudyError(f"series '{name}' has both at and steps", "keep one of them")
+    if "steps" not in options:
+        return _at(name, options.get("at", default))
+    steps = wholes(name, "steps", options["steps"])
+    if not steps:
+        raise StudyError(f"steps of series '{name}' is empty", 'give a list of whole numbers, or at = "log8"')
+    return ",".join(Revision("", step, stage=run.stage).label for step in steps)
+
+
+def _at(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise StudyError(f"at of series '{name}' is {value!r}", 'give text such as "log8", or a list of steps')
+    return value
+
+
+def _refuse_undocumented(name: str, run: Run, revision: str) -> None:
+    parsed = parse_revision(revision)
+    if not run.steps and revision != "main":
+        cure = 'leave at and steps out, or name another revision with kind = "hub"'
+        raise StudyError(f"series '{name}' has no '{revision}': {run.repository} publishes its last weights only", cure)
+    if parsed and parsed.stage == run.stage and parsed.step not in run.steps:
+        cure = f'{nearest_revision(revision, run.names)}; a revision that is not documented needs kind = "hub"'
+        raise StudyError(f"'{revision}' is no documented checkpoint of {run.repository} (series '{name}')", cure)

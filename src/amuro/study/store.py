@@ -1,0 +1,289 @@
+"""The waist. Whatever a run leaves is whole or absent, keyed by its inputs, and never parsed out of a file name.
+
+    store/
+      format.json                      version of this layout; a newer one is refused
+      cells/kk/KEY/                    MANIFEST.json, predictions.parquet
+      models/kk/KEY/                   MANIFEST.json: how a model was tuned, or which rate a rule chose
+      checkpoints/kk/KEY/              MANIFEST.json: a checkpoint that was loaded, and the digest of its weights
+      audits/kk/KEY/                   MANIFEST.json: what was checked without a model, and its results
+      prompts/kk/KEY/                  MANIFEST.json, prompts.parquet: the text behind each prompt hash
+      series/IDENTITY/                 checkpoints that amuro pre-trained itself
+      ledger/  attempts/               one JSON file a visit: cost; failures
+      tmp/  quarantine/                drafts; what did not verify
+
+A commit is a private draft, each file synced, a manifest that checks itself, one rename, and a synced parent.
+The first rename wins; a second runner that made the same thing has lost nothing but time.
+
+To read a store writes nothing: no folder is made, and what does not verify is left where it lies. The first commit
+or note (or `prepare`) opens it for writing; from then on what does not verify is put into quarantine.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from amuro.core import disk, owners, regular_files
+from amuro.core.errors import StoreError
+from amuro.core.hashing import digest
+
+VERSION = 1
+MANIFEST = disk.MANIFEST
+Manifest = disk.Manifest
+KINDS = ("cells", "models", "checkpoints", "audits", "prompts")
+FOLDERS = (*KINDS, "series", "ledger", "attempts", "claims", "tmp", "quarantine")
+KEYED_BY = {"cells": ("address", "declared", "ids", "model_key")}
+"""Kind → the facts whose digest is the key: a result that claims to be another is found out."""
+
+
+def key_of(kind: str, facts: Mapping[str, Any]) -> str:
+    """The key of a result, made of those of its facts that decide what it is."""
+    return digest({name: facts[name] for name in KEYED_BY[kind]})
+
+
+class Store:
+    """A folder of results, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises `StoreError` where the place is taken by something else, or by a newer layout."""
+        self.root = root
+        self._writable = False
+        self._verified: set[tuple[str, str]] = set()
+        self._damaged: dict[str, str] = {}
+        self._told: set[str] = set()
+        try:
+            if (root.exists() or root.is_symlink()) and not root.is_dir():
+                raise StoreError(f"{root} is no folder", "name another with --store DIR")
+            self._check_folders()
+            self._check_version()
+        except OSError as error:
+            raise disk.misplaced(error, root) or StoreError(
+                f"cannot read the store {root}: {error.strerror}", "name another with --store DIR"
+            ) from error
+
+    def prepare(self) -> None:
+        """Opens the store for writing and makes its folders. Raises `StoreError` where it cannot be written."""
+        if self._writable:
+            return
+        with disk.writing("results", self.root):
+            for name in FOLDERS:
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            draft = disk.write(self.draft("format"), b'{"version": %d}\n' % VERSION)  # shows that it can be written
+            if (self.root / "format.json").exists():
+                draft.unlink()
+            else:
+                draft.replace(self.root / "format.json")
+        self._writable = True
+        for name in list(self._damaged):  # found while reading
+            self._look_again(self.root / name)
+
+    def join(self) -> None:
+        """Opens a store for writing that another process has prepared. Raises `StoreError` where it is gone."""
+        with disk.writing("results", self.root):
+            (self.root / "format.json").stat()
+        self._writable = True
+
+    def _check_folders(self) -> None:
+        """Raises `StoreError` where something else has the place of a folder: it would look as if nothing were done."""
+        for name in FOLDERS:
+            path = self.root / name
+            if path.exists() and not path.is_dir():
+                raise disk.misplaced_at(path)
+
+    def _check_version(self) -> None:
+        path = self.root / "format.json"
+        if not path.exists():
+            return
+        try:
+            found = json.loads(regular_files.content(path))["version"]
+            newer = found > VERSION
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+            cure = (
+                f'if this is a store of amuro, write {{"version": {VERSION}}} into it; else name another with --store'
+            )
+            raise StoreError(f"{path} is damaged: it names no version", cure) from error
+        if newer:
+            raise StoreError(f"{self.root} has layout {found}, this amuro knows {VERSION}", cure="upgrade amuro")
+
+    def draft(self, name: str) -> Path:
+        """A free path in tmp/ that tells whose it is."""
+        return self.root / "tmp" / f"{name}.{owners.me()}.{time.monotonic_ns()}"
+
+    def commit(self, kind: str, key: str, facts: Mapping[str, Any], files: Mapping[str, pl.DataFrame]) -> None:
+        """Publishes one result: all of it, or nothing; one that is there, and whole, is left alone.
+
+        Raises `StoreError` (a full disk) and leaves no trace then.
+        """
+        self.prepare()
+        if self.has(kind, key):
+            return
+        contents = {name: _parquet(frame) for name, frame in files.items()}
+        listed = {name: disk.listed(content) for name, content in contents.items()}
+        body = {**facts, "kind": kind, "key": key, "files": listed, "created_ns": time.time_ns()}
+        contents[MANIFEST] = disk.checksummed(body)
+        with disk.writing(f"{kind}/{key[:12]}", self.root, sum(map(len, contents.values()))):
+            self._publish(contents, self._place(kind, key))
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether a result is there and all its files are as they were written; quarantine where they are not."""
+        manifest = self.manifest(kind, key)
+        return manifest is not None and self.verify(manifest)
+
+    def _publish(self, contents: Mapping[str, bytes], place: Path) -> None:
+        """One rename. It cannot replace a folder that another runner has published meanwhile: that one stays."""
+        draft = self.draft(place.name)
+        try:
+            draft.mkdir()
+            for name, content in contents.items():
+                disk.write(draft / name, content)
+            disk.sync(draft)
+            place.parent.mkdir(exist_ok=True)
+            try:
+                draft.rename(place)
+            except OSError:
+                if self._read(place) is None:
+                    raise
+            disk.sync(place.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _place(self, kind: str, key: str) -> Path:
+        return self.root / kind / key[:2] / key
+
+    def manifest(self, kind: str, key: str) -> Manifest | None:
+        """The manifest of a result that is whole, else None. What does not verify is put into quarantine."""
+        return self._read(self._place(kind, key))
+
+    def _read(self, place: Path) -> Manifest | None:
+        if not place.exists():  # asked first: a result that appears after this is whole, and no case for quarantine
+            return None
+        body: Manifest | None = None
+        try:
+            body = disk.checked(regular_files.content(place / MANIFEST))
+            sizes = {name: (place / name).stat().st_size for name in body["files"]} if body else {}
+        except OSError:
+            if not place.exists():  # set aside meanwhile
+                return None
+            sizes = {}
+        if body is None:
+            self.set_aside(place, "its manifest is cut or changed")
+        elif _claimed(body) != (place.parent.parent.name, place.name):
+            self.set_aside(place, "it is in the place of another result", body)
+        elif any(sizes.get(name) != size for name, (size, _) in body["files"].items()):
+            self.set_aside(place, "a file of it is cut or gone", body)
+        else:
+            return body
+        return None
+
+    def manifests(self, kind: str) -> Iterator[Manifest]:
+        """Every whole result of a kind; reads manifests only."""
+        for place in sorted((self.root / kind).glob("??/*")):
+            manifest = self._read(place)
+            if manifest is not None:
+                yield manifest
+
+    def cells(self) -> dict[str, list[Manifest]]:
+        """Cell address → all its whole results, in the order of their keys. Which one counts, its inputs decide
+        (`status`): of two states of a study both stay, and no clock is asked.
+        """
+        found: dict[str, list[Manifest]] = {}
+        for manifest in self.manifests("cells"):
+            found.setdefault(manifest["address"], []).append(manifest)
+        return found
+
+    def frame(self, manifest: Manifest, name: str) -> pl.DataFrame | None:
+        """A file of a result, verified by its sha256; None, and quarantine, where a bit has flipped."""
+        place = self._place(manifest["kind"], manifest["key"])
+        try:
+            content = regular_files.content(place / name)
+        except OSError:
+            content = b""
+        if disk.listed(content) != manifest["files"][name]:
+            self.set_aside(place, f"{name} is cut or changed", manifest)
+            return None
+        return pl.read_parquet(content)
+
+    def verify(self, manifest: Manifest) -> bool:
+        """Whether every file of a result is as it was written; quarantine where not. Each is read once a process."""
+        kind, key = manifest["kind"], manifest["key"]
+        if (kind, key) in self._verified:
+            return True
+        for name, (_, written) in manifest["files"].items():
+            if disk.sha256(self._place(kind, key) / name) != written:
+                self.set_aside(self._place(kind, key), f"{name} is cut or changed", manifest)
+                return False
+        self._verified.add((kind, key))
+        return True
+
+    def set_aside(self, path: Path, why: str, manifest: Manifest | None = None) -> None:
+        """Puts a file or folder of the store into quarantine, and remembers it for `told`."""
+        name = path.relative_to(self.root).as_posix()
+        known = f" ({manifest['address']})" if manifest and "address" in manifest else ""
+        aside = f"{name.replace('/', '.')}.{time.time_ns()}"
+        fate = "left out; amuro run sets it aside and makes it anew"
+        if self._writable:
+            with suppress(OSError):  # another reader was faster
+                path.rename(self.root / "quarantine" / aside)
+                fate = f"set aside as quarantine/{aside}"
+        self._damaged[name] = f"{name}{known} is damaged ({why}): {fate}"
+
+    def _look_again(self, path: Path) -> None:
+        if path.is_dir():
+            manifest = self._read(path)
+            if manifest:
+                self.verify(manifest)
+        elif path.exists():
+            self._noted(path)
+
+    def told(self) -> list[str]:
+        """A sentence for each result that was found damaged and was not told yet."""
+        new = [text for text in self._damaged.values() if text not in self._told]
+        self._told.update(new)
+        return new
+
+    def note(self, folder: str, facts: Mapping[str, Any]) -> None:
+        """One small JSON file: a visit's cost (`ledger`), a failure (`attempts`)."""
+        self.prepare()
+        draft = self.draft(folder)
+        name = f"{time.time_ns()}.{owners.me()}.json"
+        with disk.writing(f"a note to {folder}/", self.root):
+            disk.write(draft, disk.checksummed(facts)).rename(self.root / folder / name)
+
+    def notes(self, folder: str) -> list[Manifest]:
+        """All notes of a folder in the order of their writing; one that was cut is put into quarantine."""
+        return [note for path in sorted((self.root / folder).glob("*.json")) if (note := self._noted(path))]
+
+    def _noted(self, path: Path) -> Manifest | None:
+        try:
+            note = disk.checked(regular_files.content(path))
+        except OSError:
+            if path.is_file() or not path.exists():  # one that we may not read, or that was set aside meanwhile
+                return None
+            note = None
+        if note is None:
+            self.set_aside(path, "cut or changed")
+        return note
+
+
+def _claimed(body: Manifest) -> tuple[str, str]:
+    """(kind, key) that a manifest says it is of; the key is computed where the facts decide it."""
+    kind, key = str(body.get("kind")), str(body.get("key"))
+    try:
+        return kind, key_of(kind, body) if kind in KEYED_BY else key
+    except KeyError:
+        return kind, ""
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    """In memory: what the disk refuses is then an error of the disk, whatever library wrote the bytes."""
+    content = io.BytesIO()
+    frame.write_parquet(content, compression="zstd")
+    return content.getvalue()

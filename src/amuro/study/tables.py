@@ -1,0 +1,123 @@
+"""The tables of a study: one series, one recipe, one block of the grid. What one says, whatever the others say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from amuro.core import toml_values
+from amuro.core.limits import Count, Many, Name, Rate, Seed, Share, Shots, Some, Step, Weight
+
+ROLES = ("in_domain", "out_of_domain")
+GROUPS = ("base", "tuned")
+"""What `models` may name besides recipes."""
+_TAKEN = (*GROUPS, "none")
+"""Names that no recipe can have: tables and findings mean something else by them."""
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Series(BaseModel):
+    """One pre-training run. Keys besides `kind` are the member's own (`amuro list series`)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+    """A file name of `series/`: world, text, folder, hub, pythia, olmo_1b …"""
+    allow_duplicates: bool = False
+    """Accept two checkpoints with equal weights (Pythia's step 0 equals its step 1)."""
+    allow_known_bad: bool = False
+    """Accept checkpoints that the table of known-bad revisions or the series audit refuses (docs/series.md)."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Tune(Table):
+    """A recipe, the checkpoints that it is applied to, and what is in and out of its domain."""
+
+    name: Name
+    tasks: dict[str, Weight] = Field(min_length=1)
+    """Task → weight in the mixture. A name or a list of names means equal weights."""
+    rows: Count = 6000
+    """Training examples a run, drawn once by `row_seed`."""
+    epochs: Count = 3
+    learning_rate: Some[Rate]
+    """One rate, or a list: the best on the dev split, chosen for each checkpoint."""
+    batch_size: Count = 8
+    format: str = "default"
+    method: Literal["full", "lora"] = "full"
+    warmup_ratio: Share = 0.03
+    schedule: Literal["linear", "constant"] = "linear"
+    weight_decay: float = Field(0.0, ge=0, le=10)
+    max_grad_norm: float = Field(1.0, gt=0)
+    max_length: Count = Field(2048, gt=1)
+    weighting: Literal["token", "example"] = "token"
+    row_seed: Seed = 42
+    lora_rank: int = Field(16, gt=0, le=65_536)
+    lora_alpha: int = Field(32, gt=0, le=65_536)
+    """Adapters are scaled by alpha / rank."""
+    lora_targets: Many[str] = ()
+    """Linear layers that get an adapter, such as `q_proj`; all but the head where none is named."""
+    tune_seeds: Some[Seed] = (0,)
+    more_seeds: Many[Seed] = ()
+    """Further tuning seeds, run only at the steps in `more_seeds_at`."""
+    more_seeds_at: Many[Step] = ()
+    checkpoints: Many[Step] = ()
+    """Steps; empty means every checkpoint of every series."""
+    in_domain: Many[str] = ()
+    out_of_domain: Many[str] = ()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _equal_weights(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        return dict.fromkeys(map(_text, names), 1.0) if isinstance(names, list) else names
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, value: str) -> str:
+        if value in _TAKEN:
+            raise ValueError(f"{', '.join(_TAKEN)} mean something else: name the recipe after what it teaches")
+        return value
+
+    @model_validator(mode="after")
+    def _each_part_has_rows(self) -> Tune:
+        for task, wanted in parts(self.rows, tuple(self.tasks.items())).items():
+            if not wanted:
+                raise ValueError(f"of rows = {self.rows} the weight of {task} leaves none: give more rows or weight")
+        return self
+
+
+class Evaluate(Table):
+    """A block of the grid: every named model × set × format × number of shots."""
+
+    models: Some[str]
+    """`base`, `tuned`, or names of recipes."""
+    sets: Some[str]
+    """TASK/SPLIT, or a role: `in_domain` and `out_of_domain` mean those of each recipe; to a base, those of all."""
+    formats: Some[str] = ("default",)
+    shots: Some[Shots] = (0,)
+    limit: Count = 500
+    """Rows at the most; the first ones of the split."""
+    checkpoints: Many[Step] = ()
+    """Steps; empty means all."""
+    tune_seeds: Many[Seed] = ()
+    """Only these tuning seeds; empty means all."""
+
+
+def parts(rows: int, mixture: Sequence[tuple[str, float]]) -> dict[str, int]:
+    """Task → its rows among the `rows` of a recipe, by weight and rounded."""
+    total = sum(weight for _, weight in mixture)
+    return {task: round(rows * weight / total) for task, weight in mixture}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{toml_values.shown(value)} is no name")
+    return value

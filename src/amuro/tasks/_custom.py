@@ -1,0 +1,280 @@
+"""A task that a study states in its own file: data of one's own, without a line of Python.
+
+[tasks.hate]                                  # CSV, Parquet, JSONL or a saved data set, with a map of its columns
+source = "file:my_data"                       # or hub:ORG/NAME[:CONFIG]
+layout = "fields"
+fields = { text = "Text" }                    # column = what stands before it in a prompt
+answer = "label"                              # column of the answer
+answers = { "0" = "fine", "1" = "hateful" }   # its values → label words; labels = [...] where it holds the words
+cluster = "author"                            # column of what rows share; without it each row stands alone
+missing = "drop"                              # rows with an empty, null or NaN value are left out, not refused
+cue = "Label:"
+instruction = "Say whether the text is hateful."
+
+[tasks.quiz]                                  # options that differ from row to row
+source = "file:quiz"
+fields = { question = "Question" }
+options = ["A", "B", "C", "D"]                # one column for each, or the name of a column of lists
+answer = "right"
+answer_by = "letter"                          # text (as the option stands), index (from 0), number (from 1), letter
+
+[tasks.winogrande]                            # options whose contexts differ: what follows the blank is scored
+source = "hub:allenai/winogrande:winogrande_xl"
+cloze = "sentence"                            # or contexts = a column of lists, or one column for each option
+options = ["option1", "option2"]
+answer = "answer"
+answer_by = "number"
+
+[tasks.chat]                                  # JSONL as TRL documents it: prompt and completion, or messages
+source = "file:chat"
+layout = "messages"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from string import ascii_uppercase
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from amuro.core.errors import DataError
+from amuro.core.text import normalized
+from amuro.core.types import STATED_SPLITS, Example, Kind, Normalize, Task
+from amuro.data import columns
+from amuro.data.columns import MissingError, Row
+from amuro.tasks import _chat
+
+CONTEXT, BLANK = "option context", "_"
+FORMATS = ("default", "instruct", "input_output")
+
+
+class OwnTask(BaseModel):
+    """What a study says about a task of its own. Defaults suit text that is to be written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    layout: Literal["fields", "prompt_completion", "messages"] = "fields"
+    splits: dict[str, str] = dict(STATED_SPLITS)
+    """Our split → the source's, which may be cut: train[:200]."""
+    fields: dict[str, str] = {}
+    answer: str = ""
+    answers: dict[str, str] = {}
+    labels: tuple[str, ...] = ()
+    """Label words, where the column holds them as they are."""
+    options: str | tuple[str, ...] = ""
+    """Column with a list of candidate answers, or a column for each: the question is then one of choice."""
+    contexts: str | tuple[str, ...] = ""
+    """Column with a list of texts, or a column for each: what stands before each option, where they differ."""
+    cloze: str = ""
+    """Column of a text with one `_`. Up to it, and with an option in it, it is that option's context; what follows is
+    scored."""
+    answer_by: Literal["text", "index", "number", "letter"] = "text"
+    """How the answer names an option: its text, its place from 0 or from 1, or its letter from A."""
+    missing: Literal["refuse", "drop", "omit"] = "refuse"
+    """What happens where a value is null, NaN or empty: the row is refused, or left out (drop); omit leaves out a
+    field with its label, or an option, and refuses the rest."""
+    normalize: Normalize = "none"
+    """What is done to each text first: nothing, blanks at its ends taken off (ends), or one line of single spaces
+    (spaces)."""
+    id: str = ""
+    """Column that names a row; without it the column `id`, and where there is none, its place in the split."""
+    cluster: str = ""
+    cue: str | None = None
+    """Words that the answer follows: "Answer:", and nothing where options have contexts of their own."""
+    instruction: str = ""
+    family: str = "own"
+    metric: str = ""
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ("\n",)
+    max_new_tokens: int = Field(60, gt=0)
+
+    def task(self, name: str) -> Task:
+        """The task. Raises DataError where the table does not say enough."""
+        return {"fields": self._of_fields, "prompt_completion": self._of_pairs, "messages": self._of_messages}[
+            self.layout
+        ](name)
+
+    def _of_fields(self, name: str) -> Task:
+        if not (self.fields or self._has_contexts) or not self.answer:
+            lacking = "fields" if self.answer else "answer"
+            cure = 'say fields = { COLUMN = "Label" } and answer = "COLUMN"'
+            raise DataError(f"tasks.{name} names no {lacking}", cure)
+        labels = () if self.options else self.labels or tuple(dict.fromkeys(self.answers.values()))
+        self._refuse_half_a_choice(name)
+        self._refuse_one_word(name)
+        kind: Kind = "choice" if self.options else "label" if labels else "generate"
+        chance = 1 / len(labels) if labels else None  # of options: in each cell from its rows
+        fields = (*self.fields.items(), *([(CONTEXT, "")] if self._has_contexts else []))
+        return self._made(name, kind, self._row, fields, labels=labels, chance=chance)
+
+    @property
+    def _has_contexts(self) -> bool:
+        return bool(self.contexts or self.cloze)
+
+    def _refuse_half_a_choice(self, name: str) -> None:
+        if self.options and self.labels:
+            raise DataError(
+                f"tasks.{name} has options and labels", "labels are the same for every row, options are not"
+            )
+        if self.contexts and self.cloze:
+            raise DataError(f"tasks.{name} has contexts and cloze", "a cloze text makes the contexts: leave one out")
+        if self._has_contexts and not self.options:
+            raise DataError(f"tasks.{name} has contexts and no options", "name the columns of the options")
+        if self.answer_by != "text" and not self.options:
+            raise DataError(f'tasks.{name} says answer_by = "{self.answer_by}" and no options', "name their columns")
+
+    def _refuse_one_word(self, name: str) -> None:
+        said, words = ("labels", self.labels) if self.labels else ("answers", tuple(self.answers.values()))
+        if words and not self.options and len(set(words)) < 2:
+            what = f"tasks.{name}: every one of its {len(words)} {said} is {words[0]!r}"
+            raise DataError(what, "give two or more words, each its own")
+        if len(set(self.labels)) < len(self.labels):
+            raise DataError(f"tasks.{name} names a label twice: {', '.join(self.labels)}", "name each once")
+
+    def _of_pairs(self, name: str) -> Task:
+        wording = dict.fromkeys(FORMATS, "{prompt}")
+        return self._made(name, "generate", self._pair, (("prompt", ""),), wording=wording)
+
+    def _of_messages(self, name: str) -> Task:
+        wording = dict.fromkeys(FORMATS, _chat.WORDING)
+        return self._made(name, "generate", self._dialogue, (("messages", ""),), wording=wording, stop=(_chat.STOP,))
+
+    def _made(
+        self,
+        name: str,
+        kind: Kind,
+        example: Callable[[Row], Example],
+        fields: tuple[tuple[str, str], ...],
+        **more: Any,
+    ) -> Task:
+        facts: dict[str, Any] = {"stop": self.stop, **more}
+        return Task(
+            name=name,
+            source=self.source,
+            family=self.family,
+            kind=kind,
+            metric=self.metric or ("rouge_l" if kind == "generate" else "accuracy"),
+            example=example,
+            fields=fields,
+            cue=("" if self._has_contexts else "Answer:") if self.cue is None else self.cue,
+            instruction=self.instruction,
+            cluster=self.cluster or "row",
+            splits=self.splits,
+            max_new_tokens=self.max_new_tokens,
+            page="the study",
+            normalize=self.normalize,
+            missing="drop" if self.missing == "drop" else "refuse",
+            **facts,
+        )
+
+    def _row(self, row: Row) -> Example:
+        inputs = {column: self._field(row, column) for column in self.fields}
+        if self._has_contexts:
+            return self._branching(row, inputs)
+        if not any(inputs.values()):
+            raise MissingError(f"columns {', '.join(inputs)} are all empty", "a question needs a text")
+        if self.options:
+            gold, options, _ = self._choice(row)
+            return self._example(row, inputs, options[gold], options=options, gold=gold)
+        return self._example(row, inputs, self._answer(row))
+
+    def _field(self, row: Row, column: str) -> str:
+        if self.missing == "omit" and columns.is_missing(columns.value(row, column)):
+            return ""
+        return self._text(columns.text(row, column))
+
+    def _answer(self, row: Row) -> str:
+        """The answer's words. A value that `answers` maps is looked up as it is written; any other is text."""
+        if not self.answers:
+            return self._text(columns.text(row, self.answer))
+        said = columns.name(row, self.answer)
+        if said not in self.answers:
+            raise DataError(f"column {self.answer} is {said!r}", f"answers names {', '.join(self.answers)}")
+        return self.answers[said]
+
+    def _branching(self, row: Row, inputs: dict[str, str]) -> Example:
+        """An example whose options stand behind contexts of their own."""
+        gold, options, kept = self._choice(row)
+        if self.cloze:
+            before, after = self._parted(row)
+            heads, options = [before.replace(BLANK, option) for option in options], (after,) * len(options)
+        else:
+            found = columns.texts(row, self.contexts)
+            if len(found) < max(kept) + 1:
+                raise DataError(f"{len(found)} contexts stand beside {max(kept) + 1} options", "each needs its own")
+            heads = [self._text(columns.written(found[i], f"contexts.{i}")) for i in kept]
+        contexts = tuple({**inputs, CONTEXT: head} for head in heads)
+        more = {"options": options, "contexts": contexts, "gold": gold}
+        return self._example(row, dict(contexts[gold]), options[gold], **more)
+
+    def _parted(self, row: Row) -> tuple[str, str]:
+        """A cloze text up to its blank, the blank included, and what follows it."""
+        text = self._text(columns.text(row, self.cloze))
+        before, blank, after = text.partition(BLANK)
+        if not blank or BLANK in after or not after.strip():
+            raise DataError(f"column {self.cloze} is {text!r:.80}", f"it needs one {BLANK} with words behind it")
+        return before + blank, after.strip()
+
+    def _choice(self, row: Row) -> tuple[int, tuple[str, ...], list[int]]:
+        """Place of the right option, the options, and their places in the row: those that are missing are left out
+        where the study says so.
+        """
+        found = columns.texts(row, self.options)
+        names = [
+            self.options[i] if isinstance(self.options, tuple) else f"{self.options}.{i}" for i in range(len(found))
+        ]
+        kept = [i for i, each in enumerate(found) if self.missing != "omit" or not columns.is_missing(each)]
+        options = tuple(self._text(columns.written(found[i], names[i])) for i in kept)
+        if len(options) < 2:
+            raise DataError(f"the row has {len(options)} options", "a choice has two or more")
+        return self._gold(row, kept, options), options, kept
+
+    def _gold(self, row: Row, kept: list[int], options: tuple[str, ...]) -> int:
+        said = self._answer(row) if self.answers else self._text(columns.name(row, self.answer))
+        places = [i for i, each in enumerate(self._option_names(kept, options)) if each == said]
+        if len(places) != 1:
+            count = "no option" if not places else f"{len(places)} options"
+            raise DataError(f"column {self.answer} is {said!r}, which names {count} by {self.answer_by}",
+                            f"the options are {list(options)}; answer_by says how one is named")  # fmt: skip
+        return places[0]
+
+    def _option_names(self, kept: list[int], options: tuple[str, ...]) -> list[str]:
+        if self.answer_by == "text":
+            return list(options)
+        if self.answer_by == "letter":
+            return [ascii_uppercase[i : i + 1] for i in kept]
+        return [str(i + (self.answer_by == "number")) for i in kept]
+
+    def _pair(self, row: Row) -> Example:
+        if isinstance(row["prompt"], list):
+            raise DataError("the prompt is no text", 'for lists of messages say layout = "messages"')
+        prompt, completion = (self._text(columns.text(row, column)) for column in ("prompt", "completion"))
+        before, after = prompt.rstrip(), completion.lstrip()
+        between = prompt[len(before) :] + completion[: len(completion) - len(after)]
+        if between not in ("", " "):
+            raise DataError(
+                f"{between!r} stands between prompt and completion, where one space is put",
+                'say normalize = "ends" in the task, which takes such blanks off',
+            )
+        return self._example(row, {"prompt": before}, after)
+
+    def _dialogue(self, row: Row) -> Example:
+        parts = ["prompt", "completion"] if _holds_a_pair(row) else ["messages"]  # as TRL has it
+        *earlier, (inputs, answer) = _chat.turns(
+            [each for part in parts for each in columns.texts(row, part)], self.normalize
+        )
+        return self._example(row, inputs, answer, earlier=tuple(earlier))
+
+    def _text(self, text: str) -> str:
+        return normalized(text, self.normalize)
+
+    def _example(self, row: Row, inputs: dict[str, str], answer: str, **more: Any) -> Example:
+        own = columns.name(row, self.id or "id")
+        return Example(own, columns.name(row, self.cluster) if self.cluster else own, inputs, answer, **more)
+
+
+def _holds_a_pair(row: Row) -> bool:
+    """Whether a dialogue stands as prompt and completion, also beside a column of messages that is empty here."""
+    names = list(row)  # `in` would read a null, and refuse it
+    return "messages" not in names or ("prompt" in names and columns.is_missing(columns.value(row, "messages")))

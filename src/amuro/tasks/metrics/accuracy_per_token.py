@@ -1,0 +1,23 @@
+"""Share of examples whose right option has the highest mean log-probability a token: what HellaSwag is reported in."""
+
+import polars as pl
+
+from amuro.tasks.metrics.base import Context, Metric, guessed, likeliest, right
+
+SCORE = pl.col("log_probabilities") / pl.col("option_tokens")
+
+
+def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    """The option of the highest log-probability over its number of tokens, as text."""
+    return likeliest(predictions, SCORE)
+
+
+def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    """1 where that option is the gold text, else 0."""
+    return right(predictions, SCORE)
+
+
+METRIC = Metric(
+    "accuracy_per_token", "the likeliest option a token is the right one", ("choice",), True, rows,
+    predicts=predicts, binary=True, chance=guessed, label="accuracy per token",
+)  # fmt: skip

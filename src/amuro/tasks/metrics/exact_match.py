@@ -1,0 +1,21 @@
+"""Share of generated answers that are the right one word for word."""
+
+import polars as pl
+
+from amuro.tasks.metrics.base import Context, Metric
+
+
+def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    """1 where output and gold are equal after white space is made single and the closing mark taken off, else 0."""
+    suffix = context.task.answer_suffix
+    pairs = zip(predictions["output"], predictions["gold"], strict=True)
+    return pl.Series("value", [float(_plain(output, suffix) == _plain(gold, suffix)) for output, gold in pairs])
+
+
+def _plain(text: str, suffix: str) -> str:
+    return " ".join(" ".join(text.split()).removesuffix(suffix.strip()).split())
+
+
+METRIC = Metric(
+    "exact_match", "the generated answer is the right one word for word", ("generate",), True, rows, binary=True
+)

@@ -1,0 +1,16 @@
+"""Share of generated answers that ended by themselves, before the limit of new tokens."""
+
+import polars as pl
+
+from amuro.tasks.metrics.base import Context, Metric
+
+
+def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
+    """1 where a stop string or end-of-text ended the answer, else 0."""
+    return predictions["stopped"].cast(pl.Float64).alias("value")
+
+
+METRIC = Metric(
+    "stopped", "the answer ended before the limit of new tokens", ("generate",), True, rows,
+    binary=True, format_free={}, label="share that stopped",
+)  # fmt: skip
