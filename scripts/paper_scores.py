@@ -1,4 +1,5 @@
-"""Makes `src/amuro/results/importers/paper_scores.csv`: the figures of the paper's released supervised-tuning table, tidy.
+"""Makes `src/amuro/results/importers/paper_scores.csv`: the figures of the paper's released supervised-tuning table,
+tidy.
 
 Usage: python scripts/paper_scores.py all_perf_table.csv
 

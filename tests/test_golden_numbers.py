@@ -1,6 +1,7 @@
 """A golden run of each step: numbers that move without their `semantics` would leave old results beside new ones.
 
-After a change that is meant: raise the step's number in `SEMANTICS` (of study/plan.py, series/_pretrain_world.py or series/_pretrain_text.py) and
+After a change that is meant: raise the step's number in `SEMANTICS` (of study/plan.py, series/_pretrain_world.py or
+series/_pretrain_text.py) and
 write the file anew with `python tests/test_golden_numbers.py`.
 """
 

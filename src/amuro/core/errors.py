@@ -8,7 +8,8 @@
     ├── StoreError        5    the store cannot be written, or what it holds is not what was written
     └── HubError          6    the network, or what a hub answers
 
-The number is the exit code of the process. `Ctrl-C` ends it with 130, SIGTERM with 143 (`core/stopping.py`). A finished run
+The number is the exit code of the process. `Ctrl-C` ends it with 130, SIGTERM with 143 (`core/stopping.py`). A finished
+run
 with no failed cell ends with 0; a tuning that diverged is a result, no failure.
 """
 

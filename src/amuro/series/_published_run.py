@@ -63,7 +63,8 @@ class Run:
 
 
 def model(name: str, run: Run, options: Mapping[str, Any], default: str) -> str:
-    """`ORG/NAME@REVISION,…` of a named series: `at` as `core/revisions.py` explains, or `steps`, a list of whole numbers.
+    """`ORG/NAME@REVISION,…` of a named series: `at` as `core/revisions.py` explains, or `steps`, a list of whole
+    numbers.
 
     `logN` and `all` choose among the documented steps, so no network is needed. Raises StudyError on both keys at
     once, and on a step that is not among the documented ones, with the nearest.

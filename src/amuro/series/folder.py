@@ -2,7 +2,7 @@
 
     [series.mine]
     kind = "folder"
-    path = "runs/mine"          # holds step-00000700, step700, step1000-tokens4B … (core/revisions.py lists the patterns)
+    path = "runs/mine"          # holds step-00000700, step700, step1000-tokens4B … (patterns: core/revisions.py)
     tokens_per_step = 8192      # optional, as are corpus_tokens, warmup_steps, schedule; step, tokens for one model
     tokenizer = "runs/words"    # optional: a folder whose tokenizer.json all of them read, in place of their own
 

@@ -3,7 +3,8 @@
 From what its source records (no weights are fetched): the table of known-bad revisions, equal weights, shards that
 belong to another step, holes in the grid, drift of configuration and tokenizer, a tokenizer that does not fit.
 From small files on this machine: a tokenizer that cannot be read, files that disagree about the ends of a text.
-From weights that lie on this machine: equal weights in other files, norms and directions (`series/_audit/weight_norms.py`).
+From weights that lie on this machine: equal weights in other files, norms and directions
+(`series/_audit/weight_norms.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The shipped table of published checkpoints that are known to be bad: `series/_audit/known_bad.toml` says what its columns mean."""
+"""The shipped table of published checkpoints that are known to be bad: `series/_audit/known_bad.toml` says what its
+columns mean.
+"""
 
 from __future__ import annotations
 

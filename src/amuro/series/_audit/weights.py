@@ -1,4 +1,6 @@
-"""What weights that lie on this machine tell of a series: their way (`series/_audit/weight_norms.py` has the rules), and equal ones."""
+"""What weights that lie on this machine tell of a series: their way (`series/_audit/weight_norms.py` has the rules),
+and equal ones.
+"""
 
 from __future__ import annotations
 

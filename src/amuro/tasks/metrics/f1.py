@@ -1,7 +1,8 @@
 """F1 of words, in any order: what SQuAD-like answers are reported in, beside exact match.
 
 As the evaluation of SQuAD (Rajpurkar et al. 2016, arXiv:1606.05250): lower case, without punctuation and English
-articles, words counted as often as both sides have them. Words of every script (`tasks/metrics/_words.py`), as MLQA extended it.
+articles, words counted as often as both sides have them. Words of every script (`tasks/metrics/_words.py`), as MLQA
+extended it.
 """
 
 from collections import Counter

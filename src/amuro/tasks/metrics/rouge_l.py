@@ -1,6 +1,7 @@
 """ROUGE-L (Lin 2004): how much of an answer stands in the right order, as F1 over the longest common subsequence.
 
-The formula is that of the package rouge_score without stemming. Words are those of every script (`tasks/metrics/_words.py`); on ASCII
+The formula is that of the package rouge_score without stemming. Words are those of every script
+(`tasks/metrics/_words.py`); on ASCII
 text they are the package's, so values compare with published ones. The paper's protocol keeps the package's own words,
 which are ASCII alone: of a Russian or a Chinese answer nothing is left. The subsequence is found with one machine word
 operation a word (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"), here on integers of any length.
