@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from amuro.core.types import Ask, Checkpoint
+from amuro.core.types import Checkpoint, RequestBatch
 from amuro.engine.torch import TorchEngine
 
 
@@ -20,7 +20,7 @@ def live_model(engine: TorchEngine) -> Any:
     return engine._live().model
 
 
-def needed_flops(engine: TorchEngine, ask: Ask) -> float:
+def needed_flops(engine: TorchEngine, request_batch: RequestBatch) -> float:
     import material
 
-    return material.needed_flops(ask, live_model(engine), engine.flops_per_token())
+    return material.needed_flops(request_batch, live_model(engine), engine.flops_per_token())

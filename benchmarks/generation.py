@@ -14,7 +14,7 @@ from typing import Any
 
 import material
 import table
-from amuro.core.types import Ask
+from amuro.core.types import RequestBatch
 from amuro.prompts.tokenizer import Encoder
 from side_by_side import Done, UnequalError, timed
 from table import NO_TARGETS, OURS, THEIRS, Row, Targets, Wish
@@ -61,7 +61,7 @@ class Ours:
         self._work, self._timed = work, work.first(work.rows)
         self._engine = engine_jobs.loaded(work.folder, work.precision)
         self._decode = Encoder.from_folder(work.folder).decode
-        self._said = self._engine.generate(work.ask, self._decode)
+        self._said = self._engine.generate(work.request_batch, self._decode)
         self.flops = engine_jobs.needed_flops(self._engine, self._spoken()) / work.rows
 
     def outputs(self) -> tuple[list[str], float]:
@@ -71,10 +71,10 @@ class Ours:
     def once(self) -> Done:
         return timed(self._work.rows, lambda: self._engine.generate(self._timed, self._decode))
 
-    def _spoken(self) -> Ask:
+    def _spoken(self) -> RequestBatch:
         """The timed prompts with options as long as what was said: they need the same operations."""
-        pairs = zip(self._timed.queries, self._said, strict=False)
-        return replace(self._timed, queries=tuple(replace(q, options=((0,) * said.tokens,)) for q, said in pairs))
+        pairs = zip(self._timed.requests, self._said, strict=False)
+        return replace(self._timed, requests=tuple(replace(q, options=((0,) * said.tokens,)) for q, said in pairs))
 
 
 class Theirs:
@@ -88,7 +88,7 @@ class Theirs:
         self._work = work
         self._lm = peers.hflm(work.folder, work.precision, BATCHES[1])
         self._requests = self._made_requests()
-        lengths = [len(query.context) for query in work.first(work.rows).queries]
+        lengths = [len(request.context) for request in work.first(work.rows).requests]
         self._parts = itertools.cycle(list(material.neighbours(lengths, work.part)))
 
     def outputs(self) -> tuple[list[str], int]:
@@ -112,9 +112,9 @@ class Theirs:
     def _made_requests(self) -> list[Any]:
         from lm_eval.api.instance import Instance
 
-        ask, decode = self._work.ask, Encoder.from_folder(self._work.folder).decode
-        until = {"until": list(ask.stop), "max_gen_toks": ask.max_new_tokens, "do_sample": False}
-        texts = [decode([*ask.prefix, *query.context]) for query in ask.queries]
+        request_batch, decode = self._work.request_batch, Encoder.from_folder(self._work.folder).decode
+        until = {"until": list(request_batch.stop), "max_gen_toks": request_batch.max_new_tokens, "do_sample": False}
+        texts = [decode([*request_batch.prefix, *request.context]) for request in request_batch.requests]
         return [Instance("generate_until", {}, (text, until), number) for number, text in enumerate(texts)]
 
 
@@ -146,12 +146,12 @@ def rows(wish: Wish) -> Iterator[Row]:
 def _work(question: Question, wish: Wish) -> material.Work:
     folder = material.model_folder(question.model, wish.folder)
     if question.lengths is None:
-        ask = material.real_ask(question.name, question.rows, "float32")
+        request_batch = material.real_ask(question.name, question.rows, "float32")
     else:
         count = max(question.rows, min(wish.check, 96))
-        ask = material.synthetic_ask(question.name, question.lengths, count, "float32", NEW_TOKENS)
-    asked = replace(ask, stop=ask.stop if question.stops else ())
-    return material.Work(folder, asked, len(ask.queries), question.rows, question.part, "float32")
+        request_batch = material.synthetic_ask(question.name, question.lengths, count, "float32", NEW_TOKENS)
+    asked = replace(request_batch, stop=request_batch.stop if question.stops else ())
+    return material.Work(folder, asked, len(request_batch.requests), question.rows, question.part, "float32")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from amuro.core.types import Ask, Cell, Checkpoint, EvalSet, Example, Model, Query, Recipe, Task
+from amuro.core.types import Cell, Checkpoint, EvalSet, Example, Model, Recipe, Request, RequestBatch, Task
 from amuro.engine.base import Sequences
 from amuro.prompts.tokenizer import Encoder
 from side_by_side import UnequalError
@@ -49,7 +49,7 @@ class Work:
     """A model and what both sides ask it."""
 
     folder: Path
-    ask: Ask
+    request_batch: RequestBatch
     checked: int
     """Queries, of the first, whose answers are compared."""
     rows: int
@@ -58,8 +58,8 @@ class Work:
     """Queries that a pass of the peer takes."""
     precision: str
 
-    def first(self, rows: int) -> Ask:
-        return replace(self.ask, queries=self.ask.queries[:rows])
+    def first(self, rows: int) -> RequestBatch:
+        return replace(self.request_batch, requests=self.request_batch.requests[:rows])
 
 
 def model_folder(name: str, root: Path) -> Path:
@@ -123,7 +123,7 @@ def spread(count: int, low: float, high: float, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(points)
 
 
-def synthetic_ask(name: str, lengths: Lengths, rows: int, precision: str, new_tokens: int = 0) -> Ask:
+def synthetic_ask(name: str, lengths: Lengths, rows: int, precision: str, new_tokens: int = 0) -> RequestBatch:
     """Random words; contexts and options are 0.6 to 1.4 times as long as their mean."""
     rng = np.random.default_rng(5)
 
@@ -133,12 +133,14 @@ def synthetic_ask(name: str, lengths: Lengths, rows: int, precision: str, new_to
     contexts = spread(rows, 0.6, 1.4, 1) * lengths.context
     options = spread(rows * lengths.options, 0.6, 1.4, 2).reshape(rows, -1) * lengths.option
     labels = tuple(words(1) for _ in range(lengths.options)) if lengths.option == 1 else None
-    queries = tuple(
-        Query(str(row), words(contexts[row]), () if new_tokens else labels or tuple(words(n) for n in options[row]))
+    requests = tuple(
+        Request(str(row), words(contexts[row]), () if new_tokens else labels or tuple(words(n) for n in options[row]))
         for row in range(rows)
     )
     stop = ("\n",) if new_tokens else ()
-    return Ask(cell(name, precision, rows), words(lengths.prefix), queries, stop, new_tokens, ends=frozenset({EOS}))
+    return RequestBatch(
+        cell(name, precision, rows), words(lengths.prefix), requests, stop, new_tokens, ends=frozenset({EOS})
+    )
 
 
 def real_task(name: str) -> Task:
@@ -148,18 +150,18 @@ def real_task(name: str) -> Task:
     return replace(load_task(name), source=f"file:{CACHE}/rows/{folder}")
 
 
-def real_ask(name: str, rows: int, precision: str) -> Ask:
+def real_ask(name: str, rows: int, precision: str) -> RequestBatch:
     """The first rows of a real set behind four shots, for SmolLM2. Raises UnequalError where pieces give other ids."""
     from amuro.run import requests
 
     task, encoder = real_task(name), Encoder.from_folder(REAL_MODEL)
     shots, examples = _shots_and_rows(task, rows)
-    sheet = requests.sheet(task, "default", examples, shots, encoder, CONTEXT)
-    ((ask, _),) = sheet.asks(cell(name, precision, rows))
-    whole = encoder.prompts([prefix + text for prefix, text in sheet.texts.select("prefix", "text").iter_rows()])
-    if [(*ask.prefix, *query.context) for query in ask.queries] != whole:
+    encoded = requests.encode(task, "default", examples, shots, encoder, CONTEXT)
+    ((request_batch, _),) = encoded.batches(cell(name, precision, rows))
+    whole = encoder.prompts([prefix + text for prefix, text in encoded.texts.select("prefix", "text").iter_rows()])
+    if [(*request_batch.prefix, *request.context) for request in request_batch.requests] != whole:
         raise UnequalError(f"{name}: the prompts have other ids as a whole than in pieces")
-    return ask
+    return request_batch
 
 
 def _shots_and_rows(task: Task, rows: int) -> tuple[Sequence[Example], Sequence[Example]]:
@@ -176,28 +178,30 @@ def has_real() -> bool:
     return REAL_MODEL.is_dir() and (CACHE / "rows" / "hellaswag").is_dir()
 
 
-def unique_tokens(ask: Ask) -> int:
+def unique_tokens(request_batch: RequestBatch) -> int:
     """Tokens that must be read: the prefix once, each context once, each option but its last token."""
-    return len(ask.prefix) + sum(len(q.context) + sum(len(o) - 1 for o in q.options) for q in ask.queries)
+    return len(request_batch.prefix) + sum(
+        len(q.context) + sum(len(o) - 1 for o in q.options) for q in request_batch.requests
+    )
 
 
-def needed_flops(ask: Ask, model: Any, flops_per_token: float) -> float:
+def needed_flops(request_batch: RequestBatch, model: Any, flops_per_token: float) -> float:
     """Floating-point operations that the answers need: matrices for every unique token, attention to what each sees,
     the head only where a score is read. `flops_per_token` is the engine's figure, head included.
     """
     config = model.config
     head = 2.0 * config.vocab_size * config.hidden_size
-    read = sum(1 + sum(len(o) - 1 for o in q.options) for q in ask.queries)
-    attention = 4.0 * config.hidden_size * config.num_hidden_layers * _keys_seen(ask)
-    return (flops_per_token - head) * unique_tokens(ask) + head * read + attention
+    read = sum(1 + sum(len(o) - 1 for o in q.options) for q in request_batch.requests)
+    attention = 4.0 * config.hidden_size * config.num_hidden_layers * _keys_seen(request_batch)
+    return (flops_per_token - head) * unique_tokens(request_batch) + head * read + attention
 
 
-def _keys_seen(ask: Ask) -> float:
-    start = len(ask.prefix)
+def _keys_seen(request_batch: RequestBatch) -> float:
+    start = len(request_batch.prefix)
     total = start * (start + 1) / 2
-    for query in ask.queries:
-        total += _ramp(start, len(query.context))
-        total += sum(_ramp(start + len(query.context), len(option) - 1) for option in query.options)
+    for request in request_batch.requests:
+        total += _ramp(start, len(request.context))
+        total += sum(_ramp(start + len(request.context), len(option) - 1) for option in request.options)
     return total
 
 
@@ -205,13 +209,13 @@ def _ramp(before: int, length: int) -> float:
     return length * before + length * (length + 1) / 2
 
 
-def document_tokens(ask: Ask) -> list[int]:
+def document_tokens(request_batch: RequestBatch) -> list[int]:
     """Tokens of each document when every request is read alone; requests of one-token options share one reading."""
-    return [_alone(len(ask.prefix) + len(query.context), query) for query in ask.queries]
+    return [_alone(len(request_batch.prefix) + len(request.context), request) for request in request_batch.requests]
 
 
-def _alone(start: int, query: Query) -> int:
-    readings = {option[:-1] for option in query.options} or {()}
+def _alone(start: int, request: Request) -> int:
+    readings = {option[:-1] for option in request.options} or {()}
     return sum(start + len(reading) for reading in readings)
 
 

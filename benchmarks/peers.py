@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from side_by_side import Done
 
 if TYPE_CHECKING:
-    from amuro.core.types import Ask, Recipe
+    from amuro.core.types import Recipe, RequestBatch
     from amuro.engine.base import Sequences
 
 
@@ -52,17 +52,17 @@ def hflm(folder: Path, dtype: str, batch_size: int) -> Any:
     return around(model.eval(), AutoTokenizer.from_pretrained(folder), batch_size)
 
 
-def exact(folder: Path, ask: Ask) -> list[tuple[float, ...]]:
+def exact(folder: Path, request_batch: RequestBatch) -> list[tuple[float, ...]]:
     """What amuro and lm_eval compute in float32, in float64."""
     import torch
     from transformers import AutoModelForCausalLM
 
     quiet()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager")
-    return sums_alone(model.eval(), ask)
+    return sums_alone(model.eval(), request_batch)
 
 
-def sums_alone(model: Any, ask: Ask) -> list[tuple[float, ...]]:
+def sums_alone(model: Any, request_batch: RequestBatch) -> list[tuple[float, ...]]:
     """The summed log-probability of every option, read alone after its prompt; in float32 at the least."""
     import torch
 
@@ -73,7 +73,10 @@ def sums_alone(model: Any, ask: Ask) -> list[tuple[float, ...]]:
         return float(nats.gather(1, ids[0, -len(option) :, None]).double().sum())
 
     with torch.no_grad():
-        return [tuple(sum_of(ask.prefix + query.context, option) for option in query.options) for query in ask.queries]
+        return [
+            tuple(sum_of(request_batch.prefix + request.context, option) for option in request.options)
+            for request in request_batch.requests
+        ]
 
 
 def around(model: Any, tokenizer: Any, batch_size: int) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 
 import material
 import table
-from amuro.core.types import Query
+from amuro.core.types import Request
 from side_by_side import Done, UnequalError, Variant, outputs_of, timed
 from table import NO_TARGETS, OURS, THEIRS, Row, Targets, Wish
 
@@ -95,7 +95,7 @@ class Theirs:
 
     def outputs(self) -> tuple[Sums, int]:
         """The sums of the checked queries, and the batch size that will be timed."""
-        sums = self._score(self._work.ask.queries[: self._work.checked])
+        sums = self._score(self._work.request_batch.requests[: self._work.checked])
         self._lm.batch_size_per_gpu = self._best_batch()
         return sums, self._lm.batch_size_per_gpu
 
@@ -114,14 +114,14 @@ class Theirs:
     def _pass(self, part: Sequence[int]) -> Done:
         """Counts as so many mean documents as its tokens make."""
         tokens = sum(self._lengths[index] for index in part)
-        queries = [self._work.ask.queries[index] for index in part]
-        return timed(tokens / float(np.mean(self._lengths)), lambda: self._score(queries))
+        requests = [self._work.request_batch.requests[index] for index in part]
+        return timed(tokens / float(np.mean(self._lengths)), lambda: self._score(requests))
 
-    def _score(self, queries: Sequence[Query]) -> Sums:
-        prefix = self._work.ask.prefix
-        sent = [(("", ""), [*prefix, *q.context], list(option)) for q in queries for option in q.options]
+    def _score(self, requests: Sequence[Request]) -> Sums:
+        prefix = self._work.request_batch.prefix
+        sent = [(("", ""), [*prefix, *q.context], list(option)) for q in requests for option in q.options]
         got = iter(self._lm._loglikelihood_tokens(sent, disable_tqdm=True))
-        return [tuple(next(got)[0] for _ in query.options) for query in queries]
+        return [tuple(next(got)[0] for _ in request.options) for request in requests]
 
 
 class Agreement:
@@ -192,11 +192,13 @@ def _work(question: Question, wish: Wish) -> material.Work:
     folder = material.model_folder(question.model, wish.folder)
     if question.lengths is None:
         checked = question.rows
-        ask = material.real_ask(question.name, question.rows, wish.precision)
+        request_batch = material.real_ask(question.name, question.rows, wish.precision)
     else:
         checked = -(-min(wish.check, question.check) // question.lengths.options)
-        ask = material.synthetic_ask(question.name, question.lengths, max(question.rows, checked), wish.precision)
-    return material.Work(folder, ask, checked, question.rows, question.part, wish.precision)
+        request_batch = material.synthetic_ask(
+            question.name, question.lengths, max(question.rows, checked), wish.precision
+        )
+    return material.Work(folder, request_batch, checked, question.rows, question.part, wish.precision)
 
 
 if __name__ == "__main__":

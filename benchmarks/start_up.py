@@ -75,14 +75,14 @@ class LiveCell:
         import tomllib
 
         from amuro.engine.torch import TorchEngine
-        from amuro.run.worker import Visitor
+        from amuro.run.worker import Worker
         from amuro.study import config as studies
         from amuro.study import plan as planning
         from amuro.study.store import Store
 
         plan = planning.make(studies.parse(tomllib.loads(STUDY.format(folder=folder))))
         self._store, self._cells = Store(Path(tempfile.mkdtemp())), list(plan.visits().items())
-        self._visitor = Visitor(plan, self._store, TorchEngine("float32", "cpu", 1), lambda _event: None)
+        self._worker = Worker(plan, self._store, TorchEngine("float32", "cpu", 1), lambda _event: None)
 
     def outputs(self) -> None:
         """The first visit loads."""
@@ -97,7 +97,7 @@ class LiveCell:
 
     def _visit(self) -> None:
         for model, cells in self._cells:
-            self._visitor.visit(model, cells)
+            self._worker.visit(model, cells)
 
 
 class Arithmetic:
@@ -108,20 +108,22 @@ class Arithmetic:
     def __init__(self, folder: Path) -> None:
         live: Any = LiveCell(folder)
         live.outputs()
-        visitor = live._visitor
+        worker = live._worker
         self._asks = [
-            ask
+            request_batch
             for _, cells in live._cells
             for cell in cells
-            for ask, _ in visitor._sheets.sheet(cell, visitor._encoder(), visitor.engine.context_length()).asks(cell)
+            for request_batch, _ in worker._builder.encoded(
+                cell, worker._encoder(), worker.engine.context_length()
+            ).batches(cell)
         ]
-        self._engine, self._cells = visitor.engine, sum(len(cells) for _, cells in live._cells)
+        self._engine, self._cells = worker.engine, sum(len(cells) for _, cells in live._cells)
 
     def outputs(self) -> None:
         """Nothing to compare."""
 
     def once(self) -> Done:
-        return timed(self._cells, lambda: [self._engine.score(ask) for ask in self._asks])
+        return timed(self._cells, lambda: [self._engine.score(request_batch) for request_batch in self._asks])
 
 
 def rows(wish: Wish) -> Iterator[Row]:

@@ -30,7 +30,7 @@ from amuro.core.types import Model
 from amuro.engine.training.finetune import step_order
 from amuro.prompts.render import answer
 from amuro.prompts.tokenizer import Encoder
-from amuro.run.request_cache import Sheets
+from amuro.run.request_cache import RequestBuilder
 from amuro.run.runner import pretrain
 from amuro.run.worker import folder_of
 from amuro.study import config as studies
@@ -176,7 +176,7 @@ def _training(plan: Plan, series: Path, model: Model) -> dict[str, Any]:
     encoder = Encoder.from_folder(base_folder(plan, series, model))
     config = json.loads((base_folder(plan, series, model) / "config.json").read_text(encoding="utf-8"))
     room = config["max_position_embeddings"]
-    sequences = Sheets(plan, Store(series)).lessons(recipe, encoder, room).sequences
+    sequences = RequestBuilder(plan, Store(series)).training_set(recipe, encoder, room).sequences
     order = step_order(len(sequences), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
     read = [sequences[index] for step in order for index in step]
     return {"recipe": asdict(recipe), "rate": model.learning_rate, "sequences": read}

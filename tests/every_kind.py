@@ -20,7 +20,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NAMES
 from transformers.utils import logging as transformers_logging
 
-from amuro.core.types import Query
+from amuro.core.types import Request
 from amuro.engine.torch import TorchEngine
 from amuro.engine.training.lora import target_layers
 
@@ -161,11 +161,11 @@ def _plain(folder: Path) -> Any:
 def _score(engine: TorchEngine, folder: Path) -> float:
     """Largest difference of any option's log-probability, also of a row that just fills the window."""
     rng, model, room = np.random.default_rng(1), _plain(folder), min(engine.context_length(), 64)
-    queries = [Query(str(i), words(rng, 1, 9), (words(rng, 1, 4), words(rng, 1, 4))) for i in range(3)]
-    queries.append(Query("full", words(rng, room - 3, room - 3), (words(rng, 4, 4),)))
+    requests = [Request(str(i), words(rng, 1, 9), (words(rng, 1, 4), words(rng, 1, 4))) for i in range(3)]
+    requests.append(Request("full", words(rng, room - 3, room - 3), (words(rng, 4, 4),)))
     prefix = ()
-    found = engine.score(make_ask(queries, prefix))
-    wanted = [[_alone(model, query.context, option) for option in query.options] for query in queries]
+    found = engine.score(make_ask(requests, prefix))
+    wanted = [[_alone(model, request.context, option) for option in request.options] for request in requests]
     return max(abs(a - b) for left, right in zip(found, wanted, strict=True) for a, b in zip(left, right, strict=True))
 
 
@@ -181,7 +181,7 @@ def _generate(engine: TorchEngine, folder: Path) -> str:
     """
     rng, model, room = np.random.default_rng(2), _plain(folder), min(engine.context_length(), 64)
     contexts = [words(rng, 3, 9), words(rng, room - 3, room - 3)]
-    asked = [Query(str(i), context) for i, context in enumerate(contexts)]
+    asked = [Request(str(i), context) for i, context in enumerate(contexts)]
     got = engine.generate(make_ask(asked, new=4), lambda ids: " ".join(map(str, ids)))
     if any(_ids(one.text) != _greedy(model, context, 4) for one, context in zip(got, contexts, strict=True)):
         return "other words"

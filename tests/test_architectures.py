@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from amuro.core.errors import AmuroError, WeightsError
 from amuro.core.hashing import tensor_digest
-from amuro.core.types import Query
+from amuro.core.types import Request
 from amuro.engine import _window
 from amuro.engine.torch import TorchEngine
 from amuro.engine.toy import ToyEngine
@@ -85,17 +85,17 @@ def test_every_kind_is_read_as_transformers_reads_it(kind: str, tmp_path: Path) 
     engine, model, rng = loaded(folder), plain(folder), np.random.default_rng(2)
     assert engine.context_length() == (_window.UNSTATED if kind in ("bloom", "mamba") else PLACES)
     context = words(rng, PLACES - 3, PLACES - 3)
-    query = Query("full", context, ((4, 5, 6, 7), (8,)))
-    got = engine.score(make_ask([query]))[0]
-    assert got == pytest.approx([alone(model, context, option) for option in query.options], abs=1e-4)
-    (said,) = engine.generate(make_ask([Query("g", context[:-1])], new=5), lambda ids: " ".join(map(str, ids)))
+    request = Request("full", context, ((4, 5, 6, 7), (8,)))
+    got = engine.score(make_ask([request]))[0]
+    assert got == pytest.approx([alone(model, context, option) for option in request.options], abs=1e-4)
+    (said,) = engine.generate(make_ask([Request("g", context[:-1])], new=5), lambda ids: " ".join(map(str, ids)))
     assert said.text.split() == [str(token) for token in greedy(model, context[:-1], 5)]
     training = engine.tune(training_pairs(8), tuned(max_length=PLACES, epochs=2), 1e-2, lambda *_: None)
     assert training.losses[-1] < training.losses[0]
     engine.save(tmp_path / "tuned")
     assert tensor_digest(tmp_path / "tuned") == engine.weights_digest()
     tuned_score = alone(plain(tmp_path / "tuned"), context, (4, 5))
-    assert engine.score(make_ask([Query("q", context, ((4, 5),))]))[0][0] == pytest.approx(tuned_score, abs=1e-4)
+    assert engine.score(make_ask([Request("q", context, ((4, 5),))]))[0][0] == pytest.approx(tuned_score, abs=1e-4)
 
 
 def changed(folder: Path, change: Any) -> Path:

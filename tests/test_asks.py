@@ -29,10 +29,10 @@ def test_training_and_scoring_read_the_same_ids() -> None:
     """What is learned for an example is, id for id, what is asked about it and the option that is scored."""
     recipe = Recipe("r", (("world_inference", 1.0),), rows=12, epochs=1, learning_rates=(1e-3,))
     learned = requests.training_sequences([(TASK, TEST)], recipe, ENCODER)
-    sheet = requests.sheet(TASK, "default", TEST, (), ENCODER, ROOM)
-    for (prompt, reply), query in zip(learned, sheet.queries, strict=True):
-        assert prompt == (*sheet.groups[0][1], *query.context)
-        assert reply == (*query.options[query.gold], ENCODER.eos)
+    encoded = requests.encode(TASK, "default", TEST, (), ENCODER, ROOM)
+    for (prompt, reply), request in zip(learned, encoded.requests, strict=True):
+        assert prompt == (*encoded.groups[0][1], *request.context)
+        assert reply == (*request.options[request.gold], ENCODER.eos)
 
 
 def test_a_part_of_a_mixture_may_have_no_rows() -> None:
@@ -45,8 +45,8 @@ def test_a_part_of_a_mixture_may_have_no_rows() -> None:
 def test_shots_are_read_as_they_would_be_learned() -> None:
     """A shot's ids within a prefix are those of its prompt and its answer, without end-of-text."""
     shots = render.draw_shots(TASK, POOL, 2, shot_seed=0)
-    sheet = requests.sheet(TASK, "default", TEST, shots, ENCODER, ROOM)
-    ((_, prefix, _),) = sheet.groups
+    encoded = requests.encode(TASK, "default", TEST, shots, ENCODER, ROOM)
+    ((_, prefix, _),) = encoded.groups
     text = " ".join(f"{render.prompt(TASK, 'default', s)} {render.answer(TASK, s.answer)}" for s in shots)
     begun = (*ENCODER.bos, *ENCODER.prompts([text])[0])
     assert prefix[: len(begun)] == begun
@@ -63,10 +63,12 @@ def test_a_prompt_is_encoded_as_one_text(k: int, wording: str) -> None:
     tokenizer = Tokenizer(models.BPE())  # without words: it joins whatever is frequent
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=300, show_progress=False))
     encoder = Encoder(tokenizer, (7, 7), 0)
-    sheet = requests.sheet(TASK, wording, TEST, shots, encoder, ROOM)
-    ((shown, prefix, _),) = sheet.groups
+    encoded = requests.encode(TASK, wording, TEST, shots, encoder, ROOM)
+    ((shown, prefix, _),) = encoded.groups
     assert shown == k
-    assert [(*prefix, *query.context) for query in sheet.queries] == [(7, 7, *ids) for ids in encoder.prompts(texts)]
+    assert [(*prefix, *request.context) for request in encoded.requests] == [
+        (7, 7, *ids) for ids in encoder.prompts(texts)
+    ]
     assert len(prefix) >= requests.WORTH_SHARING or not prefix
 
 
@@ -75,15 +77,15 @@ def test_a_prompt_is_encoded_as_one_text(k: int, wording: str) -> None:
 def test_no_row_outgrows_its_context(room: int, k: int) -> None:
     """Whatever the context length, prefix, prompt and answer fit; dropped shots and cut prompts are recorded."""
     shots = render.draw_shots(TASK, POOL, k, shot_seed=1)
-    sheet = requests.sheet(TASK, "instruct", TEST, shots, ENCODER, room)
-    used = dict(zip(range(len(TEST)), sheet.k_effective(), strict=True))
-    for shown, prefix, rows in sheet.groups:
+    encoded = requests.encode(TASK, "instruct", TEST, shots, ENCODER, room)
+    used = dict(zip(range(len(TEST)), encoded.k_effective(), strict=True))
+    for shown, prefix, rows in encoded.groups:
         for row in rows:
-            query = sheet.queries[row]
-            longest = max(map(len, query.options))
-            assert len(prefix) + len(query.context) + longest <= room
+            request = encoded.requests[row]
+            longest = max(map(len, request.options))
+            assert len(prefix) + len(request.context) + longest <= room
             assert used[row] == shown <= k
-            assert not sheet.truncated[row] or shown == 0
+            assert not encoded.truncated[row] or shown == 0
 
 
 def test_a_larger_number_of_shots_begins_with_the_smaller() -> None:
@@ -103,13 +105,13 @@ def test_shots_of_a_label_task_are_balanced(k: int, shot_seed: int) -> None:
 
 def test_the_digest_follows_the_ids() -> None:
     """Other words, another order, or other shots make another key; the same ones the same."""
-    plain = requests.sheet(TASK, "default", TEST, (), ENCODER, ROOM)
-    assert plain.ids_digest == requests.sheet(TASK, "default", TEST, (), ENCODER, ROOM).ids_digest
+    plain = requests.encode(TASK, "default", TEST, (), ENCODER, ROOM)
+    assert plain.ids_digest == requests.encode(TASK, "default", TEST, (), ENCODER, ROOM).ids_digest
     shuffled = Random(0).sample(TEST, len(TEST))
     others = [
-        requests.sheet(TASK, "instruct", TEST, (), ENCODER, ROOM),
-        requests.sheet(TASK, "default", shuffled, (), ENCODER, ROOM),
-        requests.sheet(TASK, "default", TEST, render.draw_shots(TASK, POOL, 1, 0), ENCODER, ROOM),
+        requests.encode(TASK, "instruct", TEST, (), ENCODER, ROOM),
+        requests.encode(TASK, "default", shuffled, (), ENCODER, ROOM),
+        requests.encode(TASK, "default", TEST, render.draw_shots(TASK, POOL, 1, 0), ENCODER, ROOM),
     ]
     assert len({plain.ids_digest, *(o.ids_digest for o in others)}) == 4
 
@@ -117,7 +119,7 @@ def test_the_digest_follows_the_ids() -> None:
 def test_an_answer_that_fills_the_context_is_refused() -> None:
     """There is no sensible score where not even one prompt token fits."""
     with pytest.raises(DataError, match="fills the context"):
-        requests.sheet(TASK, "default", TEST, (), ENCODER, 6)
+        requests.encode(TASK, "default", TEST, (), ENCODER, 6)
 
 
 def test_joint_and_parted_encoding_are_compared() -> None:

@@ -28,15 +28,16 @@ def seen_by(rows: list[tuple[int, list[int]]], prefix: int) -> Tensor:
     """[tokens, prefix + tokens]: who sees whom, token by token."""
     owner = [(row, int(branch)) for row, of in enumerate(branch_of(rows)) for branch in of]
     seen = [
-        [True] * prefix + [key <= query and row == at and branch in (0, on) for key, (row, branch) in enumerate(owner)]
-        for query, (at, on) in enumerate(owner)
+        [True] * prefix
+        + [key <= request and row == at and branch in (0, on) for key, (row, branch) in enumerate(owner)]
+        for request, (at, on) in enumerate(owner)
     ]
     return torch.tensor(seen)
 
 
-def dense(query: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
+def dense(request: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
     """[1, tokens, heads, width], in float64."""
-    scores = (query.double() @ key.double().mT / WIDTH**0.5).masked_fill(~seen, float("-inf"))
+    scores = (request.double() @ key.double().mT / WIDTH**0.5).masked_fill(~seen, float("-inf"))
     return (scores.softmax(-1) @ value.double()).transpose(1, 2)
 
 
@@ -53,13 +54,13 @@ def test_each_token_sees_the_prefix_its_trunk_and_its_branch(
     of = branch_of(rows)
     flat, lengths = np.concatenate(of), np.array([len(row) for row in of])
     tokens = len(flat)
-    query, key, value = (drawn(tokens, seed) for seed in (1, 2, 3))
+    request, key, value = (drawn(tokens, seed) for seed in (1, 2, 3))
     before = drawn(prefix, 4), drawn(prefix, 5)
     branch = flat if flat.any() or data.draw(st.booleans()) else None
     layout: Trees = end_to_end(lengths, CPU, branch, {0: before} if prefix else None)
     everything = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
-    expected = dense(query, *everything, seen_by(rows, prefix)).float()
-    torch.testing.assert_close(layout.attend(0, query, key, value, WIDTH**-0.5), expected, rtol=1e-4, atol=1e-5)
+    expected = dense(request, *everything, seen_by(rows, prefix)).float()
+    torch.testing.assert_close(layout.attend(0, request, key, value, WIDTH**-0.5), expected, rtol=1e-4, atol=1e-5)
     some = torch.tensor(sorted(data.draw(st.sets(st.integers(0, tokens - 1), min_size=1))))
-    got = layout.asked_by(some).attend(0, query[:, :, some], key, value, WIDTH**-0.5)
+    got = layout.asked_by(some).attend(0, request[:, :, some], key, value, WIDTH**-0.5)
     torch.testing.assert_close(got, expected[:, some], rtol=1e-4, atol=1e-5)

@@ -74,12 +74,12 @@ def test_each_option_is_encoded_behind_its_own_context(tight: bool, tmp_path: Pa
     pairs = [f"{text} {reply}" for text, reply in render.shots_text(task, "default", shots)]
     shorter = f"{''.join(pairs)}{task.separator}{found[0].contexts[1]['option context']} {found[0].options[1]}"
     room = len(ENCODER.prompts([shorter])[0]) if tight else 4096  # two shots fit before the box, not before the lamp
-    made = option_contexts.sheet(task, "default", found[:2], shots, ENCODER, room, {})
+    made = option_contexts.encode(task, "default", found[:2], shots, ENCODER, room, {})
     [cell] = [c for c in planning.make(study(tmp_path)).cells if c.shots == 0][:1]
     read: dict[int, list[tuple[int, ...]]] = {}
-    for ask, rows in made.asks(cell):
-        for row, query in zip(rows, ask.queries, strict=True):
-            read.setdefault(row, []).append((*ask.prefix, *query.context, *query.options[0]))
+    for request_batch, rows in made.batches(cell):
+        for row, request in zip(rows, request_batch.requests, strict=True):
+            read.setdefault(row, []).append((*request_batch.prefix, *request.context, *request.options[0]))
     for row, example in enumerate(found[:2]):
         head = "".join(f"{pair}" for pair in pairs[: made.k_effective()[row]])
         head += task.separator if head else ""
@@ -89,7 +89,7 @@ def test_each_option_is_encoded_behind_its_own_context(tight: bool, tmp_path: Pa
         ]
         assert read[row] == ENCODER.prompts(wholes)
     assert made.k_effective() == ([1, 1] if tight else [2, 2])
-    assert [query.gold for query in made.queries] == [0, 1]
+    assert [request.gold for request in made.requests] == [0, 1]
 
 
 def study(folder: Path) -> studies.Study:

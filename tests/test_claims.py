@@ -126,7 +126,7 @@ def test_what_another_run_has_done_is_not_done_again(study: Path, store: Store) 
         if event["event"] == "visit" and not others:
             rest = [s for s in states(plan, store) if s.cell.model.address != event["model"]]
             others.append(len(rest))
-            running._visitor.cache_clear()  # in a process of its own it has its own
+            running._worker.cache_clear()  # in a process of its own it has its own
             run(plan, Store(store.root), count, rest)
         count(event)
 

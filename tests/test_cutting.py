@@ -76,17 +76,17 @@ def test_what_is_cut_keeps_its_beginning_its_end_and_its_length(
 @given(room=st.integers(12, max(sum(map(len, pair)) for pair in WHOLE) + 3))
 def test_what_is_learned_is_cut_as_what_is_asked(room: int) -> None:
     """Proves that a prompt too long for the room is learned, id for id, as it is asked, and counted on both sides."""
-    learned = requests.lessons([(TASK, TEST)], RECIPE, ENCODER, room)
+    learned = requests.training_set([(TASK, TEST)], RECIPE, ENCODER, room)
     kept = [len(pair[1]) - 1 for pair in WHOLE]
     for (prompt, answer), whole in zip(learned.sequences, WHOLE, strict=True):
         assert prompt[: len(BOS)] == BOS
         assert prompt == cutting.prompt(whole[0], len(BOS), room - len(answer))
     longest = max(kept) + len(BOS)
-    sheet = requests.sheet(TASK, "default", TEST, (), ENCODER, room) if room > longest else None
-    for row, query in enumerate(sheet.queries if sheet else ()):
-        asked = (*sheet.groups[0][1], *query.context) if sheet else ()
+    encoded = requests.encode(TASK, "default", TEST, (), ENCODER, room) if room > longest else None
+    for row, request in enumerate(encoded.requests if encoded else ()):
+        asked = (*encoded.groups[0][1], *request.context) if encoded else ()
         assert asked[: len(BOS)] == BOS
-        spare = max(map(len, query.options))
+        spare = max(map(len, request.options))
         assert asked == cutting.prompt(WHOLE[row][0], len(BOS), room - spare)
     assert learned.truncated == sum(sum(map(len, pair)) > room for pair in WHOLE)
 

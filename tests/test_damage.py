@@ -22,11 +22,12 @@ from amuro.report.build import book, source
 from amuro.report.html.provenance import shortfall
 from amuro.results.analyze import results
 from amuro.run import runner as running
-from amuro.run import upkeep, worker
+from amuro.run import upkeep
+from amuro.run import worker as working
 from amuro.run.executors import inline, processes
 from amuro.run.executors.base import Job
 from amuro.run.runner import Outcome, run
-from amuro.run.worker import Visitor
+from amuro.run.worker import Worker
 from amuro.series._pretrain_world import PretrainConfig
 from amuro.study import config as studies
 from amuro.study import plan as planning
@@ -62,7 +63,7 @@ def copy(whole: Path, to: Path) -> Store:
 def fill(plan: Plan, root: Path) -> tuple[Outcome, Events]:
     """One run in a process that has seen nothing of the store."""
     running._store.cache_clear()
-    running._visitor.cache_clear()
+    running._worker.cache_clear()
     events: Events = []
     return run(plan, Store(root), events.append), events
 
@@ -292,14 +293,14 @@ def test_weights_that_pretraining_did_not_write_are_refused(
     (folder / "model.safetensors").write_bytes(b"weights")
     checkpoint = plan.checkpoints[0]
     disk.list_files(folder, {"identity": checkpoint.identity, "step": checkpoint.step})
-    visitor = Visitor(plan, Store(tmp_path / "store"), running.engine(plan.study), lambda event: None)
-    monkeypatch.setattr(worker, "folder_of", lambda *_: folder)
+    worker = Worker(plan, Store(tmp_path / "store"), running.engine(plan.study), lambda event: None)
+    monkeypatch.setattr(working, "folder_of", lambda *_: folder)
     monkeypatch.setattr(registry, "series", lambda kind: SimpleNamespace(pretraining=PretrainConfig.from_options))
-    visitor._folder = folder
-    visitor._refuse_damaged(checkpoint)
+    worker._folder = folder
+    worker._refuse_damaged(checkpoint)
     (folder / "model.safetensors").write_bytes(b"weighty")
     with pytest.raises(WeightsError, match="no longer what pre-training wrote"):
-        visitor._load(checkpoint)
+        worker._load(checkpoint)
 
 
 def test_notes_are_json_that_proves_itself(store: Store) -> None:

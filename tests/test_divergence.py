@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amuro.core.errors import StudyError
-from amuro.core.types import Ask, Model, Training
+from amuro.core.types import Model, RequestBatch, Training
 from amuro.engine.base import Sequences
 from amuro.engine.toy import ToyEngine
 from amuro.results import analyze
@@ -122,10 +122,10 @@ def test_a_dev_cell_that_failed_decides_nothing(tmp_path: Path, store: Store, mo
     """Where one rate could not be asked, no rate is chosen; when it can be, the next run chooses."""
     real = ToyEngine.score
 
-    def fragile(self: ToyEngine, ask: Ask) -> list[tuple[float, ...]]:
-        if ask.cell.model.learning_rate == 1e-3 and ask.cell.model.checkpoint.step == 10:
+    def fragile(self: ToyEngine, request_batch: RequestBatch) -> list[tuple[float, ...]]:
+        if request_batch.cell.model.learning_rate == 1e-3 and request_batch.cell.model.checkpoint.step == 10:
             raise MemoryError
-        return real(self, ask)
+        return real(self, request_batch)
 
     monkeypatch.setattr(ToyEngine, "score", fragile)
     plan = plan_of(tmp_path, [1e-3, 1e-2])

@@ -28,7 +28,7 @@ from tiny_models import (
 
 from amuro.core.errors import AmuroError, WeightsError
 from amuro.core.hashing import tensor_digest
-from amuro.core.types import Ask, Query
+from amuro.core.types import Request, RequestBatch
 from amuro.engine.base import Engine
 from amuro.engine.inference import batching
 from amuro.engine.inference import generate as generating
@@ -36,23 +36,23 @@ from amuro.engine.inference import loglikelihood as scoring
 from amuro.engine.torch import TorchEngine
 
 
-def ragged_ask(seed: int, prefix: tuple[int, ...], **more: Any) -> Ask:
+def ragged_ask(seed: int, prefix: tuple[int, ...], **more: Any) -> RequestBatch:
     rng = np.random.default_rng(seed)
-    queries = [
-        Query(str(i), words(rng, 1, 20), tuple(words(rng, 1, 6) for _ in range(rng.integers(1, 5)))) for i in range(9)
+    requests = [
+        Request(str(i), words(rng, 1, 20), tuple(words(rng, 1, 6) for _ in range(rng.integers(1, 5)))) for i in range(9)
     ]
-    return make_ask(queries, prefix, **more)
+    return make_ask(requests, prefix, **more)
 
 
 @torch.no_grad()
-def plain_scores(model: Any, ask: Ask) -> list[list[float]]:
+def plain_scores(model: Any, request_batch: RequestBatch) -> list[list[float]]:
     """One option at a time, no cache, no batch."""
     return [
         [
-            float(_answer_log_probabilities(model, [*ask.prefix, *query.context], list(option)).sum())
-            for option in query.options
+            float(_answer_log_probabilities(model, [*request_batch.prefix, *request.context], list(option)).sum())
+            for option in request.options
         ]
-        for query in ask.queries
+        for request in request_batch.requests
     ]
 
 
@@ -80,8 +80,11 @@ def test_scores_equal_plain_reading(
     name: str, prefix: tuple[int, ...], folders: dict[str, Path], engine_of: Callable[[str], TorchEngine]
 ) -> None:
     """Shared prefixes and branches give each option the log-probability that it has alone, in every architecture."""
-    ask = ragged_ask(1, prefix)
-    assert largest_difference(engine_of(name).score(ask), plain_scores(plain(folders[name]), ask)) <= 1e-4
+    request_batch = ragged_ask(1, prefix)
+    assert (
+        largest_difference(engine_of(name).score(request_batch), plain_scores(plain(folders[name]), request_batch))
+        <= 1e-4
+    )
 
 
 def test_only_known_attention_shares_contexts(engine_of: Callable[[str], TorchEngine]) -> None:
@@ -101,17 +104,19 @@ def test_a_plain_way_is_told_of(engine_of: Callable[[str], TorchEngine]) -> None
 
 
 ids_strategy = st.lists(st.integers(2, VOCABULARY - 1), min_size=1, max_size=8).map(tuple)
-query_strategy = st.builds(Query, st.just("q"), ids_strategy, st.lists(ids_strategy, min_size=1, max_size=4).map(tuple))
+query_strategy = st.builds(
+    Request, st.just("q"), ids_strategy, st.lists(ids_strategy, min_size=1, max_size=4).map(tuple)
+)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(queries=st.lists(query_strategy, min_size=1, max_size=6), prefix=st.just(()) | ids_strategy)
+@given(requests=st.lists(query_strategy, min_size=1, max_size=6), prefix=st.just(()) | ids_strategy)
 def test_any_ask_is_scored_as_alone(
-    engine: TorchEngine, folders: dict[str, Path], queries: list[Query], prefix: tuple[int, ...]
+    engine: TorchEngine, folders: dict[str, Path], requests: list[Request], prefix: tuple[int, ...]
 ) -> None:
     """No mixture of lengths, options and prefix changes a score."""
-    ask = make_ask(queries, prefix)
-    assert largest_difference(engine.score(ask), plain_scores(engine._live().model, ask)) <= 1e-4
+    request_batch = make_ask(requests, prefix)
+    assert largest_difference(engine.score(request_batch), plain_scores(engine._live().model, request_batch)) <= 1e-4
 
 
 @pytest.mark.parametrize(
@@ -121,39 +126,41 @@ def test_scores_do_not_depend_on_batches(
     engine: TorchEngine, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, Any]
 ) -> None:
     """The batch budget and the size of the logit pieces change no score and no order."""
-    ask = ragged_ask(2, (0, 4, 4))
-    before = engine.score(ask)
+    request_batch = ragged_ask(2, (0, 4, 4))
+    before = engine.score(request_batch)
     monkeypatch.setattr(scoring, *limit)
-    assert largest_difference(engine.score(ask), [list(row) for row in before]) <= 1e-4
+    assert largest_difference(engine.score(request_batch), [list(row) for row in before]) <= 1e-4
 
 
 def test_document_is_scored_from_beginning_of_text(engine: TorchEngine) -> None:
     """A whole text after BOS alone has the summed log-probability of all its tokens."""
     text = words(np.random.default_rng(5), 40, 40)
-    ask = make_ask([Query("d", (0,), (text,))])
-    assert engine.score(ask)[0][0] == pytest.approx(plain_scores(engine._live().model, ask)[0][0], abs=1e-4)
+    request_batch = make_ask([Request("d", (0,), (text,))])
+    assert engine.score(request_batch)[0][0] == pytest.approx(
+        plain_scores(engine._live().model, request_batch)[0][0], abs=1e-4
+    )
 
 
 @pytest.mark.parametrize(
     ("query", "words_of_error"),
     [
-        (Query("q7", (), ((3,),)), "q7"),
-        (Query("q7", (3,), ((),)), "q7"),
-        (Query("q7", (3,), ()), "q7"),
-        (Query("q7", (3,) * CONTEXT, ((4, 4),)), str(CONTEXT + 1)),
+        (Request("q7", (), ((3,),)), "q7"),
+        (Request("q7", (3,), ((),)), "q7"),
+        (Request("q7", (3,), ()), "q7"),
+        (Request("q7", (3,) * CONTEXT, ((4, 4),)), str(CONTEXT + 1)),
     ],
     ids=["empty context", "empty option", "no option", "too long"],
 )
-def test_what_cannot_be_scored_is_refused(engine: TorchEngine, query: Query, words_of_error: str) -> None:
+def test_what_cannot_be_scored_is_refused(engine: TorchEngine, request: Request, words_of_error: str) -> None:
     """An empty context or option and a row longer than the context stop with the query or its length."""
     with pytest.raises(AmuroError, match=words_of_error):
-        engine.score(make_ask([query]))
+        engine.score(make_ask([request]))
 
 
 def test_a_full_context_is_scored(engine: TorchEngine) -> None:
     """The last token of an option is never fed, so context and option may have one token more than the model reads."""
-    ask = make_ask([Query("q", (3,) * (CONTEXT - 1), ((4, 4),))])
-    assert largest_difference(engine.score(ask), plain_scores(engine._live().model, ask)) <= 1e-4
+    request_batch = make_ask([Request("q", (3,) * (CONTEXT - 1), ((4, 4),))])
+    assert largest_difference(engine.score(request_batch), plain_scores(engine._live().model, request_batch)) <= 1e-4
 
 
 def test_broken_weights_give_an_error_not_a_score(engine: TorchEngine) -> None:
@@ -184,17 +191,17 @@ def test_infinite_logits_give_an_error_not_a_score(engine: TorchEngine) -> None:
     head.register_forward_hook(lambda _, __, logits: logits.index_fill(-1, torch.tensor([7]), float("-inf")))
     try:
         with pytest.raises(AmuroError, match="infinity"):
-            engine.score(make_ask([Query("q", (3, 4), ((7,), (8,)))]))
+            engine.score(make_ask([Request("q", (3, 4), ((7,), (8,)))]))
     finally:
         head._forward_hooks.clear()
 
 
 def test_bfloat16_scores_near_float32(folders: dict[str, Path]) -> None:
     """Autocast changes scores a little and leaves the weights in float32."""
-    ask = ragged_ask(3, (0, 9))
+    request_batch = ragged_ask(3, (0, 9))
     half = TorchEngine("bfloat16", "cpu", 1)
     half.load(CHECKPOINT, folders["llama"])
-    difference = largest_difference(half.score(ask), plain_scores(plain(folders["llama"]), ask))
+    difference = largest_difference(half.score(request_batch), plain_scores(plain(folders["llama"]), request_batch))
     assert 0 < difference < 2.0
     assert {p.dtype for p in half._live().model.parameters()} == {torch.float32}
 
@@ -209,10 +216,10 @@ def test_texts_equal_generate_of_transformers(
 ) -> None:
     """Rows that share a prefix and a batch say what `model.generate` says to each alone, up to the stop string."""
     stop, new = (" 17", " 23", " 31"), 14
-    ask = ragged_ask(4, prefix, stop=stop, new=new)
+    request_batch = ragged_ask(4, prefix, stop=stop, new=new)
     model = plain(folders[name])
-    for query, got in zip(ask.queries, engine_of(name).generate(ask, decode), strict=True):
-        ids = torch.tensor([[*prefix, *query.context]])
+    for request, got in zip(request_batch.requests, engine_of(name).generate(request_batch, decode), strict=True):
+        ids = torch.tensor([[*prefix, *request.context]])
         said = model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, do_sample=False, pad_token_id=0
         )
@@ -224,18 +231,18 @@ def test_texts_equal_generate_of_transformers(
 
 def test_rows_stop_each_on_its_own(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows one after another, or few at a time so that who stops is replaced, say what all say together."""
-    ask = ragged_ask(6, (0, 2), stop=(" 17", " 5"), new=20)
-    together = engine.generate(ask, decode)
+    request_batch = ragged_ask(6, (0, 2), stop=(" 17", " 5"), new=20)
+    together = engine.generate(request_batch, decode)
     assert len({generation.tokens for generation in together}) > 2, "the rows should leave at different steps"
     for rows in (1, 4):
         monkeypatch.setattr(generating, "_ROWS", {"cpu": rows})
-        assert engine.generate(ask, decode) == together
+        assert engine.generate(request_batch, decode) == together
 
 
 def test_an_empty_stop_is_refused(engine: TorchEngine) -> None:
     """A text that every text begins with would stop all: it is named instead."""
     with pytest.raises(AmuroError, match="empty text"):
-        engine.generate(make_ask([Query("q", (3, 4))], stop=("",), new=4), decode)
+        engine.generate(make_ask([Request("q", (3, 4))], stop=("",), new=4), decode)
 
 
 def test_a_stop_that_ends_in_a_space_is_seen(engine: TorchEngine) -> None:
@@ -251,7 +258,7 @@ def test_generation_ends_at_the_limit_and_at_the_end_of_the_context(
 ) -> None:
     """A row that nothing stops says `max_new_tokens` tokens, or fewer where the context is full; read either way."""
     engine = engine_of(name)
-    free, full = Query("free", (3, 4)), Query("full", (3,) * (CONTEXT - 4))
+    free, full = Request("free", (3, 4)), Request("full", (3,) * (CONTEXT - 4))
     got = engine.generate(make_ask([free, full], new=6), lambda ids: "x" * len(ids))
     assert [(g.tokens, g.stopped, g.text) for g in got] == [(6, False, "x" * 6), (5, False, "x" * 5)]
 
@@ -262,14 +269,14 @@ def test_end_of_text_stops_and_is_not_said(folders: dict[str, Path], tmp_path: P
     engine.load(CHECKPOINT, folders["llama"])
     pairs = [((5, 6, 7), (40, 41, EOS)), ((8, 9), (42, EOS))] * 4
     engine.tune(pairs, tuned(epochs=20, batch_size=4), 1e-2, lambda *_: None)
-    got = engine.generate(make_ask([Query("a", (5, 6, 7)), Query("b", (8, 9))], new=10), decode)
+    got = engine.generate(make_ask([Request("a", (5, 6, 7)), Request("b", (8, 9))], new=10), decode)
     assert [(g.text, g.stopped, g.tokens) for g in got] == [(" 40 41", True, 3), (" 42", True, 2)]
 
 
 def test_too_long_a_prompt_is_refused(engine: TorchEngine) -> None:
     """A prompt that leaves no room for a word stops with its length."""
     with pytest.raises(AmuroError, match=str(CONTEXT)):
-        engine.generate(make_ask([Query("q", (3,) * CONTEXT)], new=1), decode)
+        engine.generate(make_ask([Request("q", (3,) * CONTEXT)], new=1), decode)
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
@@ -361,8 +368,10 @@ def test_saved_weights_are_an_ordinary_folder(engine: TorchEngine, folders: dict
     (folders["olmo2"] / "tokenizer.json").write_text("{}")
     engine.tune(training_pairs(), tuned(), 1e-2, lambda *_: None)
     engine.save(tmp_path / "saved")
-    ask = ragged_ask(9, ())
-    assert largest_difference(engine.score(ask), plain_scores(plain(tmp_path / "saved"), ask)) <= 1e-4
+    request_batch = ragged_ask(9, ())
+    assert (
+        largest_difference(engine.score(request_batch), plain_scores(plain(tmp_path / "saved"), request_batch)) <= 1e-4
+    )
     assert tensor_digest(tmp_path / "saved") == engine.weights_digest() != tensor_digest(folders["olmo2"])
     assert (tmp_path / "saved" / "tokenizer.json").read_text() == "{}"
     engine.reset()

@@ -22,7 +22,7 @@ from amuro.data import sources
 from amuro.engine.pretraining.pretrain import pretrain
 from amuro.engine.torch import TorchEngine
 from amuro.prompts.tokenizer import Encoder
-from amuro.run.request_cache import Sheets
+from amuro.run.request_cache import RequestBuilder
 from amuro.series import _pretrain_text as text
 from amuro.series import _pretrain_world as world
 from amuro.study import config as studies
@@ -78,21 +78,21 @@ def asked(kind: str, folder: Path) -> tuple[TorchEngine, Any, Encoder]:
     engine, encoder = TorchEngine("float32", "cpu", 1), Encoder.from_folder(folder / "made" / "step1")
     engine.load(plan.checkpoints[0], folder / "made" / "step1")
     cell = next(cell for cell in plan.cells if str(cell.eval_set) == ASKED[kind])
-    sheet = Sheets(plan, Store(folder / "store")).sheet(cell, encoder, engine.context_length())
-    return engine, next(ask for ask, _rows in sheet.asks(cell)), encoder
+    encoded = RequestBuilder(plan, Store(folder / "store")).encoded(cell, encoder, engine.context_length())
+    return engine, next(request_batch for request_batch, _rows in encoded.batches(cell)), encoder
 
 
 def scored(folder: Path) -> list[float]:
     found = []
     for kind in ("score", "document"):
-        engine, ask, _ = asked(kind, folder)
-        found += [number for options in engine.score(ask) for number in options]
+        engine, request_batch, _ = asked(kind, folder)
+        found += [number for options in engine.score(request_batch) for number in options]
     return found
 
 
 def generated(folder: Path) -> list[str]:
-    engine, ask, encoder = asked("generate", folder)
-    return [answer.text[:6] for answer in engine.generate(ask, encoder.decode)]
+    engine, request_batch, encoder = asked("generate", folder)
+    return [answer.text[:6] for answer in engine.generate(request_batch, encoder.decode)]
 
 
 def learned(folder: Path) -> list[float]:

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from safetensors.numpy import save_file
 
-from amuro.core.types import Ask, Checkpoint, Generation, Model, Training
+from amuro.core.types import Checkpoint, Generation, Model, RequestBatch, Training
 from amuro.engine.toy import ToyEngine
 from amuro.prompts.tokenizer import Encoder
 from amuro.run import runner as running
@@ -69,19 +69,22 @@ class HashEngine(ToyEngine):
         super().restore(kept[0])
         self._state = kept[1]
 
-    def score(self, ask: Ask) -> list[tuple[float, ...]]:
-        def number(query: Any, option: tuple[int, ...]) -> float:
-            said = repr((ask.prefix, query.context, option, self.semantics)).encode()
+    def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
+        def number(request: Any, option: tuple[int, ...]) -> float:
+            said = repr((request_batch.prefix, request.context, option, self.semantics)).encode()
             return -1 - int.from_bytes(_hash(self._state, said)[:4], "big") / 2**32
 
-        return [tuple(number(query, option) for option in query.options) for query in ask.queries]
+        return [tuple(number(request, option) for option in request.options) for request in request_batch.requests]
 
-    def generate(self, ask: Ask, decode: Any) -> list[Generation]:
+    def generate(self, request_batch: RequestBatch, decode: Any) -> list[Generation]:
         texts = [
-            _hash(self._state, repr((ask.prefix, q.context, ask.stop, ask.max_new_tokens)).encode()).hex()[:8]
-            for q in ask.queries
+            _hash(
+                self._state,
+                repr((request_batch.prefix, q.context, request_batch.stop, request_batch.max_new_tokens)).encode(),
+            ).hex()[:8]
+            for q in request_batch.requests
         ]
-        return [Generation(text, True, ask.max_new_tokens) for text in texts]
+        return [Generation(text, True, request_batch.max_new_tokens) for text in texts]
 
 
 SALT = b"0"

@@ -19,7 +19,7 @@ from tiny_models import EOS, training_pairs, tuned, words
 from torch import Tensor
 
 from amuro.core.errors import AmuroError
-from amuro.core.types import Ask, Training
+from amuro.core.types import RequestBatch, Training
 from amuro.engine._load import live_tensors
 from amuro.engine.base import Run
 from amuro.engine.forward.causal_lm import Network
@@ -249,9 +249,9 @@ class Joining(ToyEngine):
         self.told += ["together"] * (len(runs) > 2)
         return super().tune_each(runs)
 
-    def score(self, ask: Ask) -> list[tuple[float, ...]]:
-        self.told.append(f"{ask.cell.model.checkpoint.step}/{ask.cell.model.tune_seed}")
-        return super().score(ask)
+    def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
+        self.told.append(f"{request_batch.cell.model.checkpoint.step}/{request_batch.cell.model.tune_seed}")
+        return super().score(request_batch)
 
 
 def _two_rates_three_seeds() -> planning.Plan:

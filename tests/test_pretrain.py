@@ -77,9 +77,9 @@ def test_every_checkpoint_loads_with_the_library_alone(finished: Path) -> None:
 def test_steps_change_the_weights_and_keys_start_equal_to_queries(finished: Path) -> None:
     """Step 0 is untrained, with W_k = W_q; every later checkpoint differs from the one before."""
     first, second, third = (_weights(finished, step) for step in TINY.steps)
-    key, query = (f"model.layers.1.self_attn.{which}_proj.weight" for which in "kq")
-    assert torch.equal(first[key], first[query])
-    assert not torch.equal(second[key], second[query])
+    key, request = (f"model.layers.1.self_attn.{which}_proj.weight" for which in "kq")
+    assert torch.equal(first[key], first[request])
+    assert not torch.equal(second[key], second[request])
     assert not torch.equal(second[key], third[key])
 
 

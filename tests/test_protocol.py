@@ -41,15 +41,15 @@ def both(name: str) -> tuple[Task, list[Example], Task, list[Example]]:
     return sound, [sound.example(row) for row in ROWS[name]], paper, [paper.example(row) for row in PAPER_ROWS[name]]
 
 
-def ids_of(sheet: requests.Sheet, row: int) -> tuple[int, ...]:
+def ids_of(encoded: requests.EncodedEvalSet, row: int) -> tuple[int, ...]:
     """What is read for one row, shots included."""
-    prefix = next(prefix for _, prefix, rows in sheet.groups if row in rows)
-    return (*prefix, *sheet.queries[row].context)
+    prefix = next(prefix for _, prefix, rows in encoded.groups if row in rows)
+    return (*prefix, *encoded.requests[row].context)
 
 
-def text_of(sheet: requests.Sheet, row: int) -> str:
+def text_of(encoded: requests.EncodedEvalSet, row: int) -> str:
     """The same as text."""
-    return IN_BYTES.decode(ids_of(sheet, row))
+    return IN_BYTES.decode(ids_of(encoded, row))
 
 
 # -- the list itself
@@ -102,10 +102,10 @@ def test_p3_shots_are_scored_rows_or_rows_of_train() -> None:
     seeded draw from train with balanced classes.
     """
     sound, pool, paper, examples = both("mnli")
-    sheet = requests_paper.sheet(paper, "default", examples, (), 2, IN_BYTES, 4096)
-    assert len(sheet.queries) == len(examples)
-    assert text_of(sheet, 0).count(render.prompt(paper, "default", examples[0]) + examples[0].answer) == 1
-    assert all(text_of(sheet, row).startswith(text_of(sheet, 0)[:60]) for row in range(3))
+    encoded = requests_paper.encode(paper, "default", examples, (), 2, IN_BYTES, 4096)
+    assert len(encoded.requests) == len(examples)
+    assert text_of(encoded, 0).count(render.prompt(paper, "default", examples[0]) + examples[0].answer) == 1
+    assert all(text_of(encoded, row).startswith(text_of(encoded, 0)[:60]) for row in range(3))
     assert sound.shots_from == "train"
     drawn = render.draw_shots(sound, pool, 3, shot_seed=0)
     assert Counter(shot.answer for shot in drawn) == dict.fromkeys(sound.labels, 1)
@@ -115,10 +115,10 @@ def test_p4_prompts_outgrow_the_context_or_lose_shots() -> None:
     """Paper: nothing is cut, though the model cannot read it. Sound: shots are dropped until all fits, and counted."""
     sound, (*shots, asked), paper, examples = both("xsum")
     room = 220
-    long = requests_paper.sheet(paper, "default", examples, (), 2, IN_BYTES, room)
+    long = requests_paper.encode(paper, "default", examples, (), 2, IN_BYTES, room)
     assert all(len(text_of(long, row)) > room for row in range(3))
     assert not any(long.truncated)
-    fitted = requests.sheet(sound, "default", [asked], shots, IN_BYTES, room)
+    fitted = requests.encode(sound, "default", [asked], shots, IN_BYTES, room)
     assert fitted.k_effective() == [0]
     assert len(text_of(fitted, 0)) + sound.max_new_tokens <= room
 
@@ -126,10 +126,10 @@ def test_p4_prompts_outgrow_the_context_or_lose_shots() -> None:
 def test_p4_multiple_choice_is_cut_to_the_context_in_both() -> None:
     """The paper's multiple-choice evaluation does cut: context and longest option never exceed the room."""
     _, _, paper, examples = both("boolq")
-    sheet = requests_paper.sheet(paper, "default", examples, examples, 2, IN_BYTES, 100)
-    longest = max(len(option) for query in sheet.queries for option in query.options)
-    assert all(len(text_of(sheet, row)) + longest <= 100 for row in range(3))
-    assert any(sheet.truncated)
+    encoded = requests_paper.encode(paper, "default", examples, examples, 2, IN_BYTES, 100)
+    longest = max(len(option) for request in encoded.requests for option in request.options)
+    assert all(len(text_of(encoded, row)) + longest <= 100 for row in range(3))
+    assert any(encoded.truncated)
 
 
 @pytest.mark.parametrize("name", TUNED)
@@ -138,14 +138,14 @@ def test_p5_the_space_before_an_answer_belongs_to_it_or_to_nobody(name: str) -> 
     answer, so that what is learned is what is asked, id for id.
     """
     sound, examples, paper, told = both(name)
-    asked = requests_paper.sheet(paper, "default", told[:1], (), 0, IN_BYTES, 4096)
+    asked = requests_paper.encode(paper, "default", told[:1], (), 0, IN_BYTES, 4096)
     ((prompt, reply),) = requests.training_sequences([(paper, told[:1])], RECIPE, IN_BYTES)
     assert text_of(asked, 0) == IN_BYTES.decode(prompt) + " "
     assert IN_BYTES.decode(reply[:-1]) == " " + told[0].answer
-    sheet = requests.sheet(sound, "default", examples[:1], (), IN_BYTES, 4096)
+    encoded = requests.encode(sound, "default", examples[:1], (), IN_BYTES, 4096)
     ((prompt, reply),) = requests.training_sequences([(sound, examples[:1])], RECIPE, IN_BYTES)
-    assert prompt == ids_of(sheet, 0)
-    assert reply == (*sheet.queries[0].options[sheet.queries[0].gold], IN_BYTES.eos)
+    assert prompt == ids_of(encoded, 0)
+    assert reply == (*encoded.requests[0].options[encoded.requests[0].gold], IN_BYTES.eos)
 
 
 def test_p5_the_line_feed_of_a_dialogue_is_not_learned() -> None:
@@ -165,7 +165,7 @@ def test_the_paper_cuts_what_it_learns_on_the_right(length: int) -> None:
     recipe = dataclasses.replace(RECIPE, max_length=length)
     whole = requests.training_sequences([(paper, examples[:1])], RECIPE, IN_BYTES)[0]
     flat = [token for part in whole for token in part]
-    learned = requests.lessons([(paper, examples[:1])], recipe, IN_BYTES, 4096)
+    learned = requests.training_set([(paper, examples[:1])], recipe, IN_BYTES, 4096)
     ends = [sum(map(len, whole[:count])) for count in (1, 2, 3)]
     kept = 0 if length <= ends[0] else min(length, ends[1]) if length <= ends[2] else min(length, len(flat))
     assert [token for parts in learned.sequences for part in parts for token in part] == flat[:kept]
@@ -178,17 +178,17 @@ def test_p6_labels_are_scored_by_their_likeliest_sub_token_or_whole() -> None:
     one candidate a label, whole.
     """
     sound, examples, paper, told = both("paws")
-    sheet = requests_paper.sheet(paper, "default", told, (), 0, IN_BYTES, 4096)
-    candidates = [IN_BYTES.decode(option) for option in sheet.queries[0].options]
+    encoded = requests_paper.encode(paper, "default", told, (), 0, IN_BYTES, 4096)
+    candidates = [IN_BYTES.decode(option) for option in encoded.requests[0].options]
     assert candidates == list("no" + "yes" + " no" + " yes")
-    assert sheet.owners == (0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1)
+    assert encoded.owners == (0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1)
     scores = tuple(-float(place) for place in range(12, 0, -1))  # the last candidate, "s" of " yes", is likeliest
-    frame = records.predictions(sheet, dict.fromkeys(range(3), scores), {})
+    frame = records.predictions(encoded, dict.fromkeys(range(3), scores), {})
     assert frame["log_probabilities"].to_list() == [[-5.0, -1.0]] * 3
     accuracy = load_metric("accuracy")
     assert accuracy.score(frame, Context(paper)) == pytest.approx(1 / 3)
-    whole = requests.sheet(sound, "default", examples, (), IN_BYTES, 4096)
-    assert [IN_BYTES.decode(option) for option in whole.queries[0].options] == [" no", " yes"]
+    whole = requests.encode(sound, "default", examples, (), IN_BYTES, 4096)
+    assert [IN_BYTES.decode(option) for option in whole.requests[0].options] == [" no", " yes"]
     assert whole.owners == ()
 
 
@@ -308,9 +308,9 @@ def test_the_paper_tunes_on_the_rows_that_its_library_drew() -> None:
     pool = [Example(str(i), "c", {}, "a") for i in range(9000)]
     recipe = dataclasses.replace(RECIPE, protocol="paper", row_seed=42)
     theirs = datasets.Dataset.from_dict({"id": [example.id for example in pool]}).shuffle(seed=42).select(range(6000))
-    assert {example.id for example in request_cache.drawn_rows(pool, 6000, recipe)} == set(theirs["id"])
+    assert {example.id for example in request_cache.training_rows(pool, 6000, recipe)} == set(theirs["id"])
     sound = {
-        example.id for example in request_cache.drawn_rows(pool, 6000, dataclasses.replace(recipe, protocol="sound"))
+        example.id for example in request_cache.training_rows(pool, 6000, dataclasses.replace(recipe, protocol="sound"))
     }
     assert len(sound) == 6000
     assert sound != set(theirs["id"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_models import make_ask
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from amuro.core.types import Query
+from amuro.core.types import Request
 from amuro.engine.forward.causal_lm import KNOWN, Network
 from amuro.engine.forward.fused_norms import hasten_norms
 from amuro.engine.forward.packed_attention import NAME
@@ -63,15 +63,17 @@ def test_no_model_vocabulary_length_shot_or_batch_changes_a_score(
     vocabulary = config.vocab_size
     shots = data.draw(st.lists(ids(vocabulary, 8), max_size=5))
     option = st.lists(ids(vocabulary, 6), min_size=1, max_size=5).map(tuple)
-    queries = data.draw(st.lists(st.builds(Query, st.just("q"), ids(vocabulary, 20), option), min_size=1, max_size=8))
+    requests = data.draw(
+        st.lists(st.builds(Request, st.just("q"), ids(vocabulary, 20), option), min_size=1, max_size=8)
+    )
     prefix = tuple(token for shot in shots for token in shot)
     torch.manual_seed(seed)
     model: Any = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-    expected = [[alone(model, (*prefix, *query.context), one) for one in query.options] for query in queries]
+    expected = [[alone(model, (*prefix, *request.context), one) for one in request.options] for request in requests]
     model.set_attn_implementation(NAME)
     hasten_norms(model)
     with patch.object(scoring, "_TOKENS", {"cpu": budget}), patch.object(scoring, "_LOGITS", {"cpu": logits}):
-        got = score(Network(model, "float32", torch.device("cpu")), make_ask(queries, prefix))
+        got = score(Network(model, "float32", torch.device("cpu")), make_ask(requests, prefix))
     for found, wanted in zip(got, expected, strict=True):
         torch.testing.assert_close(
             torch.tensor(found), torch.tensor(wanted, dtype=torch.float64).float(), rtol=0, atol=1e-4

@@ -25,8 +25,8 @@ def script() -> ModuleType:
 
 def test_boolq_rows_lose_title_and_prompt_words(script: ModuleType) -> None:
     """Only the first dash parts title from passage, and the question loses the mark that the request added."""
-    query = "Tarn -- A tarn -- or corrie loch -- is a lake.\nQuestion: is a tarn a lake?\nAnswer:"
-    row = script.boolq({"query": query, "choices": ["yes", "no"], "gold": 1})
+    request = "Tarn -- A tarn -- or corrie loch -- is a lake.\nQuestion: is a tarn a lake?\nAnswer:"
+    row = script.boolq({"query": request, "choices": ["yes", "no"], "gold": 1})
     assert row == {"question": "is a tarn a lake", "answer": False, "passage": "A tarn -- or corrie loch -- is a lake."}
 
 

@@ -199,27 +199,27 @@ def test_dev_and_train_are_parts_without_a_common_row(name: str) -> None:
 def test_a_sound_sheet_reads_the_prompt_and_scores_the_answers(name: str) -> None:
     """Shots, prompt and options arrive as ids of exactly the words, and the gold option is the right answer."""
     task, (*shots, asked) = examples_of("sound", name)
-    sheet = requests.sheet(task, "default", [asked], shots, IN_BYTES, 4096)
-    ((_, prefix, _),), (query,) = sheet.groups, sheet.queries
+    encoded = requests.encode(task, "default", [asked], shots, IN_BYTES, 4096)
+    ((_, prefix, _),), (request,) = encoded.groups, encoded.requests
     learned = "".join(f"{text} {answer}" for text, answer in render.shots_text(task, "default", shots))
     expected = learned + task.separator + render.prompt(task, "default", asked)
-    assert IN_BYTES.decode((*prefix, *query.context)) == expected
-    assert IN_BYTES.decode(query.options[query.gold]) == " " + asked.answer
-    assert [query.options for query in sheet.unconditional] == ([query.options] if task.unconditional else [])
+    assert IN_BYTES.decode((*prefix, *request.context)) == expected
+    assert IN_BYTES.decode(request.options[request.gold]) == " " + asked.answer
+    assert [request.options for request in encoded.unconditional] == ([request.options] if task.unconditional else [])
 
 
 @pytest.mark.parametrize("name", sorted(set(PAPER_ROWS) - {"tulu"}))
 def test_a_paper_sheet_reads_the_prompt_to_the_character(name: str) -> None:
     """The first rows as shots (multiple choice: rows of train drawn by the row's number), then the whole prompt."""
     task, examples = examples_of("paper", name)
-    sheet = requests_paper.sheet(task, "default", examples, examples, 2, IN_BYTES, 4096)
-    ((_, prefix, _),) = sheet.groups
-    for row, (example, query) in enumerate(zip(examples, sheet.queries, strict=True)):
+    encoded = requests_paper.encode(task, "default", examples, examples, 2, IN_BYTES, 4096)
+    ((_, prefix, _),) = encoded.groups
+    for row, (example, request) in enumerate(zip(examples, encoded.requests, strict=True)):
         by_row = task.shots_from == "train_by_row"
         shots = requests_paper.row_shots(examples, 2, row) if by_row else examples[:2]
         expected = requests_paper.shots_text(task, "default", shots) + render.prompt(task, "default", example)
-        assert IN_BYTES.decode((*prefix, *query.context)) == expected
-        assert render.options(task, example)[query.gold] == example.answer
+        assert IN_BYTES.decode((*prefix, *request.context)) == expected
+        assert render.options(task, example)[request.gold] == example.answer
 
 
 # -- on the real rows

@@ -5,7 +5,7 @@ import pytest
 
 from amuro.core.errors import StudyError
 from amuro.core.types import Example, Recipe
-from amuro.run.request_cache import drawn_rows
+from amuro.run.request_cache import training_rows
 from amuro.study import config as studies
 from amuro.study.tables import Tune
 
@@ -53,4 +53,4 @@ def test_the_papers_rows_are_those_of_the_datasets_shuffle() -> None:
     pool = [Example(str(i), "c", {}, "yes") for i in range(500)]
     recipe = Recipe("r", (("t", 1.0),), 60, 1, (1e-5,), protocol="paper", row_seed=42)
     told = datasets.Dataset.from_dict({"id": [e.id for e in pool]}).shuffle(seed=42).select(range(60))["id"]
-    assert [e.id for e in drawn_rows(pool, 60, recipe)] == list(told)
+    assert [e.id for e in training_rows(pool, 60, recipe)] == list(told)

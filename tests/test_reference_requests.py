@@ -127,11 +127,11 @@ def test_the_paper_compares_labels_of_unequal_numbers_of_tokens() -> None:
     encoder = Encoder(Tokenizer.from_str(text), (), 50279)
     task = load_task("mnli", "paper")
     example = Example("1", "c", {"premise": "Snow fell.", "hypothesis": "It was cold."}, "neutral")
-    sheet = requests_paper.sheet(task, "default", [example], (), 0, encoder, 2048)
-    assert [sheet.owners.count(label) for label in range(3)] == [5, 2, 4]
-    assert [encoder.decode(ids) for ids in sheet.queries[0].options[:3]] == ["ent", "ail", "ment"]
-    ((_, prefix, _),) = sheet.groups
-    assert [encoder.decode([token]) for token in (*prefix, *sheet.queries[0].context)[-2:]] == [":", " "]
+    encoded = requests_paper.encode(task, "default", [example], (), 0, encoder, 2048)
+    assert [encoded.owners.count(label) for label in range(3)] == [5, 2, 4]
+    assert [encoder.decode(ids) for ids in encoded.requests[0].options[:3]] == ["ent", "ail", "ment"]
+    ((_, prefix, _),) = encoded.groups
+    assert [encoder.decode([token]) for token in (*prefix, *encoded.requests[0].context)[-2:]] == [":", " "]
     recipe = Recipe("r", (("mnli", 1.0),), rows=1, epochs=1, learning_rates=(1e-3,))
     ((prompt, reply),) = requests.training_sequences([(task, [example])], recipe, encoder)
     assert (encoder.decode(prompt[-1:]), encoder.decode(reply[:-1])) == (":", " neutral")

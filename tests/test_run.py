@@ -11,7 +11,7 @@ import pytest
 from conftest import toy_table
 
 from amuro.core.errors import DataError
-from amuro.core.types import Ask
+from amuro.core.types import RequestBatch
 from amuro.engine.toy import ToyEngine
 from amuro.run.executors import inline, processes
 from amuro.run.executors.base import Job
@@ -102,10 +102,10 @@ def test_a_failing_cell_does_not_stop_the_rest(toy_plan: Plan, store: Store, mon
     """One cell that raises is noted with its reason; all others are filled, and a later run fills it."""
     real = ToyEngine.score
 
-    def fragile(self: ToyEngine, ask: Ask) -> list[tuple[float, ...]]:
-        if ask.cell.eval_set.task == "world_summary" and ask.cell.model.recipe is None:
+    def fragile(self: ToyEngine, request_batch: RequestBatch) -> list[tuple[float, ...]]:
+        if request_batch.cell.eval_set.task == "world_summary" and request_batch.cell.model.recipe is None:
             raise RuntimeError("no memory left")
-        return real(self, ask)
+        return real(self, request_batch)
 
     monkeypatch.setattr(ToyEngine, "score", fragile)
     outcome, _ = fill(toy_plan, store)

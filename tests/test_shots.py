@@ -53,13 +53,13 @@ def test_the_other_rows_keep_their_shots_and_what_they_share() -> None:
     """One row that stands among the shots changes neither the ids nor the shared beginning of any other."""
     test = sources.examples(TASK, "test", "3", limit=8)
     shared = render.draw_shots(TASK, ROWS, 3, 0)
-    plain = requests.sheet(TASK, "default", test, shared, ENCODER, 4096)
+    plain = requests.encode(TASK, "default", test, shared, ENCODER, 4096)
     asked = [*test, shared[1]]
     own = render.own_shots(TASK, ROWS, shared, 0, asked)
-    mixed = requests.sheet(TASK, "default", asked, shared, ENCODER, 4096, own)
+    mixed = requests.encode(TASK, "default", asked, shared, ENCODER, 4096, own)
     assert list(own) == [8]
     assert mixed.groups[0] == plain.groups[0]
-    assert mixed.queries[:8] == plain.queries
+    assert mixed.requests[:8] == plain.requests
     assert mixed.k_effective() == [3] * 9
     assert render.prompt(TASK, "default", shared[1]) not in mixed.texts["prefix"][8]
 

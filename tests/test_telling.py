@@ -16,7 +16,7 @@ from test_cli import ROOT
 
 from amuro.cli import main
 from amuro.core.errors import AmuroError
-from amuro.core.types import Ask
+from amuro.core.types import RequestBatch
 from amuro.engine.toy import ToyEngine
 from amuro.study import config as studies
 from amuro.study import plan as planning
@@ -47,10 +47,10 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of the four checkpoints cannot be asked for lack of memory, and one cannot be tuned."""
     real_score, real_tune = ToyEngine.score, ToyEngine.tune
 
-    def score(self: ToyEngine, ask: Ask) -> list[tuple[float, ...]]:
-        if ask.cell.model.checkpoint.step < 3000 and ask.cell.model.recipe is None:
+    def score(self: ToyEngine, request_batch: RequestBatch) -> list[tuple[float, ...]]:
+        if request_batch.cell.model.checkpoint.step < 3000 and request_batch.cell.model.recipe is None:
             raise MemoryError
-        return real_score(self, ask)
+        return real_score(self, request_batch)
 
     def tune(self: ToyEngine, sequences: Any, model: Any, *rest: Any) -> Any:
         if model.checkpoint.step == 10000:

@@ -64,12 +64,12 @@ def test_blanks_of_a_row_are_asked_and_learned(
     trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator([text for row in texts for text in row], trainer)
     encoder = Encoder(tokenizer, (), 0)
-    sheet = requests.sheet(task, "default", found, (), encoder, 500)
-    prefix = sheet.groups[0][1]
-    for row, query in zip(rows, sheet.queries, strict=True):
-        for option, ids in zip(row["all"], query.options, strict=True):
+    encoded = requests.encode(task, "default", found, (), encoder, 500)
+    prefix = encoded.groups[0][1]
+    for row, request in zip(rows, encoded.requests, strict=True):
+        for option, ids in zip(row["all"], request.options, strict=True):
             pair = by_lm_eval(encoder, f"Q: {row['q']}\nA:", f" {option}")
-            assert ([*prefix, *query.context], list(ids)) == pair
+            assert ([*prefix, *request.context], list(ids)) == pair
     written, told = examples(where / "written", rows, **fields)
     recipe = Recipe("r", (("own", 1.0),), rows=2, epochs=1, learning_rates=(1e-3,))
     learned = requests.training_sequences([(written, told)], recipe, encoder)

@@ -103,10 +103,10 @@ def test_an_answer_that_reads_like_a_special_token_is_learned_as_text(tmp_path: 
     ((prompt, answer),) = requests.training_sequences([(task, [example])], recipe, encoder)
     assert (prompt.count(1), prompt[0], answer.count(2), answer[-1]) == (1, 1, 1, 2)
     assert encoder.decode(answer[:-1]) == " use </s> to end"
-    sheet = requests.sheet(task, "default", [example], (), encoder, 100)
-    ((ask, _),) = sheet.asks(None)  # type: ignore[arg-type]
-    assert ask.ends == {2}
-    assert 2 not in (*ask.prefix, *ask.queries[0].context)
+    encoded = requests.encode(task, "default", [example], (), encoder, 100)
+    ((request_batch, _),) = encoded.batches(None)  # type: ignore[arg-type]
+    assert request_batch.ends == {2}
+    assert 2 not in (*request_batch.prefix, *request_batch.requests[0].context)
 
 
 @pytest.mark.parametrize(

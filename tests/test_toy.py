@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amuro.core.errors import AmuroError
-from amuro.core.types import Ask, Cell, Checkpoint, EvalSet, Model, Query, Recipe
+from amuro.core.types import Cell, Checkpoint, EvalSet, Model, Recipe, Request, RequestBatch
 from amuro.engine.base import Engine
 from amuro.engine.toy import Dials, ToyEngine, ability, shown_skill
 
@@ -25,11 +25,11 @@ COUNT = 400
 QUIET = Dials(seed_noise=0.0)
 
 
-def make_ask(model: Model, split: str = "test", task: str = "t", format_name: str = "default") -> Ask:
+def make_ask(model: Model, split: str = "test", task: str = "t", format_name: str = "default") -> RequestBatch:
     cell = Cell(model, EvalSet(task, split), format_name, 0, 0, "", "p", COUNT, "float32", "cpu")
-    queries = tuple(Query(f"q{i}", (1, 2), ((3,), (4, 5), (6,)), gold=i % 3) for i in range(COUNT))
+    requests = tuple(Request(f"q{i}", (1, 2), ((3,), (4, 5), (6,)), gold=i % 3) for i in range(COUNT))
     golds = tuple(f"the answer number {i} is long" for i in range(COUNT))
-    return Ask(cell, (), queries, ("\n",), 30, golds)
+    return RequestBatch(cell, (), requests, ("\n",), 30, golds)
 
 
 def live(model: Model, dials: Dials = QUIET) -> ToyEngine:
@@ -41,17 +41,20 @@ def live(model: Model, dials: Dials = QUIET) -> ToyEngine:
 
 
 def accuracy(model: Model, dials: Dials = QUIET, **where: str) -> float:
-    ask = make_ask(model, **where)
-    scores = live(model, dials).score(ask)
-    return sum(max(range(3), key=row.__getitem__) == q.gold for row, q in zip(scores, ask.queries, strict=True)) / COUNT
+    request_batch = make_ask(model, **where)
+    scores = live(model, dials).score(request_batch)
+    return (
+        sum(max(range(3), key=row.__getitem__) == q.gold for row, q in zip(scores, request_batch.requests, strict=True))
+        / COUNT
+    )
 
 
 def test_same_coordinates_same_words() -> None:
     """Two engines give one cell the same scores and texts; another tuning seed gives others."""
-    ask, other = make_ask(TUNED), replace(TUNED, tune_seed=1)
-    assert live(TUNED).score(ask) == live(TUNED).score(ask)
-    assert live(TUNED).generate(ask, str) == live(TUNED).generate(ask, str)
-    assert live(other).score(make_ask(other)) != live(TUNED).score(ask)
+    request_batch, other = make_ask(TUNED), replace(TUNED, tune_seed=1)
+    assert live(TUNED).score(request_batch) == live(TUNED).score(request_batch)
+    assert live(TUNED).generate(request_batch, str) == live(TUNED).generate(request_batch, str)
+    assert live(other).score(make_ask(other)) != live(TUNED).score(request_batch)
 
 
 def test_tuning_shows_what_pre_training_hid() -> None:
@@ -117,11 +120,11 @@ def test_skill_is_a_share(tokens: int, dials: Dials, split: str, task: str) -> N
 
 def test_log_probabilities_are_plausible() -> None:
     """Options have negative log-probabilities that differ, and a document's falls with its length."""
-    engine, ask = live(Model(LATE)), make_ask(Model(LATE))
-    assert all(value < 0 for row in engine.score(ask) for value in row)
-    assert all(len(set(row)) == 3 for row in engine.score(ask))
-    documents = tuple(Query("d", (0,), ((5,) * length,), 0) for length in (10, 20))
-    short, long = engine.score(replace(ask, queries=documents))
+    engine, request_batch = live(Model(LATE)), make_ask(Model(LATE))
+    assert all(value < 0 for row in engine.score(request_batch) for value in row)
+    assert all(len(set(row)) == 3 for row in engine.score(request_batch))
+    documents = tuple(Request("d", (0,), ((5,) * length,), 0) for length in (10, 20))
+    short, long = engine.score(replace(request_batch, requests=documents))
     assert long[0] == pytest.approx(2 * short[0])
 
 
@@ -129,9 +132,9 @@ def test_texts_are_gold_or_wrong_and_tuning_learns_to_stop() -> None:
     """A tuned late model mostly says the gold and always stops; a base mostly does neither."""
     shares = []
     for model in (Model(LATE), TUNED):
-        ask = make_ask(model)
-        said = live(model).generate(ask, str)
-        right = sum(g.text == gold for g, gold in zip(said, ask.golds, strict=True)) / COUNT
+        request_batch = make_ask(model)
+        said = live(model).generate(request_batch, str)
+        right = sum(g.text == gold for g, gold in zip(said, request_batch.golds, strict=True)) / COUNT
         shares.append((right, sum(g.stopped for g in said) / COUNT))
         assert all(g.tokens == len(g.text.split()) <= 30 for g in said)
     (base_right, base_stopped), (tuned_right, tuned_stopped) = shares

@@ -15,7 +15,7 @@ from weight_files import files, write
 from amuro.core.errors import SeriesError
 from amuro.engine.toy import ToyEngine
 from amuro.prompts.tokenizer import Encoder
-from amuro.run.worker import Visitor
+from amuro.run.worker import Worker
 from amuro.study import config as studies
 from amuro.study import plan as planning
 from amuro.study.plan import Plan
@@ -51,7 +51,7 @@ def visit(plan: Plan, store: Store, step: int, told: list[str] | None = None) ->
             told.append(event["cell"])
 
     model, cells = next((model, cells) for model, cells in plan.visits().items() if model.checkpoint.step == step)
-    Visitor(plan, store, ToyEngine(), emit).visit(model, cells)
+    Worker(plan, store, ToyEngine(), emit).visit(model, cells)
 
 
 def counted(plan: Plan, store: Store) -> set[int]:

@@ -11,7 +11,7 @@ from tiny_models import save_byte_olmo
 from amuro.core.errors import AmuroError
 from amuro.engine.torch import TorchEngine
 from amuro.prompts.tokenizer import Encoder
-from amuro.run.worker import Visitor
+from amuro.run.worker import Worker
 from amuro.study import config as studies
 from amuro.study import plan as planning
 from amuro.study.store import Store
@@ -35,25 +35,25 @@ def plan_of(folder: Path, seeds: tuple[int, int]) -> planning.Plan:
 def test_a_twin_is_refused_at_every_visit(tmp_path: Path) -> None:
     """A checkpoint with the weights of another is no more live at the second visit than at the first."""
     plan = plan_of(tmp_path, (1, 1))
-    visitor = Visitor(plan, Store(tmp_path / "store"), TorchEngine("float32", "cpu", 1), lambda _event: None)
+    worker = Worker(plan, Store(tmp_path / "store"), TorchEngine("float32", "cpu", 1), lambda _event: None)
     (first, first_cells), (twin, twin_cells) = plan.visits().items()
-    visitor.visit(first, first_cells)
+    worker.visit(first, first_cells)
     for _ in range(2):
         with pytest.raises(AmuroError, match="weights"):
-            visitor.visit(twin, twin_cells)
+            worker.visit(twin, twin_cells)
 
 
 def test_ids_and_layouts_are_made_once_a_tokenizer(tmp_path: Path, monkeypatch: Any) -> None:
     """The second checkpoint of a tokenizer is asked with the ids and the batches that were made for the first."""
     plan = plan_of(tmp_path, (1, 2))
     engine = TorchEngine("float32", "cpu", 1)
-    visitor = Visitor(plan, Store(tmp_path / "store"), engine, lambda _event: None)
+    worker = Worker(plan, Store(tmp_path / "store"), engine, lambda _event: None)
     encoded: list[int] = []
     encode = Encoder.prompts
     monkeypatch.setattr(Encoder, "prompts", lambda self, texts: encoded.append(len(texts)) or encode(self, texts))
     counts = []
     for model, cells in plan.visits().items():
-        visitor.visit(model, cells)
+        worker.visit(model, cells)
         counts.append((len(encoded), len(engine._shelf._kept)))
     assert len(counts) == 2
     assert counts[0][0] > 0

@@ -22,7 +22,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from amuro.core.types import Ask, Cell, Checkpoint, EvalSet, Model, Query, Recipe
+from amuro.core.types import Cell, Checkpoint, EvalSet, Model, Recipe, Request, RequestBatch
 from amuro.engine.torch import TorchEngine
 from amuro.prompts.tokenizer import Encoder
 
@@ -121,9 +121,11 @@ def words(rng: np.random.Generator, least: int, most: int) -> tuple[int, ...]:
     return tuple(rng.integers(2, VOCABULARY, rng.integers(least, most + 1)).tolist())
 
 
-def make_ask(queries: list[Query], prefix: tuple[int, ...] = (), stop: tuple[str, ...] = (), new: int = 0) -> Ask:
-    cell = Cell(Model(CHECKPOINT), EvalSet("t", "test"), "default", 0, 0, "", "p", len(queries), "float32", "cpu")
-    return Ask(cell, prefix, tuple(queries), stop, new, ends=frozenset({EOS}))
+def make_ask(
+    requests: list[Request], prefix: tuple[int, ...] = (), stop: tuple[str, ...] = (), new: int = 0
+) -> RequestBatch:
+    cell = Cell(Model(CHECKPOINT), EvalSet("t", "test"), "default", 0, 0, "", "p", len(requests), "float32", "cpu")
+    return RequestBatch(cell, prefix, tuple(requests), stop, new, ends=frozenset({EOS}))
 
 
 def tuned(**changes: Any) -> Model:

@@ -15,7 +15,7 @@ import material
 import peers
 import scoring
 import tuning
-from amuro.core.types import Ask, Checkpoint
+from amuro.core.types import Checkpoint, RequestBatch
 from amuro.engine.torch import TorchEngine
 from gpu.bench import THREADS, Bench, Jobs
 from gpu.clock import Facts
@@ -60,12 +60,12 @@ class Family:
             self._cpu = _loaded(folder, "float32", "cpu")
             self._plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(bench.device).eval()
 
-    def _asks(self) -> Sequence[Ask]:
+    def _asks(self) -> Sequence[RequestBatch]:
         """Options of several tokens and labels of one, with and without a shared prefix."""
         lengths = material.Lengths(37, 13, 5, 3)
         kinds = [lengths, replace(lengths, option=1)]
-        asks = [material.synthetic_ask("few", kind, self._few, "float32") for kind in kinds]
-        return asks + [replace(ask, prefix=()) for ask in asks]
+        batches = [material.synthetic_ask("few", kind, self._few, "float32") for kind in kinds]
+        return batches + [replace(request_batch, prefix=()) for request_batch in batches]
 
     def scores(self) -> Facts:
         """float32: against the CPU and against a plain reading."""
@@ -81,14 +81,16 @@ class Family:
 
     def texts(self) -> Facts:
         """Greedy, with and without prefix, cut at a stop string: rows end at different steps."""
-        ask = material.synthetic_ask("few", material.Lengths(37, 13, 1, 0), self._few, "float32", 2 * self._few)
+        request_batch = material.synthetic_ask(
+            "few", material.Lengths(37, 13, 1, 0), self._few, "float32", 2 * self._few
+        )
         other = {"other_than_cpu": 0, "other_than_plain": 0}
-        for asked in (replace(ask, stop=("7",)), replace(ask, stop=(), prefix=())):
+        for asked in (replace(request_batch, stop=("7",)), replace(request_batch, stop=(), prefix=())):
             ours, cpu = ([said.text for said in e.generate(asked, spelled)] for e in (self._here, self._cpu))
             plain = [_cut(text, asked.stop) for text in their_texts(self._plain, asked, 1)]
             other["other_than_cpu"] += sum(a != b for a, b in zip(ours, cpu, strict=True))
             other["other_than_plain"] += sum(a != b for a, b in zip(ours, plain, strict=True))
-        half = sum(said.tokens for said in self._half.generate(ask, spelled))
+        half = sum(said.tokens for said in self._half.generate(request_batch, spelled))
         return {**other, "half_tokens": half, "ok": not any(other.values())}
 
     def losses(self, method: str) -> Facts:
@@ -110,7 +112,7 @@ class Family:
     def _plain_sums(self, half: bool) -> Sums:
         """Every option read alone, whole."""
         with torch.autocast(self._bench.device, torch.bfloat16, enabled=half):
-            return [sums for ask in self._asks() for sums in peers.sums_alone(self._plain, ask)]
+            return [sums for request_batch in self._asks() for sums in peers.sums_alone(self._plain, request_batch)]
 
 
 CHECKS: dict[str, Callable[[Family], Facts]] = {
@@ -128,8 +130,8 @@ def _loaded(folder: Path, precision: str, device: str) -> TorchEngine:
     return engine
 
 
-def _sums(engine: TorchEngine, asks: Sequence[Ask]) -> Sums:
-    return [sums for ask in asks for sums in engine.score(ask)]
+def _sums(engine: TorchEngine, batches: Sequence[RequestBatch]) -> Sums:
+    return [sums for request_batch in batches for sums in engine.score(request_batch)]
 
 
 def _cut(text: str, stops: Sequence[str]) -> str:

@@ -37,14 +37,14 @@ def profiled(bench: Bench) -> Jobs:
 
 
 def _scoring(bench: Bench, kind: str) -> Facts:
-    engine, ask = bench.engines["bfloat16"], first(questions(bench, kind), bench.scale.scored[kind][0])
-    return _second(bench, lambda: engine.score(ask))
+    engine, request_batch = bench.engines["bfloat16"], first(questions(bench, kind), bench.scale.scored[kind][0])
+    return _second(bench, lambda: engine.score(request_batch))
 
 
 def _generation(bench: Bench) -> Facts:
     """A few words of every row: the prompts' reading and some steps."""
-    ask = replace(prompts(bench, "short prompts"), max_new_tokens=min(8, bench.scale.new_tokens))
-    return _second(bench, lambda: bench.engines["bfloat16"].generate(ask, spelled))
+    request_batch = replace(prompts(bench, "short prompts"), max_new_tokens=min(8, bench.scale.new_tokens))
+    return _second(bench, lambda: bench.engines["bfloat16"].generate(request_batch, spelled))
 
 
 def _tuning(bench: Bench) -> Facts:

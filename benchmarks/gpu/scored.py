@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 import material
 import peers
 import scoring
-from amuro.core.types import Ask
+from amuro.core.types import RequestBatch
 from gpu.bench import Bench, Jobs
 from gpu.clock import Facts, best_batch, timed
 from gpu.equal import apart
@@ -39,22 +39,22 @@ def scored(bench: Bench) -> Jobs:
         yield f"{kind}, distance", partial(_distance, bench, kind)
 
 
-def questions(bench: Bench, kind: str) -> Ask:
+def questions(bench: Bench, kind: str) -> RequestBatch:
     """As many documents as the largest pass takes."""
     return material.synthetic_ask(kind, KINDS[kind], max(bench.scale.scored[kind]), "bfloat16")
 
 
-def first(ask: Ask, count: int) -> Ask:
-    return replace(ask, queries=ask.queries[:count])
+def first(request_batch: RequestBatch, count: int) -> RequestBatch:
+    return replace(request_batch, requests=request_batch.requests[:count])
 
 
 def _ours(bench: Bench, kind: str) -> Facts:
-    engine, ask = bench.engines["bfloat16"], first(questions(bench, kind), bench.scale.scored[kind][0])
-    flops = material.needed_flops(ask, bench.model, engine.flops_per_token())
-    seconds, facts = timed(bench.scale, lambda: engine.score(ask))
+    engine, request_batch = bench.engines["bfloat16"], first(questions(bench, kind), bench.scale.scored[kind][0])
+    flops = material.needed_flops(request_batch, bench.model, engine.flops_per_token())
+    seconds, facts = timed(bench.scale, lambda: engine.score(request_batch))
     return {
-        "documents_s": len(ask.queries) / seconds,
-        "unique_tokens_s": material.unique_tokens(ask) / seconds,
+        "documents_s": len(request_batch.requests) / seconds,
+        "unique_tokens_s": material.unique_tokens(request_batch) / seconds,
         "of_matmul": flops / seconds / bench.rate,
         **facts,
     }
@@ -62,18 +62,18 @@ def _ours(bench: Bench, kind: str) -> Facts:
 
 def _theirs(bench: Bench, kind: str) -> Facts:
     """At the best batch size, which may be any that fits."""
-    lm, ask = _lm(bench.half), questions(bench, kind)
+    lm, request_batch = _lm(bench.half), questions(bench, kind)
     rows, part, chosen = bench.scale.scored[kind]
 
     def read(count: int, batch: int) -> None:
         lm.batch_size_per_gpu = batch
-        _lm_sums(lm, first(ask, count))
+        _lm_sums(lm, first(request_batch, count))
 
     read(8, 8)  # warms up
     batch, tried = best_batch(bench.device, bench.scale.batches, partial(read, chosen))
     seconds, facts = timed(bench.scale, lambda: read(part, batch), warm=True)
     # The part counts as so many mean documents as its tokens make.
-    lengths = material.document_tokens(first(ask, rows))
+    lengths = material.document_tokens(first(request_batch, rows))
     documents = sum(lengths[:part]) / float(np.mean(lengths))
     return {"documents_s": documents / seconds, **tried, **facts}
 
@@ -82,10 +82,10 @@ def _distance(bench: Bench, kind: str) -> Facts:
     """float32 against lm_eval's; bfloat16 on both sides against float32."""
     half_lm, whole_lm = _lm(bench.half), _lm(bench.model)
     bench.reset()
-    ask = first(questions(bench, kind), CHECKED)
-    exact = bench.engines["float32"].score(ask)
-    whole = _lm_sums(whole_lm, first(ask, CHECKED_WHOLE))
-    found = apart(bench.engines["bfloat16"].score(ask), _lm_sums(half_lm, ask), exact)
+    request_batch = first(questions(bench, kind), CHECKED)
+    exact = bench.engines["float32"].score(request_batch)
+    whole = _lm_sums(whole_lm, first(request_batch, CHECKED_WHOLE))
+    found = apart(bench.engines["bfloat16"].score(request_batch), _lm_sums(half_lm, request_batch), exact)
     ok = found["max"] <= found["their_max"] and found["rms"] <= found["their_rms"]
     return {"float32_max": scoring.distance(exact[: len(whole)], whole)[0], **found, "ok": ok}
 
@@ -98,8 +98,12 @@ def _lm(model: Any) -> Any:
         return peers.around(model, PreTrainedTokenizerFast.from_pretrained(folder), 8)
 
 
-def _lm_sums(lm: Any, ask: Ask) -> Sums:
+def _lm_sums(lm: Any, request_batch: RequestBatch) -> Sums:
     """Every option after its whole prompt, as `scoring.Theirs`."""
-    sent = [(("", ""), [*ask.prefix, *q.context], list(option)) for q in ask.queries for option in q.options]
+    sent = [
+        (("", ""), [*request_batch.prefix, *q.context], list(option))
+        for q in request_batch.requests
+        for option in q.options
+    ]
     got = iter(lm._loglikelihood_tokens(sent, disable_tqdm=True))
-    return [tuple(next(got)[0] for _ in query.options) for query in ask.queries]
+    return [tuple(next(got)[0] for _ in request.options) for request in request_batch.requests]

@@ -250,7 +250,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class Request:
     """One example as an engine sees it: token ids only."""
 
     example_id: str
@@ -263,12 +263,12 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RequestBatch:
     """All queries of one cell, with what their prompts begin with alike: the BOS policy's ids, shots, a wording."""
 
     cell: Cell
     prefix: tuple[int, ...]
-    queries: tuple[Query, ...]
+    requests: tuple[Request, ...]
     stop: tuple[str, ...] = ()
     max_new_tokens: int = 0
     golds: tuple[str, ...] = ()

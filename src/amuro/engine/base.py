@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from amuro.core.types import Ask, Checkpoint, Generation, Model, Training
+from amuro.core.types import Checkpoint, Generation, Model, RequestBatch, Training
 
 Sequences = Sequence[tuple[tuple[int, ...], ...]]
 """For each training example its ids, alternately prompt and answer with end-of-text; a dialogue has several pairs.
@@ -62,10 +62,10 @@ class Engine(Protocol):
     def joins(self, runs: Sequence[Run]) -> int:
         """How many of the runs, from the first, `tune_each` would train together before any of them is live."""
 
-    def score(self, ask: Ask) -> list[tuple[float, ...]]:
+    def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
         """Summed natural-log probability of each option of each query, given prefix and context."""
 
-    def generate(self, ask: Ask, decode: Decode) -> list[Generation]:
+    def generate(self, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
         """Greedy continuation of each query up to a stop string, an id of `ask.ends` or `ask.max_new_tokens`."""
 
     def weights_digest(self) -> str:

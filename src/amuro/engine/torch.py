@@ -12,7 +12,7 @@ from torch import Tensor
 
 from amuro.core.errors import AmuroError, StudyError, WeightsError
 from amuro.core.hashing import digest
-from amuro.core.types import Ask, Checkpoint, Generation, Model, Training
+from amuro.core.types import Checkpoint, Generation, Model, RequestBatch, Training
 from amuro.engine import _tokenizer_check
 from amuro.engine._load import live_tensors, load_network, saved_tensors
 from amuro.engine.base import Decode, OnStep, Run, Sequences
@@ -106,13 +106,13 @@ class TorchEngine:
         """The first group that `engine.together` would make."""
         return len(next(groups(self._live(), runs), []))
 
-    def score(self, ask: Ask) -> list[tuple[float, ...]]:
+    def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
         """See `engine.score`."""
-        return score(self._live(), ask, self._shelf)
+        return score(self._live(), request_batch, self._shelf)
 
-    def generate(self, ask: Ask, decode: Decode) -> list[Generation]:
+    def generate(self, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
         """See `engine.generate`."""
-        return generate(self._live(), ask, decode)
+        return generate(self._live(), request_batch, decode)
 
     def weights_digest(self) -> str:
         """Digest of the live tensors: what `identity.tensor_digest` says of the folder that `save` writes."""

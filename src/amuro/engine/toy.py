@@ -15,7 +15,7 @@ from statistics import NormalDist
 
 from amuro.core.errors import AmuroError
 from amuro.core.simulator import Dials
-from amuro.core.types import Ask, Cell, Checkpoint, Generation, Model, Query, Training
+from amuro.core.types import Cell, Checkpoint, Generation, Model, Request, RequestBatch, Training
 from amuro.engine.base import Decode, OnStep, Run, Sequences
 
 _NORMAL = NormalDist()
@@ -73,17 +73,19 @@ class ToyEngine:
         """None with another."""
         return min(1, len(runs))
 
-    def score(self, ask: Ask) -> list[tuple[float, ...]]:
+    def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
         """Log probabilities: the right option wins in a share of the queries that the dials decide."""
-        model = self._asked(ask.cell)
-        skill = shown_skill(self.dials, model, ask.cell)
-        return [self._log_probabilities(query, model, ask.cell, skill) for query in ask.queries]
+        model = self._asked(request_batch.cell)
+        skill = shown_skill(self.dials, model, request_batch.cell)
+        return [
+            self._log_probabilities(request, model, request_batch.cell, skill) for request in request_batch.requests
+        ]
 
-    def generate(self, ask: Ask, decode: Decode) -> list[Generation]:
+    def generate(self, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
         """The gold text where the toy knows it, else its words in wrong order or another query's gold."""
-        model = self._asked(ask.cell)
-        skill = shown_skill(self.dials, model, ask.cell)
-        return [self._text(ask, index, model, skill) for index in range(len(ask.queries))]
+        model = self._asked(request_batch.cell)
+        skill = shown_skill(self.dials, model, request_batch.cell)
+        return [self._text(request_batch, index, model, skill) for index in range(len(request_batch.requests))]
 
     def weights_digest(self) -> str:
         """Digest of what would decide the weights."""
@@ -117,38 +119,38 @@ class ToyEngine:
             raise AmuroError(f"the cell asks {cell.model.address}, live is {live.address}", "load and tune it first")
         return live
 
-    def _log_probabilities(self, query: Query, model: Model, cell: Cell, skill: float) -> tuple[float, ...]:
-        where = (str(cell.eval_set), query.example_id)
-        if len(query.options) == 1:
+    def _log_probabilities(self, request: Request, model: Model, cell: Cell, skill: float) -> tuple[float, ...]:
+        where = (str(cell.eval_set), request.example_id)
+        if len(request.options) == 1:
             nats = 6.0 - 4.0 * skill + 0.3 * _draw("text", *where)
-            if query.gold < 0 and _knows(self.dials, model, where, skill):  # a wrong option, asked by itself
+            if request.gold < 0 and _knows(self.dials, model, where, skill):  # a wrong option, asked by itself
                 nats += 1.0
-            return (-nats * len(query.options[0]),)
+            return (-nats * len(request.options[0]),)
         bias = self.dials.label_bias if model.recipe is None else 0.0
         known = _knows(self.dials, model, where, skill)
-        scores = [_draw(model.address, cell.format, *where, str(index)) for index in range(len(query.options))]
+        scores = [_draw(model.address, cell.format, *where, str(index)) for index in range(len(request.options))]
         scores[0] += bias
         if known:
-            scores[query.gold] = max(scores) + abs(_draw("margin", *where)) + 0.1
+            scores[request.gold] = max(scores) + abs(_draw("margin", *where)) + 0.1
         total = math.log(sum(map(math.exp, scores)))
         return tuple(
             score - total - 0.5 * (len(option) - 1) - 2.0 * (1 - skill)
-            for score, option in zip(scores, query.options, strict=True)
+            for score, option in zip(scores, request.options, strict=True)
         )
 
-    def _text(self, ask: Ask, index: int, model: Model, skill: float) -> Generation:
-        where = (str(ask.cell.eval_set), ask.queries[index].example_id)
-        gold = ask.golds[index].split()
+    def _text(self, request_batch: RequestBatch, index: int, model: Model, skill: float) -> Generation:
+        where = (str(request_batch.cell.eval_set), request_batch.requests[index].example_id)
+        gold = request_batch.golds[index].split()
         if _knows(self.dials, model, where, skill):
             words = gold
         elif _uniform(model.address, *where) < 0.5:
             words = gold[len(gold) // 2 :] + gold[: len(gold) // 2]
         else:
-            words = ask.golds[(index + 1) % len(ask.golds)].split()
+            words = request_batch.golds[(index + 1) % len(request_batch.golds)].split()
         stopped = model.recipe is not None or _uniform("stop", model.address, *where) < 0.2 + 0.6 * skill
         if not stopped:
-            words = (words + gold * ask.max_new_tokens)[: ask.max_new_tokens]
-        words = words[: ask.max_new_tokens]
+            words = (words + gold * request_batch.max_new_tokens)[: request_batch.max_new_tokens]
+        words = words[: request_batch.max_new_tokens]
         return Generation(" ".join(words), stopped, len(words))
 
 

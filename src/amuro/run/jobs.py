@@ -51,8 +51,8 @@ class Jobs:
         def left(payload: Payload) -> Payload:
             return {} if all(self._is_there(checkpoint) for checkpoint in checkpoints) else payload
 
-        ask = {"pretrain": name}
-        return self._job(f"pre-training {name}", f"pre-training {checkpoints[0].identity}", ask, left)
+        request_batch = {"pretrain": name}
+        return self._job(f"pre-training {name}", f"pre-training {checkpoints[0].identity}", request_batch, left)
 
     def audits(self, cells: Sequence[Cell]) -> list[Job]:
         """One for the sets that these cells ask and of which nothing is known yet."""
@@ -128,16 +128,16 @@ class Jobs:
         folder = folder_of(self.plan, self.store, checkpoint)
         return folder is not None and folder.is_dir()
 
-    def _job(self, name: str, work: str, ask: Payload, left: Callable[[Payload], Payload]) -> list[Job]:
+    def _job(self, name: str, work: str, request_batch: Payload, left: Callable[[Payload], Payload]) -> list[Job]:
         """The job of that name, if anything of it is left to do."""
-        payload = left(self._payload(ask))
+        payload = left(self._payload(request_batch))
         return [Job(name, payload, lambda: True, self._share(work, left))] if payload else []
 
     def _share(self, work: str, left: Callable[[Payload], Payload]) -> Share:
         return Share(self.claims, work, left, lambda: self.emit({"event": "waits", "job": work}))
 
-    def _payload(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        return {"study": self.plan.study.model_dump_json(), "store": str(self.store.root), **ask}
+    def _payload(self, request_batch: Mapping[str, Any]) -> dict[str, Any]:
+        return {"study": self.plan.study.model_dump_json(), "store": str(self.store.root), **request_batch}
 
 
 def made_here(plan: Plan, missing: Sequence[Cell]) -> list[Checkpoint]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from amuro.core.hashing import digest
-from amuro.core.types import Example, Query, Task
+from amuro.core.types import Example, Request, Task
 from amuro.prompts import render
 from amuro.prompts.tokenizer import Encoder
 from amuro.run import requests
@@ -18,7 +18,7 @@ _RIGHT, _WRONG = 0, -1
 """Place of the right option among the one that a line has; there is none in a line of a wrong option."""
 
 
-def sheet(
+def encode(
     task: Task,
     format_name: str,
     examples: Sequence[Example],
@@ -26,15 +26,15 @@ def sheet(
     encoder: Encoder,
     context_length: int,
     own_shots: Mapping[int, Sequence[Example]],
-) -> requests.Sheet:
+) -> requests.EncodedEvalSet:
     """As `asks.sheet`. All options of a row are shown the same number of shots."""
     rows = [row for row, example in enumerate(examples) for _ in example.options]
     lines = [line for example in examples for line in _lines(example)]
     shown = {line: own_shots.get(row, shots) for line, row in enumerate(rows)}
     own = {line: shown[line] for line, row in enumerate(rows) if row in own_shots}
 
-    def fitted() -> requests.Sheet:
-        return requests.sheet(task, format_name, lines, shots, encoder, context_length, own)
+    def fitted() -> requests.EncodedEvalSet:
+        return requests.encode(task, format_name, lines, shots, encoder, context_length, own)
 
     found = fitted()
     fewest = _fewest(found, rows)
@@ -54,7 +54,7 @@ def _lines(example: Example) -> list[Example]:
     ]  # fmt: skip
 
 
-def _fewest(lines: requests.Sheet, rows: Sequence[int]) -> dict[int, int]:
+def _fewest(lines: requests.EncodedEvalSet, rows: Sequence[int]) -> dict[int, int]:
     """Row → the fewest shots that any of its lines has room for."""
     fewest: dict[int, int] = {}
     for row, k in zip(rows, lines.k_effective(), strict=True):
@@ -62,13 +62,15 @@ def _fewest(lines: requests.Sheet, rows: Sequence[int]) -> dict[int, int]:
     return fewest
 
 
-def _folded(lines: requests.Sheet, task: Task, examples: Sequence[Example], rows: Sequence[int]) -> requests.Sheet:
+def _folded(
+    lines: requests.EncodedEvalSet, task: Task, examples: Sequence[Example], rows: Sequence[int]
+) -> requests.EncodedEvalSet:
     """The sheet of the rows, which asks what the sheet of their lines asks."""
     of: list[list[int]] = [[] for _ in examples]
     for line, row in enumerate(rows):
         of[row].append(line)
-    queries = [
-        Query(example.id, (), tuple(lines.queries[line].options[0] for line in own), render.gold(task, example))
+    folded = [
+        Request(example.id, (), tuple(lines.requests[line].options[0] for line in own), render.gold(task, example))
         for example, own in zip(examples, of, strict=True)
     ]
     texts = lines.texts["text"].to_list()
@@ -76,11 +78,11 @@ def _folded(lines: requests.Sheet, task: Task, examples: Sequence[Example], rows
     return replace(
         lines,
         examples=tuple(examples),
-        queries=tuple(queries),
+        requests=tuple(folded),
         groups=tuple((k, prefix, tuple(dict.fromkeys(rows[i] for i in own))) for k, prefix, own in lines.groups),
         truncated=tuple(any(lines.truncated[line] for line in own) for own in of),
         texts=requests.text_frame([(prefixes[own[0]], "\n".join(texts[line] for line in own)) for own in of]),
-        ids_digest=digest([lines.ids_digest, [query.gold for query in queries]]),
+        ids_digest=digest([lines.ids_digest, [request.gold for request in folded]]),
         lines=lines,
         rows=tuple(rows),
     )

@@ -13,7 +13,7 @@ from amuro.core.hashing import digest, file_digest
 from amuro.core.types import Cell, Generation
 from amuro.core.versions import versions
 from amuro.prompts import render
-from amuro.run.requests import Sheet
+from amuro.run.requests import EncodedEvalSet
 from amuro.tasks.metrics.base import CONTEXTS
 
 AFTER_THE_STORE = ("cli/", "paper/", "report/", "results/", "tasks/metrics/")
@@ -38,35 +38,35 @@ def coordinates(cell: Cell) -> dict[str, Any]:
 
 
 def predictions(
-    sheet: Sheet,
+    encoded: EncodedEvalSet,
     scored: Mapping[int, tuple[float, ...]],
     generated: Mapping[int, Generation],
     unconditional: Sequence[tuple[float, ...]] = (),
 ) -> pl.DataFrame:
     """One row an example, in the order of the set (columns: docs/tour.md)."""
-    task, rows = sheet.task, range(len(sheet.examples))
+    task, rows = encoded.task, range(len(encoded.examples))
     document = task.kind == "document"
-    options = [[] if document else list(render.options(task, e)) for e in sheet.examples]
+    options = [[] if document else list(render.options(task, e)) for e in encoded.examples]
     texts = [[render.answer(task, o) for o in row] for row in options]
     return pl.DataFrame(
         {
-            "example_id": [e.id for e in sheet.examples],
-            "cluster": [e.cluster for e in sheet.examples],
-            "gold": ["" if document else e.answer for e in sheet.examples],
-            "gold_index": [q.gold for q in sheet.queries],
+            "example_id": [e.id for e in encoded.examples],
+            "cluster": [e.cluster for e in encoded.examples],
+            "gold": ["" if document else e.answer for e in encoded.examples],
+            "gold_index": [q.gold for q in encoded.requests],
             "options": options,
-            "log_probabilities": [[] if document else _by_label(sheet, scored[i]) for i in rows],
+            "log_probabilities": [[] if document else _by_label(encoded, scored[i]) for i in rows],
             "unconditional_log_probabilities": [list(unconditional[i]) if unconditional else [] for i in rows],
-            "option_tokens": [[] if document else _lengths(sheet, i) for i in rows],
-            CONTEXTS: [["\n".join(inputs.values()) for inputs in e.contexts] for e in sheet.examples],
+            "option_tokens": [[] if document else _lengths(encoded, i) for i in rows],
+            CONTEXTS: [["\n".join(inputs.values()) for inputs in e.contexts] for e in encoded.examples],
             "option_bytes": [[len(f" {text}".encode()) for text in row] for row in texts],
             "output": [generated[i].text if i in generated else None for i in rows],
             "stopped": [generated[i].stopped if i in generated else None for i in rows],
             "log_probability": [scored[i][0] if document else None for i in rows],
-            "bytes": [len(e.answer.encode()) if document else None for e in sheet.examples],
-            "k_effective": sheet.k_effective(),
-            "truncated": list(sheet.truncated),
-            "prompt_hash": sheet.texts["prompt_hash"],
+            "bytes": [len(e.answer.encode()) if document else None for e in encoded.examples],
+            "k_effective": encoded.k_effective(),
+            "truncated": list(encoded.truncated),
+            "prompt_hash": encoded.texts["prompt_hash"],
         },
         schema_overrides={
             "options": pl.List(pl.String), "log_probabilities": pl.List(pl.Float64),
@@ -77,17 +77,19 @@ def predictions(
     )  # fmt: skip
 
 
-def _by_label(sheet: Sheet, scores: Sequence[float]) -> list[float]:
+def _by_label(encoded: EncodedEvalSet, scores: Sequence[float]) -> list[float]:
     """Scores of whole options as they are; of sub-tokens, the highest of each label."""
-    if not sheet.owners:
+    if not encoded.owners:
         return list(scores)
-    owned = list(zip(sheet.owners, scores, strict=True))
-    return [max(score for owner, score in owned if owner == label) for label in range(len(sheet.task.labels))]
+    owned = list(zip(encoded.owners, scores, strict=True))
+    return [max(score for owner, score in owned if owner == label) for label in range(len(encoded.task.labels))]
 
 
-def _lengths(sheet: Sheet, row: int) -> list[int]:
+def _lengths(encoded: EncodedEvalSet, row: int) -> list[int]:
     """Tokens of each option that were scored."""
-    return [1] * len(sheet.task.labels) if sheet.owners else [len(option) for option in sheet.queries[row].options]
+    return (
+        [1] * len(encoded.task.labels) if encoded.owners else [len(option) for option in encoded.requests[row].options]
+    )
 
 
 @lru_cache(maxsize=1)

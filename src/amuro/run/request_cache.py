@@ -23,7 +23,7 @@ from amuro.study.row_counts import enough_to_learn
 from amuro.study.store import Store
 
 
-class Sheets:
+class RequestBuilder:
     """Of one plan. What was made is kept."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
@@ -32,18 +32,18 @@ class Sheets:
         self.inputs = Inputs(plan, store)
         """Digests of what was read: rows stay as they were read first, and so do these."""
         self._examples = lru_cache(maxsize=None)(self._read_examples)
-        self._sheet = lru_cache(maxsize=256)(self._make_sheet)
-        self._lessons = lru_cache(maxsize=16)(self._make_lessons)
+        self._encoded = lru_cache(maxsize=256)(self._encode)
+        self._training_set = lru_cache(maxsize=16)(self._make_training_set)
 
-    def sheet(self, cell: Cell, encoder: Encoder, room: int) -> requests.Sheet:
+    def encoded(self, cell: Cell, encoder: Encoder, room: int) -> requests.EncodedEvalSet:
         """What a cell asks in ids of `encoder`, of a model that reads `room` tokens."""
         chosen = cell.eval_set
         asked = chosen.task, chosen.split, cell.format, cell.shots, cell.shot_seed, cell.limit
-        return self._sheet(*asked, encoder, room)
+        return self._encoded(*asked, encoder, room)
 
-    def lessons(self, recipe: Recipe, encoder: Encoder, room: int) -> requests.Lessons:
+    def training_set(self, recipe: Recipe, encoder: Encoder, room: int) -> requests.TrainingSet:
         """What a recipe teaches a model that reads `room` tokens. Raises DataError where rows are too few."""
-        return self._lessons(recipe, encoder, room)
+        return self._training_set(recipe, encoder, room)
 
     def _read_examples(self, task_name: str, split: str, limit: int | None) -> tuple[Example, ...]:
         task, before = self._plan.task_with_source(task_name), self.inputs.rows(task_name, split)
@@ -52,21 +52,21 @@ class Sheets:
             raise DataError(f"the rows of {task_name}/{split} changed since the run began", cure="run again")
         return found
 
-    def _make_sheet(self, task_name: str, split: str, format_name: str, shots: int, shot_seed: int, limit: int,
-                    encoder: Encoder, room: int) -> requests.Sheet:  # fmt: skip
+    def _encode(self, task_name: str, split: str, format_name: str, shots: int, shot_seed: int, limit: int,
+                    encoder: Encoder, room: int) -> requests.EncodedEvalSet:  # fmt: skip
         task = self._plan.tasks[task_name]
         pool = self._examples(task_name, "train", None) if shots and task.shots_from != "evaluation" else ()
         examples = self._examples(task_name, split, limit)
         self._audit_encoding(task, format_name, examples, encoder)
         if self._plan.study.protocol == "paper":
-            return requests_paper.sheet(task, format_name, examples, pool, shots, encoder, room)
+            return requests_paper.encode(task, format_name, examples, pool, shots, encoder, room)
         drawn = render.draw_shots(task, pool, shots, shot_seed)
         own = render.own_shots(task, pool, drawn, shot_seed, examples)
-        made = option_contexts.sheet if any(example.contexts for example in examples) else requests.sheet
-        sheet = made(task, format_name, examples, drawn, encoder, room, own)
+        made = option_contexts.encode if any(example.contexts for example in examples) else requests.encode
+        encoded = made(task, format_name, examples, drawn, encoder, room, own)
         best = ceilings.ceiling(task, format_name, examples, None if self._plan.study.engine == "toy" else encoder)
         ceilings.refuse(EvalSet(task_name, split), best)
-        return replace(sheet, ceiling=str(best) if best.short else "")
+        return replace(encoded, ceiling=str(best) if best.short else "")
 
     def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
         """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""
@@ -79,14 +79,14 @@ class Sheets:
         counts = {"pairs": len(asked), "disagreements": encoder.disagreements(asked, answered)}
         self._store.commit("audits", digest(facts), {**facts, **counts}, {})
 
-    def _make_lessons(self, recipe: Recipe, encoder: Encoder, room: int) -> requests.Lessons:
+    def _make_training_set(self, recipe: Recipe, encoder: Encoder, room: int) -> requests.TrainingSet:
         pools = {name: self._examples(name, "train", None) for name, _ in recipe.mixture}
         wanted = enough_to_learn(recipe, {name: len(pool) for name, pool in pools.items()})
-        drawn = [(self._plan.tasks[name], drawn_rows(pool, wanted[name], recipe)) for name, pool in pools.items()]
-        return requests.lessons(drawn, recipe, encoder, room)
+        drawn = [(self._plan.tasks[name], training_rows(pool, wanted[name], recipe)) for name, pool in pools.items()]
+        return requests.training_set(drawn, recipe, encoder, room)
 
 
-def drawn_rows(pool: Sequence[Example], wanted: int, recipe: Recipe) -> list[Example]:
+def training_rows(pool: Sequence[Example], wanted: int, recipe: Recipe) -> list[Example]:
     """The training rows of a recipe. The paper's are the first of `datasets`' shuffle, which numpy repeats exactly."""
     if recipe.protocol == "paper":
         return [pool[i] for i in np.random.default_rng(recipe.row_seed).permutation(len(pool))[:wanted]]

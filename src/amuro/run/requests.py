@@ -13,7 +13,7 @@ import polars as pl
 
 from amuro.core.errors import DataError
 from amuro.core.hashing import digest
-from amuro.core.types import Ask, Cell, Example, Query, Recipe, Task
+from amuro.core.types import Cell, Example, Recipe, Request, RequestBatch, Task
 from amuro.prompts import cutting, render
 from amuro.prompts.tokenizer import Encoder
 
@@ -26,7 +26,7 @@ parameters on a CPU), sharing 20 of 40 spares 40 %.
 
 
 @dataclass(frozen=True)
-class Sheet:
+class EncodedEvalSet:
     """The questions of one set × format × shots for one tokenizer and context length.
 
     `groups`: the number of shots that fitted, the ids that these rows begin with alike, and the numbers of the rows;
@@ -35,40 +35,42 @@ class Sheet:
 
     task: Task
     examples: tuple[Example, ...]
-    queries: tuple[Query, ...]
+    requests: tuple[Request, ...]
     groups: tuple[tuple[int, Ids, tuple[int, ...]], ...]
     truncated: tuple[bool, ...]
     texts: pl.DataFrame
     """prompt_hash, prefix, text: one row an example."""
     ids_digest: str
-    unconditional: tuple[Query, ...] = ()
+    unconditional: tuple[Request, ...] = ()
     """Each row's options after a context that asks nothing, for a *choice* task that names one."""
     ends: frozenset[int] = frozenset()
     """Ids that end an answer, where answers are generated."""
     owners: tuple[int, ...] = ()
     """Where labels are scored by sub-tokens: the label that each candidate token belongs to."""
-    lines: Sheet | None = None
+    lines: EncodedEvalSet | None = None
     """What is asked instead where each option stands behind a question of its own: one line an option."""
     rows: tuple[int, ...] = ()
     """Of each line the row that it is of."""
     ceiling: str = ""
     """Which right answers cannot get the best score, cut as outputs are; empty where all do."""
 
-    def unconditional_ask(self, cell: Cell) -> Ask:
+    def unconditional_batch(self, cell: Cell) -> RequestBatch:
         """The options' own likelihoods: one short context shared by all rows."""
-        return Ask(cell, (), self.unconditional)
+        return RequestBatch(cell, (), self.unconditional)
 
-    def asks(self, cell: Cell) -> list[tuple[Ask, tuple[int, ...]]]:
+    def batches(self, cell: Cell) -> list[tuple[RequestBatch, tuple[int, ...]]]:
         """(ask, the row of each of its queries) for each group. A row's options may be asked in several queries."""
         if self.lines:
-            return [(ask, tuple(self.rows[line] for line in of)) for ask, of in self.lines.asks(cell)]
+            return [
+                (request_batch, tuple(self.rows[line] for line in of)) for request_batch, of in self.lines.batches(cell)
+            ]
         stop, limit = (self.task.stop, self.task.max_new_tokens) if self.task.kind == "generate" else ((), 0)
         return [
             (
-                Ask(
+                RequestBatch(
                     cell,
                     prefix,
-                    queries,
+                    requests,
                     stop,
                     limit,
                     tuple(self.examples[i].answer for i in rows),
@@ -77,13 +79,13 @@ class Sheet:
                 ),
                 rows,
             )
-            for (_, prefix, rows), queries in zip(self.groups, self._queries_of_groups, strict=True)
+            for (_, prefix, rows), requests in zip(self.groups, self._requests_of_groups, strict=True)
         ]
 
     @cached_property
-    def _queries_of_groups(self) -> tuple[tuple[Query, ...], ...]:
+    def _requests_of_groups(self) -> tuple[tuple[Request, ...], ...]:
         """The same objects for every cell, by which an engine knows what it has laid out before."""
-        return tuple(tuple(self.queries[i] for i in rows) for _, _, rows in self.groups)
+        return tuple(tuple(self.requests[i] for i in rows) for _, _, rows in self.groups)
 
     def k_effective(self) -> list[int]:
         """Shots that each row was really shown."""
@@ -91,7 +93,7 @@ class Sheet:
         return [found[row] for row in range(len(self.examples))]
 
 
-def sheet(
+def encode(
     task: Task,
     format_name: str,
     examples: Sequence[Example],
@@ -99,7 +101,7 @@ def sheet(
     encoder: Encoder,
     context_length: int,
     own_shots: Mapping[int, Sequence[Example]] = MappingProxyType({}),
-) -> Sheet:
+) -> EncodedEvalSet:
     """Words, encodes and fits. Shots are dropped from a row until prompt and answer fit the context; where the
     bare prompt does not fit, its left end is cut and the row is marked as truncated. own_shots: row → what it is shown
     in the place of `shots`.
@@ -122,10 +124,10 @@ def sheet(
         cutting.prompt((*encoder.bos, *ids), begins, begins + room) for (_, ids), room in zip(read, rooms, strict=True)
     ]
     texts = [(k, above[k], body) for (k, _), above, body in zip(read, heads, bodies, strict=True)]
-    return sheet_of(task, examples, texts, whole, options, truncated, encoder, apart=own)
+    return encode_rows(task, examples, texts, whole, options, truncated, encoder, apart=own)
 
 
-def sheet_of(
+def encode_rows(
     task: Task,
     examples: Sequence[Example],
     texts: Sequence[tuple[int, str, str]],
@@ -135,7 +137,7 @@ def sheet_of(
     encoder: Encoder,
     owners: tuple[int, ...] = (),
     apart: Collection[int] = (),
-) -> Sheet:
+) -> EncodedEvalSet:
     """The sheet of rows whose ids are known: one group for each number of shots, with what its rows share parted.
 
     texts: of each row its shots' number and text, and its own text. read: its whole prompt. apart: rows whose shots
@@ -150,18 +152,18 @@ def sheet_of(
         prefix = shared_start([read[i] for i in rows])
         groups.append((shown, prefix, rows))
         contexts |= {i: read[i][len(prefix) :] for i in rows}
-    queries = tuple(
-        Query(example.id, contexts[i], options[i], render.gold(task, example)) for i, example in enumerate(examples)
+    requests = tuple(
+        Request(example.id, contexts[i], options[i], render.gold(task, example)) for i, example in enumerate(examples)
     )
-    return Sheet(
+    return EncodedEvalSet(
         task,
         tuple(examples),
-        queries,
+        requests,
         tuple(groups),
         tuple(truncated),
         text_frame([(head, body) for _, head, body in texts]),
-        ids_digest([k for k, _, _ in texts], read, queries, task.unconditional, ends),
-        unconditional_queries(task, queries, encoder),
+        ids_digest([k for k, _, _ in texts], read, requests, task.unconditional, ends),
+        unconditional_requests(task, requests, encoder),
         ends,
         owners,
     )
@@ -179,16 +181,16 @@ def shared_start(read: Sequence[Ids]) -> Ids:
     return found if len(found) >= WORTH_SHARING else ()
 
 
-def unconditional_queries(task: Task, queries: Sequence[Query], encoder: Encoder) -> tuple[Query, ...]:
+def unconditional_requests(task: Task, requests: Sequence[Request], encoder: Encoder) -> tuple[Request, ...]:
     """The options of each query in the task's unconditional context; none where it has no such context."""
     if not task.unconditional:
         return ()
     context = (*encoder.bos, *encoder.prompts([task.unconditional])[0])
-    return tuple(Query(q.example_id, context, q.options, q.gold) for q in queries)
+    return tuple(Request(q.example_id, context, q.options, q.gold) for q in requests)
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingSet:
     """What a recipe teaches a model that reads so many tokens."""
 
     sequences: list[tuple[Ids, ...]]
@@ -201,9 +203,9 @@ class Lessons:
         return digest([[list(part) for part in sequence] for sequence in self.sequences])
 
 
-def lessons(
+def training_set(
     parts: Sequence[tuple[Task, Sequence[Example]]], recipe: Recipe, encoder: Encoder, context_length: int
-) -> Lessons:
+) -> TrainingSet:
     """The training sequences, cut to the recipe's length and the context as prompts are cut.
 
     The paper's are cut on the right to the recipe's length first, and a row of which no answer is left is not learned.
@@ -217,7 +219,7 @@ def lessons(
             cut = cutting.turns(kept, begins, room) if kept else kept
             truncated += cut != whole
             found += [cut] if cut else []
-    return Lessons(found, truncated)
+    return TrainingSet(found, truncated)
 
 
 def training_sequences(
@@ -299,11 +301,11 @@ def _answer_room(task: Task, options: tuple[Ids, ...]) -> int:
     return max(longest, task.max_new_tokens) if task.kind == "generate" else longest
 
 
-def _documents(task: Task, examples: Sequence[Example], encoder: Encoder, context_length: int) -> Sheet:
+def _documents(task: Task, examples: Sequence[Example], encoder: Encoder, context_length: int) -> EncodedEvalSet:
     start = encoder.bos or (encoder.eos,)
     room = context_length - len(start)
     whole = encoder.prompts([example.answer for example in examples])
-    queries = [Query(e.id, start, (ids[:room],), 0) for e, ids in zip(examples, whole, strict=True)]
+    requests = [Request(e.id, start, (ids[:room],), 0) for e, ids in zip(examples, whole, strict=True)]
     truncated = tuple(len(ids) > room for ids in whole)
     if any(truncated):
         raise DataError(
@@ -311,10 +313,10 @@ def _documents(task: Task, examples: Sequence[Example], encoder: Encoder, contex
             f"has more than {room} tokens",
             cure="cut the documents of this task to the model's context",
         )
-    groups = ((0, (), tuple(range(len(queries)))),)
+    groups = ((0, (), tuple(range(len(requests)))),)
     texts = text_frame([("", e.answer) for e in examples])
-    read = ids_digest([0] * len(queries), [start] * len(queries), queries)
-    return Sheet(task, tuple(examples), tuple(queries), groups, truncated, texts, read)
+    read = ids_digest([0] * len(requests), [start] * len(requests), requests)
+    return EncodedEvalSet(task, tuple(examples), tuple(requests), groups, truncated, texts, read)
 
 
 def text_frame(texts: Sequence[tuple[str, str]]) -> pl.DataFrame:
@@ -327,7 +329,7 @@ def text_frame(texts: Sequence[tuple[str, str]]) -> pl.DataFrame:
 def ids_digest(
     shots: Sequence[int],
     read: Sequence[Ids],
-    queries: Sequence[Query],
+    requests: Sequence[Request],
     unconditional: str = "",
     ends: frozenset[int] = frozenset(),
 ) -> str:
@@ -335,7 +337,7 @@ def ids_digest(
     unconditionally, and of the ids that end an answer. shots, read: of each row their number and its whole prompt.
     """
     rows = [
-        [k, query.example_id, list(ids), [list(option) for option in query.options], query.gold]
-        for k, ids, query in zip(shots, read, queries, strict=True)
+        [k, request.example_id, list(ids), [list(option) for option in request.options], request.gold]
+        for k, ids, request in zip(shots, read, requests, strict=True)
     ]
     return digest([rows, unconditional, sorted(ends)])

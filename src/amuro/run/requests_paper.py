@@ -14,10 +14,10 @@ from amuro.core.errors import DataError
 from amuro.core.types import Example, Task
 from amuro.prompts import render
 from amuro.prompts.tokenizer import Encoder
-from amuro.run.requests import Ids, Sheet, option_ids, sheet_of
+from amuro.run.requests import EncodedEvalSet, Ids, encode_rows, option_ids
 
 
-def sheet(
+def encode(
     task: Task,
     format_name: str,
     examples: Sequence[Example],
@@ -25,7 +25,7 @@ def sheet(
     shots: int,
     encoder: Encoder,
     context_length: int,
-) -> Sheet:
+) -> EncodedEvalSet:
     """The sheet of a task whose protocol is the paper's. `train` is read by multiple choice alone."""
     shared = shots_text(task, format_name, examples[:shots])
     heads = (
@@ -43,7 +43,7 @@ def sheet(
         read = [ids[-room:] for ids, room in zip(read, rooms, strict=True)]
     shown = min(shots, len(examples))
     texts = [(shown, head, body) for head, body in zip(heads, bodies, strict=True)]
-    return sheet_of(task, examples, texts, read, candidates, truncated, encoder, owners)
+    return encode_rows(task, examples, texts, read, candidates, truncated, encoder, owners)
 
 
 def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:

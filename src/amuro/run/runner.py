@@ -18,7 +18,7 @@ from amuro.run.executors import inline, processes
 from amuro.run.executors.base import Job, OnEvent
 from amuro.run.preflight import ceiling as ceilings
 from amuro.run.preflight import datasets
-from amuro.run.worker import Visitor
+from amuro.run.worker import Worker
 from amuro.series import _pretrained, load_series_kind
 from amuro.series.base import twin_error
 from amuro.study import plan as planning
@@ -62,7 +62,7 @@ def run(
     share the work; this one ends when nothing is left to do. alone: in this process.
     """
     store.prepare()
-    for kept in (_plan, _visitor):  # by an earlier run of this process: files may have changed since
+    for kept in (_plan, _worker):  # by an earlier run of this process: files may have changed since
         kept.cache_clear()
     claims = Claims(store.root)
     found = _found(plan, store, only)
@@ -194,23 +194,23 @@ def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
     elif "audit" in payload:
         datasets.keep(plan, store, payload["audit"])
     else:
-        visitor = _visitor(payload["study"], payload["store"])
-        visitor.emit = emit
-        _visit(plan, visitor, payload)
+        worker = _worker(payload["study"], payload["store"])
+        worker.emit = emit
+        _visit(plan, worker, payload)
     _tell(store, emit)
 
 
-def _visit(plan: Plan, visitor: Visitor, payload: Mapping[str, Any]) -> None:
+def _visit(plan: Plan, worker: Worker, payload: Mapping[str, Any]) -> None:
     if "texts" in payload:
         lost = set(payload["texts"])
-        visitor.keep_texts([cell for cell in plan.cells if cell.address in lost])
+        worker.keep_texts([cell for cell in plan.cells if cell.address in lost])
         return
     named = {model.address: model for model in plan.models}
     model = named[payload["model"]]
     wanted = set(payload["cells"])
     following = next((c for c in plan.checkpoints if c.address == payload.get("following")), None)
     waiting = [named[address] for address in payload.get("waiting", ())]
-    visitor.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted], following, waiting)
+    worker.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted], following, waiting)
 
 
 def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:
@@ -252,9 +252,9 @@ def _plan(study: str) -> Plan:
 
 
 @lru_cache(maxsize=1)
-def _visitor(study: str, store: str) -> Visitor:
+def _worker(study: str, store: str) -> Worker:
     plan = _plan(study)
-    return Visitor(plan, _store(store), engine(plan.study), lambda event: None)
+    return Worker(plan, _store(store), engine(plan.study), lambda event: None)
 
 
 @lru_cache(maxsize=1)

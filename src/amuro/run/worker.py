@@ -24,7 +24,7 @@ from amuro.results.scoring import cell_value
 from amuro.run import requests
 from amuro.run.prefetch import read_ahead
 from amuro.run.records import coordinates, predictions, provenance
-from amuro.run.request_cache import Sheets
+from amuro.run.request_cache import RequestBuilder
 from amuro.series import _pretrained, load_series_kind
 from amuro.series.base import tokenizer_folder, twin_error
 from amuro.study import status
@@ -57,7 +57,7 @@ class Cost:
         self.work = dataclasses.replace(self.work, **{k: getattr(self.work, k) + n for k, n in amounts.items()})
 
 
-class Visitor:
+class Worker:
     """Fills cells of one plan into one store with one engine. Between visits rows and base weights are kept, and for
     each tokenizer (not each checkpoint) all ids.
     """
@@ -73,8 +73,8 @@ class Visitor:
         """Where training together has failed."""
         self._ahead: dict[str, tuple[Training, Any]] = {}
         """Key → what tuning left and the kept model, of visits to the loaded checkpoint that are still to come."""
-        self._sheets = Sheets(plan, store)
-        self._inputs = self._sheets.inputs
+        self._builder = RequestBuilder(plan, store)
+        self._inputs = self._builder.inputs
         self._read_encoder = lru_cache(maxsize=4)(_encoder)
         self._encoders: dict[tuple[str, int, frozenset[int]], Encoder] = {}
         self._told: set[str] = set()
@@ -136,22 +136,22 @@ class Visitor:
 
         A result that is there and whole is not made again: the dev cells of a rule are asked for at each of its visits.
         """
-        sheet = self._sheets.sheet(cell, self._encoder(), self.engine.context_length())
+        encoded = self._builder.encoded(cell, self._encoder(), self.engine.context_length())
         declared = self._inputs.declared(cell)
-        decided = {"address": cell.address, "declared": declared, "ids": sheet.ids_digest, "model_key": model_key}
+        decided = {"address": cell.address, "declared": declared, "ids": encoded.ids_digest, "model_key": model_key}
         key = key_of("cells", decided)
         if self.store.has("cells", key):
             self.emit({"event": "there", "cell": cell.address})
             return key
         started = time.monotonic()
-        frame, tokens = self._predict(cell, sheet)
+        frame, tokens = self._predict(cell, encoded)
         cost.add(tokens, self.engine.flops_per_token())
         written = frame.height * self.plan.tasks[cell.eval_set.task].max_new_tokens if cell.decoding == "greedy" else 0
         cost.did(cells=1, rows=frame.height, read=tokens, written=written)
-        facts = {**decided, "coordinates": coordinates(cell), "prompts": self._keep_texts(sheet),
+        facts = {**decided, "coordinates": coordinates(cell), "prompts": self._keep_texts(encoded),
                  "seconds": time.monotonic() - started, "tokens": tokens,
                  "provenance": {**provenance(), **self._reading()},
-                 "ceiling": [self.plan.tasks[cell.eval_set.task].metric, sheet.ceiling]}  # fmt: skip
+                 "ceiling": [self.plan.tasks[cell.eval_set.task].metric, encoded.ceiling]}  # fmt: skip
         self.store.commit("cells", key, facts, {"predictions.parquet": frame})
         self.emit({"event": "cell", "cell": cell.address})
         return key
@@ -160,11 +160,11 @@ class Visitor:
         """Words and encodes these cells once more and stores the texts; no model is tuned or asked."""
         for cell in cells:
             self._load(cell.model.checkpoint)
-            self._keep_texts(self._sheets.sheet(cell, self._encoder(), self.engine.context_length()))
+            self._keep_texts(self._builder.encoded(cell, self._encoder(), self.engine.context_length()))
 
-    def _keep_texts(self, sheet: requests.Sheet) -> str:
-        key = digest(sheet.texts["prompt_hash"].to_list())
-        self.store.commit("prompts", key, {}, {"prompts.parquet": sheet.texts})
+    def _keep_texts(self, encoded: requests.EncodedEvalSet) -> str:
+        key = digest(encoded.texts["prompt_hash"].to_list())
+        self.store.commit("prompts", key, {}, {"prompts.parquet": encoded.texts})
         return key
 
     def _reading(self) -> dict[str, str]:
@@ -172,23 +172,25 @@ class Visitor:
         told = "; ".join(self.engine.remarks())
         return {"reading": told} if told else {}
 
-    def _predict(self, cell: Cell, sheet: requests.Sheet) -> tuple[pl.DataFrame, int]:
+    def _predict(self, cell: Cell, encoded: requests.EncodedEvalSet) -> tuple[pl.DataFrame, int]:
         scored: dict[int, tuple[float, ...]] = {}
         generated: dict[int, Generation] = {}
         tokens = 0
-        for ask, rows in sheet.asks(cell):
-            tokens += len(ask.prefix) + sum(len(q.context) + sum(map(len, q.options)) for q in ask.queries)
-            for row, scores in zip(rows, self.engine.score(ask), strict=True):
+        for request_batch, rows in encoded.batches(cell):
+            tokens += len(request_batch.prefix) + sum(
+                len(q.context) + sum(map(len, q.options)) for q in request_batch.requests
+            )
+            for row, scores in zip(rows, self.engine.score(request_batch), strict=True):
                 scored[row] = (*scored.get(row, ()), *scores)
             if cell.decoding == "greedy":
-                answers = self.engine.generate(ask, self._encoder().decode)
+                answers = self.engine.generate(request_batch, self._encoder().decode)
                 generated.update(zip(rows, answers, strict=True))
                 tokens += sum(answer.tokens for answer in answers)
         unconditional: list[tuple[float, ...]] = []
-        if sheet.unconditional:
-            unconditional = self.engine.score(sheet.unconditional_ask(cell))
-            tokens += sum(sum(map(len, q.options)) for q in sheet.unconditional)
-        return predictions(sheet, scored, generated, unconditional), tokens
+        if encoded.unconditional:
+            unconditional = self.engine.score(encoded.unconditional_batch(cell))
+            tokens += sum(sum(map(len, q.options)) for q in encoded.unconditional)
+        return predictions(encoded, scored, generated, unconditional), tokens
 
     # -- the model
 
@@ -302,18 +304,18 @@ class Visitor:
         """What the engine is given to make `model`, and the model's key, made of the inputs of its training."""
         assert model.recipe is not None
         assert model.learning_rate is not None
-        lessons = self._sheets.lessons(model.recipe, self._encoder(), self.engine.context_length())
+        training_set = self._builder.training_set(model.recipe, self._encoder(), self.engine.context_length())
         key = digest({
             "parent": self._inputs.model(model.checkpoint), "recipe": dataclasses.asdict(model.recipe) | {"name": ""},
             "learning_rate": model.learning_rate, "tune_seed": model.tune_seed, "semantics": SEMANTICS["tune"],
             "engine": engine_name(self.plan.study), "precision": self.plan.study.precision,
-            "device": self.plan.study.device, "ids": lessons.digest,
+            "device": self.plan.study.device, "ids": training_set.digest,
         })  # fmt: skip
 
         def on_step(done: int, total: int, loss: float) -> None:
             self.emit({"event": "step", "model": model.address, "done": done, "total": total, "loss": loss})
 
-        return Run(lessons.sequences, model, model.learning_rate, on_step, lessons.truncated), key
+        return Run(training_set.sequences, model, model.learning_rate, on_step, training_set.truncated), key
 
     def _record_training(self, model: Model, key: str, training: Training) -> None:
         told = {k: v for k, v in dataclasses.asdict(training).items() if k != "losses"}

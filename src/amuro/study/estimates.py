@@ -74,8 +74,8 @@ def estimate(plan: Plan, missing: Sequence[Cell], cost: Costs, store: Store, gpu
     measured = 0
     for work, visits in Counter(cost.works).items():
         like = [note for note in notes if _alike(note, work, plan.study)]
-        asks, tunes = assumed(work, plan.study, gpu)
-        asking += visits * asks * _correction(like, plan.study, gpu, 0)
+        batches, tunes = assumed(work, plan.study, gpu)
+        asking += visits * batches * _correction(like, plan.study, gpu, 0)
         tuning += visits * tunes * _correction(like, plan.study, gpu, 1)
         measured += visits * bool(like)
     if plan.study.engine != "toy":
@@ -89,8 +89,8 @@ def assumed(work: Work, study: Study, gpu: str) -> tuple[float, float]:
         return work.cells * TOY_CELL_SECONDS, 0.0
     load = LOAD_SECONDS + 4 * work.parameters / LOAD_BYTES
     row, step = (PLAIN_ROW_SECONDS, PLAIN_STEPS * STEP_SECONDS) if work.plain else (ROW_SECONDS, STEP_SECONDS)
-    ask = load + work.cells * CELL_SECONDS + work.rows * row + _arithmetic(work.asking_flops, study, gpu)
-    return ask, work.steps * step + _arithmetic(work.tuning_flops, study, gpu)
+    request_batch = load + work.cells * CELL_SECONDS + work.rows * row + _arithmetic(work.asking_flops, study, gpu)
+    return request_batch, work.steps * step + _arithmetic(work.tuning_flops, study, gpu)
 
 
 def _arithmetic(flops: float, study: Study, gpu: str) -> float:

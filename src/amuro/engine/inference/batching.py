@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amuro.core.types import Ask, Query
+from amuro.core.types import Request, RequestBatch
 from amuro.engine.forward.packed_attention import Ints
 
 
@@ -55,13 +55,15 @@ class _Row:
     option: list[int]
 
 
-def layouts(ask: Ask, budget: int) -> Layouts:
+def layouts(request_batch: RequestBatch, budget: int) -> Layouts:
     """Batches of at most `budget` tokens, rows of like length together."""
-    rows = [_row(query, len(ask.prefix)) for query in ask.queries]
+    rows = [_row(request, len(request_batch.prefix)) for request in request_batch.requests]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
-    ends = np.cumsum([len(query.options) for query in ask.queries])
+    ends = np.cumsum([len(request.options) for request in request_batch.requests])
     batches_ = tuple(
-        _batch([(rows[index], int(ends[index]) - len(ask.queries[index].options)) for index in order[chosen]])
+        _batch(
+            [(rows[index], int(ends[index]) - len(request_batch.requests[index].options)) for index in order[chosen]]
+        )
         for chosen in batches([len(rows[index].ids) for index in order], budget)
     )
     return Layouts(batches_, ends)
@@ -79,10 +81,10 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[slice]:
         yield slice(begin, len(lengths))
 
 
-def _row(query: Query, start: int) -> _Row:
-    length = len(query.context)
-    row = _Row([*query.context], [*range(start, start + length)], [0] * length, [length - 1], [], [], [])
-    for number, answer in enumerate(query.options):
+def _row(request: Request, start: int) -> _Row:
+    length = len(request.context)
+    row = _Row([*request.context], [*range(start, start + length)], [0] * length, [length - 1], [], [], [])
+    for number, answer in enumerate(request.options):
         fed, first = len(answer) - 1, len(row.heads)
         row.where.extend([0, *range(first, first + fed)])
         row.heads.extend(range(len(row.ids), len(row.ids) + fed))
@@ -122,13 +124,13 @@ class Shelf:
 
     def __init__(self, room: int = 64) -> None:
         self._room = room
-        self._kept: OrderedDict[tuple[int, int, int], tuple[tuple[Query, ...], Layouts]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, int], tuple[tuple[Request, ...], Layouts]] = OrderedDict()
 
-    def layouts(self, ask: Ask, budget: int) -> Layouts:
+    def layouts(self, request_batch: RequestBatch, budget: int) -> Layouts:
         """Those of `ask`. Queries are known again by being the same object, which the shelf keeps alive."""
-        key = id(ask.queries), len(ask.prefix), budget
+        key = id(request_batch.requests), len(request_batch.prefix), budget
         if key not in self._kept:
-            self._kept[key] = ask.queries, layouts(ask, budget)
+            self._kept[key] = request_batch.requests, layouts(request_batch, budget)
         self._kept.move_to_end(key)
         if len(self._kept) > self._room:
             self._kept.popitem(last=False)

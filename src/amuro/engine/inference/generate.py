@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from amuro.core.errors import AmuroError
-from amuro.core.types import Ask, Generation
+from amuro.core.types import Generation, RequestBatch
 from amuro.engine.base import Decode
 from amuro.engine.forward.causal_lm import Network
 from amuro.engine.forward.packed_attention import Kept, Slots, added_mask, columns_for, end_to_end
@@ -27,30 +27,34 @@ _REFILLED = 0.75
 """Rows are added when fewer than this share still speak: reading contexts one by one would be slow."""
 
 
-def generate(network: Network, ask: Ask, decode: Decode) -> list[Generation]:
+def generate(network: Network, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
     """Greedy continuation of each query of `ask`; `tokens` counts what the model said, end-of-text included.
 
     A row ends at a stop string, at one of `ask.ends`, after `ask.max_new_tokens`, or where the context length is full.
     Raises AmuroError on an empty context or one that leaves no room to answer.
     """
-    longest = max((len(ask.prefix) + len(query.context) for query in ask.queries), default=0)
-    if longest >= network.context_length and not ask.past_window:
+    longest = max((len(request_batch.prefix) + len(request.context) for request in request_batch.requests), default=0)
+    if longest >= network.context_length and not request_batch.past_window:
         raise AmuroError(
-            f"a prompt of {ask.cell.eval_set} has {longest} tokens, the model reads {network.context_length}",
+            f"a prompt of {request_batch.cell.eval_set} has {longest} tokens, the model reads {network.context_length}",
             "ask with fewer shots",
         )
-    if not all(query.context for query in ask.queries):
-        raise AmuroError(f"a query of {ask.cell.eval_set} has an empty context", "give it words")
-    if not all(ask.stop):
-        raise AmuroError(f"{ask.cell.eval_set} stops at an empty text", "leave it out of stop")
-    stopped = _Stop(ask.ends, ask.stop, decode)
+    if not all(request.context for request in request_batch.requests):
+        raise AmuroError(f"a query of {request_batch.cell.eval_set} has an empty context", "give it words")
+    if not all(request_batch.stop):
+        raise AmuroError(f"{request_batch.cell.eval_set} stops at an empty text", "leave it out of stop")
+    stopped = _Stop(request_batch.ends, request_batch.stop, decode)
     with torch.no_grad(), network.autocast():
-        if network.reads_layouts(longest + ask.max_new_tokens):
-            speaks = ask.queries and ask.max_new_tokens
-            said = _Speakers(network, ask, stopped).all_said() if speaks else [[] for _ in ask.queries]
+        if network.reads_layouts(longest + request_batch.max_new_tokens):
+            speaks = request_batch.requests and request_batch.max_new_tokens
+            said = (
+                _Speakers(network, request_batch, stopped).all_said()
+                if speaks
+                else [[] for _ in request_batch.requests]
+            )
         else:
-            said = [_say_alone(network, ask, query.context, stopped) for query in ask.queries]
-    return [_finish(ask, ids, decode) for ids in said]
+            said = [_say_alone(network, request_batch, request.context, stopped) for request in request_batch.requests]
+    return [_finish(request_batch, ids, decode) for ids in said]
 
 
 @dataclass
@@ -86,14 +90,16 @@ class _Stop:
 class _Speakers:
     """The rows that speak stand first in the buffers: the last one moves where a row has stopped."""
 
-    def __init__(self, network: Network, ask: Ask, stopped: Callable[[list[int]], bool]) -> None:
-        self._network, self._ask, self._stopped = network, ask, stopped
-        self._prefix = network.read_prefix(ask.prefix)
-        self._said: list[list[int]] = [[] for _ in ask.queries]
-        self._waiting = deque(sorted(range(len(ask.queries)), key=lambda index: len(ask.queries[index].context)))
-        self._end = _end(network, ask)
-        room = max(len(query.context) for query in ask.queries) + ask.max_new_tokens
-        self._buffers, self._rows = _buffers(network, len(ask.queries), columns_for(room, network.device))
+    def __init__(self, network: Network, request_batch: RequestBatch, stopped: Callable[[list[int]], bool]) -> None:
+        self._network, self._ask, self._stopped = network, request_batch, stopped
+        self._prefix = network.read_prefix(request_batch.prefix)
+        self._said: list[list[int]] = [[] for _ in request_batch.requests]
+        self._waiting = deque(
+            sorted(range(len(request_batch.requests)), key=lambda index: len(request_batch.requests[index].context))
+        )
+        self._end = _end(network, request_batch)
+        room = max(len(request.context) for request in request_batch.requests) + request_batch.max_new_tokens
+        self._buffers, self._rows = _buffers(network, len(request_batch.requests), columns_for(room, network.device))
         self._speaking: list[int] = []
         """Query of each row."""
         self._lengths: list[int] = []
@@ -114,12 +120,12 @@ class _Speakers:
         chosen: list[int] = []
         budget = min(_TOKENS[network.device.type], network.tokens_in_memory())
         while self._waiting and first + len(chosen) < self._rows:
-            length = len(self._ask.queries[self._waiting[0]].context)
+            length = len(self._ask.requests[self._waiting[0]].context)
             if chosen and length > budget:
                 break
             budget -= length
             chosen.append(self._waiting.popleft())
-        contexts = [self._ask.queries[index].context for index in chosen]
+        contexts = [self._ask.requests[index].context for index in chosen]
         lengths = np.array([len(context) for context in contexts])
         kept: Kept = {}
         trees = end_to_end(lengths, network.device, prefix=self._prefix, kept=kept)
@@ -178,14 +184,14 @@ class _Speakers:
         del self._speaking[left:], self._lengths[left:]
 
 
-def _buffers(network: Network, queries: int, room: int) -> tuple[Kept, int]:
+def _buffers(network: Network, requests: int, room: int) -> tuple[Kept, int]:
     """Empty keys and values of every layer [rows, heads, room, width], and how many rows they have."""
     config = network.model.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     dtype = torch.bfloat16 if network.precision == "bfloat16" else torch.float32
     row = 2 * config.num_hidden_layers * heads * room * width * dtype.itemsize
-    rows = min(queries, _ROWS[network.device.type], max(1, int(_SHARE_OF_MEMORY * network.free_memory()) // row))
+    rows = min(requests, _ROWS[network.device.type], max(1, int(_SHARE_OF_MEMORY * network.free_memory()) // row))
 
     def empty() -> Tensor:
         return torch.zeros(rows, heads, room, width, dtype=dtype, device=network.device)
@@ -193,25 +199,27 @@ def _buffers(network: Network, queries: int, room: int) -> tuple[Kept, int]:
     return {layer: (empty(), empty()) for layer in range(config.num_hidden_layers)}, rows
 
 
-def _say_alone(network: Network, ask: Ask, context: tuple[int, ...], stopped: Callable[[list[int]], bool]) -> list[int]:
+def _say_alone(
+    network: Network, request_batch: RequestBatch, context: tuple[int, ...], stopped: Callable[[list[int]], bool]
+) -> list[int]:
     """One row through the model's own cache: for attention that reads no layouts."""
-    room = _end(network, ask) - len(ask.prefix) - len(context) + 1  # the last word said is not read
-    read, cache = [*ask.prefix, *context], None
+    room = _end(network, request_batch) - len(request_batch.prefix) - len(context) + 1  # the last word said is not read
+    read, cache = [*request_batch.prefix, *context], None
     said: list[int] = []
-    while len(said) < min(ask.max_new_tokens, room) and not stopped(said):
+    while len(said) < min(request_batch.max_new_tokens, room) and not stopped(said):
         fed = network.tensor([said[-1:] if cache else [*read, *said]])
         logits, cache = network.next_logits(fed, cache)
         said.append(int(logits.argmax()))
     return said
 
 
-def _end(network: Network, ask: Ask) -> int:
+def _end(network: Network, request_batch: RequestBatch) -> int:
     """The first position at which nothing more is said. Rotary positions have no last one of their own."""
-    return sys.maxsize if ask.past_window else network.context_length
+    return sys.maxsize if request_batch.past_window else network.context_length
 
 
-def _finish(ask: Ask, said: list[int], decode: Decode) -> Generation:
-    ended = bool(said) and said[-1] in ask.ends
+def _finish(request_batch: RequestBatch, said: list[int], decode: Decode) -> Generation:
+    ended = bool(said) and said[-1] in request_batch.ends
     text = decode(said[:-1] if ended else said)
-    cuts = [text.index(stop) for stop in ask.stop if stop in text]
+    cuts = [text.index(stop) for stop in request_batch.stop if stop in text]
     return Generation(text[: min(cuts, default=len(text))], ended or bool(cuts), len(said))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from amuro.core.errors import AmuroError
-from amuro.core.types import Ask, Query
+from amuro.core.types import Request, RequestBatch
 from amuro.engine.forward.causal_lm import Network
 from amuro.engine.forward.packed_attention import Kept, end_to_end
 from amuro.engine.inference.batching import Batch, Shelf
@@ -24,58 +24,59 @@ _LEAST = 1e4
 """Nats below which no token of a sound model falls: logits of trained models differ by some hundreds at the most."""
 
 
-def score(network: Network, ask: Ask, shelf: Shelf | None = None) -> list[tuple[float, ...]]:
+def score(network: Network, request_batch: RequestBatch, shelf: Shelf | None = None) -> list[tuple[float, ...]]:
     """Summed natural-log probability of each option of each query of `ask`, in float32 whatever the precision.
 
     shelf: keeps the layouts for the next model that is asked the same.
     Raises AmuroError on an empty context or option, on a row longer than the context length, and where a
     log-probability is not finite.
     """
-    longest = max((_length(ask, query) for query in ask.queries), default=0)
-    _check(ask, longest, network.context_length)
+    longest = max((_length(request_batch, request) for request in request_batch.requests), default=0)
+    _check(request_batch, longest, network.context_length)
     with torch.no_grad(), network.autocast():
         if network.reads_layouts(longest):
-            sums = _score_together(network, ask, shelf or Shelf())
+            sums = _score_together(network, request_batch, shelf or Shelf())
         else:
-            sums = [_score_plainly(network, ask.prefix, query) for query in ask.queries]
-    _refuse_absurd(ask, sums)
+            sums = [_score_plainly(network, request_batch.prefix, request) for request in request_batch.requests]
+    _refuse_absurd(request_batch, sums)
     return sums
 
 
-def _refuse_absurd(ask: Ask, sums: Sequence[tuple[float, ...]]) -> None:
+def _refuse_absurd(request_batch: RequestBatch, sums: Sequence[tuple[float, ...]]) -> None:
     """Refuse what is no number, and what is finite but no answer of a sound model: so improbable a token."""
-    for query, values in zip(ask.queries, sums, strict=True):
-        for option, value in zip(query.options, values, strict=True):
+    for request, values in zip(request_batch.requests, sums, strict=True):
+        for option, value in zip(request.options, values, strict=True):
             if not value >= -_LEAST * len(option):
                 name = "NaN" if math.isnan(value) else "infinity" if math.isinf(value) else f"{value:.3g}"
-                what = f"{ask.cell.model.address} gives {name} as a log-probability of {len(option)} tokens"
+                what = f"{request_batch.cell.model.address} gives {name} as a log-probability of {len(option)} tokens"
                 raise AmuroError(what, "its weights are broken")
 
 
-def _length(ask: Ask, query: Query) -> int:
-    return len(ask.prefix) + len(query.context) + max(map(len, query.options), default=0) - 1
+def _length(request_batch: RequestBatch, request: Request) -> int:
+    return len(request_batch.prefix) + len(request.context) + max(map(len, request.options), default=0) - 1
 
 
-def _check(ask: Ask, longest: int, limit: int) -> None:
-    for query in ask.queries:
-        if not query.context or not query.options or not all(query.options):
+def _check(request_batch: RequestBatch, longest: int, limit: int) -> None:
+    for request in request_batch.requests:
+        if not request.context or not request.options or not all(request.options):
             raise AmuroError(
-                f"query {query.example_id} of {ask.cell.eval_set} has an empty context or option",
+                f"query {request.example_id} of {request_batch.cell.eval_set} has an empty context or option",
                 "give it a beginning-of-text token or words",
             )
-    if longest > limit and not ask.past_window:
+    if longest > limit and not request_batch.past_window:
         raise AmuroError(
-            f"a prompt of {ask.cell.eval_set} has {longest} tokens, the model reads {limit}", "ask with fewer shots"
+            f"a prompt of {request_batch.cell.eval_set} has {longest} tokens, the model reads {limit}",
+            "ask with fewer shots",
         )
 
 
-def _score_together(network: Network, ask: Ask, shelf: Shelf) -> list[tuple[float, ...]]:
-    if not ask.queries:
+def _score_together(network: Network, request_batch: RequestBatch, shelf: Shelf) -> list[tuple[float, ...]]:
+    if not request_batch.requests:
         return []
     kind = network.device.type
     budget = min(_TOKENS[kind], _STATES[kind] // network.model.config.hidden_size, network.tokens_in_memory())
-    laid = shelf.layouts(ask, budget)
-    prefix = network.read_prefix(ask.prefix)
+    laid = shelf.layouts(request_batch, budget)
+    prefix = network.read_prefix(request_batch.prefix)
     sums = np.zeros(laid.ends[-1])
     for batch in laid.batches:
         np.add.at(sums, batch.slots, _log_probabilities(network, batch, prefix))
@@ -100,11 +101,11 @@ def _log_probabilities(network: Network, batch: Batch, prefix: Kept) -> np.ndarr
     return values
 
 
-def _score_plainly(network: Network, prefix: tuple[int, ...], query: Query) -> tuple[float, ...]:
+def _score_plainly(network: Network, prefix: tuple[int, ...], request: Request) -> tuple[float, ...]:
     """One row an option, whose last token is not read: for attention that reads no layouts."""
     sums = []
-    for option in query.options:
-        ids = network.tensor([[*prefix, *query.context, *option[:-1]]])
+    for option in request.options:
+        ids = network.tensor([[*prefix, *request.context, *option[:-1]]])
         logits = network.row_logits(ids)[0, -len(option) :].float()
         picked = logits.log_softmax(-1).gather(1, network.tensor(option)[:, None])
         sums.append(float(picked.double().sum()))
