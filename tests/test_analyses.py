@@ -18,7 +18,7 @@ from amuro.core.types import Finding
 from amuro.results.analyses import load_analysis
 from amuro.results.analyses.base import Evidence
 from amuro.results.scoring import no_items, no_scores
-from amuro.results.trajectory import ladders
+from amuro.results.trajectory import trajectories
 
 ANALYSES = registry.names("analyses")
 
@@ -271,7 +271,7 @@ def test_unpaired_examples_are_left_out_and_named() -> None:
     gone = (pl.col("cell") == cell) & (pl.col("example_id").is_in(["e0", "e1", "e2"]))
     (finding,) = run("gain", replace(evidence, items=evidence.items.filter(~gone)))
     assert "Left out: 3 examples" in finding.note
-    (found,) = ladders(replace(evidence, items=evidence.items.filter(~gone)), ["in_domain"])
+    (found,) = trajectories(replace(evidence, items=evidence.items.filter(~gone)), ["in_domain"])
     assert found.base.shape[1] == found.clusters.size == 447
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from world_shelf_curves import LONG, course, saturating
 
-from amuro.results.saturation import plateau
+from amuro.results.saturation import saturation
 from amuro.results.stats.curves import FEWEST, REFUSALS, Curve, Fitted, curvature_weights, fit, shape
 from amuro.results.stats.estimate import Estimate
-from amuro.results.trajectory import ladders
+from amuro.results.trajectory import trajectories
 
 TOKENS = np.geomspace(1e5, 1e9, 12)
 TRUE = Curve(0.8, 0.4, 0.45, 1e5)
@@ -62,7 +62,7 @@ def test_the_plateau_of_a_tuned_task_is_where_it_is() -> None:
     held = []
     for seed in range(120):
         rng = np.random.default_rng([11, seed])
-        said = plateau(ladders(make(rng, 1), ["in_domain"])[0], DELTA, rng)
+        said = saturation(trajectories(make(rng, 1), ["in_domain"])[0], DELTA, rng)
         if said.fitted:
             low, high = said.fitted.reached_interval
             held.append(low <= place <= high)

@@ -194,7 +194,11 @@ def test_only_the_drafts_of_the_gone_are_cleared(store: Store, monkeypatch: pyte
     """A living process keeps its draft; another machine's goes after a lease in which it did not grow."""
     store.prepare()
     machine, number, start = owners.me().split("-")
-    mine, gone, elsewhere = store.draft("a"), f"a.{machine}-{number}-{int(start) + 1}.1", f"a.0-{number}-{start}.1"
+    mine, gone, elsewhere = (
+        store.draft_finding("a"),
+        f"a.{machine}-{number}-{int(start) + 1}.1",
+        f"a.0-{number}-{start}.1",
+    )
     for path in (mine, *(store.root / "tmp" / name for name in (gone, elsewhere))):
         path.mkdir()
         (path / "part").write_bytes(b"1")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import toy_table
 
-from amuro.results.power import Outlook, outlook
+from amuro.results.power import PowerReport, power_report
 from amuro.results.stats import power
 from amuro.results.stats.estimate import Part, combine
 from amuro.results.stats.power import Components, Design, Margin
@@ -117,15 +117,15 @@ def study(limit: int, **changes: object) -> planning.Plan:
     return planning.make(studies.parse(table))
 
 
-def seen(store: Store, *, pilot: int, planned: int) -> Outlook:
+def seen(store: Store, *, pilot: int, planned: int) -> PowerReport:
     """What a study of `planned` rows can see after a pilot of `pilot` rows."""
     run(study(pilot), store, lambda event: None)
-    return outlook(study(planned), store, "my_study.toml")
+    return power_report(study(planned), store, "my_study.toml")
 
 
 def test_without_a_pilot_it_says_what_to_run(store: Store) -> None:
     """No finished cell: no number, and the command that gives one."""
-    told = outlook(study(200), store, "my_study.toml")
+    told = power_report(study(200), store, "my_study.toml")
     assert told.sights == ()
     assert told.notes == ("No pilot for 1 tuned set: inference → world_inference/test.",
                           "To pilot: amuro run my_study.toml --limit 100 --only step=10000")  # fmt: skip
@@ -134,7 +134,7 @@ def test_without_a_pilot_it_says_what_to_run(store: Store) -> None:
 def test_a_pilot_of_fewer_rows_tells_what_more_will_show(store: Store) -> None:
     """Cells that differ in their row limit alone are a pilot; more rows of the same kind show a smaller gain."""
     (sight,) = seen(store, pilot=60, planned=300).sights
-    (as_piloted,) = outlook(study(60), store, "my_study.toml").sights
+    (as_piloted,) = power_report(study(60), store, "my_study.toml").sights
     assert (sight.pilot.rows, sight.planned.rows, sight.planned.seeds, sight.planned.run_df) == (60, 300, 3, 4)
     assert sight.pilot.clusters <= sight.planned.clusters
     assert sight.low <= sight.detectable <= sight.high
@@ -153,7 +153,7 @@ def test_a_pilot_of_a_handful_is_none(store: Store) -> None:
 def test_cells_from_other_inputs_are_no_pilot(store: Store) -> None:
     """A pilot of another world, or made stale since, tells nothing of this study."""
     run(study(60), store, lambda event: None)
-    assert outlook(study(200, world_seed=4), store, "my_study.toml").sights == ()
+    assert power_report(study(200, world_seed=4), store, "my_study.toml").sights == ()
 
 
 def test_the_verb_prints_and_loads_no_torch(tmp_path: Path) -> None:

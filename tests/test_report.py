@@ -310,8 +310,8 @@ def test_examples_are_few_paired_and_of_every_kind(book: Book) -> None:
     few = choose_examples(pairs(book.items, {"world_inference": "accuracy"}), prompt, per_task=5)
     assert few.select("split", "example_id").n_unique() == 5
     assert len(asked) == len(set(asked)) == 5 * 3  # formats
-    flows = set(few.select(pl.col("value_base") > 0.5, pl.col("value_tuned") > 0.5).iter_rows())
-    assert {(True, False), (False, True)} <= flows
+    transitions = set(few.select(pl.col("value_base") > 0.5, pl.col("value_tuned") > 0.5).iter_rows())
+    assert {(True, False), (False, True)} <= transitions
     one = few.row(0, named=True)
     where = {name: one[name] for name in ("checkpoint", "task", "split", "example_id", "format")}
     item = book.items.filter(pl.col("tuned_on") == "none", *(pl.col(k) == v for k, v in where.items()))

@@ -19,7 +19,7 @@ from amuro.results.stats.multiplicity import benjamini_hochberg, holm
 from amuro.results.stats.paired import mcnemar, t_test
 from amuro.results.stats.ratio import PairedRatio, fieller
 from amuro.results.stats.regression import slope
-from amuro.results.stats.runs import RunNoise, drawn_together, run_noise
+from amuro.results.stats.runs import RunNoise, run_noise, shrunk_together
 from amuro.results.stats.spread import Spread, logit_covariance, logits, spread
 from amuro.results.stats.trend import change_weights, without_each
 
@@ -163,18 +163,18 @@ def test_noise_of_runs_and_examples_is_counted_once() -> None:
 def test_a_set_is_drawn_towards_the_others_and_not_towards_itself() -> None:
     """What is usual among the others counts for one degree of freedom; alone, or without seeds, nothing changes."""
     quiet, usual, loud = (RunNoise(variance, 0.001, 2) for variance in (0.01, 0.02, 5.0))
-    drawn = drawn_together([quiet, None, usual, usual, loud])
+    drawn = shrunk_together([quiet, None, usual, usual, loud])
     expected = 0.02 / (stats.chi2.median(2) / 2)
     assert drawn[0] is not None
     assert drawn[0].variance == pytest.approx((1 * expected + 2 * 0.01) / 3)
     assert (drawn[0].df, drawn[0].units, drawn[1]) == (3, 4, None)
-    assert drawn_together([quiet, None]) == [quiet, None]
+    assert shrunk_together([quiet, None]) == [quiet, None]
 
 
 def test_a_loud_set_among_quiet_ones_keeps_the_noise_of_its_examples() -> None:
     """Where runs add nothing beyond sampling, a set is drawn to its own sampling, not to that of quieter sets."""
     loud, quiet = RunNoise(4e-4, 4e-4, 2), RunNoise(1e-6, 1e-6, 2)
-    drawn = drawn_together([loud, quiet, quiet, quiet])[0]
+    drawn = shrunk_together([loud, quiet, quiet, quiet])[0]
     assert drawn is not None
     assert drawn.variance == pytest.approx(4e-4, rel=1e-3)
 
@@ -183,7 +183,7 @@ def test_what_is_usual_is_the_mean_of_what_is_drawn() -> None:
     """Where all sets have one variance, the prior that their medians give is that variance."""
     rng = np.random.default_rng(8)
     sets = [RunNoise(float(v), 0.0, 2) for v in 0.03 * rng.chisquare(2, 2000) / 2]
-    drawn = [one.variance for one in drawn_together(sets) if one is not None]
+    drawn = [one.variance for one in shrunk_together(sets) if one is not None]
     assert np.mean(drawn) == pytest.approx(0.03, rel=0.06)
 
 

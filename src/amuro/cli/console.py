@@ -25,7 +25,7 @@ from amuro.study.status import State, diverged_models, reasons
 
 if TYPE_CHECKING:
     from amuro.results.flags import Flag
-    from amuro.results.power import Outlook
+    from amuro.results.power import PowerReport
     from amuro.results.stats.power import Design
     from amuro.run.preflight.dataset_audit import TaskAudit
     from amuro.series._audit.issue import Fault
@@ -196,7 +196,7 @@ def show_audit(audit: Audit) -> None:
         console.print("nothing found")
 
 
-def show_power(found: Outlook) -> None:
+def show_power(found: PowerReport) -> None:
     """What each tuned task's gain could be seen of, and what an effect of δ would need."""
     for one in found.sights:
         more = [f"{one.rows_needed:,} rows"] if one.rows_needed else []

@@ -38,7 +38,7 @@ from amuro.core.failures import unforeseen
 from amuro.core.stopping import INTERRUPTED
 
 if TYPE_CHECKING:
-    from amuro.results.power import Outlook
+    from amuro.results.power import PowerReport
     from amuro.study.plan import Plan
     from amuro.study.status import State
     from amuro.study.store import Store
@@ -132,7 +132,7 @@ def plan_verb(
         ]  # fmt: skip
         told = {"study": plan.study.name, "cells": cells, "estimate": time.facts(), "arithmetic": cost.facts()}
         told |= {"faults": [dataclasses.asdict(f) for f in faults]}
-        told |= {"power": dataclasses.asdict(_outlook(plan, opened, study))} if power else {}
+        told |= {"power": dataclasses.asdict(_power_report(plan, opened, study))} if power else {}
         typer.echo(json.dumps(told))
         return
     console.show_damage(opened)
@@ -140,7 +140,7 @@ def plan_verb(
     console.show_estimate(time, cost, plan.study.device, gpu)
     console.show_faults(faults)
     if power:
-        console.show_power(_outlook(plan, opened, study))
+        console.show_power(_power_report(plan, opened, study))
 
 
 @app.command()
@@ -271,10 +271,10 @@ def _say(sentence: str, code: int) -> int:
     return code
 
 
-def _outlook(plan: Plan, store: Store, path: Path) -> Outlook:
-    from amuro.results.power import outlook
+def _power_report(plan: Plan, store: Store, path: Path) -> PowerReport:
+    from amuro.results.power import power_report
 
-    return outlook(plan, store, str(path))
+    return power_report(plan, store, str(path))
 
 
 def _ask_before_a_long_run(plan: Plan, found: list[State], store: Store, yes: bool) -> None:

@@ -82,7 +82,7 @@ def left_out(rows: pl.DataFrame) -> str:
     return " ".join(part for part in parts if part)
 
 
-def draft(
+def draft_finding(
     analysis: Analysis, study: str, statement: str, evidence: EvidenceState, detail: str = "", **further: Any
 ) -> Finding:
     """A finding still without numbers and verdict; its id is the claim's, with `detail` where there are several."""

@@ -13,7 +13,7 @@ from amuro.study.recipe_names import RECIPE
 PER_TASK = 40
 RIGHT = 0.5
 """A value from here on counts as right."""
-FLOWS = {
+TRANSITIONS = {
     "lost": "right → wrong",
     "won": "wrong → right",
     "kept": "stays right",

@@ -23,15 +23,15 @@ _LISTS = ("cells", "points")
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside, then rename: a reader sees the old file or the new one."""
-    draft = path.with_name(f".{path.name}.draft")
-    write(draft)
-    draft.replace(path)
+    draft_finding = path.with_name(f".{path.name}.draft")
+    write(draft_finding)
+    draft_finding.replace(path)
 
 
 def put_text(path: Path, content: str) -> None:
     """Text as UTF-8; a lone surrogate becomes a question mark instead of an error at the end of a long study."""
     data = content.encode("utf-8", "replace")
-    replace_file(path, lambda draft: draft.write_bytes(data))
+    replace_file(path, lambda draft_finding: draft_finding.write_bytes(data))
 
 
 def findings_json(study: str, findings: Sequence[Finding]) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import polars as pl
 
 from amuro.report.formatting import plain
-from amuro.study.recipe_names import RECIPE, lesson, tuned_by_several
+from amuro.study.recipe_names import RECIPE, training_words, tuned_by_several
 
 HOME, AWAY = "in_domain", "out_of_domain"
 Roles = Mapping[tuple[str, str], str]
@@ -41,7 +41,7 @@ def of_recipe(recipe: Recipe) -> pl.Expr:
 def recipe_words(scores: pl.DataFrame) -> dict[Recipe, str]:
     """Recipe → its name in words, behind *tuned on*."""
     several = tuned_by_several(scores)
-    return {recipe: plain(lesson(*recipe, several=recipe.tuned_on in several)) for recipe in recipes_of(scores)}
+    return {recipe: plain(training_words(*recipe, several=recipe.tuned_on in several)) for recipe in recipes_of(scores)}
 
 
 def model_words(recipe: Recipe, task: str, words: Mapping[Recipe, str]) -> str:

@@ -57,8 +57,8 @@ def results(plan: Plan, store: Store) -> Results:
 
 def _cure(plan: Plan, store: Store) -> str:
     """What brings cells into the report: the limit under which they were filled, or a run."""
-    limits = other_limits(plan, store)
-    return f"cells with fewer rows are there: say --limit {limits[-1]}" if limits else "amuro run STUDY"
+    caveats = other_limits(plan, store)
+    return f"cells with fewer rows are there: say --limit {caveats[-1]}" if caveats else "amuro run STUDY"
 
 
 def _diverged(found: Sequence[State]) -> list[flags.Flag]:

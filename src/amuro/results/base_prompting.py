@@ -11,12 +11,12 @@ import numpy as np
 from amuro.core import registry
 from amuro.results import shots_shown
 from amuro.results.analyses.base import Evidence
-from amuro.results.score_matrix import Panel, Reading, panel
+from amuro.results.score_matrix import ScoreMatrix, ScoreRow, score_matrix
 from amuro.results.stats.clustered import Ints
-from amuro.results.trajectory import HOW, Ladder, differences, together
+from amuro.results.trajectory import HOW, Trajectory, differences, with_shared_noise
 from amuro.tasks.metrics import load_metric
 
-READOUT = ("metric", "format", "shots", "shot_seed")
+PROMPTING = ("metric", "format", "shots", "shot_seed")
 """What makes a way of asking."""
 CLEARLY = 0.05
 """By how much a way of asking that covers fewer examples must be better."""
@@ -24,7 +24,7 @@ Key = tuple[Any, ...]
 """(step, metric, format, shots, shot seed)"""
 
 
-class Way(NamedTuple):
+class PromptVariant(NamedTuple):
     """One way of asking one base."""
 
     mean: float
@@ -37,10 +37,10 @@ class Way(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BestReadout:
+class BestPrompting:
     """A ladder whose bases are asked in their best way."""
 
-    ladder: Ladder
+    trajectory: Trajectory
     names: tuple[str, ...]
     """(T,) the way of asking that was chosen."""
     constant: bool
@@ -48,56 +48,56 @@ class BestReadout:
     note: str
 
 
-def _ways(source: Panel, found: Ladder, examples: Ints | slice) -> dict[Key, Way]:
+def _variants(source: ScoreMatrix, found: Trajectory, examples: Ints | slice) -> dict[Key, PromptVariant]:
     """Every way in which the bases of a ladder were asked, judged on some examples."""
     metrics = {found.metric, *(name for name in registry.names("metrics") if _calibrates(name, found.metric))}
-    ways = {}
-    for row, reading in enumerate(source.readings):
-        ours = reading["tuned_on"] == "none" and reading["series"] == found.tuning.series
+    variants = {}
+    for row, score_row in enumerate(source.score_rows):
+        ours = score_row["tuned_on"] == "none" and score_row["series"] == found.tuning.series
         values = source.values[row, examples]
         known = np.isfinite(values)
-        if ours and reading["metric"] in metrics and known.any():
-            key = tuple(reading[name] for name in ("step", *READOUT))
-            ways[key] = Way(float(values[known].mean()), row, reading["evidence"], bool(known.all()))
-    return ways
+        if ours and score_row["metric"] in metrics and known.any():
+            key = tuple(score_row[name] for name in ("step", *PROMPTING))
+            variants[key] = PromptVariant(float(values[known].mean()), row, score_row["evidence"], bool(known.all()))
+    return variants
 
 
 def _calibrates(name: str, metric: str) -> bool:
     return load_metric(name).calibrates == metric
 
 
-def best_readout(evidence: Evidence, found: Ladder) -> BestReadout:
+def best_prompting(evidence: Evidence, found: Trajectory) -> BestPrompting:
     """Choose on the task's dev cells, step by step; without dev cells on the same rows, and say so.
 
     Ways of asking that give one answer to nearly everything stand back behind all others, and a way that was asked
     fewer examples must be better by `CLEARLY`: else noise would choose it, and examples be lost for nothing. Where the
     chosen ways share no example, the bases stay as they were asked.
     """
-    test, dev = _ways(found.whole, found, found.examples), panel(evidence, found.task, "dev")
-    on_dev = {key: way.mean for key, way in _ways(dev, found, slice(None)).items() if key in test} if dev else {}
+    test, dev = _variants(found.whole, found, found.examples), score_matrix(evidence, found.task, "dev")
+    on_dev = {key: way.mean for key, way in _variants(dev, found, slice(None)).items() if key in test} if dev else {}
     picked = [_best(step, test, on_dev) for step in found.steps.tolist()]
     values = np.array([found.whole.values[test[key].row, found.examples] for key in picked])
     kept = np.asarray(np.isfinite(values).all(axis=0))
-    readings = [reading for reading in found.readings if reading["tuned_on"] != "none"]
-    readings += [found.whole.readings[test[key].row] for key in picked]
-    mixed = found.mixed or differences(readings, HOW)
+    score_rows = [score_row for score_row in found.score_rows if score_row["tuned_on"] != "none"]
+    score_rows += [found.whole.score_rows[test[key].row] for key in picked]
+    mixed = found.mixed or differences(score_rows, HOW)
     asked = found
     if kept.any():
-        asked = replace(found, base=values, readings=tuple(readings), mixed=mixed).only(kept)
-    return BestReadout(
-        ladder=asked,
-        names=tuple(_name(key, found.whole.readings[test[key].row]) for key in picked),
+        asked = replace(found, base=values, score_rows=tuple(score_rows), mixed=mixed).only(kept)
+    return BestPrompting(
+        trajectory=asked,
+        names=tuple(_name(key, found.whole.score_rows[test[key].row]) for key in picked),
         constant=any(test[key].evidence == "degenerate" for key in picked),
         note="" if on_dev else "The best way of asking was chosen on the same rows: there are no dev cells.",
     )
 
 
-def _name(key: Key, reading: Reading) -> str:
+def _name(key: Key, score_row: ScoreRow) -> str:
     _, metric, wording, shots, _ = key
-    return f"{metric}, {wording}, {shots_shown.in_words(f'{shots}-shot', shots, reading['shots_shown'])}"
+    return f"{metric}, {wording}, {shots_shown.in_words(f'{shots}-shot', shots, score_row['shots_shown'])}"
 
 
-def _best(step: int, test: dict[Key, Way], on_dev: dict[Key, float]) -> Key:
+def _best(step: int, test: dict[Key, PromptVariant], on_dev: dict[Key, float]) -> Key:
     here = [key for key in (on_dev or test) if key[0] == step] or [key for key in test if key[0] == step]
 
     def worth(key: Key) -> tuple[bool, float]:
@@ -107,12 +107,12 @@ def _best(step: int, test: dict[Key, Way], on_dev: dict[Key, float]) -> Key:
     return max(here, key=worth)
 
 
-def second_metric(evidence: Evidence, found: Ladder) -> str | None:
+def format_free_metric(evidence: Evidence, found: Trajectory) -> str | None:
     """The second reading of a set; None where its score is a likelihood already (choice tasks, documents)."""
     return found.facts.format_free.get(evidence.tasks[found.task].kind)
 
 
-def second_readings(evidence: Evidence, every: Sequence[Ladder]) -> list[Ladder | None]:
+def format_free_trajectories(evidence: Evidence, every: Sequence[Trajectory]) -> list[Trajectory | None]:
     """The same comparisons under their second reading; None where there is none or where it was not measured.
 
     A reading that ends at another checkpoint than the first is none of this loss.
@@ -120,9 +120,9 @@ def second_readings(evidence: Evidence, every: Sequence[Ladder]) -> list[Ladder 
     other = {
         place: second
         for place, found in enumerate(every)
-        if (metric := second_metric(evidence, found))
+        if (metric := format_free_metric(evidence, found))
         and (second := found.under(metric)) is not None
         and second.steps[-1] == found.steps[-1]
     }
-    drawn = dict(zip(other, together(other.values()), strict=True))
-    return [drawn.get(place) for place in range(len(every))]
+    shrunk = dict(zip(other, with_shared_noise(other.values()), strict=True))
+    return [shrunk.get(place) for place in range(len(every))]

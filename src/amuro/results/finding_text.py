@@ -10,28 +10,28 @@ import polars as pl
 
 from amuro.core.types import EvidenceState, Finding
 from amuro.results.analyses.base import Analysis, Evidence
-from amuro.results.saturation import schedule, trained
+from amuro.results.saturation import schedule, trained_rows
 from amuro.results.stats.clustered import clustered_mean
 from amuro.results.stats.estimate import Estimate, Quantity
 from amuro.results.stats.runs import RunNoise
-from amuro.results.trajectory import MIN_CHECKPOINTS, Ladder
+from amuro.results.trajectory import MIN_CHECKPOINTS, Trajectory
 from amuro.series.base import checkpoint_words
 
 MIN_CLUSTERS = 50
 """A set on which a claim rests has at least this many clusters."""
 NO_HOME = "No tuned model was asked on the task that it was tuned on."
 Points = tuple[Mapping[str, Any], ...]
-Standing = tuple[EvidenceState, str]
+EvidenceStatus = tuple[EvidenceState, str]
 """Evidence state and its reason in words (empty where measured)."""
 
 
-def smallest_effect(analysis: Analysis, evidence: Evidence, found: Ladder) -> float:
+def smallest_effect(analysis: Analysis, evidence: Evidence, found: Trajectory) -> float:
     """δ on the scale of the metric: a share of the way from chance to perfect; as it is where there is no such way."""
     delta = evidence.delta.get(analysis.name, analysis.delta)
     return delta * (1 - found.floor) if found.facts.share and not math.isnan(found.floor) else delta
 
 
-def identifier(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
+def identifier(analysis: Analysis, evidence: Evidence, found: Trajectory) -> str:
     """ANALYSIS.TASK and whatever else tells this finding from its sisters in the study."""
     parts = [analysis.name, found.task]
     parts += [found.split] if found.split != "test" else []
@@ -48,11 +48,11 @@ def missing(evidence: Evidence, task: str, split: str) -> int:
     return evidence.planned.filter(here & ~pl.col("done")).height
 
 
-def state(found: Ladder) -> Standing:
+def evidence_status(found: Trajectory) -> EvidenceStatus:
     """Evidence state of a comparison at one checkpoint, and the reason in words."""
     if found.mixed:
         return "mixed", found.mixed
-    if any(reading["majority"] == 1 for reading in found.readings):
+    if any(score_row["majority"] == 1 for score_row in found.score_rows):
         return "degenerate", f"Every row of {found.name} has the same right answer."
     if math.isnan(found.floor):
         return "insufficient", f"What guesses score on {found.name} under {found.metric} is not known."
@@ -61,34 +61,34 @@ def state(found: Ladder) -> Standing:
     return "measured", ""
 
 
-def tuned_state(found: Ladder) -> Standing:
-    """`state`, where a tuned model that gives one answer to everything has learned nothing, whatever it scores."""
-    standing, reason = state(found)
-    if standing == "measured" and found.constant:
+def tuned_status(found: Trajectory) -> EvidenceStatus:
+    """`evidence_status`, where a tuned model that gives one answer to everything has learned nothing."""
+    status, reason = evidence_status(found)
+    if status == "measured" and found.constant:
         return "degenerate", "The tuned model gives the same answer to nearly every question."
-    return standing, reason
+    return status, reason
 
 
-def trend_state(evidence: Evidence, found: Ladder) -> Standing:
+def trend_status(evidence: Evidence, found: Trajectory) -> EvidenceStatus:
     """Evidence state of a trend over checkpoints: it needs checkpoints of one curve, and seeds at two of them."""
-    if len(found.rungs) < MIN_CHECKPOINTS:
+    if len(found.trained) < MIN_CHECKPOINTS:
         return (
             "insufficient",
-            f"{counted(len(found.rungs), 'trained checkpoint')} of a known step; a trend needs {MIN_CHECKPOINTS}.",
+            f"{counted(len(found.trained), 'trained checkpoint')} of a known step; a trend needs {MIN_CHECKPOINTS}.",
         )
     if len(found.replicated) < 2:
         return "insufficient", "A trend needs several tuning seeds at two checkpoints or more."
-    if mixed := schedule(evidence, trained(found)).mixed:
+    if mixed := schedule(evidence, trained_rows(found)).mixed:
         return "mixed", mixed
-    return state(found)
+    return evidence_status(found)
 
 
-def nothing_to_lose(analysis: Analysis, evidence: Evidence, found: Ladder) -> str:
+def nothing_to_lose(analysis: Analysis, evidence: Evidence, found: Trajectory) -> str:
     """Why nothing can be forgotten: the latest base does not clear chance by δ. Empty where it does."""
     if not found.facts.share:
         return ""
     if math.isnan(found.floor):
-        return state(found)[1]
+        return evidence_status(found)[1]
     low, _ = clustered_mean(found.base[-1], found.clusters).interval()
     least = found.floor + smallest_effect(analysis, evidence, found)
     if low > found.floor and found.base[-1].mean() >= least:
@@ -96,7 +96,7 @@ def nothing_to_lose(analysis: Analysis, evidence: Evidence, found: Ladder) -> st
     return f"The base does not clear chance on {found.name}: what is not there cannot be forgotten."
 
 
-def reading(estimate: Quantity) -> str:
+def effect_text(estimate: Quantity) -> str:
     """An effect in a sentence: `+0.51, 95 % interval 0.46 to 0.56`."""
     low, high = estimate.interval()
     return f"{estimate.value:+.2f}, 95 % interval {low:.2f} to {high:.2f}"
@@ -112,7 +112,7 @@ def chances(p: float) -> str:
     return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
-def limits(evidence: Evidence, found: Ladder, *further: str, tuned: bool = True) -> str:
+def caveats(evidence: Evidence, found: Trajectory, *further: str, tuned: bool = True) -> str:
     """What a reader must know of a finding's reach: run noise (unless only bases are judged), holes, rows left out."""
     noise, holes, dropped = found.noise, missing(evidence, found.task, found.split), found.dropped
     parts = [
@@ -124,7 +124,7 @@ def limits(evidence: Evidence, found: Ladder, *further: str, tuned: bool = True)
     return " ".join(part for part in parts if part)
 
 
-def limits_of(evidence: Evidence, every: Sequence[Ladder], *further: str) -> str:
+def caveats_of(evidence: Evidence, every: Sequence[Trajectory], *further: str) -> str:
     """`limits` of a claim that stands on several ladders."""
     lone = sum(found.noise is None for found in every)
     holes = sum(missing(evidence, *name.split("/", 1)) for name in {found.name for found in every})
@@ -153,37 +153,37 @@ def point(line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
     return {"line": line, **where, "value": estimate.value, "low": low, "high": high}
 
 
-def score_point(found: Ladder, line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
+def score_point(found: Trajectory, line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
     """A mark that is a score, as the metric has it, with the chance line."""
     shown = found.facts.oriented
     low, high = sorted(map(shown, estimate.interval()))
     return {"line": line, **where, "chance": found.chance, "value": shown(estimate.value), "low": low, "high": high}
 
 
-def base_and_tuned(found: Ladder) -> Points:
+def base_and_tuned(found: Trajectory) -> Points:
     """Scores of the base and the tuned model at each checkpoint, with the chance line."""
     marks = []
     for t, (step, tokens) in enumerate(zip(found.steps.tolist(), found.tokens.tolist(), strict=True)):
         at, nowhere = found.at(t), found.at(t) * 0
         where = found.place(step, tokens)
         marks.append(score_point(found, "base", found.contrast(nowhere, at), **where))
-        marks.append(score_point(found, f"tuned on {found.lesson}", found.contrast(at, nowhere), **where))
+        marks.append(score_point(found, f"tuned on {found.training_words}", found.contrast(at, nowhere), **where))
     return tuple(marks)
 
 
-def gained(evidence: Evidence, found: Ladder) -> tuple[Estimate, str, EvidenceState, str]:
+def gained(evidence: Evidence, found: Trajectory) -> tuple[Estimate, str, EvidenceState, str]:
     """What tuning does to one evaluation set at the latest checkpoint: estimate, sentence, evidence state, reason."""
     last = found.at(-1)
     estimate = found.contrast(last, -last)
     sentence = (
-        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.lesson} takes {found.metric} "
-        f"on {found.name} {found.went(found.base[-1], found.tuned[-1])} ({reading(estimate)})."
+        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.training_words} takes {found.metric} "
+        f"on {found.name} {found.from_to(found.base[-1], found.tuned[-1])} ({effect_text(estimate)})."
     )
-    standing, reason = tuned_state(found)
-    return estimate, sentence, standing, reason
+    status, reason = tuned_status(found)
+    return estimate, sentence, status, reason
 
 
-def blank(analysis: Analysis, evidence: Evidence, statement: str, standing: EvidenceState, **further: Any) -> Finding:
+def blank(analysis: Analysis, evidence: Evidence, statement: str, status: EvidenceState, **further: Any) -> Finding:
     """A finding still without numbers and verdict (`verdicts.settle` adds both); `further` are fields of `Finding`."""
     usual = {
         "id": f"{analysis.name}.none",
@@ -197,7 +197,7 @@ def blank(analysis: Analysis, evidence: Evidence, statement: str, standing: Evid
         analysis=analysis.name,
         statement=statement,
         verdict="open",
-        evidence=standing,
+        evidence=status,
         effect=None,
         low=None,
         high=None,
@@ -207,12 +207,12 @@ def blank(analysis: Analysis, evidence: Evidence, statement: str, standing: Evid
     )
 
 
-def draft(
+def draft_finding(
     analysis: Analysis,
     evidence: Evidence,
-    found: Ladder,
+    found: Trajectory,
     statement: str,
-    standing: EvidenceState,
+    status: EvidenceState,
     *,
     detail: str = "",
     **further: Any,
@@ -228,7 +228,7 @@ def draft(
         analysis,
         evidence,
         statement,
-        standing,
+        status,
         id=".".join([identifier(analysis, evidence, found), *filter(None, [detail])]),
         series=found.tuning.series,
         task=found.task,

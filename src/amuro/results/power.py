@@ -18,7 +18,7 @@ from amuro.results.analyses.base import Evidence
 from amuro.results.finding_text import MIN_CLUSTERS, counted, smallest_effect
 from amuro.results.stats import power
 from amuro.results.stats.power import Components, Design
-from amuro.results.trajectory import Ladder, ladders
+from amuro.results.trajectory import Trajectory, trajectories
 from amuro.results.verdicts import ALPHA
 from amuro.study.audit_keys import kept_of_whole
 from amuro.study.inputs import Inputs
@@ -34,7 +34,7 @@ PILOT_ROWS = 100
 
 
 @dataclass(frozen=True)
-class Sight:
+class PowerEstimate:
     """What can be seen of one gain, at the latest checkpoint."""
 
     recipe: str
@@ -66,15 +66,15 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class PowerReport:
     """What a planned study will be able to see."""
 
-    sights: tuple[Sight, ...]
+    sights: tuple[PowerEstimate, ...]
     notes: tuple[str, ...]
     """What is not known, and what to run so that it is."""
 
 
-def outlook(plan: Plan, store: Store, path: str) -> Outlook:
+def power_report(plan: Plan, store: Store, path: str) -> PowerReport:
     """One sight a tuned task and set of its own, in and out of domain, of which a pilot has run."""
     tuned = [cell for cell in plan.cells if cell.model.recipe and plan.roles[cell.address] in ANALYSES]
     sets = {_what(cell)[1:] for cell in tuned}
@@ -82,7 +82,7 @@ def outlook(plan: Plan, store: Store, path: str) -> Outlook:
     evidence = _evidence(plan, store, found) if found else None
     sights = tuple(_sights(plan, store, evidence)) if evidence else ()
     seen = {(sight.recipe, sight.name) for sight in sights}
-    return Outlook(sights, tuple(_notes(plan, path, sights, sorted(sets - seen))))
+    return PowerReport(sights, tuple(_notes(plan, path, sights, sorted(sets - seen))))
 
 
 def pilot(plan: Plan, store: Store) -> dict[str, Manifest]:
@@ -117,10 +117,10 @@ def _evidence(plan: Plan, store: Store, found: Mapping[str, Manifest]) -> Eviden
     return Evidence(items, totals, plan.tasks, plan.study.name)
 
 
-def _sights(plan: Plan, store: Store, evidence: Evidence) -> Iterator[Sight]:
+def _sights(plan: Plan, store: Store, evidence: Evidence) -> Iterator[PowerEstimate]:
     for role, analysis in ANALYSES.items():
         family = len({_what(cell) for cell in plan.cells if plan.roles[cell.address] == role and cell.model.recipe})
-        for found in ladders(evidence, [role]):
+        for found in trajectories(evidence, [role]):
             if found.source.groups >= FEWEST_CLUSTERS and found.contrast(found.at(-1), -found.at(-1)).variance > 0:
                 delta = smallest_effect(load_analysis(analysis), evidence, found)
                 yield _sight(found, *_planned(plan, store, found), family, delta)
@@ -131,7 +131,7 @@ def _what(cell: Cell) -> tuple[str, str, str]:
     return cell.model.checkpoint.series, cell.model.recipe.name, str(cell.eval_set)
 
 
-def _sight(found: Ladder, planned: Design, available: int | None, family: int, delta: float) -> Sight:
+def _sight(found: Trajectory, planned: Design, available: int | None, family: int, delta: float) -> PowerEstimate:
     noise, own, alpha = _components(found), _pilot_design(found), ALPHA / family
     sources = tuple(power.parts(noise, planned))
     # What a planned test will know of its noise is one thing; how well the pilot knows it is another.
@@ -139,7 +139,7 @@ def _sight(found: Ladder, planned: Design, available: int | None, family: int, d
     known = (of_items, float(max(own.run_df, 1)))[: len(sources)]
     margin = power.Margin(delta, sources, alpha, known=known)
     low, high = margin.detectable_interval()
-    return Sight(
+    return PowerEstimate(
         recipe=found.tuning.recipe,
         name=found.name,
         series=found.tuning.series,
@@ -157,7 +157,7 @@ def _sight(found: Ladder, planned: Design, available: int | None, family: int, d
     )
 
 
-def _components(found: Ladder) -> Components:
+def _components(found: Trajectory) -> Components:
     """Where the noise of (tuned − base) at the latest finished checkpoint comes from."""
     between, within = power.components(found.tuned[-1] - found.base[-1], found.clusters)
     if not found.noise:
@@ -167,12 +167,12 @@ def _components(found: Ladder) -> Components:
     )
 
 
-def _pilot_design(found: Ladder) -> Design:
+def _pilot_design(found: Trajectory) -> Design:
     run_df = int(found.noise.df) if found.noise else 0
     return Design(len(found.examples), found.source.groups, int(found.seeds[-1]), len(found.replicated), run_df)
 
 
-def _planned(plan: Plan, store: Store, found: Ladder) -> tuple[Design, int | None]:
+def _planned(plan: Plan, store: Store, found: Trajectory) -> tuple[Design, int | None]:
     """What the plan asks of the same tuned task on the same set, and how many rows that set has."""
     seeds: dict[int, set[int | None]] = defaultdict(set)
     limit = 0
@@ -191,13 +191,13 @@ def _planned(plan: Plan, store: Store, found: Ladder) -> tuple[Design, int | Non
     return design, whole[0] if whole else None
 
 
-def _whole(plan: Plan, store: Store, found: Ladder) -> tuple[int, int] | None:
+def _whole(plan: Plan, store: Store, found: Trajectory) -> tuple[int, int] | None:
     """(rows, clusters) of the whole set, as its audit counted them before the pilot ran."""
     audits = kept_of_whole(plan, store, found.task, found.split)
     return next(((m["whole_rows"], m["whole_clusters"]) for m in audits), None)
 
 
-def _clusters(found: Ladder, rows: int, whole: tuple[int, int] | None) -> int:
+def _clusters(found: Trajectory, rows: int, whole: tuple[int, int] | None) -> int:
     """Clusters to expect among so many rows.
 
     Of R rows in C clusters in random order, n lie in about C · (1 − (1 − n/R)^(R/C)). Where the set was never audited,
@@ -211,7 +211,7 @@ def _clusters(found: Ladder, rows: int, whole: tuple[int, int] | None) -> int:
     return max(round(expected), min(pilot_clusters, C))
 
 
-def _notes(plan: Plan, path: str, sights: tuple[Sight, ...], unseen: list[tuple[str, str]]) -> Iterator[str]:
+def _notes(plan: Plan, path: str, sights: tuple[PowerEstimate, ...], unseen: list[tuple[str, str]]) -> Iterator[str]:
     if sights:
         yield ("Detectable: told from 0 in 80 % of such studies, corrected within in-domain and within out-of-domain "
                "sets. An estimate must reach δ as well for a finding to be supported.")  # fmt: skip

@@ -15,38 +15,38 @@ from amuro.results.analyses.base import Evidence
 from amuro.results.stats.clustered import Floats, Ints
 from amuro.tasks.metrics import load_metric
 
-Reading = Mapping[str, Any]
+ScoreRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Panel:
+class ScoreMatrix:
     """All readings of one evaluation set."""
 
     task: str
     split: str
-    readings: tuple[Reading, ...]
+    score_rows: tuple[ScoreRow, ...]
     """One a cell and metric: its row of `scores`, by name."""
     values: Floats
     """(readings, examples), the higher the better (`Metric.oriented`); not finite where a reading lacks an example."""
     clusters: Ints
     """(examples,) codes from 0."""
 
-    def where(self, **wanted: Any) -> Panel:
+    def where(self, **wanted: Any) -> ScoreMatrix:
         """The readings whose coordinates equal those wanted."""
-        kept = [row for row, reading in enumerate(self.readings) if wanted.items() <= reading.items()]
-        return replace(self, readings=tuple(self.readings[row] for row in kept), values=self.values[kept])
+        kept = [row for row, score_row in enumerate(self.score_rows) if wanted.items() <= score_row.items()]
+        return replace(self, score_rows=tuple(self.score_rows[row] for row in kept), values=self.values[kept])
 
-    def on(self, examples: Ints) -> Panel:
+    def on(self, examples: Ints) -> ScoreMatrix:
         """Some examples, and the readings that have all of them."""
         values = self.values[:, examples]
         whole = np.flatnonzero(np.isfinite(values).all(axis=1))
         _, clusters = np.unique(self.clusters[examples], return_inverse=True)
-        readings = tuple(self.readings[row] for row in whole)
-        return replace(self, readings=readings, values=values[whole], clusters=clusters)
+        score_rows = tuple(self.score_rows[row] for row in whole)
+        return replace(self, score_rows=score_rows, values=values[whole], clusters=clusters)
 
     def all(self, coordinate: str) -> set[Any]:
         """The distinct values of one coordinate."""
-        return {reading[coordinate] for reading in self.readings}
+        return {score_row[coordinate] for score_row in self.score_rows}
 
     @property
     def groups(self) -> int:
@@ -64,7 +64,7 @@ class _Columns:
     """(task, split) → its rows of `items` that have a value."""
     names: Mapping[str, Mapping[int, str]]
     """Column → code → text."""
-    scores: Mapping[tuple[str, str], Reading]
+    scores: Mapping[tuple[str, str], ScoreRow]
     """(cell, metric) → its row of `scores`."""
 
 
@@ -100,32 +100,32 @@ def _texts(found: pl.Series) -> dict[int, str]:
     return dict(zip(found.to_physical().to_list(), found.to_list(), strict=True))
 
 
-def panel(evidence: Evidence, task: str, split: str) -> Panel | None:
+def score_matrix(evidence: Evidence, task: str, split: str) -> ScoreMatrix | None:
     """The panel of one evaluation set; None where it has no rows. An infinite score counts as missing.
 
     Raises DataError where a cell holds an example twice.
     """
     if (task, split) not in evidence.memo:
-        evidence.memo[task, split] = _panel(_columns(evidence), task, split)
-    known: Panel | None = evidence.memo[task, split]
+        evidence.memo[task, split] = _score_matrix(_columns(evidence), task, split)
+    known: ScoreMatrix | None = evidence.memo[task, split]
     return known
 
 
-def _panel(columns: _Columns, task: str, split: str) -> Panel | None:
+def _score_matrix(columns: _Columns, task: str, split: str) -> ScoreMatrix | None:
     rows = columns.rows.get((task, split))
     if rows is None:
         return None
     cell, metric, example, cluster = (codes[rows].astype(np.int64) for codes in columns.codes.values())
-    pair, reading = _by_appearance(cell << 32 | metric)
+    pair, score_row = _by_appearance(cell << 32 | metric)
     first, place = _by_appearance(example)
-    if np.bincount(reading * len(first) + place).max() > 1:
+    if np.bincount(score_row * len(first) + place).max() > 1:
         raise DataError(f"a cell on {task}/{split} holds an example twice", "score each prediction once")
     values = np.full((len(pair), len(first)), np.nan)
-    values[reading, place] = columns.values[rows]
+    values[score_row, place] = columns.values[rows]
     _, groups = _by_appearance(cluster[first])
     cells, metrics = columns.names["cell"], columns.names["metric"]
     pairs = zip((cell[pair]).tolist(), metric[pair].tolist(), strict=True)
-    return Panel(task, split, tuple(columns.scores[cells[c], metrics[m]] for c, m in pairs), values, groups)
+    return ScoreMatrix(task, split, tuple(columns.scores[cells[c], metrics[m]] for c, m in pairs), values, groups)
 
 
 def _by_appearance(codes: Ints) -> tuple[Ints, Ints]:
@@ -140,7 +140,7 @@ def _by_appearance(codes: Ints) -> tuple[Ints, Ints]:
     return first[order], rank[inverse]
 
 
-def fewest_shots(source: Panel) -> Panel:
+def fewest_shots(source: ScoreMatrix) -> ScoreMatrix:
     """Zero-shot is primary: the readings with the fewest shots, of the first draw of shots."""
     fewest = source.where(shots=min(source.all("shots")))
     return fewest.where(shot_seed=min(fewest.all("shot_seed")))

@@ -15,11 +15,11 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from amuro.results.analyses.base import Evidence
-from amuro.results.score_matrix import Panel, Reading, fewest_shots, panel
+from amuro.results.score_matrix import ScoreMatrix, ScoreRow, fewest_shots, score_matrix
 from amuro.results.stats.clustered import Floats, Ints, Means, clustered_means
 from amuro.results.stats.estimate import Estimate, combine
-from amuro.results.stats.runs import RunNoise, drawn_together, run_noise
-from amuro.study.recipe_names import lesson, tuned_by_several
+from amuro.results.stats.runs import RunNoise, run_noise, shrunk_together
+from amuro.study.recipe_names import training_words, tuned_by_several
 from amuro.tasks.metrics import load_metric
 from amuro.tasks.metrics.base import Metric
 
@@ -43,7 +43,7 @@ class Tuning(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ladder:
+class Trajectory:
     """One way of tuning over the checkpoints of one series, on one evaluation set, beside the base models."""
 
     tuning: Tuning
@@ -51,7 +51,7 @@ class Ladder:
     split: str
     metric: str
     format: str
-    whole: Panel
+    whole: ScoreMatrix
     """Every reading of the evaluation set, of these models and others."""
     examples: Ints
     """(n,) the examples, as places in `whole`, that every compared reading has."""
@@ -65,14 +65,14 @@ class Ladder:
     """What is counted: `tokens`, or `steps` where tokens of some checkpoint are unknown."""
     base: Floats
     """(T, n), the higher the better: `score` gives back what the metric says."""
-    runs: tuple[Floats, ...]
+    by_seed: tuple[Floats, ...]
     """T arrays (tuning seeds, n), the higher the better."""
-    readings: tuple[Reading, ...]
+    score_rows: tuple[ScoreRow, ...]
     """What was compared: the rows of `scores` that stand behind `base` and `runs`."""
     mixed: str
     """What differs between cells that should agree; empty where nothing does."""
-    drawn: RunNoise | None = None
-    """Noise of runs drawn towards that of the ladders beside this one (`together`)."""
+    shrunk: RunNoise | None = None
+    """Noise of runs shrunk towards that of the ladders beside this one (`together`)."""
     several: bool = False
     """Whether the study has several recipes for what was tuned: then sentences name the recipe."""
 
@@ -86,9 +86,9 @@ class Ladder:
         return self.task if self.split == "test" else self.name
 
     @property
-    def lesson(self) -> str:
+    def training_words(self) -> str:
         """What was learned, in a sentence: `tuned on …`."""
-        return lesson(*self.tuning[1:], several=self.several)
+        return training_words(*self.tuning[1:], several=self.several)
 
     @property
     def by(self) -> str:
@@ -98,16 +98,16 @@ class Ladder:
     @property
     def cells(self) -> tuple[str, ...]:
         """Addresses of the cells that were compared."""
-        return tuple(reading["cell"] for reading in self.readings)
+        return tuple(score_row["cell"] for score_row in self.score_rows)
 
     @property
     def constant(self) -> bool:
         """True where a tuned model of the latest checkpoint gives one answer to nearly everything."""
-        latest = (r for r in self.readings if r["tuned_on"] != "none" and r["step"] == self.steps[-1])
-        return any(reading["evidence"] == "degenerate" for reading in latest)
+        latest = (r for r in self.score_rows if r["tuned_on"] != "none" and r["step"] == self.steps[-1])
+        return any(score_row["evidence"] == "degenerate" for score_row in latest)
 
     @cached_property
-    def source(self) -> Panel:
+    def source(self) -> ScoreMatrix:
         """The readings, of these models and others, that have all compared examples; and only those examples."""
         return self.whole.on(self.examples)
 
@@ -119,15 +119,15 @@ class Ladder:
     @cached_property
     def tuned(self) -> Floats:
         """(T, n): mean over tuning seeds."""
-        return np.array([runs.mean(axis=0) for runs in self.runs])
+        return np.array([runs.mean(axis=0) for runs in self.by_seed])
 
     @property
     def seeds(self) -> Ints:
         """(T,) number of tuning seeds."""
-        return np.array([len(runs) for runs in self.runs])
+        return np.array([len(runs) for runs in self.by_seed])
 
     @property
-    def rungs(self) -> Ints:
+    def trained(self) -> Ints:
         """Indices of the checkpoints that have been trained at all: those with a logarithm of tokens or steps."""
         return np.flatnonzero(self.tokens > 0)
 
@@ -140,14 +140,14 @@ class Ladder:
         """Mean of some of the values as the metric has it, for sentences."""
         return self.facts.oriented(float(values.mean()))
 
-    def went(self, before: Floats, after: Floats) -> str:
+    def from_to(self, before: Floats, after: Floats) -> str:
         """`from 0.40 to 0.12`: two mean scores in a sentence."""
         return f"from {self.score(before):.2f} to {self.score(after):.2f}"
 
     @property
     def chance(self) -> float | None:
         """What guesses score on the rows that were asked, as the metric has it; None where that is not stated."""
-        return next((reading["chance"] for reading in self.readings if reading.get("chance") is not None), None)
+        return next((score_row["chance"] for score_row in self.score_rows if score_row.get("chance") is not None), None)
 
     @property
     def floor(self) -> float:
@@ -155,7 +155,7 @@ class Ladder:
 
         NaN where what guesses score is not known; 0 where there is no common range, and so no floor.
         """
-        guesses = any(reading["kind"] in ("label", "choice") for reading in self.readings)
+        guesses = any(score_row["kind"] in ("label", "choice") for score_row in self.score_rows)
         if not self.facts.share or not guesses:
             return 0.0
         return math.nan if self.chance is None else self.facts.oriented(self.chance)
@@ -163,18 +163,18 @@ class Ladder:
     @property
     def replicated(self) -> list[int]:
         """Indices of trained checkpoints with several tuning seeds (of all, if none is known to be trained)."""
-        places = self.rungs if len(self.rungs) else np.arange(len(self.steps))
-        return [int(t) for t in places if len(self.runs[t]) > 1]
+        places = self.trained if len(self.trained) else np.arange(len(self.steps))
+        return [int(t) for t in places if len(self.by_seed[t]) > 1]
 
     @cached_property
     def own_noise(self) -> RunNoise | None:
         """Variance between tuning seeds, pooled over the replicated checkpoints."""
-        return run_noise([self.runs[t] for t in self.replicated], self.clusters)
+        return run_noise([self.by_seed[t] for t in self.replicated], self.clusters)
 
     @property
     def noise(self) -> RunNoise | None:
         """Variance between tuning seeds, with what the ladders beside this one say of it."""
-        return self.drawn or self.own_noise
+        return self.shrunk or self.own_noise
 
     @cached_property
     def means(self) -> Means:
@@ -193,7 +193,7 @@ class Ladder:
     def over_training(self, weights: Floats) -> Floats:
         """Weights of the trained checkpoints as weights of all (zero at step 0)."""
         full = np.zeros(len(self.steps))
-        full[self.rungs] = weights
+        full[self.trained] = weights
         return full
 
     def contrast(self, tuned: ArrayLike, base: ArrayLike) -> Estimate:
@@ -204,46 +204,48 @@ class Ladder:
         parts = self.noise.parts(items, of_tuned, self.seeds) if self.noise else [items]
         return combine(float(weights @ self.means.value), parts)
 
-    def under(self, metric: str) -> Ladder | None:
+    def under(self, metric: str) -> Trajectory | None:
         """The same models and examples under another metric; None where it was not measured."""
-        return ladder(self.whole, self.tuning, metric, self.several)
+        return trajectory(self.whole, self.tuning, metric, self.several)
 
-    def only(self, kept: Bools) -> Ladder:
+    def only(self, kept: Bools) -> Trajectory:
         """The same comparison on fewer examples: those where `kept` (n,) is true."""
-        runs = tuple(run[:, kept] for run in self.runs)
+        runs = tuple(run[:, kept] for run in self.by_seed)
         lost = int(len(kept) - kept.sum())
         return replace(
-            self, examples=self.examples[kept], dropped=self.dropped + lost, base=self.base[:, kept], runs=runs
+            self, examples=self.examples[kept], dropped=self.dropped + lost, base=self.base[:, kept], by_seed=runs
         )
 
 
-def _preferred_format(tuned: Panel, base: Panel, tune_format: str) -> str | None:
+def _preferred_format(tuned: ScoreMatrix, base: ScoreMatrix, tune_format: str) -> str | None:
     """The format that was tuned, if it was asked; else the first that both were asked in."""
     shared = sorted(tuned.all("format") & base.all("format"))
     return tune_format if tune_format in shared else next(iter(shared), None)
 
 
-def differences(readings: Sequence[Reading], names: Sequence[str] = (*ASKED, "provenance")) -> str:
+def differences(score_rows: Sequence[ScoreRow], names: Sequence[str] = (*ASKED, "provenance")) -> str:
     """What compared cells differ in though they should agree, as a sentence; empty where nothing does."""
-    differing = [name for name in names if len({reading.get(name) for reading in readings}) > 1]
+    differing = [name for name in names if len({score_row.get(name) for score_row in score_rows}) > 1]
     return f"Compared cells differ in {', '.join(differing)}." if differing else ""
 
 
-def _two_rates(readings: Sequence[Reading]) -> str:
-    runs = [(reading["tuned_on"], reading["step"], reading["tune_seed"]) for reading in readings]
+def _two_rates(score_rows: Sequence[ScoreRow]) -> str:
+    runs = [(score_row["tuned_on"], score_row["step"], score_row["tune_seed"]) for score_row in score_rows]
     return "Compared cells differ in learning_rate." if len(set(runs)) < len(runs) else ""
 
 
-def along(readings: Sequence[Reading]) -> tuple[list[int], str]:
+def along(score_rows: Sequence[ScoreRow]) -> tuple[list[int], str]:
     """How far pre-training had come at each reading, and what is counted: steps, unless all tokens are known.
 
     Steps and tokens grow alike within one run, but no axis can hold both.
     """
-    in_tokens = all(reading["tokens"] is not None for reading in readings)
-    return [reading["tokens" if in_tokens else "step"] for reading in readings], "tokens" if in_tokens else "steps"
+    in_tokens = all(score_row["tokens"] is not None for score_row in score_rows)
+    return [
+        score_row["tokens" if in_tokens else "step"] for score_row in score_rows
+    ], "tokens" if in_tokens else "steps"
 
 
-def ladder(whole: Panel, tuning: Tuning, metric: str, several: bool = False) -> Ladder | None:
+def trajectory(whole: ScoreMatrix, tuning: Tuning, metric: str, several: bool = False) -> Trajectory | None:
     """Pair the cells of one way of tuning with the base cells, at equal format and fewest shots, on shared examples."""
     of_metric = whole.where(metric=metric, series=tuning.series)
     tuned, base = of_metric.where(**tuning._asdict()), of_metric.where(tuned_on="none")
@@ -257,10 +259,10 @@ def ladder(whole: Panel, tuning: Tuning, metric: str, several: bool = False) -> 
     examples = np.flatnonzero(used.all(axis=0))
     if not len(examples):
         return None
-    readings = tuple(reading for pair in pairs for side in reversed(pair) for reading in side.readings)
-    way, unit = along(readings)
-    tokens = {reading["step"]: value for reading, value in zip(readings, way, strict=True)}
-    return Ladder(
+    score_rows = tuple(score_row for pair in pairs for side in reversed(pair) for score_row in side.score_rows)
+    way, unit = along(score_rows)
+    tokens = {score_row["step"]: value for score_row, value in zip(score_rows, way, strict=True)}
+    return Trajectory(
         tuning=tuning,
         task=whole.task,
         split=whole.split,
@@ -273,30 +275,30 @@ def ladder(whole: Panel, tuning: Tuning, metric: str, several: bool = False) -> 
         tokens=np.array([tokens[step] for step in steps], dtype=float),
         unit=unit,
         base=np.array([base.values[-1, examples] for base, _ in pairs]),
-        runs=tuple(tuned.values[:, examples] for _, tuned in pairs),
-        readings=readings,
-        mixed=differences(readings) or _two_rates(readings),
+        by_seed=tuple(tuned.values[:, examples] for _, tuned in pairs),
+        score_rows=score_rows,
+        mixed=differences(score_rows) or _two_rates(score_rows),
         several=several,
     )
 
 
-def together(found: Iterable[Ladder]) -> list[Ladder]:
-    """The ladders with the noise of their runs drawn towards that of the others under the same metric."""
+def with_shared_noise(found: Iterable[Trajectory]) -> list[Trajectory]:
+    """The ladders with the noise of their runs shrunk towards that of the others under the same metric."""
     every = list(found)
-    drawn: dict[int, RunNoise | None] = {}
+    shrunk: dict[int, RunNoise | None] = {}
     for metric in {one.metric for one in every}:
         alike = [place for place, one in enumerate(every) if one.metric == metric]
-        drawn |= zip(alike, drawn_together([every[place].own_noise for place in alike]), strict=True)
-    return [replace(one, drawn=drawn[place]) for place, one in enumerate(every)]
+        shrunk |= zip(alike, shrunk_together([every[place].own_noise for place in alike]), strict=True)
+    return [replace(one, shrunk=shrunk[place]) for place, one in enumerate(every)]
 
 
-def on_shared_examples(every: Sequence[Ladder]) -> list[Ladder]:
+def on_shared_examples(every: Sequence[Trajectory]) -> list[Trajectory]:
     """Ladders on one set, each on the examples that all of them have; perhaps none."""
     shared = list(set.intersection(*(set(one.examples.tolist()) for one in every)))
     return [one.only(np.isin(one.examples, shared)) for one in every]
 
 
-def ladders(evidence: Evidence, roles: Sequence[str]) -> list[Ladder]:
+def trajectories(evidence: Evidence, roles: Sequence[str]) -> list[Trajectory]:
     """Every way of tuning × evaluation set that stands to it in one of `roles`, under the task's own metric."""
     asked = pl.col("role").is_in(roles) & (pl.col("tuned_on") != "none")
     found = evidence.scores.lazy().filter(asked).select("task", "split", *Tuning._fields).collect().iter_rows()
@@ -305,45 +307,45 @@ def ladders(evidence: Evidence, roles: Sequence[str]) -> list[Ladder]:
         by_set[task, split].add(Tuning(*tuning))
     several = tuned_by_several(evidence.scores)
     pairs = [
-        ladder(source, tuning, evidence.tasks[task].metric, tuning.tuned_on in several)
+        trajectory(source, tuning, evidence.tasks[task].metric, tuning.tuned_on in several)
         for (task, split), tunings in sorted(by_set.items())
-        if (source := panel(evidence, task, split)) is not None
+        if (source := score_matrix(evidence, task, split)) is not None
         for tuning in sorted(tunings)
     ]
-    return together(pair for pair in pairs if pair is not None)
+    return with_shared_noise(pair for pair in pairs if pair is not None)
 
 
-def longest(found: Iterable[Ladder]) -> list[Ladder]:
+def longest(found: Iterable[Trajectory]) -> list[Trajectory]:
     """The ladders over many checkpoints; of a task that has none, those over the most. For trends."""
     every = list(found)
     most: dict[tuple[str, str, str], int] = defaultdict(int)
     for one in every:
         place = one.tuning.series, one.task, one.split
-        most[place] = max(most[place], min(len(one.rungs), MIN_CHECKPOINTS))
-    return [one for one in every if len(one.rungs) >= most[one.tuning.series, one.task, one.split]]
+        most[place] = max(most[place], min(len(one.trained), MIN_CHECKPOINTS))
+    return [one for one in every if len(one.trained) >= most[one.tuning.series, one.task, one.split]]
 
 
-def by_set(every: Iterable[Ladder]) -> list[list[Ladder]]:
+def by_set(every: Iterable[Trajectory]) -> list[list[Trajectory]]:
     """The ladders of each series and evaluation set: all that was tuned beside the same bases."""
 
-    def where(found: Ladder) -> tuple[str, ...]:
+    def where(found: Trajectory) -> tuple[str, ...]:
         return found.task, found.split, found.tuning.series
 
     return [list(group) for _, group in groupby(sorted(every, key=where), key=where)]
 
 
-def fullest(alike: Sequence[Ladder]) -> Ladder:
+def fullest(alike: Sequence[Trajectory]) -> Trajectory:
     """Of the ladders beside the same bases the one that follows them furthest: claims about bases are made on it, once
     for all recipes. Of several as full the plainest.
     """
 
-    def known(found: Ladder) -> tuple[int, ...]:
-        return -len(found.rungs), -len(found.replicated), -len(found.examples)
+    def known(found: Trajectory) -> tuple[int, ...]:
+        return -len(found.trained), -len(found.replicated), -len(found.examples)
 
     return min(alike, key=lambda found: (known(found), _unusual(found.tuning)))
 
 
-def stand_ins(every: Sequence[Ladder]) -> tuple[list[Ladder], str]:
+def stand_ins(every: Sequence[Trajectory]) -> tuple[list[Trajectory], str]:
     """(the ladders of one recipe for each series and task, a sentence on which recipe stands for which task).
 
     For claims that count tasks: two recipes for one task are no two tasks, and no mean is taken of them. The recipe

@@ -51,14 +51,14 @@ def _finite(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def settle(claims: Sequence[Claim]) -> list[Finding]:
+def decide_verdicts(claims: Sequence[Claim]) -> list[Finding]:
     """Findings of one family with corrected p values and verdicts, in the order of the claims."""
     p_values = {index: p for index, claim in enumerate(claims) if (p := claim.p_value) is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
-    return [_settled(claim, adjusted.get(index)) for index, claim in enumerate(claims)]
+    return [_decided(claim, adjusted.get(index)) for index, claim in enumerate(claims)]
 
 
-def _settled(claim: Claim, p_adjusted: float | None) -> Finding:
+def _decided(claim: Claim, p_adjusted: float | None) -> Finding:
     finding = replace(claim.finding, verdict=verdict(claim, p_adjusted), p_adjusted=p_adjusted)
     if claim.estimate is None:
         return finding

@@ -18,7 +18,7 @@ def tuned_by_several(scores: pl.DataFrame) -> frozenset[str]:
     return frozenset(counts["tuned_on"].cast(pl.String))
 
 
-def lesson(tuned_on: str, recipe: str, method: str, tune_format: str, several: bool) -> str:
+def training_words(tuned_on: str, recipe: str, method: str, tune_format: str, several: bool) -> str:
     """What was learned, with the recipe's name where there are several, and with what is unusual about how."""
     how = [recipe] * several + [method] * (method != "full")
     how += [f"worded as {tune_format}"] * (tune_format != "default")

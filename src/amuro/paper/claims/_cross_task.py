@@ -11,11 +11,11 @@ import polars as pl
 from amuro.core.types import EvidenceState, Finding
 from amuro.paper.changes import asked, merged
 from amuro.paper.replicate_noise import curve, in_words, run_noise, weighted
-from amuro.paper.text import cells_of, draft, left_out, long_enough, mean, names, note, plain, sound, stuck_sets
+from amuro.paper.text import cells_of, draft_finding, left_out, long_enough, mean, names, note, plain, sound, stuck_sets
 from amuro.results.analyses.base import Analysis, Evidence
 from amuro.results.stats.estimate import Estimate
 from amuro.results.stats.ratio import fieller
-from amuro.results.verdicts import Claim, settle
+from amuro.results.verdicts import Claim, decide_verdicts
 
 DELTA_SHARE = 0.1
 """Smallest share of the base's score whose loss is of interest."""
@@ -53,7 +53,7 @@ def run_from(
         rows = asked(evidence.scores)
         own = set(rows.filter((pl.col("role") == "in_domain") & (pl.col("kind") == taught))["tuned_on"])
         crossed = (pl.col("role") == "cross_task") & pl.col("tuned_on").is_in(own) & (pl.col("kind") == asked_kind)
-        return settle([_claim(analysis(), evidence.study, plain(rows.filter(crossed)))])
+        return decide_verdicts([_claim(analysis(), evidence.study, plain(rows.filter(crossed)))])
 
     return run
 
@@ -62,8 +62,10 @@ def _claim(analysis: Analysis, study: str, rows: pl.DataFrame) -> Claim:
     fit = long_enough(merged(sound(rows))) if rows.height else rows
     if fit.is_empty():
         state: EvidenceState = "insufficient" if rows.height else "not run"
-        limits = note(left_out(rows)) if rows.height else ""
-        return Claim(draft(analysis, study, "No pair of tasks in this table can show it.", state, note=limits), None)
+        caveats = note(left_out(rows)) if rows.height else ""
+        return Claim(
+            draft_finding(analysis, study, "No pair of tasks in this table can show it.", state, note=caveats), None
+        )
     kept = rows.join(fit.select("tuned_on", "task").unique(), on=["tuned_on", "task"], how="semi")
     loss, (state, reason) = _loss(kept, fit), _state(fit)
     low, high = loss.interval()
@@ -73,7 +75,7 @@ def _claim(analysis: Analysis, study: str, rows: pl.DataFrame) -> Claim:
     )
     noise = run_noise(kept)
     lines = fit.with_columns(pl.concat_str("tuned_on", pl.lit(" → "), "task").alias("arrow"))
-    finding = draft(
+    finding = draft_finding(
         analysis, study, statement, state, n=fit.height, cells=cells_of(fit), series=fit["series"][0],
         note=note(reason, left_out(rows), _short(rows, fit), _with_all(rows), in_words(noise)),
         points=tuple(curve(lines, noise, "arrow")),

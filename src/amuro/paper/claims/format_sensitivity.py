@@ -9,11 +9,11 @@ from amuro.core.types import EvidenceState, Finding
 from amuro.paper.changes import asked
 from amuro.paper.format_levels import format_noise, levels, spreads
 from amuro.paper.replicate_noise import in_words
-from amuro.paper.text import cells_of, draft, left_out, mean, names, note
+from amuro.paper.text import cells_of, draft_finding, left_out, mean, names, note
 from amuro.results.analyses.base import Analysis, Evidence
 from amuro.results.stats.replicates import Pooled
 from amuro.results.stats.spread import Spread
-from amuro.results.verdicts import Claim, settle
+from amuro.results.verdicts import Claim, decide_verdicts
 
 FEW = 1e3
 """Degrees of freedom of sampling noise where there is no other."""
@@ -33,8 +33,10 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     reason = left_out(asked(evidence.scores).filter(pl.col("role") == "in_domain"))
     if last.is_empty():
         nothing = "No tuned model of this table was asked in three formats and clears the best constant answer."
-        return settle([Claim(draft(ANALYSIS, evidence.study, nothing, "insufficient", note=reason), None)])
-    found = together(last, noise)
+        return decide_verdicts(
+            [Claim(draft_finding(ANALYSIS, evidence.study, nothing, "insufficient", note=reason), None)]
+        )
+    found = with_shared_noise(last, noise)
     state: EvidenceState = "measured" if noise else "insufficient"
     end = latest(rows)
     low, high = found.interval()
@@ -45,13 +47,13 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     means = (
         end.group_by("tuned_on", "format", maintain_order=True).agg(pl.col("value").mean()).sort("tuned_on", "format")
     )
-    finding = draft(
+    finding = draft_finding(
         ANALYSIS, evidence.study, statement, state, n=last.height, cells=cells_of(last), series=last["series"][0],
         note=note(ONE_FORMAT, reason, in_words(noise)),
         points=tuple({"x": r["tuned_on"], "line": r["format"], "value": r["value"], "y_label": "score", "chance": None}
                      for r in means.iter_rows(named=True)),
     )  # fmt: skip
-    return settle([Claim(finding, found)])
+    return decide_verdicts([Claim(finding, found)])
 
 
 def latest(rows: pl.DataFrame) -> pl.DataFrame:
@@ -59,7 +61,7 @@ def latest(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("place") == pl.col("place").max())
 
 
-def together(rows: pl.DataFrame, noise: Pooled | None) -> Spread:
+def with_shared_noise(rows: pl.DataFrame, noise: Pooled | None) -> Spread:
     """The mean variance between formats of several models, as one quantity against its noise."""
     observed, of_noise = mean(rows["observed"]), mean(rows["noise"])
     df = noise.df if noise else FEW

@@ -9,14 +9,14 @@ from amuro.core.types import EvidenceState, Finding
 from amuro.paper.changes import asked
 from amuro.paper.format_levels import format_noise, levels, spreads
 from amuro.paper.replicate_noise import MANY, in_words
-from amuro.paper.text import MIN_PLACES, cells_of, draft, left_out, names, note, reading
+from amuro.paper.text import MIN_PLACES, cells_of, draft_finding, left_out, names, note, reading
 from amuro.results.analyses.base import Analysis, Evidence
 from amuro.results.finding_text import chances
 from amuro.results.stats.clustered import Floats
 from amuro.results.stats.estimate import Estimate
 from amuro.results.stats.replicates import Pooled
 from amuro.results.stats.trend import change_weights
-from amuro.results.verdicts import Claim, settle
+from amuro.results.verdicts import Claim, decide_verdicts
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
@@ -29,8 +29,10 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
         found = found.filter(pl.len().over("tuned_on") >= MIN_PLACES)
     if found.is_empty():
         nothing = f"No tuned model has {MIN_PLACES} places at which every format clears the best constant answer."
-        return settle([Claim(draft(ANALYSIS, evidence.study, nothing, "insufficient", note=reason), None)])
-    estimate = easing(found, noise)
+        return decide_verdicts(
+            [Claim(draft_finding(ANALYSIS, evidence.study, nothing, "insufficient", note=reason), None)]
+        )
+    estimate = format_trend(found, noise)
     state: EvidenceState = "measured" if noise else "insufficient"
     where = ", ".join(
         f"{names([name])} at {n}"
@@ -41,7 +43,7 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
         f"{reading(estimate)} squared log odds over the log tokens of the series."
     )
     without = _without_any(found, noise)
-    finding = draft(
+    finding = draft_finding(
         ANALYSIS, evidence.study, statement, state, n=found["place"].n_unique(), cells=cells_of(found),
         series=found["series"][0],
         note=note(f"Every format clears the best constant answer at so many places: {where}. Without any one tuned "
@@ -50,17 +52,17 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
         points=tuple({"line": r["tuned_on"], "tokens": r["tokens"], "value": r["excess"],
                       "y_label": "variance between formats, squared log odds"} for r in found.iter_rows(named=True)),
     )  # fmt: skip
-    return settle([Claim(finding, estimate, p=max(estimate.p_two_sided(), without))])
+    return decide_verdicts([Claim(finding, estimate, p=max(estimate.p_two_sided(), without))])
 
 
 def _without_any(rows: pl.DataFrame, noise: Pooled | None) -> float:
     """Largest p value of no easing when each tuned model in turn is left out; that of all where there is only one."""
     models = rows["tuned_on"].unique().sort().to_list()
     kept = [rows.filter(pl.col("tuned_on") != model) for model in models] if len(models) > 1 else [rows]
-    return max(min(2 * easing(some, noise).p_above(), 1.0) for some in kept)
+    return max(min(2 * format_trend(some, noise).p_above(), 1.0) for some in kept)
 
 
-def easing(rows: pl.DataFrame, noise: Pooled | None) -> Estimate:
+def format_trend(rows: pl.DataFrame, noise: Pooled | None) -> Estimate:
     """Mean over tuned models of −(slope over log tokens × span) of the variance between formats.
 
     A variance s² of F levels with noise v around a true variance σ² itself varies by 2v²/(F−1) + 4vσ²/(F−1).

@@ -8,9 +8,21 @@ import polars as pl
 from amuro.core.types import Finding
 from amuro.paper.changes import asked, merged
 from amuro.paper.replicate_noise import curve, in_words, run_noise, weighted
-from amuro.paper.text import DELTA, cells_of, draft, left_out, names, note, plain, reading, sound, stuck_sets, tasks_of
+from amuro.paper.text import (
+    DELTA,
+    cells_of,
+    draft_finding,
+    left_out,
+    names,
+    note,
+    plain,
+    reading,
+    sound,
+    stuck_sets,
+    tasks_of,
+)
 from amuro.results.analyses.base import Analysis, Evidence
-from amuro.results.verdicts import Claim, settle
+from amuro.results.verdicts import Claim, decide_verdicts
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
@@ -19,7 +31,9 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     rows = merged(sound(own))
     if rows.is_empty():
         nothing = "No tuned model was asked on a set of its own that can carry a verdict."
-        return settle([Claim(draft(ANALYSIS, evidence.study, nothing, "not run", note=left_out(own)), None)])
+        return decide_verdicts(
+            [Claim(draft_finding(ANALYSIS, evidence.study, nothing, "not run", note=left_out(own)), None)]
+        )
     noise = run_noise(sound(own))
     estimate = weighted(rows, equal_weights(rows), noise)
     tasks, stuck = tasks_of(rows), stuck_sets(rows)
@@ -28,12 +42,12 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
         f"Tuning lifts the score on the model's own set ({names(tasks)}) by {reading(estimate)}, "
         f"as a mean over {rows['place'].n_unique()} places of pre-training."
     )
-    finding = draft(
+    finding = draft_finding(
         ANALYSIS, evidence.study, statement, "measured", n=len(tasks), cells=cells_of(rows),
         note=note(left_out(own), at_all if stuck else "", in_words(noise)), series=rows["series"][0],
         points=tuple(curve(rows, noise, "task")),
     )  # fmt: skip
-    return settle([Claim(finding, estimate)])
+    return decide_verdicts([Claim(finding, estimate)])
 
 
 def equal_weights(rows: pl.DataFrame) -> list[float]:

@@ -14,7 +14,7 @@ from amuro.paper.replicate_noise import Point, in_words, run_noise, weighted
 from amuro.paper.text import (
     MIN_PLACES,
     cells_of,
-    draft,
+    draft_finding,
     left_out,
     long_enough,
     mean,
@@ -33,7 +33,7 @@ from amuro.results.stats.equivalence import tost
 from amuro.results.stats.estimate import Estimate
 from amuro.results.stats.replicates import Pooled
 from amuro.results.stats.trend import change_weights, without_each
-from amuro.results.verdicts import Claim, settle
+from amuro.results.verdicts import Claim, decide_verdicts
 
 MIN_MODELS = 2
 """A statement about tasks in general needs as many tuned models."""
@@ -63,15 +63,15 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     rows = long_enough(_against_best_base(merged(fit), evidence.scores)) if fit.height else fit
     if rows.is_empty():
         statement = f"No line of this table has {MIN_PLACES} places of pre-training."
-        return settle(
-            [Claim(draft(ANALYSIS, evidence.study, statement, "insufficient", note=note(left_out(own))), None)]
+        return decide_verdicts(
+            [Claim(draft_finding(ANALYSIS, evidence.study, statement, "insufficient", note=note(left_out(own))), None)]
         )
     noise, base_noise = run_noise(fit), run_noise(fit, "base", unit="task")
     stuck = stuck_sets(rows)
     gaps = {task: Gap(rows.filter(pl.col("task") == task), noise, base_noise) for task in tasks_of(rows)}
     singles = [_single(evidence.study, task, gap, task in stuck) for task, gap in gaps.items()]
     usable = rows.filter(~pl.col("task").is_in(stuck))
-    return settle([_whole(evidence.study, own, Gap(usable, noise, base_noise), stuck), *singles])
+    return decide_verdicts([_whole(evidence.study, own, Gap(usable, noise, base_noise), stuck), *singles])
 
 
 def _against_best_base(rows: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
@@ -98,7 +98,7 @@ def _single(study: str, task: str, gap: Gap, stuck: bool) -> Claim:
         "The base is a constant prediction at half of the places or more: not flat, but not measured." if stuck else ""
     )
     conditions = f"The base is flat within {delta:.2f}: {chances(flat)}. Without any one place: {chances(without)}."
-    finding = draft(
+    finding = draft_finding(
         ANALYSIS, study, statement, state, detail=task, n=gap.rows.height, delta=delta, task=task,
         note=note(reason, conditions, in_words(gap.noise)), cells=cells_of(gap.rows), series=gap.rows["series"][0],
         points=tuple(spans(gap)),
@@ -111,10 +111,10 @@ def _whole(study: str, own: pl.DataFrame, usable: Gap, stuck: list[str]) -> Clai
     blind = (
         f"The base of {names(stuck)} is a constant prediction: whether it is flat was not measured." if stuck else ""
     )
-    limits = (blind, left_out(own), in_words(usable.noise))
+    caveats = (blind, left_out(own), in_words(usable.noise))
     if not models:
         statement = "No base of this table says anything: what is latent cannot be told from what is not seen."
-        return Claim(draft(ANALYSIS, study, statement, "degenerate", note=note(*limits)), None)
+        return Claim(draft_finding(ANALYSIS, study, statement, "degenerate", note=note(*caveats)), None)
     weights = _mean_of_lines(usable.rows)
     estimate, base = usable.growth(weights), usable.base(weights)
     delta = ANALYSIS.delta * (1 - mean(usable.rows["chance"].fill_null(0.0)))
@@ -124,8 +124,8 @@ def _whole(study: str, own: pl.DataFrame, usable: Gap, stuck: list[str]) -> Clai
         f"Where the base says anything ({names(tasks_of(usable.rows))}), the gap between tuned and base grows by "
         f"{reading(estimate)}, the base by {reading(base)}."
     )
-    finding = draft(
-        ANALYSIS, study, statement, state, n=usable.rows["place"].n_unique(), delta=delta, note=note(few, *limits),
+    finding = draft_finding(
+        ANALYSIS, study, statement, state, n=usable.rows["place"].n_unique(), delta=delta, note=note(few, *caveats),
         cells=cells_of(usable.rows), series=usable.rows["series"][0], points=tuple(spans(usable)),
     )  # fmt: skip
     return Claim(finding, estimate, p=max(estimate.p_two_sided(), tost(base, delta)))

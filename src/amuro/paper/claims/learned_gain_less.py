@@ -11,7 +11,7 @@ from amuro.paper.replicate_noise import in_words, run_noise, weighted
 from amuro.paper.text import (
     DELTA,
     cells_of,
-    draft,
+    draft_finding,
     left_out,
     long_enough,
     mean,
@@ -26,7 +26,7 @@ from amuro.results.analyses.base import Analysis, Evidence
 from amuro.results.stats.estimate import Estimate
 from amuro.results.stats.replicates import Pooled
 from amuro.results.stats.trend import change_weights
-from amuro.results.verdicts import Claim, settle
+from amuro.results.verdicts import Claim, decide_verdicts
 
 MIN_SETS = 8
 """The unit is the data set, and fewer say nothing."""
@@ -39,10 +39,10 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     lines = long_enough(merged(sound(rows))) if rows.height else rows
     if lines.is_empty():
         nothing = "No set of this table has enough places of pre-training."
-        return settle([Claim(draft(ANALYSIS, evidence.study, nothing, "not run"), None)])
+        return decide_verdicts([Claim(draft_finding(ANALYSIS, evidence.study, nothing, "not run"), None)])
     noise = run_noise(rows, "base", unit="task")
     sets = _sets(lines, noise)
-    return settle([_claim(evidence.study, rows, lines, sets, noise)])
+    return decide_verdicts([_claim(evidence.study, rows, lines, sets, noise)])
 
 
 def _sets(lines: pl.DataFrame, noise: Pooled | None) -> pl.DataFrame:
@@ -67,7 +67,7 @@ def _claim(study: str, rows: pl.DataFrame, lines: pl.DataFrame, sets: pl.DataFra
     learned, rest = (names(tasks_of(groups[g])) or "none" for g in (True, False))
     told = f"Learned in pre-training by rule: {learned}; not: {rest}."
     effect = f" The others gain {reading(estimate)} more." if estimate else " So this table cannot compare their gains."
-    finding = draft(
+    finding = draft_finding(
         ANALYSIS, study, told + effect, state, n=sets.height, cells=cells_of(lines), series=lines["series"][0],
         note=note(reason, _agreement(share), left_out(rows), in_words(noise)),
         points=tuple({"x": r["task"], "line": f"{'learned' if r['learned'] else 'not learned'}, {r['tuning']}",

@@ -9,11 +9,23 @@ from amuro.core.types import EvidenceState, Finding
 from amuro.paper.changes import asked, merged
 from amuro.paper.claims.in_domain import equal_weights
 from amuro.paper.replicate_noise import curve, in_words, run_noise, weighted
-from amuro.paper.text import DELTA, cannot_lose, cells_of, draft, left_out, names, note, plain, reading, sound, tasks_of
+from amuro.paper.text import (
+    DELTA,
+    cannot_lose,
+    cells_of,
+    draft_finding,
+    left_out,
+    names,
+    note,
+    plain,
+    reading,
+    sound,
+    tasks_of,
+)
 from amuro.results.analyses.base import Analysis, Evidence
 from amuro.results.stats.estimate import Estimate
 from amuro.results.stats.replicates import Pooled
-from amuro.results.verdicts import Claim, settle
+from amuro.results.verdicts import Claim, decide_verdicts
 
 MIN_MODELS = 2
 """A statement about domains in general needs sets of as many tuned models."""
@@ -24,21 +36,21 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     rows = plain(asked(evidence.scores).filter(pl.col("role") == "out_of_domain"))
     if rows.is_empty():
         nothing = "No tuned model was asked on an out-of-domain set."
-        return settle([Claim(draft(ANALYSIS, evidence.study, nothing, "not run"), None)])
+        return decide_verdicts([Claim(draft_finding(ANALYSIS, evidence.study, nothing, "not run"), None)])
     noise = run_noise(sound(rows))
     families = rows["family"].unique().sort()
     each = [_family(evidence.study, rows.filter(pl.col("family") == family), family, noise) for family in families]
-    return settle([_whole(evidence.study, rows, noise), *each])
+    return decide_verdicts([_whole(evidence.study, rows, noise), *each])
 
 
 def _whole(study: str, rows: pl.DataFrame, noise: Pooled | None) -> Claim:
     fit = sound(rows)
     useless = cannot_lose(merged(fit))
     able = merged(fit.filter(~pl.col("task").is_in(useless)))
-    limits = (left_out(rows), _floor(useless), in_words(noise))
+    caveats = (left_out(rows), _floor(useless), in_words(noise))
     if able.is_empty():
         nothing = "No out-of-domain set of this table could show a loss."
-        return Claim(draft(ANALYSIS, study, nothing, "degenerate", note=note(*limits)), None)
+        return Claim(draft_finding(ANALYSIS, study, nothing, "degenerate", note=note(*caveats)), None)
     estimate, models = _loss(able, noise), able["tuned_on"].n_unique()
     state: EvidenceState = "measured" if models >= MIN_MODELS else "insufficient"
     few = "" if state == "measured" else f"Sets of one tuned model; a claim about domains needs {MIN_MODELS}."
@@ -46,8 +58,8 @@ def _whole(study: str, rows: pl.DataFrame, noise: Pooled | None) -> Claim:
         f"Of {rows['task'].n_unique()} out-of-domain sets, {able['task'].n_unique()} could show a loss "
         f"({names(tasks_of(able))}); there the mean loss is {reading(estimate)}."
     )
-    finding = draft(
-        ANALYSIS, study, statement, state, n=able["task"].n_unique(), note=note(few, *limits), cells=cells_of(able),
+    finding = draft_finding(
+        ANALYSIS, study, statement, state, n=able["task"].n_unique(), note=note(few, *caveats), cells=cells_of(able),
         series=able["series"][0], points=tuple(curve(able, noise, "task")),
     )  # fmt: skip
     return Claim(finding, estimate)
@@ -60,13 +72,13 @@ def _family(study: str, rows: pl.DataFrame, family: str, noise: Pooled | None) -
     if fit.is_empty():
         state: EvidenceState = "degenerate" if rows["constant_gold"].all() else "insufficient"
         statement = f"On {asked_sets} the table says nothing about what tuning took away."
-        return Claim(draft(ANALYSIS, study, statement, state, note=note(left_out(rows)), **common), None)
+        return Claim(draft_finding(ANALYSIS, study, statement, state, note=note(left_out(rows)), **common), None)
     estimate, useless = _loss(fit, noise), cannot_lose(fit)
     each = fit.group_by("task", maintain_order=True).agg(pl.col("change").mean()).sort("task").rows()
     changes_told = ", ".join(f"{names([task])} {change:+.3f}" for task, change in each)
     state = "insufficient" if set(useless) == set(fit["task"]) else "measured"
     statement = f"On {family} sets ({asked_sets}) the mean loss is {reading(estimate)}; changes: {changes_told}."
-    finding = draft(
+    finding = draft_finding(
         ANALYSIS, study, statement, state, n=fit["task"].n_unique(), points=tuple(curve(fit, noise, "task")),
         note=note(left_out(rows), _floor(useless), _dead(fit), in_words(noise)), **common,
     )  # fmt: skip

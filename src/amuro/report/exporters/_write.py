@@ -43,5 +43,5 @@ def _put(out: Path, exporter: str, name: str, content: str | bytes) -> Path:
     if isinstance(content, str):
         put_text(path, content)
     else:
-        replace_file(path, lambda draft: draft.write_bytes(content))
+        replace_file(path, lambda draft_finding: draft_finding.write_bytes(content))
     return path

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from amuro.report.examples import CHANGES, FLOWS, KINDS, RIGHT
+from amuro.report.examples import CHANGES, KINDS, RIGHT, TRANSITIONS
 from amuro.report.formatting import number, plain, split_words
 from amuro.report.model import Book
 from amuro.report.naming import Recipe, recipe_words, recipes_of, roles_of
@@ -134,7 +134,12 @@ def _answer(words: str | None, value: float | None, said: dict[tuple[str, int], 
 def data(book: Book, names: Names, cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the page's script reads: names, cards, and the true counts by place."""
     counts = changes_by(book, names, "task", "split", *RECIPE, "checkpoint", "format")
-    return {**names.in_words(book), "kinds": {kind: FLOWS[kind] for kind in KINDS}, "cards": cards, "counts": counts}
+    return {
+        **names.in_words(book),
+        "kinds": {kind: TRANSITIONS[kind] for kind in KINDS},
+        "cards": cards,
+        "counts": counts,
+    }
 
 
 def changes_by(book: Book, names: Names, *keys: str) -> list[list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amuro.report.examples import CHANGES, FLOWS, KINDS
+from amuro.report.examples import CHANGES, KINDS, TRANSITIONS
 from amuro.report.formatting import count
 from amuro.report.html.examples_json import NOTHING, Names, changes_by
 from amuro.report.model import Book
@@ -65,5 +65,9 @@ def change_table(book: Book, names: Names, words: Mapping[str, Sequence[str]]) -
          tuple(Square(count(number)) for number in (*numbers, sum(numbers[: len(KINDS)]))))
         for tuned, place, form, *numbers in rows
     )  # fmt: skip
-    head = (*(FLOWS[kind] for kind in KINDS), *(f"{FLOWS[kind]}, in this format only" for kind in CHANGES), "all pairs")
+    head = (
+        *(TRANSITIONS[kind] for kind in KINDS),
+        *(f"{TRANSITIONS[kind]}, in this format only" for kind in CHANGES),
+        "all pairs",
+    )
     return Table("kinds of change", head, body)

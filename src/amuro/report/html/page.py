@@ -72,7 +72,8 @@ def render(book: Book) -> tuple[str, dict[str, Markup]]:
         score_places=_places(book),
         forgetting=_by_series(book, forgetting_tables), examples=examples_plain.first_cards(cards, said),
         cards_shown=len(cards), item_names=said, change_table=examples_plain.change_table(book, names, said),
-        flows=examples.FLOWS, kinds={kind: examples.FLOWS[kind] for kind in examples.KINDS}, right=examples.RIGHT,
+        transitions=examples.TRANSITIONS, right=examples.RIGHT,
+        kinds={kind: examples.TRANSITIONS[kind] for kind in examples.KINDS},
         data=embedded_json(examples_json.data(book, names, cards)), facts=provenance.facts(book),
         ledger=provenance.cost(book), audits=book.audits, holes=provenance.holes(book), **LIMITS,
     )  # fmt: skip

@@ -13,13 +13,13 @@ import numpy as np
 
 from amuro.core.types import EvidenceState, Finding
 from amuro.results.analyses.base import Analysis, Evidence
-from amuro.results.base_prompting import second_metric, second_readings
-from amuro.results.finding_text import Standing, blank, limits_of, nothing_to_lose, point, state
+from amuro.results.base_prompting import format_free_metric, format_free_trajectories
+from amuro.results.finding_text import EvidenceStatus, blank, caveats_of, evidence_status, nothing_to_lose, point
 from amuro.results.stats.clustered import Means, clustered_means, degrees
 from amuro.results.stats.estimate import Estimate, Part, combine, satterthwaite
 from amuro.results.stats.ratio import PairedRatio
-from amuro.results.trajectory import Bools, Ladder, Tuning, ladders, longest, on_shared_examples, stand_ins
-from amuro.results.verdicts import Claim, settle
+from amuro.results.trajectory import Bools, Trajectory, Tuning, longest, on_shared_examples, stand_ins, trajectories
+from amuro.results.verdicts import Claim, decide_verdicts
 
 SIDE = {"label": "class", "choice": "class", "generate": "generation"}
 """Kind of task → its side; documents have none."""
@@ -35,7 +35,7 @@ class Pairs:
     is unbiased, a mean of means is not.
     """
 
-    found: tuple[Ladder, ...]
+    found: tuple[Trajectory, ...]
     chances: Mapping[str, float]
     """Set → its guessing rate, from which scores count."""
 
@@ -52,7 +52,7 @@ class Pairs:
             value += float(weights @ means.value) - guessed
             items += means.noise(weights)[0]
             for one in asked:
-                noise, runs = one.noise, len(one.runs[-1])
+                noise, runs = one.noise, len(one.by_seed[-1])
                 if noise is not None:
                     within += (each * tuned) ** 2 * noise.sampling / runs
                     beyond = each * abs(tuned) * math.sqrt(noise.beyond / runs)
@@ -64,7 +64,7 @@ class Pairs:
         return combine(value, [(max(items - within, 0.0), degrees(groups)), (noise_of_runs, freedom)])
 
     @cached_property
-    def _sets(self) -> list[tuple[list[Ladder], Means, float]]:
+    def _sets(self) -> list[tuple[list[Trajectory], Means, float]]:
         """Of each set the pairs on it, the means (2 × pairs) of bases and then of tuned models, and a pair's weight."""
         sets = defaultdict(list)
         for one in self.found:
@@ -85,7 +85,7 @@ class Pairs:
         return self.contrast(1, -1)
 
 
-def _means(pairs: Sequence[Ladder]) -> tuple[Means, float]:
+def _means(pairs: Sequence[Trajectory]) -> tuple[Means, float]:
     """(means on the examples that all pairs on one set share, their share of the examples that the set has)."""
     asked = on_shared_examples(pairs)
     rows = [*(one.base[-1] for one in asked), *(one.tuned[-1] for one in asked)]
@@ -94,8 +94,8 @@ def _means(pairs: Sequence[Ladder]) -> tuple[Means, float]:
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """Two findings a series: class → generation and generation → class."""
-    every, told = stand_ins([one for one in longest(ladders(evidence, ["cross_task"])) if one.facts.share])
-    second = dict(zip(map(_key, every), second_readings(evidence, every), strict=True))
+    every, told = stand_ins([one for one in longest(trajectories(evidence, ["cross_task"])) if one.facts.share])
+    second = dict(zip(map(_key, every), format_free_trajectories(evidence, every), strict=True))
     claims = [
         _claim(
             evidence, series, sides, [one for one in every if _goes(evidence, one, series, sides)], second, told, rng
@@ -103,18 +103,20 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
         for series in sorted({one.tuning.series for one in every})
         for sides in DIRECTIONS
     ]
-    return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked on another task.", "not run")]
+    return decide_verdicts(claims) or [
+        blank(ANALYSIS, evidence, "No tuned model was asked on another task.", "not run")
+    ]
 
 
 Key = tuple[Tuning, str]
-Seconds = Mapping[Key, Ladder | None]
+Seconds = Mapping[Key, Trajectory | None]
 
 
-def _key(found: Ladder) -> Key:
+def _key(found: Trajectory) -> Key:
     return found.tuning, found.name
 
 
-def _goes(evidence: Evidence, found: Ladder, series: str, sides: tuple[str, str]) -> bool:
+def _goes(evidence: Evidence, found: Trajectory, series: str, sides: tuple[str, str]) -> bool:
     """Whether a ladder of this series leads from one side to the other. Mixtures of several tasks lead nowhere."""
     taught = evidence.tasks.get(found.tuning.tuned_on)
     return (
@@ -125,15 +127,15 @@ def _goes(evidence: Evidence, found: Ladder, series: str, sides: tuple[str, str]
 
 
 def _claim(
-    evidence: Evidence, series: str, sides: tuple[str, str], every: Sequence[Ladder], second: Seconds,
+    evidence: Evidence, series: str, sides: tuple[str, str], every: Sequence[Trajectory], second: Seconds,
     told: str, rng: np.random.Generator,
 ) -> Claim:  # fmt: skip
-    fit = _able(evidence, [one for one in every if state(one)[0] == "measured"], rng)
+    fit = _able(evidence, [one for one in every if evidence_status(one)[0] == "measured"], rng)
     name, arrow = "_to_".join(sides), " → ".join(sides)
     further: dict[str, Any] = {"id": f"across_kinds.{series}.{name}".lower(), "n": len(fit), "series": series}
     if not fit:
-        standing, sentence, why = _nothing(every, arrow, evidence)
-        return Claim(blank(ANALYSIS, evidence, sentence, standing, note=why, **further), None)
+        status, sentence, why = _nothing(every, arrow, evidence)
+        return Claim(blank(ANALYSIS, evidence, sentence, status, note=why, **further), None)
     pairs = Pairs(tuple(fit), {one.name: one.floor for one in fit})
     if pairs.contrast(1, 0).interval()[0] <= 0:
         why = "Over all pairs the bases do not surely clear chance: what is not there cannot be forgotten."
@@ -146,7 +148,7 @@ def _claim(
         f"Tuning on {sides[0]} tasks takes {loss.value:+.1%} (95 % interval {low:+.1%} to {high:+.1%}) of what the "
         f"bases can do beyond chance on {sides[1]} tasks, over {_names(fit)}{', in output form' if form else ''}."
     )
-    note = limits_of(evidence, fit, REACH, told, _left_out(every, fit), form)
+    note = caveats_of(evidence, fit, REACH, told, _left_out(every, fit), form)
     finding = blank(
         ANALYSIS, evidence, sentence, "measured", note=note, cells=tuple(cell for one in fit for cell in one.cells),
         points=tuple(_point(one) for one in fit), **further,
@@ -154,7 +156,7 @@ def _claim(
     return Claim(finding, loss, max([loss.p_two_sided(), *(one.p_two_sided() for one in again)]), holds=not form)
 
 
-def _able(evidence: Evidence, every: Sequence[Ladder], rng: np.random.Generator) -> list[Ladder]:
+def _able(evidence: Evidence, every: Sequence[Trajectory], rng: np.random.Generator) -> list[Trajectory]:
     """The pairs whose base clears chance, on examples that had no say in that.
 
     A base that was chosen for its score on some examples has, by chance, too high a score on them, and tuned models
@@ -166,7 +168,7 @@ def _able(evidence: Evidence, every: Sequence[Ladder], rng: np.random.Generator)
     return [kept for one in every if (kept := _judged_part(evidence, one, halves[one.name])) is not None]
 
 
-def _judged_part(evidence: Evidence, found: Ladder, halves: Bools) -> Ladder | None:
+def _judged_part(evidence: Evidence, found: Trajectory, halves: Bools) -> Trajectory | None:
     first = halves[found.whole.clusters[found.examples]]
     if first.all() or not first.any():
         return None
@@ -175,33 +177,33 @@ def _judged_part(evidence: Evidence, found: Ladder, halves: Bools) -> Ladder | N
     return found.only(kept) if kept.any() else None
 
 
-def _nothing(every: Sequence[Ladder], arrow: str, evidence: Evidence) -> tuple[EvidenceState, str, str]:
+def _nothing(every: Sequence[Trajectory], arrow: str, evidence: Evidence) -> tuple[EvidenceState, str, str]:
     """Evidence state, sentence and reason where no pair can show anything."""
-    standing: Standing = ("not run", "")
+    status: EvidenceStatus = ("not run", "")
     for one in every:
-        standing = state(one)
-        if standing[0] == "measured":
-            standing = ("insufficient", nothing_to_lose(ANALYSIS, evidence, one))
-    return standing[0], f"No pair {arrow} can show whether tuning forgets the other kind of task.", standing[1]
+        status = evidence_status(one)
+        if status[0] == "measured":
+            status = ("insufficient", nothing_to_lose(ANALYSIS, evidence, one))
+    return status[0], f"No pair {arrow} can show whether tuning forgets the other kind of task.", status[1]
 
 
-def _names(fit: Sequence[Ladder]) -> str:
-    return ", ".join(dict.fromkeys(f"{one.lesson} → {one.task}" for one in fit))
+def _names(fit: Sequence[Trajectory]) -> str:
+    return ", ".join(dict.fromkeys(f"{one.training_words} → {one.task}" for one in fit))
 
 
-def _left_out(every: Sequence[Ladder], fit: Sequence[Ladder]) -> str:
+def _left_out(every: Sequence[Trajectory], fit: Sequence[Trajectory]) -> str:
     """Pairs whose base has nothing to lose, or that were not measured."""
     kept = {_key(one) for one in fit}
     lost = [one for one in every if _key(one) not in kept]
     return f"Left out, since nothing can be lost there: {_names(lost)}." if lost else ""
 
 
-def _again(evidence: Evidence, fit: Sequence[Ladder], second: Seconds) -> tuple[list[Estimate], str]:
+def _again(evidence: Evidence, fit: Sequence[Trajectory], second: Seconds) -> tuple[list[Estimate], str]:
     """(mean drop under the second reading, set by set; what is said where one does not surely fall or is missing).
 
     Likelihoods of unlike answers have no common scale, so no set may carry another.
     """
-    needed = [one for one in fit if second_metric(evidence, one)]
+    needed = [one for one in fit if format_free_metric(evidence, one)]
     measured = [other for one in needed if (other := second[_key(one)]) is not None]
     if len(measured) < len(needed):
         return [], "The likelihood of answers was not measured everywhere: the loss may be one of output form."
@@ -212,9 +214,9 @@ def _again(evidence: Evidence, fit: Sequence[Ladder], second: Seconds) -> tuple[
     return drops, told if open_ones else ""
 
 
-def _point(found: Ladder) -> Mapping[str, Any]:
+def _point(found: Trajectory) -> Mapping[str, Any]:
     last = found.at(-1)
-    return point("loss", found.contrast(-last, last), x=f"{found.lesson} → {found.task}")
+    return point("loss", found.contrast(-last, last), x=f"{found.training_words} → {found.task}")
 
 
 ANALYSIS = Analysis(

@@ -10,56 +10,56 @@ from amuro.results.analyses.gain import ANALYSIS as GAIN
 from amuro.results.analyses.latent_gain import ANALYSIS as LATENT_GAIN
 from amuro.results.finding_text import (
     NO_HOME,
-    Standing,
+    EvidenceStatus,
     blank,
+    caveats,
     counted,
-    draft,
-    limits,
+    draft_finding,
     smallest_effect,
-    trend_state,
-    tuned_state,
+    trend_status,
+    tuned_status,
 )
 from amuro.results.stats.clustered import Floats
 from amuro.results.stats.power import POWER, Margin, variance_df
 from amuro.results.stats.trend import change_weights
-from amuro.results.trajectory import Ladder, ladders, longest
-from amuro.results.verdicts import ALPHA, Claim, settle
+from amuro.results.trajectory import Trajectory, longest, trajectories
+from amuro.results.verdicts import ALPHA, Claim, decide_verdicts
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """Two findings a tuned task: the gain, and the growth of the gap over pre-training, that would be told from 0."""
-    every = ladders(evidence, ["in_domain"])
+    every = trajectories(evidence, ["in_domain"])
     followed = longest(every)
     claims = [_of_gain(evidence, found, len(every)) for found in every]
     claims += [_of_trend(evidence, found, len(followed)) for found in followed]
-    return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
+    return decide_verdicts(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
-def _of_gain(evidence: Evidence, found: Ladder, family: int) -> Claim:
+def _of_gain(evidence: Evidence, found: Trajectory, family: int) -> Claim:
     last = found.at(-1)
     seeds = counted(int(found.seeds[-1]), "tuning seed")
     resting = f"{counted(len(found.examples), 'example')} in {found.source.groups} clusters and {seeds}"
     what = f"a gain{found.by} on {found.name}", resting
-    return _claim(evidence, found, GAIN, last, tuned_state(found), family, what)
+    return _claim(evidence, found, GAIN, last, tuned_status(found), family, what)
 
 
-def _of_trend(evidence: Evidence, found: Ladder, family: int) -> Claim:
-    standing = trend_state(evidence, found)
-    standing = tuned_state(found) if standing[0] == "measured" else standing
-    if len(found.rungs) < 2:
-        return _claim(evidence, found, LATENT_GAIN, None, standing, family, ("", ""))
-    weights = found.over_training(change_weights(found.tokens[found.rungs]))
+def _of_trend(evidence: Evidence, found: Trajectory, family: int) -> Claim:
+    status = trend_status(evidence, found)
+    status = tuned_status(found) if status[0] == "measured" else status
+    if len(found.trained) < 2:
+        return _claim(evidence, found, LATENT_GAIN, None, status, family, ("", ""))
+    weights = found.over_training(change_weights(found.tokens[found.trained]))
     replicated = counted(len(found.replicated), "replicated one")
-    resting = f"{counted(len(found.rungs), 'trained checkpoint')}, {replicated} among them"
+    resting = f"{counted(len(found.trained), 'trained checkpoint')}, {replicated} among them"
     what = f"a growth of the gap between tuned{found.by} and base on {found.name}", resting
-    return _claim(evidence, found, LATENT_GAIN, weights, standing, family, what)
+    return _claim(evidence, found, LATENT_GAIN, weights, status, family, what)
 
 
 def _claim(
-    evidence: Evidence, found: Ladder, target: Analysis, weights: Floats | None, standing: Standing, family: int,
-    what: tuple[str, str],
+    evidence: Evidence, found: Trajectory, target: Analysis, weights: Floats | None, status: EvidenceStatus,
+    family: int, what: tuple[str, str],
 ) -> Claim:  # fmt: skip
-    state, reason = standing
+    state, reason = status
     estimate = None if weights is None else found.contrast(weights, -weights)
     if estimate is not None and estimate.variance <= 0 and state == "measured":
         state, reason = "degenerate", "Nothing varies, between examples or between runs."
@@ -72,10 +72,10 @@ def _claim(
     after = f" of tuning{found.by}" if found.by else ""
     unseen = f"What can be seen{after} on {found.name} cannot be said."
     sentence = _sentence(*what, margin, family) if margin else unseen
-    note = limits(evidence, found, reason, _to_be_supported(margin) if margin else "")
-    finding = draft(
+    note = caveats(evidence, found, reason, _to_be_supported(margin) if margin else "")
+    finding = draft_finding(
         ANALYSIS, evidence, found, sentence, state, detail=target.name, note=note, delta=0.0, points=(),
-        n=found.source.groups if target is GAIN else len(found.rungs),
+        n=found.source.groups if target is GAIN else len(found.trained),
         unit=target.unit,
     )  # fmt: skip
     return Claim(finding, margin if state == "measured" else None)

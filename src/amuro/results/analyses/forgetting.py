@@ -8,15 +8,15 @@ import numpy as np
 
 from amuro.core.types import Finding
 from amuro.results.analyses.base import Analysis, Evidence
-from amuro.results.base_prompting import second_metric, second_readings
-from amuro.results.finding_text import blank, draft, limits, nothing_to_lose, reading, state
-from amuro.results.score_matrix import Panel
+from amuro.results.base_prompting import format_free_metric, format_free_trajectories
+from amuro.results.finding_text import blank, caveats, draft_finding, effect_text, evidence_status, nothing_to_lose
+from amuro.results.score_matrix import ScoreMatrix
 from amuro.results.stats.bootstrap import cluster_draws
 from amuro.results.stats.clustered import Floats, clustered_means, degrees
 from amuro.results.stats.estimate import Estimate, combine
-from amuro.results.stats.runs import RunNoise, drawn_together, run_noise
-from amuro.results.trajectory import HOW, Ladder, ladders
-from amuro.results.verdicts import Claim, settle
+from amuro.results.stats.runs import RunNoise, run_noise, shrunk_together
+from amuro.results.trajectory import HOW, Trajectory, trajectories
+from amuro.results.verdicts import Claim, decide_verdicts
 from amuro.series.base import checkpoint_words
 
 NOT_MEASURED = Estimate(0.0, ())
@@ -25,34 +25,34 @@ NOT_MEASURED = Estimate(0.0, ())
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a recipe and each other evaluation set, at the latest checkpoint; every checkpoint is drawn."""
-    every = ladders(evidence, ["cross_task", "facts", "corpus"])
-    asked = zip(every, lost_noise(every), second_readings(evidence, every), strict=True)
-    return settle([_claim(evidence, *one, rng) for one in asked]) or [
+    every = trajectories(evidence, ["cross_task", "facts", "corpus"])
+    asked = zip(every, lost_noise(every), format_free_trajectories(evidence, every), strict=True)
+    return decide_verdicts([_claim(evidence, *one, rng) for one in asked]) or [
         blank(ANALYSIS, evidence, "No tuned model was asked on anything but its own task.", "not run")
     ]
 
 
 def _claim(
-    evidence: Evidence, found: Ladder, noise: RunNoise | None, other: Ladder | None, rng: np.random.Generator
+    evidence: Evidence, found: Trajectory, noise: RunNoise | None, other: Trajectory | None, rng: np.random.Generator
 ) -> Claim:
     net = _drop(found)
-    loss = flow(found, found.floor, noise, rng) if found.facts.binary else net
+    loss = transition(found, found.floor, noise, rng) if found.facts.binary else net
     if why := nothing_to_lose(ANALYSIS, evidence, found):
         sentence = _sentence(found, None, "")
         return Claim(
-            draft(ANALYSIS, evidence, found, sentence, "insufficient", note=limits(evidence, found, why)), None
+            draft_finding(ANALYSIS, evidence, found, sentence, "insufficient", note=caveats(evidence, found, why)), None
         )
-    standing, reason = state(found)
+    status, reason = evidence_status(found)
     second, best = _second(evidence, found, other), _best_ways(found)
     conditions = [one for one in (loss, net, second, best) if one is not None]
-    form = _form(second_metric(evidence, found), second, best) if loss.interval()[0] > 0 else ""
-    note = limits(evidence, found, reason, form)
-    finding = draft(ANALYSIS, evidence, found, _sentence(found, loss, form), standing, note=note)
+    form = _form(format_free_metric(evidence, found), second, best) if loss.interval()[0] > 0 else ""
+    note = caveats(evidence, found, reason, form)
+    finding = draft_finding(ANALYSIS, evidence, found, _sentence(found, loss, form), status, note=note)
     holds = all(one.interval()[0] > 0 for one in conditions)
     return Claim(finding, loss, max(one.p_two_sided() for one in conditions), holds)
 
 
-def _drop(found: Ladder) -> Estimate:
+def _drop(found: Trajectory) -> Estimate:
     """What is lost in the mean at the latest checkpoint: base − tuned, the higher the better."""
     last = found.at(-1)
     return found.contrast(-last, last)
@@ -63,55 +63,55 @@ def lost(base: Floats, runs: Floats) -> Floats:
     return np.asarray(base * (1 - runs))
 
 
-def churn(runs: Floats) -> Floats:
+def seed_disagreement(runs: Floats) -> Floats:
     """(n,): share of ordered pairs of runs (m, n) in which the first is right and the second wrong; 0 for one run."""
     m = len(runs)
     right = runs.sum(axis=0)
     return np.asarray(right * (m - right) / max(m * (m - 1), 1))
 
 
-def lost_noise(every: Sequence[Ladder]) -> list[RunNoise | None]:
+def lost_noise(every: Sequence[Trajectory]) -> list[RunNoise | None]:
     """Noise of runs of what is lost, drawn together over the ladders; None where nothing is right or wrong."""
     own = [
-        run_noise([lost(found.base[t], found.runs[t]) for t in found.replicated], found.clusters)
+        run_noise([lost(found.base[t], found.by_seed[t]) for t in found.replicated], found.clusters)
         if found.facts.binary
         else None
         for found in every
     ]
-    return drawn_together(own)
+    return shrunk_together(own)
 
 
-def flow(found: Ladder, chance: float, noise: RunNoise | None, rng: np.random.Generator) -> Estimate:
+def transition(found: Trajectory, chance: float, noise: RunNoise | None, rng: np.random.Generator) -> Estimate:
     """Share of examples right before and wrong after, beyond what no loss at all would show.
 
     F = mean(base right, tuned wrong) − max(churn, guessing): *churn* is the same flow between two seeds of this
     tuning (at its latest replicated checkpoint), *guessing* = chance · mean(base wrong), the flow when those who
     guessed guess again. Item flow: arXiv 2510.17776.
     """
-    base, runs = found.base[-1], found.runs[-1]
-    seeds = found.runs[found.replicated[-1]] if found.replicated else runs[:1]
-    rows = np.array([lost(base, runs).mean(axis=0), churn(seeds), chance * (1 - base)])
+    base, runs = found.base[-1], found.by_seed[-1]
+    seeds = found.by_seed[found.replicated[-1]] if found.replicated else runs[:1]
+    rows = np.array([lost(base, runs).mean(axis=0), seed_disagreement(seeds), chance * (1 - base)])
     means = np.vstack([rows.mean(axis=1), cluster_draws(rows, found.clusters, rng)])
     beyond = means[:, 0] - means[:, 1:].max(axis=1)
     items = float(beyond[1:].var()), degrees(found.source.groups)
     return combine(float(beyond[0]), noise.parts(items, [1.0], [len(runs)]) if noise else [items])
 
 
-def _second(evidence: Evidence, found: Ladder, other: Ladder | None) -> Estimate | None:
+def _second(evidence: Evidence, found: Trajectory, other: Trajectory | None) -> Estimate | None:
     """The fall under the second reading; None where the task has none. Not measured counts as no fall."""
-    if second_metric(evidence, found) is None:
+    if format_free_metric(evidence, found) is None:
         return None
     return NOT_MEASURED if other is None else _drop(other)
 
 
-def _best_ways(found: Ladder) -> Estimate | None:
+def _best_ways(found: Trajectory) -> Estimate | None:
     """The fall when base and tuned model are each asked in their best format and shots; None where there is one way.
 
     What another wording or a few examples bring back was not forgotten (spurious forgetting, arXiv 2501.13453).
     """
-    alike = {name: found.readings[-1][name] for name in HOW if name in found.readings[-1]}
+    alike = {name: found.score_rows[-1][name] for name in HOW if name in found.score_rows[-1]}
     latest = found.source.where(metric=found.metric, series=found.tuning.series, step=int(found.steps[-1]), **alike)
-    sides = [_ways(latest.where(**line)) for line in (found.tuning._asdict(), {"tuned_on": "none"})]
+    sides = [_variants(latest.where(**line)) for line in (found.tuning._asdict(), {"tuned_on": "none"})]
     shared = sides[0].keys() & sides[1].keys()
     if len(shared) < 2:
         return None
@@ -121,9 +121,9 @@ def _best_ways(found: Ladder) -> Estimate | None:
     return combine(float(means.value[0]), found.noise.parts(items, [1.0], found.seeds[-1:]) if found.noise else [items])
 
 
-def _ways(asked: Panel) -> dict[tuple[str, int, int], Floats]:
+def _variants(asked: ScoreMatrix) -> dict[tuple[str, int, int], Floats]:
     """(format, shots, shot seed) → scores (n,), averaged over tuning seeds."""
-    keys = {(reading["format"], reading["shots"], reading["shot_seed"]) for reading in asked.readings}
+    keys = {(score_row["format"], score_row["shots"], score_row["shot_seed"]) for score_row in asked.score_rows}
     return {key: asked.where(format=key[0], shots=key[1], shot_seed=key[2]).values.mean(axis=0) for key in keys}
 
 
@@ -138,12 +138,12 @@ def _form(metric: str | None, second: Estimate | None, best: Estimate | None) ->
     return ""
 
 
-def _sentence(found: Ladder, loss: Estimate | None, form: str) -> str:
-    change = found.went(found.base[-1], found.tuned[-1])
+def _sentence(found: Trajectory, loss: Estimate | None, form: str) -> str:
+    change = found.from_to(found.base[-1], found.tuned[-1])
     what = "lost beyond churn and guessing" if found.facts.binary else "lost"
-    told = f" ({what}: {reading(loss)}){', in output form' if form else ''}" if loss else ""
+    told = f" ({what}: {effect_text(loss)}){', in output form' if form else ''}" if loss else ""
     return (
-        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.lesson} takes {found.metric} "
+        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.training_words} takes {found.metric} "
         f"on {found.name} {change}{told}."
     )
 

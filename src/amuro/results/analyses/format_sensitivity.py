@@ -12,26 +12,26 @@ import numpy as np
 from amuro.core.types import Finding
 from amuro.results.analyses.base import Analysis, Evidence
 from amuro.results.finding_text import (
+    EvidenceStatus,
     Points,
-    Standing,
     blank,
+    caveats,
     counted,
-    draft,
-    limits,
-    reading,
+    draft_finding,
+    effect_text,
+    evidence_status,
     score_point,
-    state,
-    trend_state,
+    trend_status,
 )
-from amuro.results.score_matrix import Reading, fewest_shots
+from amuro.results.score_matrix import ScoreRow, fewest_shots
 from amuro.results.stats.bootstrap import cluster_draws
 from amuro.results.stats.clustered import Floats, Ints, Means, clustered_mean, clustered_means, degrees
 from amuro.results.stats.estimate import Estimate, combine, satterthwaite
 from amuro.results.stats.runs import RunNoise, run_noise
 from amuro.results.stats.spread import Spread, between, logit_covariance, logit_stretch, logits, spread
 from amuro.results.stats.trend import change_weights
-from amuro.results.trajectory import MIN_CHECKPOINTS, Ladder, by_set, differences, fullest, ladders, longest
-from amuro.results.verdicts import Claim, settle
+from amuro.results.trajectory import MIN_CHECKPOINTS, Trajectory, by_set, differences, fullest, longest, trajectories
+from amuro.results.verdicts import Claim, decide_verdicts
 from amuro.series.base import checkpoint_words
 
 CEILING = 0.97
@@ -49,12 +49,12 @@ class Asked:
     """(tuning seeds, F, n); one seed for a base."""
     clusters: Ints
     chance: float
-    readings: tuple[Reading, ...]
+    score_rows: tuple[ScoreRow, ...]
 
     @property
     def cells(self) -> tuple[str, ...]:
         """Addresses of the cells that were asked."""
-        return tuple(reading["cell"] for reading in self.readings)
+        return tuple(score_row["cell"] for score_row in self.score_rows)
 
     @cached_property
     def means(self) -> Means:
@@ -81,12 +81,14 @@ class Asked:
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """Of each task its sensitivity before tuning; and of each recipe that after it, and its easing over checkpoints."""
-    found = [one for one in longest(ladders(evidence, ["in_domain"])) if one.facts.share]
+    found = [one for one in longest(trajectories(evidence, ["in_domain"])) if one.facts.share]
     claims = [claim for alike in by_set(found) for claim in _claims(evidence, alike, rng)]
-    return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked in more than one format.", "not run")]
+    return decide_verdicts(claims) or [
+        blank(ANALYSIS, evidence, "No tuned model was asked in more than one format.", "not run")
+    ]
 
 
-def _claims(evidence: Evidence, alike: Sequence[Ladder], rng: np.random.Generator) -> list[Claim]:
+def _claims(evidence: Evidence, alike: Sequence[Trajectory], rng: np.random.Generator) -> list[Claim]:
     """The claim about the bases, once for all recipes: on those that were asked in the most formats."""
     known = [one for one in map(_worded, alike) if one is not None]
     if not known:
@@ -97,7 +99,7 @@ def _claims(evidence: Evidence, alike: Sequence[Ladder], rng: np.random.Generato
     claims = [_at_latest(evidence, base, base.bases[-1], None, "before")]
     for one in known:
         noise = _run_noise(one.tuned)
-        claims += [_at_latest(evidence, one, one.tuned[-1], noise, "after"), _easing(evidence, one, noise, rng)]
+        claims += [_at_latest(evidence, one, one.tuned[-1], noise, "after"), _format_trend(evidence, one, noise, rng)]
     return claims
 
 
@@ -105,7 +107,7 @@ def _claims(evidence: Evidence, alike: Sequence[Ladder], rng: np.random.Generato
 class Worded:
     """A ladder whose bases and tuned models were asked in several formats."""
 
-    found: Ladder
+    found: Trajectory
     formats: list[str]
     bases: list[Asked]
     tuned: list[Asked]
@@ -115,13 +117,13 @@ class Worded:
         """The score in each format at each checkpoint, before and after tuning."""
         return tuple(
             score_point(self.found, f"{wording}, {who}", one.score(place), **self.found.place(one.step, one.tokens))
-            for who, models in (("base", self.bases), (f"tuned on {self.found.lesson}", self.tuned))
+            for who, models in (("base", self.bases), (f"tuned on {self.found.training_words}", self.tuned))
             for one in models
             for place, wording in enumerate(self.formats)
         )
 
 
-def _worded(found: Ladder) -> Worded | None:
+def _worded(found: Trajectory) -> Worded | None:
     formats = _formats(found)
     bases, tuned = (_asked(found, formats, found.floor, line) for line in (_BASE, found.tuning._asdict()))
     return Worded(found, formats, bases, tuned) if len(formats) > 1 and tuned and bases else None
@@ -130,13 +132,13 @@ def _worded(found: Ladder) -> Worded | None:
 _BASE = {"tuned_on": "none"}
 
 
-def _formats(found: Ladder) -> list[str]:
+def _formats(found: Trajectory) -> list[str]:
     """Formats in which both the latest base and the latest tuned model were asked."""
     latest = found.source.where(series=found.tuning.series, metric=found.metric, step=int(found.steps[-1]))
     return sorted(latest.where(**found.tuning._asdict()).all("format") & latest.where(**_BASE).all("format"))
 
 
-def _asked(found: Ladder, formats: list[str], chance: float, line: Mapping[str, str]) -> list[Asked]:
+def _asked(found: Trajectory, formats: list[str], chance: float, line: Mapping[str, str]) -> list[Asked]:
     """The models of a line that were asked in all formats, step by step."""
     source = fewest_shots(found.source.where(**{"metric": found.metric, "series": found.tuning.series, **line}))
     asked = []
@@ -146,8 +148,10 @@ def _asked(found: Ladder, formats: list[str], chance: float, line: Mapping[str, 
         whole = [seed for seed in seeds if seed.all("format") >= set(formats)]
         if whole:
             stacked = [[seed.where(format=wording).values[0] for wording in formats] for seed in whole]
-            readings = tuple(reading for seed in whole for reading in seed.readings if reading["format"] in formats)
-            asked.append(Asked(step, tokens, np.array(stacked), found.clusters, chance, readings))
+            score_rows = tuple(
+                score_row for seed in whole for score_row in seed.score_rows if score_row["format"] in formats
+            )
+            asked.append(Asked(step, tokens, np.array(stacked), found.clusters, chance, score_rows))
     return asked
 
 
@@ -184,28 +188,28 @@ def measure(asked: Asked, noise: RunNoise | None) -> Spread:
 def _at_latest(evidence: Evidence, worded: Worded, asked: Asked, noise: RunNoise | None, when: str) -> Claim:
     found, formats = worded.found, worded.formats
     scores, (room, why) = asked.means.value, _room(asked)
-    standing, reason = state(found)
-    if mixed := differences(asked.readings):
-        standing, reason = "mixed", mixed
-    if standing == "measured":
-        standing, reason = room, why
+    status, reason = evidence_status(found)
+    if mixed := differences(asked.score_rows):
+        status, reason = "mixed", mixed
+    if status == "measured":
+        status, reason = room, why
     variance = measure(asked, noise) if room == "measured" else None
-    told = f": between-format variance {reading(variance)} (squared log odds)" if variance else ""
+    told = f": between-format variance {effect_text(variance)} (squared log odds)" if variance else ""
     easiest, hardest = formats[int(scores.argmax())], formats[int(scores.argmin())]
     best, worst = found.score(scores.max(keepdims=True)), found.score(scores.min(keepdims=True))
     sentence = (
-        f"{when.capitalize()} tuning on {_lesson(found, when)}, {checkpoint_words(asked.step)} scores "
+        f"{when.capitalize()} tuning on {_training_words(found, when)}, {checkpoint_words(asked.step)} scores "
         f"{worst:.2f} ({hardest}) to {best:.2f} ({easiest}) on {found.name} in {len(formats)} "
         f"formats{told}{_alike(asked)}."
     )
-    note = limits(evidence, found, reason, FIXED, tuned=when == "after")
-    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=worded.points, detail=when,
+    note = caveats(evidence, found, reason, FIXED, tuned=when == "after")
+    finding = draft_finding(ANALYSIS, evidence, found, sentence, status, note=note, points=worded.points, detail=when,
                     delta=_delta(evidence), cells=asked.cells)  # fmt: skip
     return Claim(finding, variance)
 
 
-def _lesson(found: Ladder, when: str) -> str:
-    return found.lesson if when == "after" else found.tuning.tuned_on
+def _training_words(found: Trajectory, when: str) -> str:
+    return found.training_words if when == "after" else found.tuning.tuned_on
 
 
 def _alike(asked: Asked) -> str:
@@ -221,7 +225,7 @@ def _alike(asked: Asked) -> str:
     )
 
 
-def _room(asked: Asked) -> Standing:
+def _room(asked: Asked) -> EvidenceStatus:
     """The best format must clear chance, and some format must leave errors; both over several clusters."""
     if math.isnan(asked.chance):
         return "insufficient", "What guesses score is not known."
@@ -234,31 +238,33 @@ def _room(asked: Asked) -> Standing:
     return "measured", ""
 
 
-def _easing(evidence: Evidence, worded: Worded, noise: RunNoise | None, rng: np.random.Generator) -> Claim:
+def _format_trend(evidence: Evidence, worded: Worded, noise: RunNoise | None, rng: np.random.Generator) -> Claim:
     found, tuned = worded.found, worded.tuned
     used = [asked for asked in tuned if asked.tokens > 0 and asked.comparable]
-    standing, reason = trend_state(evidence, found)
-    if mixed := differences([reading for asked in used for reading in asked.readings]):
-        standing, reason = "mixed", mixed
+    status, reason = trend_status(evidence, found)
+    if mixed := differences([score_row for asked in used for score_row in asked.score_rows]):
+        status, reason = "mixed", mixed
     if len(used) < MIN_CHECKPOINTS:
-        standing, estimate = ("mixed" if standing == "mixed" else "insufficient"), None
+        status, estimate = ("mixed" if status == "mixed" else "insufficient"), None
         sentence = (
             f"At {counted(len(used), 'trained checkpoint')} all formats of {found.name} lie between chance and ceiling "
             f"after tuning{found.by}: whether pre-training eases the sensitivity to formats needs {MIN_CHECKPOINTS}."
         )
     else:
-        estimate = easing(used, noise, rng)
+        estimate = format_trend(used, noise, rng)
         sentence = (
             f"In this pre-training run the fall of the between-format variance of {found.called} after "
-            f"tuning{found.by}, over the observed log {found.unit}, is {reading(estimate)} (squared log odds)."
+            f"tuning{found.by}, from the first to the last checkpoint (log {found.unit}), is {effect_text(estimate)} "
+            "(squared log odds)."
         )
-    note, cells = limits(evidence, found, reason, FIXED), tuple(cell for asked in tuned for cell in asked.cells)
-    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, points=worded.points, detail="easing",
-                    n=len(used), unit="checkpoints", delta=_delta(evidence), cells=cells)  # fmt: skip
+    note, cells = caveats(evidence, found, reason, FIXED), tuple(cell for asked in tuned for cell in asked.cells)
+    finding = draft_finding(ANALYSIS, evidence, found, sentence, status, detail="trend", note=note,
+                            points=worded.points, n=len(used), unit="checkpoints", delta=_delta(evidence),
+                            cells=cells)  # fmt: skip
     return Claim(finding, estimate)
 
 
-def easing(used: list[Asked], noise: RunNoise | None, rng: np.random.Generator) -> Estimate:
+def format_trend(used: list[Asked], noise: RunNoise | None, rng: np.random.Generator) -> Estimate:
     """Fall of the between-format variance over the span of log tokens; clusters and run noise are drawn anew."""
     weights = -change_weights([asked.tokens for asked in used])
     value = float(weights @ [measure(asked, noise).excess for asked in used])

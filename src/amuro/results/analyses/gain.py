@@ -6,21 +6,21 @@ import numpy as np
 
 from amuro.core.types import Finding
 from amuro.results.analyses.base import Analysis, Evidence
-from amuro.results.finding_text import NO_HOME, blank, draft, gained, limits
-from amuro.results.trajectory import Ladder, ladders
-from amuro.results.verdicts import Claim, settle
+from amuro.results.finding_text import NO_HOME, blank, caveats, draft_finding, gained
+from amuro.results.trajectory import Trajectory, trajectories
+from amuro.results.verdicts import Claim, decide_verdicts
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task, at its latest checkpoint; every checkpoint is drawn."""
-    claims = [_claim(evidence, found) for found in ladders(evidence, ["in_domain"])]
-    return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
+    claims = [_claim(evidence, found) for found in trajectories(evidence, ["in_domain"])]
+    return decide_verdicts(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
-def _claim(evidence: Evidence, found: Ladder) -> Claim:
-    estimate, sentence, standing, reason = gained(evidence, found)
-    note = limits(evidence, found, reason)
-    return Claim(draft(ANALYSIS, evidence, found, sentence, standing, note=note), estimate)
+def _claim(evidence: Evidence, found: Trajectory) -> Claim:
+    estimate, sentence, status, reason = gained(evidence, found)
+    note = caveats(evidence, found, reason)
+    return Claim(draft_finding(ANALYSIS, evidence, found, sentence, status, note=note), estimate)
 
 
 ANALYSIS = Analysis(

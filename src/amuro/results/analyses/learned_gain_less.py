@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from amuro.core.types import EvidenceState, Finding
 from amuro.results.analyses.base import Analysis, Evidence
-from amuro.results.finding_text import NO_HOME, blank, counted, point, reading, state
+from amuro.results.finding_text import NO_HOME, blank, counted, effect_text, evidence_status, point
 from amuro.results.stats.clustered import clustered_mean
 from amuro.results.stats.estimate import Estimate
 from amuro.results.stats.regression import slope
-from amuro.results.trajectory import Ladder, ladders, stand_ins
-from amuro.results.verdicts import Claim, settle
+from amuro.results.trajectory import Trajectory, stand_ins, trajectories
+from amuro.results.verdicts import Claim, decide_verdicts
 
 Bools = NDArray[np.bool_]
 MIN_DATA_SETS = 8
@@ -36,33 +36,33 @@ class Half:
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a series, over the data sets on which its latest checkpoint was tuned."""
-    by_series: dict[str, dict[str, Ladder]] = {}
-    every, told = stand_ins([found for found in ladders(evidence, ["in_domain"]) if found.facts.share])
+    by_series: dict[str, dict[str, Trajectory]] = {}
+    every, told = stand_ins([found for found in trajectories(evidence, ["in_domain"]) if found.facts.share])
     for found in every:
         by_series.setdefault(found.tuning.series, {}).setdefault(found.tuning.tuned_on, found)
     claims = [_claim(evidence, series, list(sets.values()), told, rng) for series, sets in by_series.items()]
-    return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
+    return decide_verdicts(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
-def _claim(evidence: Evidence, series: str, every: list[Ladder], told: str, rng: np.random.Generator) -> Claim:
-    standing = [(found, *state(found)) for found in every]
-    sets = [found for found, one, _ in standing if one == "measured"]
+def _claim(evidence: Evidence, series: str, every: list[Trajectory], told: str, rng: np.random.Generator) -> Claim:
+    status = [(found, *evidence_status(found)) for found in every]
+    sets = [found for found, one, _ in status if one == "measured"]
     left_out = [told] * bool(told) + [
-        f"{found.task} is left out: {why}" for found, one, why in standing if one != "measured"
+        f"{found.task} is left out: {why}" for found, one, why in status if one != "measured"
     ]
     if len(sets) < MIN_DATA_SETS:
         return Claim(_finding(evidence, series, sets, _too_few(sets), "insufficient", left_out), None)
     raw, shared = falls(evidence, sets, rng)
     weaker = max((raw, shared), key=lambda one: one.p_two_sided())
     sentence = (
-        f"Over {len(sets)} data sets the gain from tuning falls by {reading(raw)} for each unit that the base is "
-        f"better, and by {reading(shared)} as a share of the room left."
+        f"Over {len(sets)} data sets the gain from tuning falls by {effect_text(raw)} for each unit that the base is "
+        f"better, and by {effect_text(shared)} as a share of the room left."
     )
     both = min(raw.interval()[0], shared.interval()[0]) > 0
     return Claim(_finding(evidence, series, sets, sentence, "measured", left_out), weaker, holds=both)
 
 
-def _too_few(sets: list[Ladder]) -> str:
+def _too_few(sets: list[Trajectory]) -> str:
     named = ", ".join(
         f"{one.task}{one.by} {one.score(one.base[-1]):.2f} to {one.score(one.tuned[-1]):.2f}" for one in sets
     )
@@ -73,13 +73,13 @@ def _too_few(sets: list[Ladder]) -> str:
 
 
 def _finding(
-    evidence: Evidence, series: str, sets: list[Ladder], sentence: str, standing: EvidenceState, left_out: list[str]
+    evidence: Evidence, series: str, sets: list[Trajectory], sentence: str, status: EvidenceState, left_out: list[str]
 ) -> Finding:
     return blank(
         ANALYSIS,
         evidence,
         sentence,
-        standing,
+        status,
         id=f"learned_gain_less.{series}".lower(),
         n=len(sets),
         series=series,
@@ -89,26 +89,26 @@ def _finding(
     )
 
 
-def _point(found: Ladder) -> Mapping[str, Any]:
+def _point(found: Trajectory) -> Mapping[str, Any]:
     gain = found.contrast(found.at(-1), -found.at(-1))
     return point(found.task, gain, x=float(found.base[-1].mean()))
 
 
-def halves(found: Ladder, chance: float, rng: np.random.Generator) -> tuple[Half, Half]:
+def halves(found: Trajectory, chance: float, rng: np.random.Generator) -> tuple[Half, Half]:
     """Both ways of using the two random halves of a data set's clusters, on the scale from chance to perfect."""
     order = rng.permutation(found.source.groups)
     first = np.isin(found.clusters, order[: len(order) // 2])
     return _half(found, chance, first), _half(found, chance, ~first)
 
 
-def _half(found: Ladder, chance: float, ours: Bools) -> Half:
+def _half(found: Trajectory, chance: float, ours: Bools) -> Half:
     base, tuned = ((side - chance) / (1 - chance) for side in (found.base[-1], found.tuned[-1]))
     _, clusters = np.unique(found.clusters[ours], return_inverse=True)
     here = clustered_mean(base[ours], clusters)
     return Half(here.value, here.se**2, float(base[~ours].mean()), float(tuned[~ours].mean()))
 
 
-def falls(evidence: Evidence, sets: list[Ladder], rng: np.random.Generator) -> tuple[Estimate, Estimate]:
+def falls(evidence: Evidence, sets: list[Trajectory], rng: np.random.Generator) -> tuple[Estimate, Estimate]:
     """Fall of the raw gain, and of the gain as a share of the room left, for each unit of the base.
 
     The base comes from one half of the clusters and the gain from the other, so that an error in the base makes no

@@ -11,13 +11,22 @@ import numpy as np
 
 from amuro.core.types import Finding
 from amuro.results.analyses.base import Analysis, Evidence
-from amuro.results.base_prompting import second_metric, second_readings
-from amuro.results.finding_text import Standing, blank, draft, limits_of, nothing_to_lose, point, reading, state
+from amuro.results.base_prompting import format_free_metric, format_free_trajectories
+from amuro.results.finding_text import (
+    EvidenceStatus,
+    blank,
+    caveats_of,
+    draft_finding,
+    effect_text,
+    evidence_status,
+    nothing_to_lose,
+    point,
+)
 from amuro.results.stats.clustered import clustered_means
 from amuro.results.stats.estimate import Estimate, combine, satterthwaite
 from amuro.results.stats.runs import noise_parts
-from amuro.results.trajectory import Ladder, Tuning, ladders, on_shared_examples
-from amuro.results.verdicts import Claim, settle
+from amuro.results.trajectory import Trajectory, Tuning, on_shared_examples, trajectories
+from amuro.results.verdicts import Claim, decide_verdicts
 from amuro.series.base import checkpoint_words
 
 AS_GOOD = 0.1
@@ -29,8 +38,8 @@ ROLES = ("cross_task", "facts", "corpus")
 class Beside:
     """A mixture and the tunings on its single tasks, on the same examples of one set at one checkpoint."""
 
-    mixture: Ladder
-    singles: tuple[Ladder, ...]
+    mixture: Trajectory
+    singles: tuple[Trajectory, ...]
     step: int
 
     def contrast(self, mixture: float, single: float, base: float) -> Estimate:
@@ -45,7 +54,7 @@ class Beside:
         means = clustered_means(np.array([*rows, self.mixture.base[places[0]]]), self.mixture.clusters)
         whole = np.append(weights, base)
         shares = [
-            (one.noise, float(weight**2 / len(one.runs[place])))
+            (one.noise, float(weight**2 / len(one.by_seed[place])))
             for one, place, weight in zip(every, places, weights, strict=True)
             if one.noise is not None
         ]
@@ -57,7 +66,7 @@ class Beside:
         noise, place = self.mixture.noise, self.mixture.steps.tolist().index(self.step)
         if noise is None:
             return 0.0
-        return math.sqrt(noise.beyond / len(self.mixture.runs[place]))
+        return math.sqrt(noise.beyond / len(self.mixture.by_seed[place]))
 
     @property
     def spared(self) -> Estimate:
@@ -72,21 +81,21 @@ class Beside:
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a mixture and set that was tuned neither by it nor by the tunings beside it."""
-    away = ladders(evidence, ROLES)
-    read_again = zip(away, second_readings(evidence, away), strict=True)
+    away = trajectories(evidence, ROLES)
+    read_again = zip(away, format_free_trajectories(evidence, away), strict=True)
     second = {(one.tuning, one.name): other for one, other in read_again if other is not None}
-    home = _homes(ladders(evidence, ["in_domain"]))
+    home = _homes(trajectories(evidence, ["in_domain"]))
     claims = [_claim(evidence, pair, home, second) for pair in _pairs(away)]
-    return settle(claims) or [
+    return decide_verdicts(claims) or [
         blank(ANALYSIS, evidence, "No mixture was tuned beside its single tasks and asked what neither learned.",
               "not run")
     ]  # fmt: skip
 
 
-def _pairs(every: Sequence[Ladder]) -> Iterator[Beside]:
+def _pairs(every: Sequence[Trajectory]) -> Iterator[Beside]:
     """Mixtures beside single tunings that are alike in series, method and format, set by set."""
 
-    def alike(found: Ladder) -> tuple[str, ...]:
+    def alike(found: Trajectory) -> tuple[str, ...]:
         tuning = found.tuning
         return found.task, found.split, found.metric, found.format, tuning.series, tuning.method, tuning.tune_format
 
@@ -101,7 +110,7 @@ def _pairs(every: Sequence[Ladder]) -> Iterator[Beside]:
                 yield pair
 
 
-def _beside(mixture: Ladder, singles: Sequence[Ladder]) -> Beside | None:
+def _beside(mixture: Trajectory, singles: Sequence[Trajectory]) -> Beside | None:
     """Both on the examples and at the latest checkpoint that they share; None where they share none."""
     every = [mixture, *singles]
     steps = set.intersection(*(set(one.steps.tolist()) for one in every))
@@ -111,13 +120,13 @@ def _beside(mixture: Ladder, singles: Sequence[Ladder]) -> Beside | None:
     return Beside(ours, tuple(others), max(steps)) if len(ours.examples) else None
 
 
-Seconds = dict[tuple[Tuning, str], Ladder]
+Seconds = dict[tuple[Tuning, str], Trajectory]
 """(way of tuning, set) → the same comparison under its second reading."""
-Homes = dict[tuple[str, str, str], Ladder]
+Homes = dict[tuple[str, str, str], Trajectory]
 """(series, recipe, task) → a tuning on its own task."""
 
 
-def _homes(every: Sequence[Ladder]) -> Homes:
+def _homes(every: Sequence[Trajectory]) -> Homes:
     return {(one.tuning.series, one.tuning.recipe, one.task): one for one in every}
 
 
@@ -155,7 +164,7 @@ def _as_good(at_home: Sequence[Beside]) -> Estimate:
 
 def _claim(evidence: Evidence, pair: Beside, home: Homes, second: Seconds) -> Claim:
     spared, lost = pair.spared, pair.lost
-    standing, reason = _standing(evidence, pair)
+    status, reason = _status(evidence, pair)
     at_home, as_good = _at_home(pair, home), None
     if len(at_home) == len(pair.singles) and not any(math.isnan(both.mixture.floor) for both in at_home):
         as_good = _as_good(at_home)
@@ -168,27 +177,27 @@ def _claim(evidence: Evidence, pair: Beside, home: Homes, second: Seconds) -> Cl
         else "",
         _form(evidence, pair, again),
     ]
-    note = limits_of(evidence, (pair.mixture, *pair.singles), reason, *doubts)
-    finding = draft(
-        ANALYSIS, evidence, pair.mixture, _sentence(pair, spared, lost), standing, note=note, points=_points(pair),
+    note = caveats_of(evidence, (pair.mixture, *pair.singles), reason, *doubts)
+    finding = draft_finding(
+        ANALYSIS, evidence, pair.mixture, _sentence(pair, spared, lost), status, note=note, points=_points(pair),
         cells=tuple(dict.fromkeys(cell for one in (pair.mixture, *pair.singles) for cell in one.cells)),
     )  # fmt: skip
-    if standing == "insufficient":
+    if status == "insufficient":
         return Claim(finding, None)
     conditions = [one for one in (spared, lost, again, as_good) if one is not None]
     return Claim(finding, spared, max(one.p_two_sided() for one in conditions), holds=not any(doubts))
 
 
-def _standing(evidence: Evidence, pair: Beside) -> Standing:
+def _status(evidence: Evidence, pair: Beside) -> EvidenceStatus:
     alone = {one.tuning.tuned_on for one in pair.singles}
     if absent := sorted(set(pair.mixture.tuning.tuned_on.split("+")) - alone):
         return "insufficient", f"No tuning on {', '.join(absent)} alone stands beside the mixture."
     if why := nothing_to_lose(ANALYSIS, evidence, pair.mixture):
         return "insufficient", why
     for one in (pair.mixture, *pair.singles):
-        standing, reason = state(one)
-        if standing != "measured":
-            return standing, reason
+        status, reason = evidence_status(one)
+        if status != "measured":
+            return status, reason
     return "measured", ""
 
 
@@ -197,14 +206,14 @@ def _again(evidence: Evidence, pair: Beside, second: Seconds) -> Estimate | None
     others = [second.get((one.tuning, one.name)) for one in (pair.mixture, *pair.singles)]
     known = [one for one in others if one is not None]
     both = _beside(known[0], known[1:]) if len(known) == len(others) else None
-    if both is None or both.step != pair.step or second_metric(evidence, pair.mixture) is None:
+    if both is None or both.step != pair.step or format_free_metric(evidence, pair.mixture) is None:
         return None
     return both.spared
 
 
 def _form(evidence: Evidence, pair: Beside, again: Estimate | None) -> str:
     """What is said where the likelihood of the answers does not tell the two apart."""
-    metric = second_metric(evidence, pair.mixture)
+    metric = format_free_metric(evidence, pair.mixture)
     if metric is None or (again is not None and again.interval()[0] > 0):
         return ""
     told = "was not measured" if again is None else "does not surely tell them apart"
@@ -212,18 +221,18 @@ def _form(evidence: Evidence, pair: Beside, again: Estimate | None) -> str:
 
 
 def _sentence(pair: Beside, spared: Estimate, lost: Estimate) -> str:
-    singles = ", ".join(one.lesson for one in pair.singles)
+    singles = ", ".join(one.training_words for one in pair.singles)
     found = pair.mixture
     return (
-        f"On {found.name} {checkpoint_words(pair.step)} loses {reading(lost)} of {found.metric} in the mean when tuned "
-        f"on one of {singles}, and {reading(pair.contrast(-1, 0, 1))} when tuned on {found.lesson} together: "
-        f"the mixture spares {reading(spared)}."
+        f"On {found.name} {checkpoint_words(pair.step)} loses {effect_text(lost)} of {found.metric} in the mean when "
+        f"tuned on one of {singles}, and {effect_text(pair.contrast(-1, 0, 1))} when tuned on {found.training_words} "
+        f"together: the mixture spares {effect_text(spared)}."
     )
 
 
 def _points(pair: Beside) -> tuple[dict[str, object], ...]:
     return tuple(
-        dict(point("loss", Beside(one, (one,), pair.step).contrast(-1, 0, 1), x=one.lesson))
+        dict(point("loss", Beside(one, (one,), pair.step).contrast(-1, 0, 1), x=one.training_words))
         for one in (pair.mixture, *pair.singles)
     )
 

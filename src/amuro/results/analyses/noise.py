@@ -8,23 +8,33 @@ import numpy as np
 
 from amuro.core.types import Finding
 from amuro.results.analyses.base import Analysis, Evidence
-from amuro.results.finding_text import NO_HOME, Standing, blank, counted, draft, limits, state, trend_state, tuned_state
+from amuro.results.finding_text import (
+    NO_HOME,
+    EvidenceStatus,
+    blank,
+    caveats,
+    counted,
+    draft_finding,
+    evidence_status,
+    trend_status,
+    tuned_status,
+)
 from amuro.results.saturation import schedule
-from amuro.results.score_matrix import Reading, fewest_shots
+from amuro.results.score_matrix import ScoreRow, fewest_shots
 from amuro.results.stats.clustered import Floats, Ints
 from amuro.results.stats.signal import SignalToNoise, detrended, signal_to_noise
 from amuro.results.trajectory import (
     MIN_CHECKPOINTS,
     Bools,
-    Ladder,
+    Trajectory,
     along,
     by_set,
     differences,
     fullest,
-    ladders,
     longest,
+    trajectories,
 )
-from amuro.results.verdicts import ALPHA, Claim, settle
+from amuro.results.verdicts import ALPHA, Claim, decide_verdicts
 
 CLOSE = 0.9
 """Bases from this share of the last one's tokens on are near-replicates of it, once their own trend is taken off."""
@@ -64,41 +74,41 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     checkpoints.
     """
     claims = []
-    for alike in by_set(longest(ladders(evidence, ["in_domain"]))):
+    for alike in by_set(longest(trajectories(evidence, ["in_domain"]))):
         claims += [_of_tuned(evidence, one) for one in alike]
         claims.append(_of_bases(evidence, fullest(alike)))
-    return settle(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
+    return decide_verdicts(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
-def _of_tuned(evidence: Evidence, found: Ladder) -> Claim:
-    standing, reason = trend_state(evidence, found)
-    if standing == "measured":
-        standing, reason = tuned_state(found)
-    at = found.rungs
+def _of_tuned(evidence: Evidence, found: Trajectory) -> Claim:
+    status, reason = trend_status(evidence, found)
+    if status == "measured":
+        status, reason = tuned_status(found)
+    at = found.trained
     levels = (
         Levels(found.tuned[at].mean(axis=1), found.seeds[at].astype(float), found.noise.variance, float(found.noise.df))
-        if found.noise and standing == "measured"
+        if found.noise and status == "measured"
         else None
     )
-    return _claim(evidence, found, levels, (standing, reason), "tuned", "tuning seeds")
+    return _claim(evidence, found, levels, (status, reason), "tuned", "tuning seeds")
 
 
-def _of_bases(evidence: Evidence, found: Ladder) -> Claim:
-    tokens, means, readings = bases(found)
-    standing, reason = _close_state(found, tokens)
-    if standing == "measured" and (mixed := differences(readings) or schedule(evidence, readings).mixed):
-        standing, reason = "mixed", mixed
-    levels = close_levels(tokens, means) if standing == "measured" else None
-    return _claim(evidence, found, levels, (standing, reason), "base", "close checkpoints at the end, detrended")
+def _of_bases(evidence: Evidence, found: Trajectory) -> Claim:
+    tokens, means, score_rows = bases(found)
+    status, reason = _close_state(found, tokens)
+    if status == "measured" and (mixed := differences(score_rows) or schedule(evidence, score_rows).mixed):
+        status, reason = "mixed", mixed
+    levels = close_levels(tokens, means) if status == "measured" else None
+    return _claim(evidence, found, levels, (status, reason), "base", "close checkpoints at the end, detrended")
 
 
-def bases(found: Ladder) -> tuple[Floats, Floats, list[Reading]]:
+def bases(found: Trajectory) -> tuple[Floats, Floats, list[ScoreRow]]:
     """(tokens or steps, mean scores, readings) of every trained base asked like those of the ladder, tuned or not."""
     asked = found.source.where(metric=found.metric, series=found.tuning.series, tuned_on="none", format=found.format)
     asked = fewest_shots(asked)
-    tokens = np.array(along(asked.readings)[0], dtype=float)
+    tokens = np.array(along(asked.score_rows)[0], dtype=float)
     order = [at for at in np.argsort(tokens).tolist() if tokens[at] > 0]
-    return tokens[order], asked.values[order].mean(axis=1), [asked.readings[at] for at in order]
+    return tokens[order], asked.values[order].mean(axis=1), [asked.score_rows[at] for at in order]
 
 
 def close_levels(tokens: Floats, means: Floats) -> Levels:
@@ -114,7 +124,7 @@ def _close(tokens: Floats) -> Bools:
     return np.asarray(tokens >= CLOSE * tokens[-1])
 
 
-def _close_state(found: Ladder, tokens: Floats) -> Standing:
+def _close_state(found: Trajectory, tokens: Floats) -> EvidenceStatus:
     close = int(_close(tokens).sum()) if len(tokens) else 0
     if close < FEWEST_CLOSE:
         return "insufficient", (
@@ -123,13 +133,13 @@ def _close_state(found: Ladder, tokens: Floats) -> Standing:
         )
     if len(tokens) - close + 1 < MIN_CHECKPOINTS:
         return "insufficient", f"{counted(len(tokens) - close, 'checkpoint')} besides the close ones at the end."
-    return state(found)
+    return evidence_status(found)
 
 
 def _claim(
-    evidence: Evidence, found: Ladder, levels: Levels | None, standing: Standing, kind: str, noise: str
+    evidence: Evidence, found: Trajectory, levels: Levels | None, status: EvidenceStatus, kind: str, noise: str
 ) -> Claim:
-    state_of, reason = standing
+    state_of, reason = status
     if levels and levels.variance <= 0:
         state_of, reason = "degenerate", "Runs that should differ by noise score exactly alike."
     signal = levels.signal() if levels and state_of == "measured" else None
@@ -141,18 +151,18 @@ def _claim(
         else "Without some checkpoint, or on the replicated ones, it does not surely show."
     )
     limit = "Bases are taken to stray at all checkpoints as at the end." if kind == "base" and signal else ""
-    finding = draft(
+    finding = draft_finding(
         ANALYSIS, evidence, found, _sentence(found, levels, signal, kind, noise), state_of, detail=kind,
-        note=limits(evidence, found, reason, doubt, limit, tuned=False),
+        note=caveats(evidence, found, reason, doubt, limit, tuned=False),
         delta=evidence.delta.get(ANALYSIS.name, ANALYSIS.delta),  # a ratio: not on the scale of the metric
-        n=len(levels.means) if levels else len(found.rungs),
+        n=len(levels.means) if levels else len(found.trained),
     )  # fmt: skip
     p = max((one.p_two_sided() for one in (signal, *conditions) if one), default=1.0)
     return Claim(finding, signal, p, holds)
 
 
-def _sentence(found: Ladder, levels: Levels | None, signal: SignalToNoise | None, kind: str, noise: str) -> str:
-    who = f"tuned on {found.lesson}" if kind == "tuned" else "as they are"
+def _sentence(found: Trajectory, levels: Levels | None, signal: SignalToNoise | None, kind: str, noise: str) -> str:
+    who = f"tuned on {found.training_words}" if kind == "tuned" else "as they are"
     if levels is None or signal is None:
         return f"Whether the checkpoints, {who}, differ on {found.name} by more than noise cannot be said."
     low, high = signal.interval()

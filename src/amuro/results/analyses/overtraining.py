@@ -10,22 +10,22 @@ import numpy as np
 from amuro.core.types import Finding
 from amuro.results.analyses.base import Analysis, Evidence
 from amuro.results.finding_text import (
-    Standing,
+    EvidenceStatus,
     blank,
+    caveats,
     counted,
-    draft,
-    limits,
-    reading,
+    draft_finding,
+    effect_text,
     smallest_effect,
-    trend_state,
-    tuned_state,
+    trend_status,
+    tuned_status,
 )
-from amuro.results.saturation import Plateau, plateau, schedule, trained
+from amuro.results.saturation import Saturation, saturation, schedule, trained_rows
 from amuro.results.stats.clustered import Floats
 from amuro.results.stats.estimate import Estimate
 from amuro.results.stats.trend import change_weights, without_each
-from amuro.results.trajectory import Ladder, ladders
-from amuro.results.verdicts import Claim, settle
+from amuro.results.trajectory import Trajectory, trajectories
+from amuro.results.verdicts import Claim, decide_verdicts
 
 LEAST = 10
 """Trained checkpoints: half of them, less one, must still make a trend."""
@@ -34,21 +34,21 @@ ROLES = ("in_domain", "out_of_domain", "facts", "cross_task", "corpus")
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding a tuned task and evaluation set; sets that are followed too briefly share one a series."""
-    every = ladders(evidence, ROLES)
-    claims = [_claim(evidence, found, rng) for found in every if len(found.rungs) >= LEAST]
+    every = trajectories(evidence, ROLES)
+    claims = [_claim(evidence, found, rng) for found in every if len(found.trained) >= LEAST]
     claims += _short(evidence, every)
-    return settle(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked anything.", "not run")]
+    return decide_verdicts(claims) or [blank(ANALYSIS, evidence, "No tuned model was asked anything.", "not run")]
 
 
-def _short(evidence: Evidence, every: list[Ladder]) -> Iterator[Claim]:
+def _short(evidence: Evidence, every: list[Trajectory]) -> Iterator[Claim]:
     """What has too few checkpoints, said once a series."""
-    long = {(f.tuning.series, f.task, f.split) for f in every if len(f.rungs) >= LEAST}
-    brief: dict[str, list[Ladder]] = defaultdict(list)
+    long = {(f.tuning.series, f.task, f.split) for f in every if len(f.trained) >= LEAST}
+    brief: dict[str, list[Trajectory]] = defaultdict(list)
     for found in every:
         if (found.tuning.series, found.task, found.split) not in long:
             brief[found.tuning.series].append(found)
     for series, those in brief.items():
-        most, sets = max(len(f.rungs) for f in those), len({f.name for f in those})
+        most, sets = max(len(f.trained) for f in those), len({f.name for f in those})
         sentence = (
             f"{counted(most, 'trained checkpoint')} of {series} at most, on {counted(sets, 'evaluation set')}: whether "
             f"more pre-training makes a tuned model worse needs {LEAST}."
@@ -57,48 +57,48 @@ def _short(evidence: Evidence, every: list[Ladder]) -> Iterator[Claim]:
         yield Claim(blank(ANALYSIS, evidence, sentence, "insufficient", id=name, series=series, n=most), None)
 
 
-def later(found: Ladder) -> Floats:
+def later(found: Trajectory) -> Floats:
     """Weights (T,) of the change over the later half of the trained checkpoints, which is fixed before any score."""
     return _weights(found, change_weights(found.tokens[_half(found)]))
 
 
-def _half(found: Ladder) -> np.ndarray:
-    return np.asarray(found.rungs[len(found.rungs) // 2 :])
+def _half(found: Trajectory) -> np.ndarray:
+    return np.asarray(found.trained[len(found.trained) // 2 :])
 
 
-def _weights(found: Ladder, of_half: Floats) -> Floats:
+def _weights(found: Trajectory, of_half: Floats) -> Floats:
     full = np.zeros(len(found.steps))
     full[_half(found)] = of_half
     return full
 
 
-def _claim(evidence: Evidence, found: Ladder, rng: np.random.Generator) -> Claim:
+def _claim(evidence: Evidence, found: Trajectory, rng: np.random.Generator) -> Claim:
     weights, none = later(found), np.zeros(len(found.steps))
     fall, base = found.contrast(-weights, none), found.contrast(none, -weights)
     without = [_weights(found, w) for w in without_each(found.tokens[_half(found)])]
     worst = max(found.contrast(-w, none).p_two_sided() for w in without)
     holds = all(found.contrast(-w, none).interval()[0] > 0 for w in without)
-    standing, reason = _standing(evidence, found)
+    status, reason = _status(evidence, found)
     delta = smallest_effect(ANALYSIS, evidence, found)
-    level = plateau(found, delta, rng) if standing == "measured" else None
+    level = saturation(found, delta, rng) if status == "measured" else None
     doubt = "" if holds or fall.interval()[0] <= 0 else "Without one of these checkpoints it does not surely fall."
-    note = limits(evidence, found, reason, doubt, level.refused if level else "")
+    note = caveats(evidence, found, reason, doubt, level.refused if level else "")
     sentence = " ".join([_sentence(evidence, found, fall, base, delta), *_told(level)])
-    finding = draft(ANALYSIS, evidence, found, sentence, standing, note=note, n=len(_half(found)))
+    finding = draft_finding(ANALYSIS, evidence, found, sentence, status, note=note, n=len(_half(found)))
     return Claim(finding, fall, max(fall.p_two_sided(), worst), holds)
 
 
-def _standing(evidence: Evidence, found: Ladder) -> Standing:
-    standing, reason = trend_state(evidence, found)
-    return tuned_state(found) if standing == "measured" else (standing, reason)
+def _status(evidence: Evidence, found: Trajectory) -> EvidenceStatus:
+    status, reason = trend_status(evidence, found)
+    return tuned_status(found) if status == "measured" else (status, reason)
 
 
-def _sentence(evidence: Evidence, found: Ladder, fall: Estimate, base: Estimate, delta: float) -> str:
-    first, last, way = _half(found)[0], -1, schedule(evidence, trained(found))
+def _sentence(evidence: Evidence, found: Trajectory, fall: Estimate, base: Estimate, delta: float) -> str:
+    first, last, way = _half(found)[0], -1, schedule(evidence, trained_rows(found))
     return (
         f"In this pre-training run, {way.words}, the later half of the trained checkpoints takes {found.metric} on "
-        f"{found.name}, once tuned on {found.lesson}, "
-        f"{found.went(found.tuned[first], found.tuned[last])} (lost over these log {found.unit}: {reading(fall)}); "
+        f"{found.name}, once tuned on {found.training_words}, {found.from_to(found.tuned[first], found.tuned[last])} "
+        f"(lost over these log {found.unit}: {effect_text(fall)}); "
         f"{_of_base(base, delta)}."
     )
 
@@ -106,12 +106,12 @@ def _sentence(evidence: Evidence, found: Ladder, fall: Estimate, base: Estimate,
 def _of_base(fall: Estimate, delta: float) -> str:
     low, high = fall.interval()
     if low > 0:
-        return f"the base falls as well ({reading(fall)})"
+        return f"the base falls as well ({effect_text(fall)})"
     told = "does not fall by so much as would count" if high < delta else "may fall or not"
-    return f"the base {told} ({reading(fall)})"
+    return f"the base {told} ({effect_text(fall)})"
 
 
-def _told(level: Plateau | None) -> list[str]:
+def _told(level: Saturation | None) -> list[str]:
     return [level.sentence] if level and level.sentence else []
 
 

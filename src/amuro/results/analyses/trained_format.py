@@ -9,13 +9,22 @@ import numpy as np
 
 from amuro.core.types import Finding
 from amuro.results.analyses.base import Analysis, Evidence
-from amuro.results.finding_text import Points, blank, counted, draft, limits, reading, score_point, state
+from amuro.results.finding_text import (
+    Points,
+    blank,
+    caveats,
+    counted,
+    draft_finding,
+    effect_text,
+    evidence_status,
+    score_point,
+)
 from amuro.results.score_matrix import fewest_shots
 from amuro.results.stats.clustered import Floats, clustered_mean, clustered_means
 from amuro.results.stats.estimate import Estimate, combine
 from amuro.results.stats.runs import run_noise
-from amuro.results.trajectory import Ladder, ladders, on_shared_examples
-from amuro.results.verdicts import Claim, settle
+from amuro.results.trajectory import Trajectory, on_shared_examples, trajectories
+from amuro.results.verdicts import Claim, decide_verdicts
 from amuro.series.base import checkpoint_words
 
 Matrix = dict[int, list[Floats]]
@@ -25,22 +34,22 @@ Matrix = dict[int, list[Floats]]
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
     """One finding for recipes of a task that differ in their format, over the checkpoints tuned in every format."""
     claims = [claim for lines in _same_but_format(evidence) if (claim := _claim(evidence, *lines)) is not None]
-    return settle(list({claim.finding.id: claim for claim in claims}.values())) or [
+    return decide_verdicts(list({claim.finding.id: claim for claim in claims}.values())) or [
         blank(ANALYSIS, evidence, "No tuned model was asked in more than one format.", "not run")
     ]
 
 
-def _same_but_format(evidence: Evidence) -> Iterator[tuple[list[Ladder], str]]:
+def _same_but_format(evidence: Evidence) -> Iterator[tuple[list[Trajectory], str]]:
     """(ladders of one task, one a format of tuning; what tells them from their like, for an id).
 
     Where several recipes tune in one format, each of them stands once beside those of the other formats.
     """
 
-    def alike(found: Ladder) -> tuple[str, ...]:
+    def alike(found: Trajectory) -> tuple[str, ...]:
         return found.tuning.series, found.tuning.tuned_on, found.tuning.method, found.task, found.split
 
-    for _, lines in groupby(sorted(ladders(evidence, ["in_domain"]), key=alike), key=alike):
-        by_format: dict[str, list[Ladder]] = {}
+    for _, lines in groupby(sorted(trajectories(evidence, ["in_domain"]), key=alike), key=alike):
+        by_format: dict[str, list[Trajectory]] = {}
         for found in lines:
             by_format.setdefault(found.tuning.tune_format, []).append(found)
         for chosen in product(*by_format.values()):
@@ -48,7 +57,7 @@ def _same_but_format(evidence: Evidence) -> Iterator[tuple[list[Ladder], str]]:
             yield list(chosen), others if any(len(of) > 1 for of in by_format.values()) else ""
 
 
-def _claim(evidence: Evidence, lines: list[Ladder], detail: str) -> Claim | None:
+def _claim(evidence: Evidence, lines: list[Trajectory], detail: str) -> Claim | None:
     formats = [found.tuning.tune_format for found in lines]
     if len(formats) < 2:
         return _easiest(evidence, lines[0])
@@ -58,48 +67,48 @@ def _claim(evidence: Evidence, lines: list[Ladder], detail: str) -> Claim | None
         return _easiest(evidence, lines[0])
     found = lines[0]
     estimate = advantage(matrix, found)
-    standing, reason = state(found)
+    status, reason = evidence_status(found)
     sentence = (
-        f"On {found.name} the format that a model was tuned in is worth {reading(estimate)} of {found.metric} "
+        f"On {found.name} the format that a model was tuned in is worth {effect_text(estimate)} of {found.metric} "
         f"beside the other formats, over {len(formats)} × {len(formats)} formats{_by(lines)} at "
         f"{counted(len(matrix), 'checkpoint')}."
     )
-    note = limits(evidence, found, reason, "How easy a format is, and how good a tuning, cancel out.")
+    note = caveats(evidence, found, reason, "How easy a format is, and how good a tuning, cancel out.")
     points = _points(matrix, formats, formats, found)
     cells = tuple(cell for line in lines for cell in _cells(line, list(matrix)))
-    finding = draft(
-        ANALYSIS, evidence, found, sentence, standing, note=note, points=points, cells=cells, detail=detail.lower()
+    finding = draft_finding(
+        ANALYSIS, evidence, found, sentence, status, note=note, points=points, cells=cells, detail=detail.lower()
     )
     return Claim(finding, estimate)
 
 
-def _by(lines: list[Ladder]) -> str:
+def _by(lines: list[Trajectory]) -> str:
     return f" ({', '.join(found.tuning.recipe for found in lines)})"
 
 
-def _cells(found: Ladder, steps: list[int]) -> list[str]:
+def _cells(found: Trajectory, steps: list[int]) -> list[str]:
     """Addresses of the cells of one way of tuning, in all formats."""
     own = fewest_shots(found.source.where(metric=found.metric, **found.tuning._asdict()))
-    return [reading["cell"] for reading in own.readings if reading["step"] in steps]
+    return [score_row["cell"] for score_row in own.score_rows if score_row["step"] in steps]
 
 
-def _asked(found: Ladder, step: int, formats: list[str]) -> Floats | None:
+def _asked(found: Trajectory, step: int, formats: list[str]) -> Floats | None:
     """Scores (seeds, formats asked, n) of one way of tuning at one step; None where a format is missing."""
     source = found.source.where(metric=found.metric, step=step, **found.tuning._asdict())
-    source = fewest_shots(source) if source.readings else source
+    source = fewest_shots(source) if source.score_rows else source
     seeds = [source.where(tune_seed=seed) for seed in sorted(source.all("tune_seed"))]
     whole = [seed for seed in seeds if seed.all("format") >= set(formats)]
     return np.array([[s.where(format=f).values[0] for f in formats] for s in whole]) if whole else None
 
 
-def _matrix(lines: list[Ladder], formats: list[str]) -> Matrix:
+def _matrix(lines: list[Trajectory], formats: list[str]) -> Matrix:
     """The checkpoints at which every format was tuned in and asked."""
     steps = sorted(set.intersection(*(set(found.steps.tolist()) for found in lines)))
     rows = {step: [_asked(found, step, formats) for found in lines] for step in steps}
     return {step: [row for row in of if row is not None] for step, of in rows.items() if all(r is not None for r in of)}
 
 
-def advantage(matrix: Matrix, found: Ladder) -> Estimate:
+def advantage(matrix: Matrix, found: Trajectory) -> Estimate:
     """Mean score in the trained format less the mean in all others, over formats tuned in and checkpoints.
 
     Each row (a tuning) and each column (a format asked) weighs the same on both sides, so that neither counts.
@@ -115,7 +124,7 @@ def advantage(matrix: Matrix, found: Ladder) -> Estimate:
     return combine(float(weights @ means.value), parts)
 
 
-def _points(matrix: Matrix, tuned: list[str], formats: list[str], found: Ladder) -> Points:
+def _points(matrix: Matrix, tuned: list[str], formats: list[str], found: Trajectory) -> Points:
     return tuple(
         score_point(found, f"tuned in {tuned_in}, step {step}", clustered_mean(row.mean(axis=0)[asked], found.clusters),
               x=wording, step=step)
@@ -125,7 +134,7 @@ def _points(matrix: Matrix, tuned: list[str], formats: list[str], found: Ladder)
     )  # fmt: skip
 
 
-def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
+def _easiest(evidence: Evidence, found: Trajectory) -> Claim | None:
     """Tuned in one format only: which format is easiest can be said, not what tuning in it brought."""
     here = found.source.where(metric=found.metric, series=found.tuning.series, step=int(found.steps[-1]))
     formats = sorted(here.where(**found.tuning._asdict()).all("format"))
@@ -144,7 +153,7 @@ def _easiest(evidence: Evidence, found: Ladder) -> Claim | None:
     )
     note = "What tuning in a format brings needs tuning in more than one."
     points = _points({int(found.steps[-1]): [scores]}, [found.tuning.tune_format], formats, found)
-    return Claim(draft(ANALYSIS, evidence, found, sentence, "insufficient", note=note, points=points), None)
+    return Claim(draft_finding(ANALYSIS, evidence, found, sentence, "insufficient", note=note, points=points), None)
 
 
 ANALYSIS = Analysis(

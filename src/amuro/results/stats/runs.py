@@ -65,7 +65,7 @@ def run_noise(groups: Sequence[Floats], clusters: Ints) -> RunNoise | None:
     return RunNoise(variance, sampling, df)
 
 
-def drawn_together(noises: Sequence[RunNoise | None]) -> list[RunNoise | None]:
+def shrunk_together(noises: Sequence[RunNoise | None]) -> list[RunNoise | None]:
     """Each comparison's noise drawn towards what is usual among the others, worth `PRIOR_DF` degrees of freedom.
 
     Few seeds say little of one comparison, and they differ by orders of magnitude: neither each alone nor one pool for

@@ -42,7 +42,7 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class WeightTrajectory:
     """What the weights of checkpoints are to each other, in the order in which they were given."""
 
     gram: Matrix
@@ -63,7 +63,7 @@ class Trajectory:
         return np.asarray(self.gram / np.outer(self.norms, self.norms))
 
 
-def trajectory(folders: Sequence[Path]) -> Trajectory:
+def trajectory(folders: Sequence[Path]) -> WeightTrajectory:
     """Reads every floating-point tensor once. Raises WeightsError on unsound files."""
     tensors = [dict(_tensors(folder)) for folder in folders]
     shapes = [{name: entry.shape for name, (_, entry) in found.items()} for found in tensors]
@@ -75,7 +75,7 @@ def trajectory(folders: Sequence[Path]) -> Trajectory:
         for rows in _rows([found[name] for found in tensors]):
             with np.errstate(invalid="ignore", over="ignore"):
                 gram += rows @ rows.T
-    return Trajectory(gram, len(shared), others)
+    return WeightTrajectory(gram, len(shared), others)
 
 
 def norm_outliers(steps: Sequence[int], norms: Matrix) -> list[int]:

@@ -15,7 +15,7 @@ from amuro.core.hashing import weights_digests
 from amuro.core.types import Checkpoint
 from amuro.series._audit.issue import Fault, place
 from amuro.series._audit.shards import twins
-from amuro.series._audit.weight_norms import Matrix, Trajectory, direction_outliers, norm_outliers, trajectory
+from amuro.series._audit.weight_norms import Matrix, WeightTrajectory, direction_outliers, norm_outliers, trajectory
 from amuro.series.base import UNKNOWN_STEP, Inspection, equal_weights
 
 
@@ -39,7 +39,9 @@ def along(folders: Mapping[Checkpoint, Path], memo: Path) -> Way:
     return Way(tuple(_faults(checkpoints, path, equal)), tuple(twins(known)), tuple(_rows(checkpoints, path)))
 
 
-def _faults(checkpoints: Sequence[Checkpoint], path: Trajectory, equal: Collection[Checkpoint]) -> Iterator[Fault]:
+def _faults(
+    checkpoints: Sequence[Checkpoint], path: WeightTrajectory, equal: Collection[Checkpoint]
+) -> Iterator[Fault]:
     """Checkpoints with equal weights are no measure for others: one of them is not where it belongs."""
     finite = np.isfinite(np.diag(path.gram))
     for checkpoint, others, sound in zip(checkpoints, path.others, finite, strict=True):
@@ -64,7 +66,7 @@ def _outliers(checkpoints: Sequence[Checkpoint], norms: Matrix, cosines: Matrix)
         yield Fault("direction outlier", "doubtful", detail, cure, checkpoints[i].address)
 
 
-def _rows(checkpoints: Sequence[Checkpoint], path: Trajectory) -> Iterator[dict[str, Any]]:
+def _rows(checkpoints: Sequence[Checkpoint], path: WeightTrajectory) -> Iterator[dict[str, Any]]:
     for i, checkpoint in enumerate(checkpoints):
         cosine = float(path.cosines[i - 1, i]) if i else float("nan")
         yield {
