@@ -1,6 +1,6 @@
-"""Prints what low-rank adapters take a run and step: one at a time in peft's layers, one at a time in ours, together.
+"""Prints what low-rank adapters take a run and step: in peft's layers and in ours.
 
-Usage: .venv/bin/python benchmarks/adapters.py [--device cuda] [--precision bfloat16] [--runs 1,2,4] [--batch 8]
+Usage: .venv/bin/python benchmarks/adapters.py [--device cuda] [--precision bfloat16] [--runs 4] [--batch 8]
        [--steps 12] [--rounds 5]
 On a CPU its one thread's seconds, on CUDA those of the clock; rounds alternate between the ways. MNLI-like lengths.
 """
@@ -15,49 +15,54 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import torch
 from peft import LoraConfig, get_peft_model
 
 import material
-from amuro.core.types import Training
+from amuro.core.types import Model, Training
 from amuro.engine._load import load_network
-from amuro.engine.base import Run
+from amuro.engine.base import Sequences
 from amuro.engine.forward.causal_lm import Network
-from amuro.engine.training.finetune import finetune
-from amuro.engine.training.joint_lora import train_together
+from amuro.engine.training.finetune import finetune, finetune_adapter
 
 RATE = 1e-3
 
 
-def wanted(seed: int, batch: int, steps: int) -> Run:
-    """A run of its own seed over `steps` steps."""
+class Tuning(NamedTuple):
+    """One tuning that is wanted."""
+
+    sequences: Sequences
+    model: Model
+
+
+def wanted(seed: int, batch: int, steps: int) -> Tuning:
+    """A tuning of its own seed over `steps` steps."""
     model = material.tuned("MNLI-like")
     assert model.recipe is not None
     recipe = replace(model.recipe, method="lora", batch_size=batch)
-    sequences = material.training("MNLI-like", batch * steps)
-    return Run(sequences, replace(model, recipe=recipe, tune_seed=seed), RATE, lambda *_: None)
+    return Tuning(material.training("MNLI-like", batch * steps), replace(model, recipe=recipe, tune_seed=seed))
 
 
-def in_peft(network: Network, run: Run) -> Training:
-    """The run in peft's layers; the model is its own again afterwards."""
+def in_peft(network: Network, tuning: Tuning) -> Training:
+    """The tuning in peft's layers; the model is its own again afterwards."""
     config = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.manual_seed(run.model.tune_seed or 0)
+        torch.manual_seed(tuning.model.tune_seed or 0)
         adapted = get_peft_model(network.model, config)
     # A new network, because one remembers the modules of its last layer.
     fresh = Network(network.model, network.precision, network.device)
-    training = finetune(fresh, run.sequences, run.model, run.learning_rate, run.on_step)
+    training = finetune(fresh, tuning.sequences, tuning.model, RATE, lambda *_: None)
     adapted.unload().requires_grad_(True)
     return training
 
 
-def ways(network: Network, runs: list[Run]) -> dict[str, Callable[[], list[Training]]]:
+def ways(network: Network, tunings: list[Tuning]) -> dict[str, Callable[[], list[Training]]]:
     return {
-        "peft, one at a time": lambda: [in_peft(network, run) for run in runs],
-        "one at a time": lambda: [train_together(network, [run])[0][0] for run in runs],
-        "together": lambda: [training for training, _ in train_together(network, runs)],
+        "peft": lambda: [in_peft(network, tuning) for tuning in tunings],
+        "amuro": lambda: [finetune_adapter(network, *tuning, RATE, lambda *_: None)[0] for tuning in tunings],
     }
 
 
@@ -72,9 +77,9 @@ def seconds(network: Network, work: Callable[[], list[Training]]) -> tuple[float
     return clock() - began, found
 
 
-def measure(network: Network, runs: list[Run], steps: int, rounds: int) -> None:
+def measure(network: Network, runs: list[Tuning], steps: int, rounds: int) -> None:
     found = {name: seconds(network, work)[1] for name, work in ways(network, runs).items()}  # warms up
-    pairs = [zip(found["together"], found[name], strict=True) for name in found]
+    pairs = [zip(found["amuro"], found[name], strict=True) for name in found]
     apart = max(abs(a - b) for pair in pairs for t, o in pair for a, b in zip(t.losses, o.losses, strict=True))
     taken: dict[str, list[float]] = {name: [] for name in found}
     for _ in range(rounds):
@@ -89,7 +94,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--model", default="S")
-    parser.add_argument("--runs", default="1,2,4")
+    parser.add_argument("--runs", default="4")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)

@@ -81,11 +81,11 @@ class LiveCell:
         from amuro.study.store import Store
 
         plan = planning.make(studies.parse(tomllib.loads(STUDY.format(folder=folder))))
-        self._store, self._cells = Store(Path(tempfile.mkdtemp())), list(plan.visits().items())
+        self._store, self._cells = Store(Path(tempfile.mkdtemp())), list(plan.cells_by_model().items())
         self._worker = Worker(plan, self._store, TorchEngine("float32", "cpu", 1), lambda _event: None)
 
     def outputs(self) -> None:
-        """The first visit loads."""
+        """The first model job loads."""
         self.once()
 
     def once(self) -> Done:
@@ -93,11 +93,11 @@ class LiveCell:
 
         shutil.rmtree(self._store.root / "cells")
         (self._store.root / "cells").mkdir()
-        return timed(sum(len(cells) for _, cells in self._cells), self._visit)
+        return timed(sum(len(cells) for _, cells in self._cells), self._run_models)
 
-    def _visit(self) -> None:
+    def _run_models(self) -> None:
         for model, cells in self._cells:
-            self._worker.visit(model, cells)
+            self._worker.run_model(model, cells)
 
 
 class Arithmetic:

@@ -487,7 +487,7 @@ def make_book(study_seed: int = 7) -> Book:
         changes=count_changes(compared),
         ledger=pl.DataFrame(
             {
-                "visit": [f"world-5e1f00@{s}" for s in STEPS],
+                "model": [f"world-5e1f00@{s}" for s in STEPS],
                 "seconds": [31.2 + s / 90 for s in STEPS],
                 "tokens": [410_000 + s for s in STEPS],
                 "flops": [3.1e12 + s for s in STEPS],
@@ -528,7 +528,7 @@ def poisoned(book: Book) -> Book:
         environment={bad: bad},
         baselines=[{"task": f"world_reading{bad}", "split": "test", "name": bad, "value": 0.1}],
         series=[{**row, "checkpoint": f"{row['checkpoint']}{bad}"} for row in book.series],
-        ledger=book.ledger.with_columns(visit=pl.lit(bad)),
+        ledger=book.ledger.with_columns(model=pl.lit(bad)),
         planned=pl.DataFrame({"cell": [bad], "done": [False], "why": [bad]}),
     )  # fmt: skip
 

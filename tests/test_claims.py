@@ -81,17 +81,17 @@ def test_a_silent_owner_elsewhere_is_given_a_lease(store: Store, monkeypatch: py
     monkeypatch.setattr(claiming.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(owners, "is_gone", other_machine)
     first, second = Claims(store.root), Claims(store.root)
-    assert first.take("visit")
+    assert first.take("job")
     for beat in range(5):
         first._beat.write_text(str(beat), encoding="ascii")
         now[0] += claiming.LEASE_SECONDS - 1
-        assert not second.take("visit")
+        assert not second.take("job")
     now[0] += claiming.LEASE_SECONDS - 1
-    assert not second.take("visit")
+    assert not second.take("job")
     now[0] += 2
-    assert second.take("visit")
-    first.release("visit")  # it was only asleep
-    assert not Claims(store.root).take("visit"), "the new owner keeps its claim"
+    assert second.take("job")
+    first.release("job")  # it was only asleep
+    assert not Claims(store.root).take("job"), "the new owner keeps its claim"
 
 
 def test_a_killed_process_of_this_machine_is_gone_at_once(store: Store) -> None:
@@ -117,13 +117,13 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_what_another_run_has_done_is_not_done_again(study: Path, store: Store) -> None:
-    """While one run makes its first visit another fills all the rest: no model is visited and no cell filled twice."""
+    """While one run makes its first model job another fills all the rest: no model is run and no cell filled twice."""
     plan = planning.make(studies.load(study))
     filled: Counter[str] = Counter()
     others: list[int] = []
 
     def on_event(event: Mapping[str, Any]) -> None:
-        if event["event"] == "visit" and not others:
+        if event["event"] == "model" and not others:
             rest = [s for s in states(plan, store) if s.cell.model.address != event["model"]]
             others.append(len(rest))
             running._worker.cache_clear()  # in a process of its own it has its own
@@ -138,9 +138,9 @@ def test_what_another_run_has_done_is_not_done_again(study: Path, store: Store) 
     assert set(filled.values()) == {1}
     assert outcome.elsewhere == others[0] > 0
     assert outcome.failures == []
-    visits = Counter(note["model"] for note in store.notes("ledger"))
-    assert set(visits) == {served(model) for model in plan.models}
-    assert set(visits.values()) == {1}
+    jobs = Counter(note["model"] for note in store.notes("ledger"))
+    assert set(jobs) == {served(model) for model in plan.models}
+    assert set(jobs.values()) == {1}
     assert [path.name for path in (store.root / "claims").iterdir()] == ["arrivals"]
 
 

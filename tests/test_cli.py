@@ -55,7 +55,7 @@ def test_plan_and_status_answer_in_json(smoke: Path) -> None:
     assert all(cell["done"] for cell in plan["cells"])
 
 
-def test_one_visit_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_one_model_job_in_a_process_of_its_own(tmp_path: Path) -> None:
     """`work` makes the one model that is named, which is what a cluster job calls."""
     plan = json.loads(amuro("plan", "studies/smoke.toml", "--store", str(tmp_path), "--json").stdout)
     model = plan["cells"][0]["cell"].partition("|")[0]

@@ -43,8 +43,8 @@ def test_tuning_counts_every_epoch_and_every_rate(plan: Plan) -> None:
     assert cost.tuning_tokens(rule, sizes) == 3 * once
 
 
-def test_a_rule_is_tuned_in_one_visit() -> None:
-    """The models that a rule chooses from are made in the visit of the choice: their tuning is counted once."""
+def test_a_rule_is_tuned_in_one_job() -> None:
+    """The models that a rule chooses from are made in the model job of the choice: their tuning is counted once."""
     table = toy_table()
     table["tune"][0] |= {"learning_rate": [1e-3, 1e-2, 1e-1], "more_seeds_at": []}
     rule = planning.make(config.parse(table))

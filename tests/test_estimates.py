@@ -1,4 +1,4 @@
-"""The estimate of a run: arithmetic, corrected by what visits like those to come took, and by nothing else."""
+"""The estimate of a run: arithmetic, corrected by what model jobs like those to come took, and by nothing else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def estimated(plan: Plan, store: Store, series: str = "s") -> estimates.Estimate
 
 
 def note(did: cost.Work, slower: float, **other: Any) -> dict[str, Any]:
-    """The ledger of a visit that did this and took `slower` times what is assumed."""
+    """The ledger of a model job that did this and took `slower` times what is assumed."""
     table = toy_table(engine="torch", series={"s": {"kind": "hub", "model": "a/b@step5"}})
     asking, tuning = estimates.assumed(did, studies.parse({**table, "tune": [], "evaluate": BASES}), GPU)
     seconds = (asking + tuning) * slower
@@ -57,7 +57,7 @@ def of_base(plan: Plan, series: str) -> cost.Work:
 
 @settings(max_examples=10, deadline=None)
 @given(slower=st.floats(0.1, 30))
-def test_like_visits_correct_the_estimate_and_others_do_not(plan: Plan, tmp_path_factory: Any, slower: float) -> None:
+def test_like_jobs_correct_the_estimate_and_others_do_not(plan: Plan, tmp_path_factory: Any, slower: float) -> None:
     """A ledger of the same size scales what bases take by just its own slowness; another size, device, engine,
     precision or kind of work changes nothing: one small model cannot make a large one free.
     """
@@ -80,7 +80,7 @@ def test_like_visits_correct_the_estimate_and_others_do_not(plan: Plan, tmp_path
     assert after["s"].tuning_seconds == before["s"].tuning_seconds
     asked = estimates.assumed(small, plan.study, GPU)[0]
     assert after["s"].asking_seconds - before["s"].asking_seconds == pytest.approx(asked * (slower - 1))
-    assert (after["s"].measured, after["s"].visits) == (1, 2)
+    assert (after["s"].measured, after["s"].model_jobs) == (1, 2)
 
 
 def test_arithmetic_follows_size_and_rows(plan: Plan, store: Store) -> None:
@@ -103,7 +103,7 @@ def test_pretraining_is_counted_until_it_is_there(store: Store) -> None:
     assert annealed.pretraining_seconds == pytest.approx(plain.pretraining_seconds * 1.5)
 
 
-def test_a_visit_says_what_it_did(store: Store) -> None:
+def test_a_model_job_says_what_it_did(store: Store) -> None:
     """The ledger of a run holds the same amounts that the arithmetic of its plan gives, up to lengths of rows."""
     table = toy_table(series={"toy": {"kind": "toy", "steps": [1000]}})
     table["tune"][0] |= {"more_seeds": [], "more_seeds_at": []}

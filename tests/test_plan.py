@@ -51,7 +51,7 @@ def test_a_rule_adds_the_models_that_it_chooses_from() -> None:
     chosen = next(m for m in plan.models if m.recipe and m.learning_rate is None)
     members = planning.candidates(chosen)
     assert [m.learning_rate for m in members] == [1e-3, 1e-2]
-    assert all({c.eval_set.split for c in plan.visits()[m]} == {"dev"} for m in members)
+    assert all({c.eval_set.split for c in plan.cells_by_model()[m]} == {"dev"} for m in members)
 
 
 def test_a_step_that_no_series_has_is_refused() -> None:

@@ -118,7 +118,7 @@ def test_a_failing_cell_does_not_stop_the_rest(toy_plan: Plan, store: Store, mon
 
 
 def test_bad_rows_stop_before_any_compute(store: Store, tmp_path: Path) -> None:
-    """A constant-gold file is refused in the preflight: no model was visited, nothing was written."""
+    """A constant-gold file is refused in the preflight: no model was run, nothing was written."""
     rows = [f'{{"id": "{i}", "cluster": "c{i}", "text": "a.", "claim": "b.", "label": "true"}}\n' for i in range(5)]
     for split in ("train", "dev", "test", "test_ood"):
         (tmp_path / f"{split}.jsonl").write_text("".join(rows))
@@ -154,8 +154,8 @@ def test_a_damaged_cell_is_filled_again(toy_plan: Plan, store: Store) -> None:
     assert fill(toy_plan, store)[0].filled == 1
 
 
-def test_each_visit_writes_its_cost(toy_plan: Plan, store: Store) -> None:
-    """The ledger has one line a visit, with seconds, tokens, FLOPs and peak memory."""
+def test_each_model_job_writes_its_cost(toy_plan: Plan, store: Store) -> None:
+    """The ledger has one line a model job, with seconds, tokens, FLOPs and peak memory."""
     fill(toy_plan, store)
     ledger = pl.DataFrame(store.notes("ledger"))
     assert set(ledger["model"]) == {model.address for model in toy_plan.models}

@@ -512,7 +512,7 @@ def test_the_verb_ends_with_a_code_for_ci(tmp_path: Path) -> None:
 
 
 def test_every_verb_of_a_study_names_known_bad_checkpoints(hub: StubHub, tmp_path: Path) -> None:
-    """Proves that plan names a known-bad checkpoint without a network, that work refuses its visit, and that every
+    """Proves that plan names a known-bad checkpoint without a network, that work refuses its model job, and that every
     series of a study is audited."""
     study = tmp_path / "bad.toml"
     study.write_text(
@@ -525,8 +525,8 @@ def test_every_verb_of_a_study_names_known_bad_checkpoints(hub: StubHub, tmp_pat
     assert [fault["name"] for fault in json.loads(planned.stdout)["faults"]] == ["known bad"], planned.stderr
     assert not hub.requests
     (model,) = {cell["cell"].partition("|")[0] for cell in json.loads(planned.stdout)["cells"]}
-    visit = amuro("work", str(study), "--model", model, "--store", store, env=env)
-    assert (visit.returncode, "allow_known_bad = true" in visit.stderr) == (4, True), visit.stderr
+    done = amuro("work", str(study), "--model", model, "--store", store, env=env)
+    assert (done.returncode, "allow_known_bad = true" in done.stderr) == (4, True), done.stderr
     done = amuro("audit", "series", str(study), "--store", store, env=env)
     assert done.returncode == 4, done.stderr
     assert "refused  known bad: EleutherAI/pythia-12b@step50000" in done.stdout

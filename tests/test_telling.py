@@ -65,7 +65,7 @@ def test_every_command_tells_why_cells_failed(
     study: Path, tmp_path: Path, amuro: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """run, status, report and work: each distinct reason once with the number of its cells, a cure for lack of memory,
-    all cells of a lost visit counted; when the cause is gone nothing of it is told.
+    all cells of a lost model job counted; when the cause is gone nothing of it is told.
     """
     broken(monkeypatch)
     code, said = amuro("run", study)

@@ -286,7 +286,7 @@ def test_a_study_on_text_runs_from_nothing_to_cells(corpus_folder: Path, tmp_pat
     base = {"study": study.model_dump_json(), "store": str(store.root)}
     perform({**base, "pretrain": "mine"}, told.append)
     assert [event["done"] for event in told] == [1, 2, 3]
-    for model, cells in plan.visits().items():
+    for model, cells in plan.cells_by_model().items():
         perform({**base, "model": model.address, "cells": [cell.address for cell in cells]}, told.append)
     assert [event for event in told if event["event"] in ("failed", "lost")] == []
     assert all(state.done for state in states(plan, store))

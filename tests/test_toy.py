@@ -166,7 +166,7 @@ def test_wrong_use_is_refused() -> None:
 
 
 def test_it_is_an_engine(tmp_path: Path) -> None:
-    """Digest, reset, save and the facts of the protocol behave as the visits expect."""
+    """Digest, reset, save and the facts of the protocol behave as the model jobs expect."""
     engine: Engine = live(TUNED)
     tuned = engine.weights_digest()
     engine.save(tmp_path / "toy")

@@ -43,15 +43,17 @@ def planned(place: Path, **allowed: bool) -> Plan:
     return planning.make(studies.parse(table))
 
 
-def visit(plan: Plan, store: Store, step: int, told: list[str] | None = None) -> None:
+def run_job(plan: Plan, store: Store, step: int, told: list[str] | None = None) -> None:
     """What one worker does with one checkpoint; `told` takes the cells that it calls failed."""
 
     def emit(event: Mapping[str, Any]) -> None:
         if told is not None and event["event"] == "failed":
             told.append(event["cell"])
 
-    model, cells = next((model, cells) for model, cells in plan.visits().items() if model.checkpoint.step == step)
-    Worker(plan, store, ToyEngine(), emit).visit(model, cells)
+    model, cells = next(
+        (model, cells) for model, cells in plan.cells_by_model().items() if model.checkpoint.step == step
+    )
+    Worker(plan, store, ToyEngine(), emit).run_model(model, cells)
 
 
 def counted(plan: Plan, store: Store) -> set[int]:
@@ -84,9 +86,9 @@ def test_the_later_step_is_blocked_in_any_order(plan: Plan, store: Store, order:
     for step in order:
         if step == 2 and order.index(1) < order.index(2):
             with pytest.raises(SeriesError, match=f"{later} has the same weights as"):
-                visit(plan, store, step)
+                run_job(plan, store, step)
         else:
-            visit(plan, store, step, told)
+            run_job(plan, store, step, told)
     assert counted(plan, store) == {1, 3}
     reasons = {state.reason for state in states(plan, store) if not state.done}
     assert all("has the same weights as" in reason for reason in reasons)
@@ -102,10 +104,10 @@ def test_two_workers_that_load_twins_at_once_find_it(
 
     def arrive() -> None:
         with suppress(SeriesError):
-            visit(plan, store, theirs)
+            run_job(plan, store, theirs)
 
     with suppress(SeriesError):
-        visit(plan, Meeting(store.root, arrive, before), mine)
+        run_job(plan, Meeting(store.root, arrive, before), mine)
     assert counted(plan, store) == {1}
 
 
@@ -113,5 +115,5 @@ def test_duplicates_that_are_allowed_are_both_studied(plan: Plan, store: Store, 
     """Proves that nothing is blocked in a series that allows duplicates."""
     allowed = planned(tmp_path, allow_duplicates=True)
     for step in (2, 1):
-        visit(allowed, store, step)
+        run_job(allowed, store, step)
     assert counted(allowed, store) == {1, 2}

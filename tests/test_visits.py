@@ -1,4 +1,4 @@
-"""What a live process keeps from one visit to the next."""
+"""What a live process keeps from one model job to the next."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def plan_of(folder: Path, seeds: tuple[int, int]) -> planning.Plan:
     )  # fmt: skip
 
 
-def test_a_twin_is_refused_at_every_visit(tmp_path: Path) -> None:
-    """A checkpoint with the weights of another is no more live at the second visit than at the first."""
+def test_a_twin_is_refused_by_every_job(tmp_path: Path) -> None:
+    """A checkpoint with the weights of another is no more live at the second model job than at the first."""
     plan = plan_of(tmp_path, (1, 1))
     worker = Worker(plan, Store(tmp_path / "store"), TorchEngine("float32", "cpu", 1), lambda _event: None)
-    (first, first_cells), (twin, twin_cells) = plan.visits().items()
-    worker.visit(first, first_cells)
+    (first, first_cells), (twin, twin_cells) = plan.cells_by_model().items()
+    worker.run_model(first, first_cells)
     for _ in range(2):
         with pytest.raises(AmuroError, match="weights"):
-            worker.visit(twin, twin_cells)
+            worker.run_model(twin, twin_cells)
 
 
 def test_ids_and_layouts_are_made_once_a_tokenizer(tmp_path: Path, monkeypatch: Any) -> None:
@@ -52,8 +52,8 @@ def test_ids_and_layouts_are_made_once_a_tokenizer(tmp_path: Path, monkeypatch: 
     encode = Encoder.prompts
     monkeypatch.setattr(Encoder, "prompts", lambda self, texts: encoded.append(len(texts)) or encode(self, texts))
     counts = []
-    for model, cells in plan.visits().items():
-        worker.visit(model, cells)
+    for model, cells in plan.cells_by_model().items():
+        worker.run_model(model, cells)
         counts.append((len(encoded), len(engine._shelf._kept)))
     assert len(counts) == 2
     assert counts[0][0] > 0

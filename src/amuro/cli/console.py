@@ -143,7 +143,7 @@ def show_estimate(time: Estimate, cost: Costs, device: str, gpu: str) -> None:
     parts = {"asking": time.asking_seconds, "tuning": time.tuning_seconds, "pre-training": time.pretraining_seconds}
     of = ", ".join(f"{name} {_minutes(seconds)}" for name, seconds in parts.items() if seconds)
     by = (
-        f"by {time.measured} of {time.visits} visits that are like earlier ones"
+        f"by {time.measured} of {time.model_jobs} model jobs that are like earlier ones"
         if time.measured
         else "at assumed speeds"
     )

@@ -221,7 +221,7 @@ def work(
     store: StoreDir = DEFAULT_STORE, limit: Limit = None, device: Device = None, dtype: Dtype = None,
     seeds: Seeds = None,
 ) -> None:  # fmt: skip
-    """Makes one visit: one model, all its missing cells, in this process. What a cluster job calls.
+    """Makes one model job: one model, all its missing cells, in this process. What a cluster job calls.
 
     Example: `amuro work studies/demo.toml --model world-1a2b3c@200`
     """

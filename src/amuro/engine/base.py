@@ -1,9 +1,8 @@
-"""What an engine can do. Two exist: `torch_engine.TorchEngine` on real weights and `toy.ToyEngine` without any."""
+"""What an engine can do. Two exist: `torch.TorchEngine` on real weights and `toy.ToyEngine` without any."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,18 +18,6 @@ OnStep = Callable[[int, int, float], None]
 
 Decode = Callable[[Sequence[int]], str]
 """Token ids → text, special tokens left out."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One tuning that is wanted: its sequences, the model that it makes, and who is told of its steps."""
-
-    sequences: Sequences
-    model: Model
-    learning_rate: float
-    on_step: OnStep
-    truncated: int = 0
-    """How many of the sequences were cut before they came here."""
 
 
 class Engine(Protocol):
@@ -53,14 +40,6 @@ class Engine(Protocol):
 
         Hyper-parameters stand in `model.recipe`; `model.tune_seed` gives the order and the start of what is new.
         """
-
-    def tune_each(self, runs: Sequence[Run]) -> Iterator[Training]:
-        """Tune each run as `tune` does, several together where that is faster. Yields what each left, in order; its
-        model is live until the next is asked for.
-        """
-
-    def joins(self, runs: Sequence[Run]) -> int:
-        """How many of the runs, from the first, `tune_each` would train together before any of them is live."""
 
     def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
         """Summed natural-log probability of each option of each query, given prefix and context."""

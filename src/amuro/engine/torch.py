@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,13 +15,12 @@ from amuro.core.hashing import digest
 from amuro.core.types import Checkpoint, Generation, Model, RequestBatch, Training
 from amuro.engine import _tokenizer_check
 from amuro.engine._load import live_tensors, load_network, saved_tensors
-from amuro.engine.base import Decode, OnStep, Run, Sequences
+from amuro.engine.base import Decode, OnStep, Sequences
 from amuro.engine.forward.causal_lm import Network
 from amuro.engine.inference.batching import Shelf
 from amuro.engine.inference.generate import generate
 from amuro.engine.inference.loglikelihood import score
-from amuro.engine.training.finetune import finetune
-from amuro.engine.training.joint_lora import groups, train_together
+from amuro.engine.training.finetune import finetune, finetune_adapter
 from amuro.engine.training.lora import Adapter
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
@@ -88,23 +87,12 @@ class TorchEngine:
 
     def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:
         """Tune from the loaded checkpoint's weights, fully or by an adapter that is merged at the end."""
-        return next(self.tune_each([Run(sequences, model, learning_rate, on_step)]))
-
-    def tune_each(self, runs: Sequence[Run]) -> Iterator[Training]:
-        """Full tunings one after another; adapters in groups that are trained together, then merged one by one."""
-        for group in groups(self._live(), runs):
-            self.reset()
-            if not group[0].model.is_low_rank:
-                (run,) = group
-                yield finetune(self._live(), run.sequences, run.model, run.learning_rate, run.on_step)
-                continue
-            for training, adapter in train_together(self._live(), group):
-                self.restore(adapter)
-                yield training
-
-    def joins(self, runs: Sequence[Run]) -> int:
-        """The first group that `engine.together` would make."""
-        return len(next(groups(self._live(), runs), []))
+        self.reset()
+        if not model.is_low_rank:
+            return finetune(self._live(), sequences, model, learning_rate, on_step)
+        training, adapter = finetune_adapter(self._live(), sequences, model, learning_rate, on_step)
+        self.restore(adapter)
+        return training
 
     def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
         """See `engine.score`."""

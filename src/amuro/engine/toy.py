@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from statistics import NormalDist
@@ -16,7 +16,7 @@ from statistics import NormalDist
 from amuro.core.errors import AmuroError
 from amuro.core.simulator import Dials
 from amuro.core.types import Cell, Checkpoint, Generation, Model, Request, RequestBatch, Training
-from amuro.engine.base import Decode, OnStep, Run, Sequences
+from amuro.engine.base import Decode, OnStep, Sequences
 
 _NORMAL = NormalDist()
 
@@ -63,15 +63,6 @@ class ToyEngine:
         answer_tokens = sum(len(answer) for sequence in sequences for answer in sequence[1::2]) * model.recipe.epochs
         tokens = sum(len(part) for sequence in sequences for part in sequence) * model.recipe.epochs
         return Training(losses, steps, tokens, answer_tokens, seconds=0.0)
-
-    def tune_each(self, runs: Sequence[Run]) -> Iterator[Training]:
-        """One after the other: nothing would be saved."""
-        for run in runs:
-            yield self.tune(run.sequences, run.model, run.learning_rate, run.on_step)
-
-    def joins(self, runs: Sequence[Run]) -> int:
-        """None with another."""
-        return min(1, len(runs))
 
     def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
         """Log probabilities: the right option wins in a share of the queries that the dials decide."""

@@ -108,8 +108,8 @@ def _series_seeds(plan: Plan) -> dict[str, Any]:
 def _ledger(plan: Plan, store: Store) -> pl.DataFrame:
     ours = {model.address for model in plan.models}
     kept = ("seconds", "tokens", "flops", "peak_memory_mb")
-    rows = [{"visit": n["model"], **{k: n[k] for k in kept}} for n in store.notes("ledger") if n["model"] in ours]
-    types = {"visit": pl.String, "seconds": pl.Float64, "tokens": pl.Int64, "flops": pl.Float64,
+    rows = [{"model": n["model"], **{k: n[k] for k in kept}} for n in store.notes("ledger") if n["model"] in ours]
+    types = {"model": pl.String, "seconds": pl.Float64, "tokens": pl.Int64, "flops": pl.Float64,
              "peak_memory_mb": pl.Float64}  # fmt: skip
     return pl.DataFrame(rows, schema=types)
 

@@ -32,7 +32,7 @@ class Book:
     """task, split, format, shots, example_id, cluster, prompt, gold, checkpoint, tuned_on, recipe, method, tune_format,
     predicted_base, predicted_tuned, value_base, value_tuned."""
     ledger: pl.DataFrame
-    """One row a visit: visit, seconds, tokens, flops, peak_memory_mb."""
+    """One row a model job: model job, seconds, tokens, flops, peak_memory_mb."""
     planned: pl.DataFrame
     """One row a cell of the plan: cell, done."""
     environment: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The jobs of a run: pre-training, audits, lost texts, a visit for each model. Each is claimed when its turn comes."""
+"""The jobs of a run: pre-training, audits, lost texts, one for each model. Each is claimed when its turn comes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Jobs:
     def all(self, missing: Sequence[Cell], finished: Sequence[State]) -> list[Job]:
         """In the order in which they should begin."""
         cells = [*missing, *(state.cell for state in finished)]
-        return [*self.pretraining(missing), *self.audits(cells), *self.texts(finished), *self.visits(missing)]
+        return [*self.pretraining(missing), *self.audits(cells), *self.texts(finished), *self.model_jobs(missing)]
 
     def pretraining(self, missing: Sequence[Cell]) -> list[Job]:
         """One for each series whose checkpoints are made here and are not all there."""
@@ -72,17 +72,14 @@ class Jobs:
 
         return self._job("texts", "texts", {}, left)
 
-    def visits(self, missing: Sequence[Cell]) -> list[Job]:
+    def model_jobs(self, missing: Sequence[Cell]) -> list[Job]:
         """One for each model with missing cells, those of the models included that a rule would choose it from."""
         asked = self._asked({cell.address for cell in missing})
         following = _following([model.checkpoint for model in asked])
         return [
             Job(
                 model.address,
-                self._payload({
-                    "model": model.address, "cells": cells, "following": following[model.checkpoint],
-                    "waiting": [other.address for other in self._waiting(model, list(asked))],
-                }),
+                self._payload({"model": model.address, "cells": cells, "following": following[model.checkpoint]}),
                 self._ready(model),
                 self._share(model.address, self._left),
             )
@@ -90,35 +87,25 @@ class Jobs:
         ]  # fmt: skip
 
     def _asked(self, wanted: set[str]) -> dict[Model, list[str]]:
-        visits = self.plan.visits()
+        by_model = self.plan.cells_by_model()
         served = {model: planning.candidates(model) for model in self.plan.models}
         members = {member for model, own in served.items() for member in own if member != model}
         asked = {
-            model: [c.address for m in dict.fromkeys((model, *own)) for c in visits.get(m, ()) if c.address in wanted]
+            model: [c.address for m in dict.fromkeys((model, *own)) for c in by_model.get(m, ()) if c.address in wanted]
             for model, own in served.items()
             if model not in members
         }
         return {model: cells for model, cells in asked.items() if cells}
 
     def _left(self, payload: Payload) -> Payload:
-        """What of a visit no other run has done meanwhile, with the models behind it that could be claimed as well."""
+        """What of a model job no other run has done meanwhile."""
         cells = payload["cells"]
         if self.claims.contested:
             asked = [state for state in states(self.plan, self.store) if state.cell.address in payload["cells"]]
             for state in (state for state in asked if state.done):
                 self.emit({"event": "there", "cell": state.cell.address})
             cells = [state.cell.address for state in asked if state.missing]
-        if not cells:
-            return {}
-        waiting = [address for address in payload["waiting"] if self.claims.take(address)]
-        return {**payload, "cells": cells, "waiting": waiting}
-
-    def _waiting(self, model: Model, visited: Sequence[Model]) -> list[Model]:
-        """The models behind `model` whose adapters stand on the same checkpoint, where one process visits them all."""
-        if workers(self.plan.study) > 1 or not model.is_low_rank:
-            return []
-        behind = visited[visited.index(model) + 1 :]
-        return [other for other in behind if other.is_low_rank and other.checkpoint == model.checkpoint]
+        return {**payload, "cells": cells} if cells else {}
 
     def _ready(self, model: Model) -> Callable[[], bool]:
         made = _is_made_here(self.plan, model.checkpoint.series)
@@ -128,16 +115,16 @@ class Jobs:
         folder = folder_of(self.plan, self.store, checkpoint)
         return folder is not None and folder.is_dir()
 
-    def _job(self, name: str, work: str, request_batch: Payload, left: Callable[[Payload], Payload]) -> list[Job]:
+    def _job(self, name: str, work: str, work_of: Payload, left: Callable[[Payload], Payload]) -> list[Job]:
         """The job of that name, if anything of it is left to do."""
-        payload = left(self._payload(request_batch))
+        payload = left(self._payload(work_of))
         return [Job(name, payload, lambda: True, self._share(work, left))] if payload else []
 
     def _share(self, work: str, left: Callable[[Payload], Payload]) -> Share:
         return Share(self.claims, work, left, lambda: self.emit({"event": "waits", "job": work}))
 
-    def _payload(self, request_batch: Mapping[str, Any]) -> dict[str, Any]:
-        return {"study": self.plan.study.model_dump_json(), "store": str(self.store.root), **request_batch}
+    def _payload(self, further: Mapping[str, Any]) -> dict[str, Any]:
+        return {"study": self.plan.study.model_dump_json(), "store": str(self.store.root), **further}
 
 
 def made_here(plan: Plan, missing: Sequence[Cell]) -> list[Checkpoint]:
@@ -151,6 +138,6 @@ def _is_made_here(plan: Plan, name: str) -> bool:
 
 
 def _following(checkpoints: Sequence[Checkpoint]) -> dict[Checkpoint, str | None]:
-    """Checkpoint → address of the one that is visited after it, to be read ahead."""
+    """Checkpoint → address of the one that is run after it, to be read ahead."""
     order = list(dict.fromkeys(checkpoints))
     return {checkpoint: after.address if after else None for checkpoint, after in zip_longest(order, order[1:])}

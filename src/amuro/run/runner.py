@@ -145,14 +145,14 @@ class Record:
         self._on_event(event)
 
     def _lost(self, job: str, error: str, trace: str) -> None:
-        """All that a lost visit should have filled has failed, for its reason; another job stands for itself."""
+        """All that a lost model job should have filled has failed, for its reason; another job stands for itself."""
         self._store.note("attempts", {"job": job, "error": error, "trace": trace})
         for where in self._behind(job) or [job]:
             self._missing.pop(where, None)
             self.outcome.failed[where] = error
 
     def _behind(self, name: str) -> list[str]:
-        """The cells still missing that wait for a model's visit, or for a checkpoint."""
+        """The cells still missing that wait for a model's model job, or for a checkpoint."""
         return [
             address
             for address, cell in self._missing.items()
@@ -186,7 +186,7 @@ def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent
 
 
 def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
-    """One job: pre-training of a series, or one visit. What an executor starts."""
+    """One job: pre-training of a series, or one model job. What an executor starts."""
     plan, store = _plan(payload["study"]), _store(payload["store"])
     store.join()
     if "pretrain" in payload:
@@ -196,21 +196,19 @@ def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
     else:
         worker = _worker(payload["study"], payload["store"])
         worker.emit = emit
-        _visit(plan, worker, payload)
+        _run_model(plan, worker, payload)
     _tell(store, emit)
 
 
-def _visit(plan: Plan, worker: Worker, payload: Mapping[str, Any]) -> None:
+def _run_model(plan: Plan, worker: Worker, payload: Mapping[str, Any]) -> None:
     if "texts" in payload:
         lost = set(payload["texts"])
         worker.keep_texts([cell for cell in plan.cells if cell.address in lost])
         return
-    named = {model.address: model for model in plan.models}
-    model = named[payload["model"]]
+    model = next(model for model in plan.models if model.address == payload["model"])
     wanted = set(payload["cells"])
     following = next((c for c in plan.checkpoints if c.address == payload.get("following")), None)
-    waiting = [named[address] for address in payload.get("waiting", ())]
-    worker.visit(model, [cell for cell in plan.visits()[model] if cell.address in wanted], following, waiting)
+    worker.run_model(model, [cell for cell in plan.cells_by_model()[model] if cell.address in wanted], following)
 
 
 def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:

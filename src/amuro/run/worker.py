@@ -6,7 +6,7 @@ import dataclasses
 import math
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from amuro.core.errors import AmuroError, StoreError, WeightsError
 from amuro.core.failures import reason, trace
 from amuro.core.hashing import digest
 from amuro.core.types import Cell, Checkpoint, Generation, Model, Training
-from amuro.engine.base import Engine, Run
+from amuro.engine.base import Engine
 from amuro.prompts.tokenizer import Encoder
 from amuro.results.scoring import cell_value
 from amuro.run import requests
@@ -40,13 +40,13 @@ Emit = Callable[[Mapping[str, Any]], None]
 
 @dataclass
 class Cost:
-    """What a visit has used so far."""
+    """What a model job has used so far."""
 
     tokens: int = 0
     flops: float = 0.0
     tuning_seconds: float = 0.0
     work: Work = field(default_factory=Work)
-    """What was done, for estimates of visits like this one."""
+    """What was done, for estimates of model jobs like this one."""
 
     def add(self, tokens: int, flops_per_token: float) -> None:
         self.tokens += tokens
@@ -58,8 +58,8 @@ class Cost:
 
 
 class Worker:
-    """Fills cells of one plan into one store with one engine. Between visits rows and base weights are kept, and for
-    each tokenizer (not each checkpoint) all ids.
+    """Fills cells of one plan into one store with one engine. Rows and base weights are kept between
+    models, and all ids for each tokenizer (not for each checkpoint).
     """
 
     def __init__(self, plan: Plan, store: Store, engine: Engine, emit: Emit) -> None:
@@ -69,28 +69,20 @@ class Worker:
         self._tokenizer: Path | None = None
         """Where the live checkpoint's tokenizer lies, if not beside its weights."""
         self._following: Checkpoint | None = None
-        self._tuned_alone: Checkpoint | None = None
-        """Where training together has failed."""
-        self._ahead: dict[str, tuple[Training, Any]] = {}
-        """Key → what tuning left and the kept model, of visits to the loaded checkpoint that are still to come."""
         self._builder = RequestBuilder(plan, store)
         self._inputs = self._builder.inputs
         self._read_encoder = lru_cache(maxsize=4)(_encoder)
         self._encoders: dict[tuple[str, int, frozenset[int]], Encoder] = {}
         self._told: set[str] = set()
 
-    def visit(
+    def run_model(
         self,
         model: Model,
         cells: Sequence[Cell],
         following: Checkpoint | None = None,
-        waiting: Sequence[Model] = (),
     ) -> None:
         """Loads, tunes where the model is tuned, fills `cells`, and leaves a cost ledger. One failed cell is
         noted and does not stop the others. Meanwhile the checkpoint that will be `following` is read ahead.
-
-        waiting: models of the same checkpoint that this process will visit next. Those that the engine trains together
-        with this one are trained now and kept in memory.
         """
         method = model.recipe.method if model.recipe else ""
         started, cost = (
@@ -98,7 +90,7 @@ class Worker:
             Cost(work=Work(model.checkpoint.parameters or 0, method, plain=read_plainly(self.plan, model))),
         )
         core_started = time.process_time()
-        self.emit({"event": "visit", "model": model.address})
+        self.emit({"event": "model", "model": model.address})
         self._load(model.checkpoint)
         if following not in (None, self._following):
             self._following = following
@@ -107,8 +99,6 @@ class Worker:
         if model.recipe is None:
             key = self._inputs.model(model.checkpoint)
         else:
-            if waiting:
-                self._train_ahead([model, *waiting])
             key = self._chosen(model, cost) if len(candidates(model)) > 1 else self._tuned(model, cost)
         filled = len(self._fill(cells, key, cost)) if key else 0
         study = self.plan.study
@@ -134,7 +124,7 @@ class Worker:
     def fill(self, cell: Cell, model_key: str, cost: Cost) -> str:
         """Asks the live model one cell's questions and commits its predictions; returns the key of the result.
 
-        A result that is there and whole is not made again: the dev cells of a rule are asked for at each of its visits.
+        A result that is there and whole is not made again: the dev cells of a rule are asked for by each of its jobs.
         """
         encoded = self._builder.encoded(cell, self._encoder(), self.engine.context_length())
         declared = self._inputs.declared(cell)
@@ -199,7 +189,6 @@ class Worker:
             self.engine.reset()
             return
         self._loaded = None  # until it is whole and known to be nobody's twin
-        self._ahead.clear()
         self._folder = folder_of(self.plan, self.store, checkpoint)
         self._tokenizer = tokenizer_folder(checkpoint)
         self._refuse_damaged(checkpoint)
@@ -244,78 +233,40 @@ class Worker:
             self.emit({"event": "failed", "cell": later, "error": str(twin_error(later, found[later]))})
 
     def _tuned(self, model: Model, cost: Cost) -> str | None:
-        """Tunes the live model; returns its key, or None where that diverged."""
-        return next(self._tuned_each([model], cost))
+        """Tunes the loaded checkpoint and returns the key of the live model.
 
-    def _tuned_each(self, models: Sequence[Model], cost: Cost) -> Iterator[str | None]:
-        """Tunes the models from the loaded checkpoint; yields their keys in order, each while its model is live.
-
-        None stands for a training that diverged, now or at an earlier visit: that is kept as its result, under its key.
+        None stands for a training that diverged, now or before: that is kept as its result, under its key.
         """
-        wanted = [(model, *self._run(model)) for model in models]
-        unknown = [run for _, run, key in wanted if key not in self._ahead and not self._has_diverged(key)]
-        fresh = self.engine.tune_each(unknown)
-        for model, run, key in wanted:
-            if not self._has_diverged(key):
-                if key in self._ahead:
-                    training, kept = self._ahead.pop(key)
-                    self.engine.restore(kept)
-                else:
-                    training = next(fresh)
-                cost.add(training.tokens, 3 * self.engine.flops_per_token())
-                cost.tuning_seconds += training.seconds
-                cost.did(learned=training.tokens, steps=training.steps)
-                self._record_training(model, key, dataclasses.replace(training, truncated=run.truncated))
-            yield None if self._has_diverged(key) else key
-
-    def _has_diverged(self, key: str) -> bool:
-        known = self.store.manifest("models", key)
-        return known is not None and status.diverged_at(known) is not None
-
-    def _train_ahead(self, models: Sequence[Model]) -> None:
-        """Trains the first model together with those behind it that the engine joins to it, unless that was done.
-
-        What stops this stops nobody: each visit can tune its own.
-        """
-        if self._tuned_alone == self._loaded:
-            return
-        try:
-            runs = self._joined(models)
-            if len(runs) > len(candidates(models[0])):
-                for key, training in zip(runs, self.engine.tune_each(list(runs.values())), strict=True):
-                    self._ahead[key] = training, self.engine.keep()
-        except (AmuroError, RuntimeError, MemoryError) as error:
-            self._tuned_alone = self._loaded
-            self.emit({"event": "remark", "job": models[0].address, "text": f"is tuned alone: {error}"})
-
-    def _joined(self, models: Sequence[Model]) -> dict[str, Run]:
-        """Key → run of the first models that the engine would train as one group; none where the first is trained."""
-        runs: dict[str, Run] = {}
-        for model in models:
-            more = {key: run for run, key in map(self._run, candidates(model)) if not self._has_diverged(key)}
-            if more.keys() & self._ahead.keys() or self.engine.joins([*runs.values(), *more.values()]) < len(
-                runs | more
-            ):
-                break
-            runs |= more
-        return runs
-
-    def _run(self, model: Model) -> tuple[Run, str]:
-        """What the engine is given to make `model`, and the model's key, made of the inputs of its training."""
         assert model.recipe is not None
         assert model.learning_rate is not None
         training_set = self._builder.training_set(model.recipe, self._encoder(), self.engine.context_length())
-        key = digest({
+        key = self._tuned_key(model, training_set)
+        if self._has_diverged(key):
+            return None
+
+        def on_step(done: int, total: int, loss: float) -> None:
+            self.emit({"event": "step", "model": model.address, "done": done, "total": total, "loss": loss})
+
+        training = self.engine.tune(training_set.sequences, model, model.learning_rate, on_step)
+        cost.add(training.tokens, 3 * self.engine.flops_per_token())
+        cost.tuning_seconds += training.seconds
+        cost.did(learned=training.tokens, steps=training.steps)
+        self._record_training(model, key, dataclasses.replace(training, truncated=training_set.truncated))
+        return None if self._has_diverged(key) else key
+
+    def _tuned_key(self, model: Model, training_set: requests.TrainingSet) -> str:
+        """Key of a tuned model, made of the inputs of its training."""
+        assert model.recipe is not None
+        return digest({
             "parent": self._inputs.model(model.checkpoint), "recipe": dataclasses.asdict(model.recipe) | {"name": ""},
             "learning_rate": model.learning_rate, "tune_seed": model.tune_seed, "semantics": SEMANTICS["tune"],
             "engine": engine_name(self.plan.study), "precision": self.plan.study.precision,
             "device": self.plan.study.device, "ids": training_set.digest,
         })  # fmt: skip
 
-        def on_step(done: int, total: int, loss: float) -> None:
-            self.emit({"event": "step", "model": model.address, "done": done, "total": total, "loss": loss})
-
-        return Run(training_set.sequences, model, model.learning_rate, on_step, training_set.truncated), key
+    def _has_diverged(self, key: str) -> bool:
+        known = self.store.manifest("models", key)
+        return known is not None and status.diverged_at(known) is not None
 
     def _record_training(self, model: Model, key: str, training: Training) -> None:
         told = {k: v for k, v in dataclasses.asdict(training).items() if k != "losses"}
@@ -327,7 +278,7 @@ class Worker:
 
     def _named(self, model: Model) -> dict[str, Any]:
         """What says, without weights, which training a record is of."""
-        cell = self.plan.visits()[model][0]
+        cell = self.plan.cells_by_model()[model][0]
         return {"model": model.address, "declared": status.training_inputs(cell, self._inputs.declared(cell))}
 
     def _chosen(self, model: Model, cost: Cost) -> str | None:
@@ -338,8 +289,9 @@ class Worker:
         scores: dict[float, float] = {}
         best: tuple[float, str, Any] | None = None
         members = candidates(model)
-        for member, key in zip(members, self._tuned_each(members, cost), strict=True):
+        for member in members:
             assert member.learning_rate is not None
+            key = self._tuned(member, cost)
             if key is None:
                 continue
             score = self._on_dev(member, key, cost)
@@ -360,7 +312,7 @@ class Worker:
         """The live model's mean score on its dev cells, the higher the better, by results that stand on these very
         weights. Raises AmuroError where one of them failed: no rate may win by what was not asked.
         """
-        dev = [cell for cell in self.plan.visits()[member] if cell.eval_set.split == "dev"]
+        dev = [cell for cell in self.plan.cells_by_model()[member] if cell.eval_set.split == "dev"]
         filled = self._fill(dev, model_key, cost)
         scores = [self._dev_score(cell, key) for cell, key in filled.items()]
         if len(scores) < len(dev) or not all(map(math.isfinite, scores)):

@@ -31,7 +31,7 @@ class Study(Table):
     precision: Literal["float32", "bfloat16"] = "float32"
     device: Device = "cpu"
     workers: int = Field(0, ge=0, le=4096)
-    """Live processes, one visit each at a time; 0 means one a core (or one a device)."""
+    """Live processes, one model job each at a time; 0 means one a core (or one a device)."""
     protocol: Literal["sound", "paper"] = "sound"
     """`paper` words, draws and scores as Sun and Dredze did, defects included (docs/protocol.md)."""
     world_seed: Seed = 0

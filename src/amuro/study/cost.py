@@ -42,7 +42,7 @@ GENERATION_SLOWDOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one visit does, as far as sizes are known; or what it did, in its ledger."""
+    """What one model job does, as far as sizes are known; or what it did, in its ledger."""
 
     parameters: int = 0
     """0 where the series does not tell."""
@@ -75,7 +75,7 @@ class Costs:
     """Of what is missing; what a task or a series does not tell is not counted."""
 
     works: tuple[Work, ...]
-    """One a visit."""
+    """One a model job."""
     disk_mb: float
     download_mb: float
     unknown: tuple[str, ...]
@@ -99,7 +99,7 @@ class Costs:
         return sum(work.learned for work in self.works)
 
     def facts(self) -> dict[str, Any]:
-        """As plain data, the visits together."""
+        """As plain data, the model jobs together."""
         names = ("flops", "read_tokens", "written_tokens", "learned_tokens", "disk_mb", "download_mb", "unknown")
         return {name: getattr(self, name) for name in names}
 
@@ -120,17 +120,17 @@ def costs(plan: Plan, missing: Sequence[Cell], sizes: Sizes | None = None) -> Co
     sizes: what is known of each task, where that is more than what the tasks themselves say.
     """
     known = sizes or {name: task.size for name, task in plan.tasks.items()}
-    visits: dict[Model, list[Cell]] = {}
+    jobs: dict[Model, list[Cell]] = {}
     for cell in missing:
-        visits.setdefault(_visited(cell.model), []).append(cell)
-    works = tuple(_work(plan, model, cells, known) for model, cells in visits.items())
+        jobs.setdefault(_made_with(cell.model), []).append(cell)
+    works = tuple(_work(plan, model, cells, known) for model, cells in jobs.items())
     unknown = dict.fromkeys(name for cell in missing for name in _nameless(cell, known))
     disk = sum(work.rows for work in works) * PREDICTION_BYTES / 1e6
     return Costs(works, disk, _download(plan, missing), tuple(unknown))
 
 
-def _visited(model: Model) -> Model:
-    """The model in whose visit a cell is filled: one that a rule chooses from is made in the visit of the choice."""
+def _made_with(model: Model) -> Model:
+    """The model in whose job a cell is filled: one that a rule chooses from is made in the job of the choice."""
     chosen_from = model.recipe is not None and len(model.recipe.learning_rates) > 1
     return replace(model, learning_rate=None) if chosen_from else model
 

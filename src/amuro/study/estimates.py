@@ -1,7 +1,7 @@
-"""How long a study would take: the arithmetic of `study/cost.py` at assumed speeds, or at those of its own visits.
+"""How long a study would take: the arithmetic of `study/cost.py` at assumed speeds, or at those of its own jobs.
 
-A visit's ledger says what it did (cells, tokens, optimiser steps) and how long that took. What the same arithmetic
-gives for it, against what it took, corrects the estimate of visits like it: same engine, device, precision and kind of
+A model job's ledger says what it did (cells, tokens, optimiser steps) and how long that took. What the same arithmetic
+gives for it, against what it took, corrects the estimate of jobs like it: same engine, device, precision and kind of
 work, and a model of about the same size. Nothing else is taken from it.
 """
 
@@ -47,9 +47,9 @@ class Estimate:
     tuning_seconds: float
     pretraining_seconds: float
     """Of series that are made here and are not there yet."""
-    visits: int
+    model_jobs: int
     measured: int
-    """Visits that are estimated by the ledgers of visits like them."""
+    """Visits that are estimated by the ledgers of model jobs like them."""
 
     @property
     def seconds(self) -> float:
@@ -72,12 +72,12 @@ def estimate(plan: Plan, missing: Sequence[Cell], cost: Costs, store: Store, gpu
     notes = [note for note in store.notes("ledger") if "work" in note]
     asking = tuning = 0.0
     measured = 0
-    for work, visits in Counter(cost.works).items():
+    for work, jobs in Counter(cost.works).items():
         like = [note for note in notes if _alike(note, work, plan.study)]
         batches, tunes = assumed(work, plan.study, gpu)
-        asking += visits * batches * _correction(like, plan.study, gpu, 0)
-        tuning += visits * tunes * _correction(like, plan.study, gpu, 1)
-        measured += visits * bool(like)
+        asking += jobs * batches * _correction(like, plan.study, gpu, 0)
+        tuning += jobs * tunes * _correction(like, plan.study, gpu, 1)
+        measured += jobs * bool(like)
     if plan.study.engine != "toy":
         asking += START_SECONDS * min(max(1, plan.study.workers), len(cost.works))
     return Estimate(asking, tuning, _pretraining(plan, missing, store, gpu), len(cost.works), measured)
@@ -98,21 +98,21 @@ def _arithmetic(flops: float, study: Study, gpu: str) -> float:
 
 
 def _correction(notes: Sequence[Mapping[str, Any]], study: Study, gpu: str, kind: int) -> float:
-    """What visits took by what is assumed for them: of asking (kind 0) or of tuning (1); 1 where there are none."""
+    """What model jobs took by what is assumed for them: of asking (kind 0) or of tuning (1); 1 where there are none."""
     expected = sum(assumed(Work(**note["work"]), study, gpu)[kind] for note in notes)
     taken = _taken(notes, study.device == "cpu")[kind]
     return taken / expected if expected > 0 < taken else 1.0
 
 
 def _taken(notes: Sequence[Mapping[str, Any]], of_core: bool) -> tuple[float, float]:
-    """Seconds of asking and of tuning, all visits together: what one trains for those after it, they count too."""
+    """Seconds of asking and of tuning, all model jobs together: what one trains for those after it, they count too."""
     clock, tuning, core = (sum(n[key] for n in notes) for key in ("seconds", "tuning_seconds", "core_seconds"))
     share = core / clock if of_core and clock else 1.0
     return (clock - tuning) * share, tuning * share
 
 
 def _alike(note: Mapping[str, Any], work: Work, study: Study) -> bool:
-    """Whether a ledger is of such a visit: its speed tells that of this one."""
+    """Whether a ledger is of such a model job: its speed tells that of this one."""
     where = (study.engine, study.device, study.precision, work.method)
     done = Work(**note["work"])
     same = (note["engine"], note["device"], note["precision"], done.method) == where

@@ -38,7 +38,7 @@ class Plan:
     cells: tuple[Cell, ...]
     roles: Mapping[str, str]
 
-    def visits(self) -> dict[Model, tuple[Cell, ...]]:
+    def cells_by_model(self) -> dict[Model, tuple[Cell, ...]]:
         """The unit of work: a model and all its cells, earlier checkpoints and bases first."""
         grouped: dict[Model, list[Cell]] = {model: [] for model in self.models}
         for cell in self.cells:
@@ -186,7 +186,7 @@ def make(study: Study) -> Plan:
         roles.setdefault(cell.address, role)
     _refuse_two_limits(cells.values())
     _refuse_unfit(study, cells.values())
-    order = {model: i for i, model in enumerate(sorted({c.model for c in cells.values()}, key=_visit_order))}
+    order = {model: i for i, model in enumerate(sorted({c.model for c in cells.values()}, key=_model_order))}
     kept = sorted(cells.values(), key=lambda cell: order[cell.model])
     return Plan(study, checkpoints, tuple(order), tuple(kept), roles)
 
@@ -223,7 +223,7 @@ def series_options(study: Study, series: Series) -> dict[str, Any]:
     return {"world_seed": study.world_seed, **series.options} if series.kind == "world" else series.options
 
 
-def _visit_order(model: Model) -> tuple[Any, ...]:
+def _model_order(model: Model) -> tuple[Any, ...]:
     return (model.checkpoint.step, model.recipe is not None, model.tune_seed or 0, model.address)
 
 

@@ -154,7 +154,7 @@ def diverged_models(found: Sequence[State]) -> dict[Model, tuple[str, int]]:
 
 
 def failures(found: Sequence[State], store: Store) -> dict[str, str]:
-    """Address of a missing cell → why the last attempt at it, or at the whole visit to its model, failed."""
+    """Address of a missing cell → why the last attempt at it, or at the whole model job to its model, failed."""
     noted = {note.get("cell") or note.get("job"): (place, note) for place, note in enumerate(store.notes("attempts"))}
     last: dict[str, str] = {}
     for state in found:
@@ -170,7 +170,7 @@ def _names(cell: Cell) -> tuple[str, ...]:
 
 
 def served(model: Model) -> str:
-    """Address of the model whose visit makes this one: its own, or that of the rule that it is a candidate of."""
+    """Address of the model whose model job makes this one: its own, or that of the rule that it is a candidate of."""
     rule = model.recipe is not None and len(model.recipe.learning_rates) > 1
     return dataclasses.replace(model, learning_rate=None).address if rule else model.address
 

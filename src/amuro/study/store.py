@@ -8,7 +8,7 @@
       audits/kk/KEY/                   MANIFEST.json: what was checked without a model, and its results
       prompts/kk/KEY/                  MANIFEST.json, prompts.parquet: the text behind each prompt hash
       series/IDENTITY/                 checkpoints that amuro pre-trained itself
-      ledger/  attempts/               one JSON file a visit: cost; failures
+      ledger/  attempts/               one JSON file a model job: cost; failures
       tmp/  quarantine/                drafts; what did not verify
 
 A commit is a private draft, each file synced, a manifest that checks itself, one rename, and a synced parent.
@@ -250,7 +250,7 @@ class Store:
         return new
 
     def note(self, folder: str, facts: Mapping[str, Any]) -> None:
-        """One small JSON file: a visit's cost (`ledger`), a failure (`attempts`)."""
+        """One small JSON file: a model job's cost (`ledger`), a failure (`attempts`)."""
         self.prepare()
         draft = self.draft(folder)
         name = f"{time.time_ns()}.{owners.me()}.json"

@@ -22,6 +22,7 @@ from amuro.engine.forward.causal_lm import Network
 from amuro.engine.forward.packed_attention import end_to_end, on_device
 from amuro.engine.inference.batching import batches
 from amuro.engine.training.cuda_graphs import Graphs, Pass
+from amuro.engine.training.lora import Adapter, beside, draw_adapter
 
 _TOKENS = {"cpu": 2048, "cuda": 32768}
 """Most tokens a forward pass; a step of more is split without changing its loss or gradient."""
@@ -44,20 +45,51 @@ def finetune(
     rounding). A sequence of more tokens is read with layers that forget their states and compute them again.
     Raises AmuroError where there is nothing to learn.
     """
-    course = course_of(network, sequences, model)
+    parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
+    return _train(network, tuning_steps(network, sequences, model), parameters, learning_rate, on_step, budget)
+
+
+def finetune_adapter(
+    network: Network,
+    sequences: Sequences,
+    model: Model,
+    learning_rate: float,
+    on_step: OnStep,
+    budget: int | None = None,
+) -> tuple[Training, Adapter]:
+    """Train a low-rank adapter beside the frozen weights of `network`, which are not touched. Arguments and errors as
+    in `finetune`; also AmuroError where a target of the recipe is no linear layer.
+    """
+    steps = tuning_steps(network, sequences, model)
+    adapter = draw_adapter(network.model, steps.recipe, model.tune_seed or 0)
+    with beside(network.model, adapter):
+        training = _train(network, steps, [adapter.flat], learning_rate, on_step, budget, in_place=True)
+    return training, adapter.finished()
+
+
+def _train(
+    network: Network,
+    course: TuningSteps,
+    parameters: Sequence[torch.nn.Parameter],
+    learning_rate: float,
+    on_step: OnStep,
+    budget: int | None,
+    in_place: bool = False,
+) -> Training:
+    """Take the optimiser steps. in_place: gradients have memory of their own that must not be exchanged."""
     began = perf_counter()
     losses: list[float] = []
     budget = budget or token_budget(network)
     with network.recomputing(course.longest > budget):
-        for loss in _losses(network, course.steps, course.recipe, learning_rate, budget):
+        for loss in _losses(network, course, parameters, learning_rate, budget, in_place):
             losses.append(loss)
             on_step(len(losses), len(course.steps), loss)
     return course.training(losses, perf_counter() - began)
 
 
 @dataclass(frozen=True)
-class Course:
-    """What one run reads."""
+class TuningSteps:
+    """The sequences that one tuning reads, optimiser step by optimiser step."""
 
     recipe: Recipe
     steps: Sequence[Sequence[Dialogue]]
@@ -78,12 +110,12 @@ class Course:
         )
 
 
-def course_of(network: Network, sequences: Sequences, model: Model) -> Course:
-    """Raises AmuroError where there is nothing to learn."""
+def tuning_steps(network: Network, sequences: Sequences, model: Model) -> TuningSteps:
+    """The steps of a tuning, in the order that `model.tune_seed` draws. Raises AmuroError where there are none."""
     recipe = _recipe(model)
     fitted = _checked(sequences, network.context_length)
     order = step_order(len(fitted), recipe.batch_size, recipe.epochs, model.tune_seed or 0)
-    return Course(
+    return TuningSteps(
         recipe=recipe,
         steps=[[fitted[index] for index in members] for members in order],
         longest=max(map(tokens_read, fitted)),
@@ -96,16 +128,19 @@ def token_budget(network: Network) -> int:
 
 
 def _losses(
-    network: Network, steps: Sequence[Sequence[Dialogue]], recipe: Recipe, learning_rate: float, budget: int
+    network: Network,
+    course: TuningSteps,
+    parameters: Sequence[torch.nn.Parameter],
+    learning_rate: float,
+    budget: int,
+    in_place: bool,
 ) -> Iterator[float]:
     """Take the steps one by one; yields the loss of each, and ends before the first one that is not finite."""
-    parameters = [parameter for parameter in network.model.parameters() if parameter.requires_grad]
+    recipe, steps = course.recipe, course.steps
     optimizer = optimizer_of(parameters, recipe, learning_rate)
-    graphs = Graphs(
-        network, parameters, max(map(len, steps)), max(tokens_read(own) for step in steps for own in step), budget
-    )
+    graphs = Graphs(network, parameters, max(map(len, steps)), course.longest, budget, in_place)
     for number, step in enumerate(steps):
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=not in_place)
         tokens = sum(map(tokens_read, step))
         if graphs.takes(tokens):
             nats = graphs.backward(pass_of(step, answer_weights(step, step, recipe.weighting)))
@@ -185,9 +220,9 @@ def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
 
 
 def take_step(optimizer: Any, rate: float, excess: Tensor) -> None:
-    """One step at that rate. excess: how many times too long the gradient is; up to 1 it is taken as it is.
+    """One optimiser step at that learning rate, with gradients clipped inside the fused kernel.
 
-    The optimiser divides by it on its way through the gradients, which spares the passes of a clipping beforehand.
+    excess: gradient norm / max norm; gradients are divided by max(excess, 1), which spares clipping passes beforehand.
     """
     for group in optimizer.param_groups:
         group["lr"] = rate

@@ -1,18 +1,17 @@
-"""Low-rank adapters: drawn as peft draws them, multiplied with the tokens of their own run, merged into the weights at
-the end.
+"""Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): drawn as peft draws them, trained beside frozen matrices, and
+merged into the weights at the end.
 
-Several runs share one frozen model: its matrices are multiplied once with the tokens of all runs, end to end, and each
-adapter with the span of its own tokens (as Ye et al. 2023, arXiv:2312.02515).
+peft itself is not used: taking its layers out again leaves models with fused experts in pieces. Tests hold the adapters
+against peft's, number for number.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -24,9 +23,6 @@ from transformers.pytorch_utils import Conv1D
 from amuro.core.architectures import refuse_targets
 from amuro.core.errors import AmuroError, nearest
 from amuro.core.types import Recipe
-
-Span = tuple[int, int]
-"""First token and the one behind the last."""
 
 
 @dataclass(frozen=True)
@@ -128,39 +124,17 @@ def _leaf(values: Tensor, grad: Tensor) -> Tensor:
     return leaf
 
 
-@dataclass
-class Spans:
-    """Whose tokens stand where in the forward pass that comes."""
-
-    _of: dict[int, list[tuple[Adapter, Span]]] = field(default_factory=dict)
-    """Number of tokens in all → each adapter with its span."""
-
-    def lay(self, *laid: Sequence[tuple[Adapter, int]]) -> None:
-        """Each adapter with its number of tokens, in order; once for each number of tokens that layers are given."""
-        self._of = {}
-        for counts in laid:
-            ends = list(accumulate(count for _, count in counts))
-            spans = zip([0, *ends], ends, strict=False)
-            self._of[ends[-1]] = [(adapter, span) for (adapter, _), span in zip(counts, spans, strict=True)]
-
-    def whose(self, tokens: int) -> list[tuple[Adapter, Span]]:
-        """Each adapter with its span of so many tokens. One alone has them all, whatever part a layer is given."""
-        first = next(iter(self._of.values()))
-        return [(first[0][0], (0, tokens))] if len(first) == 1 else self._of[tokens]
-
-
 @contextmanager
-def beside(model: Any, names: Sequence[str]) -> Iterator[Spans]:
-    """Inside, the named linear layers of `model` are frozen and add the adapters of the spans that were laid."""
-    spans = Spans()
-    modules = {name: model.get_submodule(name) for name in names}
+def beside(model: Any, adapter: Adapter) -> Iterator[None]:
+    """Inside, all parameters of `model` are frozen, and the linear layers that the adapter names add what it gives."""
+    modules = {name: model.get_submodule(name) for name in adapter.factors}
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in wanted:
         parameter.requires_grad_(False)
     for name, module in modules.items():
-        module.forward = partial(_forward, name, module, spans)
+        module.forward = partial(_forward, module, *adapter.factors[name], adapter.scale)
     try:
-        yield spans
+        yield
     finally:
         for module in modules.values():
             del module.forward
@@ -168,16 +142,12 @@ def beside(model: Any, names: Sequence[str]) -> Iterator[Spans]:
             parameter.requires_grad_(True)
 
 
-def _forward(name: str, module: Any, spans: Spans, states: Tensor) -> Tensor:
-    """What the layer gives for states [..., in], each token by its own adapter: [..., out]."""
-    flat = states.flatten(0, -2)
-    chosen = spans.whose(len(flat))
+def _forward(module: Any, down: Tensor, up: Tensor, scale: float, states: Tensor) -> Tensor:
+    """What the layer and its adapter give for states [..., in]: [..., out]."""
     kind = states.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
-    factors = [factor for adapter, _ in chosen for factor in adapter.factors[name]]
-    scales = [(*span, adapter.scale) for adapter, span in chosen]
     untyped: Any = _Adapted
-    out: Tensor = untyped.apply(flat, _matrix(module), module.bias, dtype, scales, *factors)
+    out: Tensor = untyped.apply(states.flatten(0, -2), _matrix(module), module.bias, dtype, scale, down, up)
     return out.view(*states.shape[:-1], -1)
 
 
@@ -188,7 +158,7 @@ def _matrix(module: Any) -> Tensor:
 
 
 class _Adapted(torch.autograd.Function):
-    """states @ matrixᵀ + bias + scale · states @ downᵀ @ upᵀ, the latter span by span.
+    """states @ matrixᵀ + bias + scale · states @ downᵀ @ upᵀ.
 
     One function, because autograd would read and write all states once more for every sum and product.
     """
@@ -200,30 +170,21 @@ class _Adapted(torch.autograd.Function):
         matrix: Tensor,
         bias: Tensor | None,
         dtype: torch.dtype,
-        spans: list[tuple[int, int, float]],
-        *factors: Tensor,
+        scale: float,
+        down: Tensor,
+        up: Tensor,
     ) -> Tensor:
-        states, matrix = states.to(dtype), matrix.to(dtype)
-        bias, factors = None if bias is None else bias.to(dtype), tuple(factor.to(dtype) for factor in factors)
-        out = linear(states, matrix, bias)
-        lows = []
-        for (begin, end, scale), down, up in zip(spans, factors[::2], factors[1::2], strict=True):
-            lows.append(linear(states[begin:end], down) * scale)
-            out[begin:end].addmm_(lows[-1], up.T)
-        context.save_for_backward(states, matrix, *lows, *factors)
-        context.spans = spans
+        states, matrix, down, up = (tensor.to(dtype) for tensor in (states, matrix, down, up))
+        out = linear(states, matrix, None if bias is None else bias.to(dtype))
+        low = linear(states, down) * scale
+        out.addmm_(low, up.T)
+        context.save_for_backward(states, matrix, low, down, up)
+        context.scale = scale
         return out
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        states, matrix, *saved = context.saved_tensors
-        lows, factors = saved[: len(context.spans)], saved[len(context.spans) :]
-        given = gradient @ matrix if context.needs_input_grad[0] else None
-        found = []
-        for (begin, end, scale), low, down, up in zip(context.spans, lows, factors[::2], factors[1::2], strict=True):
-            own = gradient[begin:end]
-            narrow = (own @ up) * scale
-            found += [narrow.T @ states[begin:end], own.T @ low]
-            if given is not None:
-                given[begin:end].addmm_(narrow, down)
-        return given, None, None, None, None, *found
+        states, matrix, low, down, up = context.saved_tensors
+        narrow = (gradient @ up) * context.scale
+        given = (gradient @ matrix).addmm_(narrow, down) if context.needs_input_grad[0] else None
+        return given, None, None, None, None, narrow.T @ states, gradient.T @ low

@@ -63,14 +63,14 @@ def _as_text(value: Any) -> str:
 
 
 def cost(book: Book) -> dict[str, Any]:
-    """`totals` over all visits as (name, value), and `table`: the visits that took longest."""
+    """`totals` over all model jobs as (name, value), and `table`: the model jobs that took longest."""
     if not book.ledger.height:
         return {"totals": [], "table": None}
     total = book.ledger.select("seconds", "tokens", "flops").sum().row(0, named=True)
     rows = book.ledger.sort("seconds", descending=True).iter_rows(named=True)
-    table = Table("", ("time", "tokens", "FLOPs", "peak memory"), tuple(_visit(row) for row in rows))
+    table = Table("", ("time", "tokens", "FLOPs", "peak memory"), tuple(_job(row) for row in rows))
     totals = [
-        ("visits", formatting.count(book.ledger.height)),
+        ("model jobs", formatting.count(book.ledger.height)),
         ("time of one process", formatting.duration(total["seconds"])),
         ("tokens", formatting.compact(total["tokens"])),
         ("FLOPs", formatting.compact(total["flops"])),
@@ -79,14 +79,14 @@ def cost(book: Book) -> dict[str, Any]:
     return {"totals": totals, "table": table}
 
 
-def _visit(row: Mapping[str, Any]) -> tuple[str, tuple[Square, ...]]:
+def _job(row: Mapping[str, Any]) -> tuple[str, tuple[Square, ...]]:
     texts = (
         formatting.duration(row["seconds"]),
         formatting.compact(row["tokens"]),
         formatting.compact(row["flops"]),
         _megabytes(row["peak_memory_mb"]),
     )
-    return str(row["visit"]), tuple(Square(text) for text in texts)
+    return str(row["model"]), tuple(Square(text) for text in texts)
 
 
 def _megabytes(value: Any) -> str:
