@@ -12,7 +12,7 @@ import polars as pl
 
 from amuro.core.types import Finding
 from amuro.report.examples import choose_examples, count_changes, pairs
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.write import write_report
 from amuro.results.analyses.base import Analysis
 
@@ -454,11 +454,11 @@ def _flag(name: str, where: str, detail: str) -> dict[str, str]:
     return {"name": name, "where": where, "detail": detail}
 
 
-def make_book(study_seed: int = 7) -> Book:
+def make_book(study_seed: int = 7) -> ReportData:
     """The whole synthetic study as a book."""
     items, scores, planned = frames(study_seed)
     compared = pairs(items, {task: METRIC[kind] for task, kind in KINDS.items()})
-    return Book(
+    return ReportData(
         study={
             "name": "demo",
             "question": "What does a small model learn while it reads, and what does tuning bring to light?",
@@ -508,7 +508,7 @@ def make_book(study_seed: int = 7) -> Book:
     )
 
 
-def poisoned(book: Book) -> Book:
+def poisoned(book: ReportData) -> ReportData:
     """The same study with hostile text in every place that others can write."""
     bad = " ".join(HOSTILE)
     texts = ["prompt", "gold", "predicted_base", "predicted_tuned", "example_id", "cluster", "task", "tuned_on"]

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from world_shelf import FLAT, RISE, WORLDS
-from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, climb, task, tune
+from worlds import FLOOR, SEEDS, STEPS, Exam, Floats, SimulatedStudy, climb, task, tune
 
 from amuro.core import registry
 from amuro.core.errors import DataError
@@ -29,7 +29,7 @@ def run(analysis: str, evidence: Evidence, seed: int = 0) -> list[Finding]:
 
 
 def one_task(tasks: int = 1, **how: Any) -> Evidence:
-    book = Book()
+    book = SimulatedStudy()
     for number in range(tasks):
         climb(book, task(f"t{number}", 1 / 3), np.random.default_rng(number), FLAT, RISE, **how)
     return book.evidence()
@@ -46,7 +46,7 @@ def test_nothing_is_found_in_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", ["latent_gain", "learned_in_pretraining", "format_sensitivity"])
 def test_one_checkpoint_makes_no_trend(name: str) -> None:
     """Analyses over checkpoints answer "insufficient" with one checkpoint, whatever it scores."""
-    book, about = Book(), task("t0", 1 / 3)
+    book, about = SimulatedStudy(), task("t0", 1 / 3)
     exam, rng = Exam.draw(np.random.default_rng(0)), np.random.default_rng(0)
     for wording in ("default", "instruct"):
         tune(book, about, exam, rng, base=1.0, tuned=2.0, seeds=3, wording=wording, role="in_domain")
@@ -83,7 +83,7 @@ def test_mixed_is_said() -> None:
 
 def test_few_clusters_are_insufficient() -> None:
     """Many examples over few clusters carry no claim."""
-    book, rng = Book(), np.random.default_rng(0)
+    book, rng = SimulatedStudy(), np.random.default_rng(0)
     exam = Exam.draw(rng, examples=500, clusters=16)
     tune(book, task("t0", 1 / 3), exam, rng, base=0.0, tuned=2.0, role="in_domain")
     (finding,) = run("gain", book.evidence())
@@ -134,7 +134,7 @@ def test_holm_counts_the_family() -> None:
     """A gain that is supported alone may be open among many: p values grow with the number of tuned tasks."""
 
     def evidence(extra: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number, gain in enumerate([0.75] + [0.0] * extra):
             rng = np.random.default_rng(number)
             exam, about = Exam.draw(rng), task(f"t{number}", 1 / 3)
@@ -167,7 +167,7 @@ def test_same_seed_same_findings() -> None:
 def test_base_is_read_in_its_best_way() -> None:
     """Ability that shows under another format counts for the base: what another wording elicits is not latent."""
     evidence = one_task()
-    book, rng = Book(), np.random.default_rng(0)
+    book, rng = SimulatedStudy(), np.random.default_rng(0)
     about, exam, dev = task("t0", 1 / 3), Exam.draw(rng), Exam.draw(rng, 200)
     for step, ability, seeds in zip(STEPS, RISE, SEEDS, strict=True):
         tune(book, about, exam, rng, base=FLOOR, tuned=ability, step=step, seeds=seeds, role="in_domain")
@@ -214,7 +214,7 @@ def test_few_shots_count_for_the_base_where_they_are_clearly_better() -> None:
 
 def test_one_format_of_tuning_tells_only_which_is_easiest() -> None:
     """Asked in three formats and tuned in one, the easiest is named, and what tuning in it brought stays open."""
-    book, rng = Book(), np.random.default_rng(0)
+    book, rng = SimulatedStudy(), np.random.default_rng(0)
     about, exam = task("t0", 1 / 3), Exam.draw(rng)
     for wording, ability in (("default", 0.0), ("instruct", 2.5), ("input_output", 0.5)):
         tune(book, about, exam, rng, base=FLOOR, tuned=ability, wording=wording, role="in_domain", seeds=2)
@@ -226,7 +226,7 @@ def test_one_format_of_tuning_tells_only_which_is_easiest() -> None:
 
 def test_formats_at_chance_have_no_easiest() -> None:
     """Where formats differ by noise alone, none is named easiest."""
-    book, rng = Book(), np.random.default_rng(1)
+    book, rng = SimulatedStudy(), np.random.default_rng(1)
     about, exam = task("t0", 1 / 3), Exam.draw(rng)
     for wording in ("default", "instruct"):
         tune(book, about, exam, rng, base=FLOOR, tuned=FLOOR, wording=wording, role="in_domain")
@@ -277,7 +277,7 @@ def test_unpaired_examples_are_left_out_and_named() -> None:
 
 def whole_study(steps: Sequence[int] = STEPS, examples: int = 450, **coordinates: Any) -> Evidence:
     """A study in which every analysis finds something to judge: roles, kinds, formats, a mixture, second readings."""
-    book, rng = Book(), np.random.default_rng(0)
+    book, rng = SimulatedStudy(), np.random.default_rng(0)
     kinds = {"label": (1 / 3, "accuracy"), "text": (None, "exact_match"), "choice": (0.25, "accuracy")}
     clusters = max(examples // 8, 1)
     for name, (chance, metric) in kinds.items():
@@ -368,7 +368,7 @@ def test_trends_over_several_schedules_are_mixed() -> None:
 
 def test_a_second_reading_of_another_checkpoint_is_none() -> None:
     """A likelihood that was measured at an earlier checkpoint alone does not vouch for a loss at the latest."""
-    book, rng = Book(), np.random.default_rng(0)
+    book, rng = SimulatedStudy(), np.random.default_rng(0)
     about, exam = task("t", None, metric="exact_match", kind="generate"), Exam.draw(np.random.default_rng(1))
     for step in STEPS[-2:]:
         tune(book, about, exam, rng, base=1.5, tuned=-0.5, step=step, seeds=3, role="cross_task", tuned_on="other")
@@ -403,7 +403,7 @@ def test_the_whole_study_is_judged_by_all() -> None:
 @pytest.mark.parametrize("name", ANALYSES)
 def test_equal_scores_give_no_nan_and_no_warning(name: str, score: float) -> None:
     """Where every example scores the same, nothing divides by zero: numbers are finite, and nothing is supported."""
-    book = Book()
+    book = SimulatedStudy()
     for kind, metric, chance in (("label", "accuracy", 1 / 3), ("generate", "exact_match", None)):
         about, exam = task(kind, chance, metric=metric, kind=kind), Exam.draw(np.random.default_rng(0))
         values = np.full(len(exam.clusters), score)

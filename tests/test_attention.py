@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from amuro.engine.forward.packed_attention import Trees, end_to_end
+from amuro.engine.forward.packed_attention import PackedRows, end_to_end
 
 CPU = torch.device("cpu")
 HEADS, WIDTH = 2, 4
@@ -57,10 +57,10 @@ def test_each_token_sees_the_prefix_its_trunk_and_its_branch(
     request, key, value = (drawn(tokens, seed) for seed in (1, 2, 3))
     before = drawn(prefix, 4), drawn(prefix, 5)
     branch = flat if flat.any() or data.draw(st.booleans()) else None
-    layout: Trees = end_to_end(lengths, CPU, branch, {0: before} if prefix else None)
+    layout: PackedRows = end_to_end(lengths, CPU, branch, {0: before} if prefix else None)
     everything = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
     expected = dense(request, *everything, seen_by(rows, prefix)).float()
     torch.testing.assert_close(layout.attend(0, request, key, value, WIDTH**-0.5), expected, rtol=1e-4, atol=1e-5)
     some = torch.tensor(sorted(data.draw(st.sets(st.integers(0, tokens - 1), min_size=1))))
-    got = layout.asked_by(some).attend(0, request[:, :, some], key, value, WIDTH**-0.5)
+    got = layout.queried_by(some).attend(0, request[:, :, some], key, value, WIDTH**-0.5)
     torch.testing.assert_close(got, expected[:, some], rtol=1e-4, atol=1e-5)

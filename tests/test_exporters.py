@@ -30,18 +30,18 @@ from amuro.report.exporters.csv import points
 from amuro.report.exporters.lm_eval import files as lm_eval_files
 from amuro.report.exporters.markdown import in_turn, summary
 from amuro.report.html.csp import without_formulas
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.write import write_report
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(HOSTILE)
 
 
 @pytest.fixture(scope="module")
-def book() -> Book:
+def book() -> ReportData:
     return make_book()
 
 
-def written(name: str, book: Book) -> dict[str, str | bytes]:
+def written(name: str, book: ReportData) -> dict[str, str | bytes]:
     return dict(load_exporter(name).files(Source(book)))
 
 
@@ -52,7 +52,7 @@ def test_every_exporter_keeps_the_contract_of_its_shelf(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(registry.names("exporters")) - {"figures"}))
-def test_hostile_names_reach_no_file_name(name: str, book: Book, tmp_path: Path) -> None:
+def test_hostile_names_reach_no_file_name(name: str, book: ReportData, tmp_path: Path) -> None:
     """Proves that a study whose every name is hostile is written into the folder, by names of safe letters."""
     paths = _write.write(Source(poisoned(book)), [load_exporter(name)], tmp_path / "out")
     assert paths
@@ -69,7 +69,7 @@ def test_default_kinds_leave_out_what_is_large() -> None:
         _write.kinds(["latx"])
 
 
-def test_a_file_outside_of_the_folder_is_refused(book: Book, tmp_path: Path) -> None:
+def test_a_file_outside_of_the_folder_is_refused(book: ReportData, tmp_path: Path) -> None:
     """Proves that an exporter cannot write where it was not told to, whatever it calls its files."""
     for name in ("../x", "/etc/x", "a/../../x", "", "a//b", ".hidden"):
         rash = Exporter("rash", "d", "s", lambda _, name=name: iter([(name, "x")]))
@@ -78,7 +78,7 @@ def test_a_file_outside_of_the_folder_is_refused(book: Book, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_named(book: Book, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(book: ReportData, tmp_path: Path) -> None:
     """Proves that the message of a failed export names folder and cure."""
     (tmp_path / "taken").write_text("")
     with pytest.raises(StoreError, match=r"cannot be written to .*taken.*; choose another folder with --out"):
@@ -94,7 +94,7 @@ def test_csv_holds_no_formula(text: str) -> None:
     assert back.removeprefix("'") == text.removeprefix("'") or "\r" in text
 
 
-def test_csv_and_parquet_hold_every_score_and_finding(book: Book) -> None:
+def test_csv_and_parquet_hold_every_score_and_finding(book: ReportData) -> None:
     """Proves that tables of both kinds have a row for each score, finding and point."""
     csv, parquet = written("csv", book), written("parquet", book)
     assert pl.read_csv(BytesIO(str(csv["scores.csv"]).encode())).height == book.scores.height
@@ -154,7 +154,7 @@ def rows_of(tex: str) -> list[str]:
 
 
 @pytest.mark.parametrize("hostile", [False, True])
-def test_every_row_of_a_latex_table_has_all_columns(hostile: bool, book: Book) -> None:
+def test_every_row_of_a_latex_table_has_all_columns(hostile: bool, book: ReportData) -> None:
     """Proves that environments and braces close and each row has as many columns as its head, whatever the names."""
     found = written("latex", poisoned(book) if hostile else book)
     assert {"findings.tex", "tables.tex", "scores-world.tex"} == set(found)
@@ -168,7 +168,7 @@ def test_every_row_of_a_latex_table_has_all_columns(hostile: bool, book: Book) -
         assert name == "tables.tex" or len(widths) == 1
 
 
-def test_latex_scores_stand_as_on_the_page(book: Book) -> None:
+def test_latex_scores_stand_as_on_the_page(book: ReportData) -> None:
     """Proves that base and tuned scores of a task stand in two rows over the checkpoints, holes as holes."""
     tex = str(written("latex", book)["scores-world.tex"])
     assert r"& 0 tokens & 205k tokens & 410k tokens & 1.0M tokens & 1.4M tokens & 3.1M tokens \\" in tex
@@ -180,7 +180,7 @@ def test_latex_scores_stand_as_on_the_page(book: Book) -> None:
     assert r"\bottomrule" in tex
 
 
-def test_all_findings_stand_in_the_latex_table(book: Book) -> None:
+def test_all_findings_stand_in_the_latex_table(book: ReportData) -> None:
     """Proves that each finding has a row with its sentence, verdict and evidence."""
     tex = str(written("latex", book)["findings.tex"])
     for finding in book.findings:
@@ -215,7 +215,7 @@ def test_text_in_markdown_is_inert(text: str) -> None:
     assert not re.search(r"@\S|#\S|://|www\.", re.sub(r"[@#:]<!---->|www<!---->|&#124;", " ", line), re.IGNORECASE)
 
 
-def test_a_summary_fits_one_screen_and_a_comment(book: Book) -> None:
+def test_a_summary_fits_one_screen_and_a_comment(book: ReportData) -> None:
     """Proves that a summary is short for a plain study, and below a comment's limit for one of endless names."""
     assert len(summary(book).splitlines()) < 40
     huge = replace(poisoned(book), findings=[replace(f, statement="x_" * 9_000) for f in book.findings * 40],
@@ -225,7 +225,7 @@ def test_a_summary_fits_one_screen_and_a_comment(book: Book) -> None:
     assert Tags(summary(huge)).found <= {"sub"}
 
 
-def test_a_summary_tells_supported_before_refuted_and_counts_the_open(book: Book) -> None:
+def test_a_summary_tells_supported_before_refuted_and_counts_the_open(book: ReportData) -> None:
     """Proves that verdicts stand in the order in which a reviewer asks, and that holes and versions are named."""
     text = summary(book)
     order = ["### amuro: demo", "supported · ✕", "**Supported**", "**Open**", "**Holes:**", "<sub>python 3.11.2"]
@@ -235,7 +235,7 @@ def test_a_summary_tells_supported_before_refuted_and_counts_the_open(book: Book
     assert sum(map(int, re.findall(r"(\d+)", text[text.index("**Open**") :].splitlines()[0]))) == len(open_ones)
 
 
-def test_no_analysis_fills_the_summary(book: Book) -> None:
+def test_no_analysis_fills_the_summary(book: ReportData) -> None:
     """Proves that the first findings told come from different analyses, the clearest of each first."""
     first = in_turn(book.findings)[: len({f.analysis for f in book.findings})]
     assert len({f.analysis for f in first}) == len(first)
@@ -244,7 +244,7 @@ def test_no_analysis_fills_the_summary(book: Book) -> None:
 # --- Figures ---------------------------------------------------------------------------------------------------------
 
 
-def test_figures_repeat_their_bytes_and_keep_letters(book: Book) -> None:
+def test_figures_repeat_their_bytes_and_keep_letters(book: ReportData) -> None:
     """Proves that a PDF holds its letters as letters, names no date, and comes out the same each time."""
     few = replace(book, findings=book.findings[-1:], scores=book.scores.filter(pl.col("task") == "world_inference"))
     once, again = written("figures", few), written("figures", few)
@@ -260,7 +260,7 @@ def test_figures_repeat_their_bytes_and_keep_letters(book: Book) -> None:
             ElementTree.fromstring(content)
 
 
-def test_figures_of_hostile_names_are_plain_pictures(book: Book) -> None:
+def test_figures_of_hostile_names_are_plain_pictures(book: ReportData) -> None:
     """Proves that formulas, markup and control characters in names leave well-formed pictures without scripts."""
     bad = replace(poisoned(book), findings=poisoned(book).findings[9:12], scores=book.scores.head(0))
     for name, content in written("figures", bad).items():
@@ -269,7 +269,7 @@ def test_figures_of_hostile_names_are_plain_pictures(book: Book) -> None:
             assert not tags & {"script", "foreignObject", "a", "image"}
 
 
-def test_every_figure_of_the_report_is_exported(book: Book, tmp_path: Path) -> None:
+def test_every_figure_of_the_report_is_exported(book: ReportData, tmp_path: Path) -> None:
     """Proves that the names of the charts are those of the pictures beside the report, and none is missing."""
     write_report(book, tmp_path)
     beside = {path.stem for path in (tmp_path / "figures").iterdir() if not path.stem.startswith("study-")}
@@ -300,7 +300,7 @@ def kept(cell: str) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def test_lm_eval_results_have_its_names(book: Book) -> None:
+def test_lm_eval_results_have_its_names(book: ReportData) -> None:
     """Proves that each model has a folder with results and samples under lm-eval's keys, base and tuned alike."""
     one = replace(book, scores=book.scores.filter((pl.col("step") == 400) & (pl.col("tune_seed") < 1)))
     found = dict(lm_eval_files(Source(one, kept)))

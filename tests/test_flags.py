@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from world_shelf import FLAT, RISE
-from worlds import FLOOR, Book, Exam, climb, task, tune
+from worlds import FLOOR, Exam, SimulatedStudy, climb, task, tune
 
 from amuro.results import flags
 from amuro.results.analyses.base import Evidence
@@ -22,8 +22,8 @@ def named(evidence: Evidence) -> dict[str, list[str]]:
     return found
 
 
-def one_set(base: float, tuned: float, **how: Any) -> Book:
-    book, rng = Book(), np.random.default_rng(0)
+def one_set(base: float, tuned: float, **how: Any) -> SimulatedStudy:
+    book, rng = SimulatedStudy(), np.random.default_rng(0)
     tune(book, task("t0", 1 / 3), Exam.draw(rng), rng, base=base, tuned=tuned, **{"role": "in_domain", **how})
     return book
 
@@ -42,7 +42,7 @@ def test_no_gain_is_flagged_where_training_was() -> None:
     """A tuned model no better than its base is flagged at trained checkpoints, not at the untrained control, whose
     tokens may be unknown.
     """
-    book = Book()
+    book = SimulatedStudy()
     climb(book, task("t0", 1 / 3), np.random.default_rng(0), FLAT, (FLOOR, *RISE[:-1]))
     told = book.evidence()
     untold = replace(told, scores=told.scores.with_columns(tokens=pl.lit(None, pl.Int64)))
@@ -62,7 +62,7 @@ def test_rising_bits_per_byte_are_forgetting() -> None:
     """Bits per byte count the other way round: more of them is a loss."""
 
     def corpus(change: float) -> dict[str, list[str]]:
-        book, about = Book(), task("c", None, metric="bits_per_byte", kind="document")
+        book, about = SimulatedStudy(), task("c", None, metric="bits_per_byte", kind="document")
         exam, rng = Exam.draw(np.random.default_rng(0)), np.random.default_rng(1)
         values = rng.normal(2, 0.2, len(exam.clusters))
         book.add(about, exam, values)
@@ -75,7 +75,7 @@ def test_rising_bits_per_byte_are_forgetting() -> None:
 
 def test_formats_far_apart_are_flagged() -> None:
     """The worst format of a tuned model is named where formats differ by far more than their errors."""
-    book, rng = Book(), np.random.default_rng(0)
+    book, rng = SimulatedStudy(), np.random.default_rng(0)
     about, exam = task("t0", 1 / 3), Exam.draw(rng)
     for wording, ability in (("default", 2.5), ("instruct", -1.0)):
         tune(book, about, exam, rng, base=FLOOR, tuned=ability, wording=wording, role="in_domain")
@@ -99,7 +99,7 @@ def test_rate_at_the_edge() -> None:
     """The best of three rates on dev is flagged at either end of the grid, not in the middle."""
 
     def grid(best: float) -> dict[str, list[str]]:
-        book, about = Book(), task("t0", 1 / 3)
+        book, about = SimulatedStudy(), task("t0", 1 / 3)
         rng = np.random.default_rng(0)
         exam = Exam.draw(rng)
         for rate in (1e-4, 1e-3, 1e-2):

@@ -22,7 +22,7 @@ from transformers import (
 
 from amuro.core.types import Recipe
 from amuro.engine.forward.causal_lm import Network
-from amuro.engine.forward.fused_llama import LeanBody
+from amuro.engine.forward.fused_llama import FusedDecoder
 from amuro.engine.forward.packed_attention import NAME, end_to_end
 from amuro.engine.training.lora import beside, draw_adapter
 
@@ -86,7 +86,7 @@ def test_states_and_gradients_are_those_of_the_modules(
     assert network._lean is not None
     assert network._lean.applies()
     got, gradients = read(network, wanted)
-    monkeypatch.setattr(LeanBody, "applies", lambda self: False)
+    monkeypatch.setattr(FusedDecoder, "applies", lambda self: False)
     expected, by_modules = read(network, wanted)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
     assert gradients.keys() == by_modules.keys()

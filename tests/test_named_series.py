@@ -15,7 +15,7 @@ from amuro.core.errors import AmuroError
 from amuro.core.revisions import parse_revision
 from amuro.core.types import Checkpoint
 from amuro.series import llama3_8b, load_series_kind, olmo2_1b, olmo_1b, pythia
-from amuro.series._published_run import Run
+from amuro.series._published_run import PublishedRun
 from amuro.series.base import UNKNOWN_STEP, training_flops
 from amuro.series.hub import KNOWN
 
@@ -104,7 +104,7 @@ def test_a_named_series_is_the_same_as_through_the_hub_kind(kind: str) -> None:
 @given(st.sampled_from(["olmo_1b", "olmo2_1b", "pythia"]), st.integers(1, 20))
 def test_log_spaced_choices_need_no_network(kind: str, count: int) -> None:
     """Proves for each documented grid that `logN` gives N steps above 0 of it, the last among them."""
-    run: Run = {"olmo_1b": olmo_1b.RUN, "olmo2_1b": olmo2_1b.RUN, "pythia": pythia.RUNS[0]}[kind]
+    run: PublishedRun = {"olmo_1b": olmo_1b.RUN, "olmo2_1b": olmo2_1b.RUN, "pythia": pythia.RUNS[0]}[kind]
     options = {"size": "14m"} if kind == "pythia" else {}
     steps = [checkpoint.step for checkpoint in series(kind, at=f"log{count}", **options)]
     assert len(steps) == count

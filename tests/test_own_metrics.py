@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import SEEDS, STEPS, Book, Exam, task, tune
+from worlds import SEEDS, STEPS, Exam, SimulatedStudy, task, tune
 
 from amuro.core import registry
 from amuro.core.errors import DataError, StudyError
@@ -42,7 +42,7 @@ OWN = "own_metrics.error"
 @cache
 def world(metric: str, chance: float | None, kind: str) -> Evidence:
     """A study with something for every analysis: two tasks, a mixture of both, other sets, formats, six checkpoints."""
-    book, rng = Book(), np.random.default_rng(5)
+    book, rng = SimulatedStudy(), np.random.default_rng(5)
     exams = {name: Exam.draw(rng, 97, 56) for name in ("t0", "t1", "far", "ood")}
     about = {name: task(name, chance, metric, kind) for name in ("t0", "t1", "far")}
     for step, base, tuned, seeds in zip(STEPS, (-2, -1, 0, 0.4, 0.8, 1), (-1, 0, 1, 2, 2.4, 3), SEEDS, strict=True):
@@ -270,7 +270,7 @@ def test_chance_is_the_mean_of_one_over_the_options_that_were_asked(tmp_path: Pa
 
 def test_an_ability_at_chance_cannot_be_forgotten() -> None:
     """A base at the mean of 1/k, by options alone, gives *insufficient* and no number, though the score falls."""
-    book, rng = Book(), np.random.default_rng(1)
+    book, rng = SimulatedStudy(), np.random.default_rng(1)
     about = replace(task("odd", 0.308, "accuracy", "choice"), chance=None)
     exam = Exam.draw(rng, 400, 80)
     book.add(about, exam, (rng.random(400) < 0.32).astype(float), chance=0.308)

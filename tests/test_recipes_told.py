@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import STEPS, Book, Exam, task
+from worlds import STEPS, Exam, SimulatedStudy, task
 
 from amuro.core import registry
 from amuro.core.types import Finding
@@ -21,7 +21,7 @@ from amuro.report.formatting import sentence
 from amuro.report.html.examples_json import changes_by, names_of
 from amuro.report.html.overview import tuning_panel
 from amuro.report.html.page import render
-from amuro.report.model import Book as Report
+from amuro.report.model import ReportData as Report
 from amuro.report.naming import main_split, roles_of
 from amuro.report.plots.specs import draw, task_chart
 from amuro.report.score_tables import overview, score_tables
@@ -48,7 +48,7 @@ def study(recipes: list[Recipe], tasks: tuple[str, ...] = ("apples", "pears"), *
 
     Each recipe reaches another ability, so that no two of them share a number by right.
     """
-    book, rng = Book(), np.random.default_rng(0)
+    book, rng = SimulatedStudy(), np.random.default_rng(0)
     facts = task("stones", 0.5)
     for about in (task(name, 1 / 3) for name in tasks):
         exams = {split: Exam.draw(rng, 110, 55) for split in ("test", "letters")}

@@ -27,7 +27,7 @@ from amuro.report.html.csp import embedded_json
 from amuro.report.html.data_table import points_table
 from amuro.report.html.examples_json import names_of, pack
 from amuro.report.html.provenance import flags_by_name
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.plots.chart import Chart, Line, Point, Reference, merge_references
 from amuro.report.plots.specs import COLOURS, draw, finding_chart, line_looks, short_names, task_chart
 from amuro.report.plots.svg import log_places, nice_ticks, spread, text
@@ -68,12 +68,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def book() -> Book:
+def book() -> ReportData:
     return make_book()
 
 
 @pytest.fixture(scope="module")
-def folder(book: Book, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(book: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
     write_report(book, out)
     return out
@@ -85,7 +85,7 @@ def html(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def hostile_folder(book: Book, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_folder(book: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hostile")
     write_report(poisoned(book), out)
     return out
@@ -104,7 +104,7 @@ def test_a_page_with_a_hole_says_so_before_anything_else(html: str) -> None:
     assert re.search(r"This report stands on [\d,]+ of [\d,]+ planned cells: \d+ not run\.", head)
 
 
-def test_every_finding_stands_on_the_page_without_script(book: Book, html: str) -> None:
+def test_every_finding_stands_on_the_page_without_script(book: ReportData, html: str) -> None:
     """Statement, verdict, interval and limits of each finding are in the page's own text."""
     words = Page(html).text
     for finding in book.findings:
@@ -181,7 +181,7 @@ def test_embedded_json_cannot_end_its_script() -> None:
     assert json.loads(written) == {"a": list(HOSTILE)}
 
 
-def test_findings_come_back_from_json(book: Book, folder: Path) -> None:
+def test_findings_come_back_from_json(book: ReportData, folder: Path) -> None:
     """findings.json has a schema version and holds every field, so that the findings can be read back unchanged."""
     stored = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
     assert stored["schema"] == 1
@@ -192,7 +192,7 @@ def test_findings_come_back_from_json(book: Book, folder: Path) -> None:
     assert {field.name for field in fields(Finding)} == set(stored["findings"][0])
 
 
-def test_numbers_that_json_lacks_become_null(book: Book, tmp_path: Path) -> None:
+def test_numbers_that_json_lacks_become_null(book: ReportData, tmp_path: Path) -> None:
     """A NaN effect is written as null and shown as no number, never as something else."""
     broken = replace(book.findings[0], effect=float("nan"), points=({"line": "a", "tokens": 1, "value": float("inf")},))
     write_report(replace(book, findings=[broken]), tmp_path)
@@ -201,7 +201,7 @@ def test_numbers_that_json_lacks_become_null(book: Book, tmp_path: Path) -> None
     assert record["points"][0]["value"] is None
 
 
-def test_tables_come_back(book: Book, folder: Path) -> None:
+def test_tables_come_back(book: ReportData, folder: Path) -> None:
     """Parquet gives back the frames; CSV has a row a score and a row a finding."""
     assert pl.read_parquet(folder / "scores.parquet").equals(book.scores)
     assert pl.read_parquet(folder / "items.parquet").equals(book.items)
@@ -209,7 +209,7 @@ def test_tables_come_back(book: Book, folder: Path) -> None:
     assert pl.read_csv(folder / "findings.csv")["statement"].to_list() == [f.statement for f in book.findings]
 
 
-def test_csv_holds_no_formula(book: Book, tmp_path: Path) -> None:
+def test_csv_holds_no_formula(book: ReportData, tmp_path: Path) -> None:
     """Text that a spreadsheet would run is quoted, numbers below zero stay numbers."""
     scores = book.scores.with_columns(task=pl.lit("=1+1"))
     write_report(replace(book, scores=scores), tmp_path)
@@ -225,7 +225,7 @@ def test_same_book_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_study_of_which_nothing_has_run(book: Book, tmp_path: Path) -> None:
+def test_study_of_which_nothing_has_run(book: ReportData, tmp_path: Path) -> None:
     """An empty study gives a page that says so, instead of an error or an empty figure."""
     empty = {name: getattr(book, name).clear() for name in ("scores", "items", "examples", "ledger")}
     nothing = replace(book, findings=[], flags=[], baselines=[], series=[], **empty)
@@ -235,7 +235,7 @@ def test_study_of_which_nothing_has_run(book: Book, tmp_path: Path) -> None:
     assert "No cost was recorded" in words
 
 
-def test_unknown_tokens_do_not_stop_the_report(book: Book, tmp_path: Path) -> None:
+def test_unknown_tokens_do_not_stop_the_report(book: ReportData, tmp_path: Path) -> None:
     """A series of which only steps are known still gets its tables."""
     scores = book.scores.with_columns(tokens=pl.lit(None, pl.Int64))
     series = [{**row, "tokens": None} for row in book.series]
@@ -243,7 +243,7 @@ def test_unknown_tokens_do_not_stop_the_report(book: Book, tmp_path: Path) -> No
     assert "step 3,000" in words
 
 
-def test_folder_that_cannot_be_written_is_named(book: Book, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_is_named(book: ReportData, tmp_path: Path) -> None:
     """Where the folder is a file, one sentence names it and the cure."""
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -251,7 +251,7 @@ def test_folder_that_cannot_be_written_is_named(book: Book, tmp_path: Path) -> N
         write_report(book, blocked)
 
 
-def test_missing_run_leaves_no_mean(book: Book) -> None:
+def test_missing_run_leaves_no_mean(book: ReportData) -> None:
     """Three seeds of which one has not run have no pooled value, and so has a group that differs in more than seeds."""
     row = book.scores.filter(pl.col("tune_seed") >= 0, pl.col("step") == 3000).head(1)
     seeds = pl.concat([row.with_columns(tune_seed=pl.lit(k, pl.Int64), value=pl.lit(v, pl.Float64))
@@ -262,7 +262,7 @@ def test_missing_run_leaves_no_mean(book: Book) -> None:
     assert pool(twins, ["task"]).select("value", "mixed").row(0) == (None, True)
 
 
-def test_hole_is_said_and_never_drawn_over(book: Book) -> None:
+def test_hole_is_said_and_never_drawn_over(book: ReportData) -> None:
     """Where a checkpoint was not tuned, the tables say "not run" and the line has a gap."""
     table = overview(book, "world")
     assert table is not None
@@ -276,7 +276,7 @@ def test_hole_is_said_and_never_drawn_over(book: Book) -> None:
     assert "tuned, 1.0M tokens, step 1,000: not run" in drawing
 
 
-def test_reference_lines_stand_in_every_score_figure(book: Book) -> None:
+def test_reference_lines_stand_in_every_score_figure(book: ReportData) -> None:
     """Chance, majority and baselines without weights are drawn and named with their values."""
     drawing = str(draw(task_chart(book, "world", "world_inference", "test")))
     for words in ("chance 0.33", "majority 0.40", "bag of words 0.41", "hypothesis only 0.35"):
@@ -284,7 +284,7 @@ def test_reference_lines_stand_in_every_score_figure(book: Book) -> None:
     assert 'class="reference chance"' in drawing
 
 
-def test_forgetting_matrix_subtracts_base_from_tuned(book: Book) -> None:
+def test_forgetting_matrix_subtracts_base_from_tuned(book: ReportData) -> None:
     """The square says tuned minus base as recomputed from the scores, and frames the task itself."""
     rows = book.scores.filter(pl.col("step") == 3000, pl.col("format") == "default", pl.col("split") == "test")
     rows = rows.filter(pl.col("task") == "world_facts")
@@ -299,7 +299,7 @@ def test_forgetting_matrix_subtracts_base_from_tuned(book: Book) -> None:
     assert "own" in own.css.split()
 
 
-def test_examples_are_few_paired_and_of_every_kind(book: Book) -> None:
+def test_examples_are_few_paired_and_of_every_kind(book: ReportData) -> None:
     """At most so many examples a task are kept, each with what base and tuned said, changes of both directions."""
     asked: list[str] = []
 
@@ -318,14 +318,14 @@ def test_examples_are_few_paired_and_of_every_kind(book: Book) -> None:
     assert item["predicted"].to_list() == [one["predicted_base"]]
 
 
-def test_changes_are_counted_over_every_prediction(book: Book) -> None:
+def test_changes_are_counted_over_every_prediction(book: ReportData) -> None:
     """Each tuned answer with a base answer to the same prompt is counted once; a loss has no right and wrong."""
     assert pairs(book.items, {"world_corpus": "bits_per_byte"}).height == 0
     numbers = book.changes.select("lost", "won", "kept", "missed").sum_horizontal().sum()
     assert numbers == book.items.filter(pl.col("tuned_on") != "none").height
 
 
-def test_examples_are_the_same_however_texts_are_kept(book: Book) -> None:
+def test_examples_are_the_same_however_texts_are_kept(book: ReportData) -> None:
     """Predictions with categorical texts, as scores give them, count and choose as plain texts do."""
     texts = pl.col(pl.String).exclude("predicted_histogram").cast(pl.Categorical)
     found = pairs(book.items.with_columns(texts), {task: book.metric(task) for task in set(book.items["task"])})
@@ -333,7 +333,7 @@ def test_examples_are_the_same_however_texts_are_kept(book: Book) -> None:
     assert choose_examples(found, prompt_of).equals(book.examples)
 
 
-def test_change_in_one_format_only_is_marked(book: Book) -> None:
+def test_change_in_one_format_only_is_marked(book: ReportData) -> None:
     """Of three formats, a change that shows in one is marked there; a change in two, or of one format, is not."""
     keys = ["checkpoint", "tuned_on", "tune_seed", "split", "example_id", "format"]
     keep = (pl.col("step") == 3000) & (pl.col("task") == "world_inference") & (pl.col("split") == "test")
@@ -350,7 +350,7 @@ def test_change_in_one_format_only_is_marked(book: Book) -> None:
     assert not alone["only"].any()
 
 
-def test_long_prompts_leave_room_on_the_page(book: Book) -> None:
+def test_long_prompts_leave_room_on_the_page(book: ReportData) -> None:
     """Of long prompts fewer examples are carried, and of every task some; the counts stay those of everything."""
     long = replace(book, examples=book.examples.with_columns(prompt=pl.lit("word " * 700)))
     names = names_of(long)
@@ -360,7 +360,7 @@ def test_long_prompts_leave_room_on_the_page(book: Book) -> None:
     assert sum(len(asked["prompt"]) for card in cards for asked in card["asked"]) < 400_000
 
 
-def test_checkpoints_of_another_series_are_no_holes(book: Book) -> None:
+def test_checkpoints_of_another_series_are_no_holes(book: ReportData) -> None:
     """A line has holes where its own series was not measured; checkpoints are named with their series."""
     other = {**book.series[1], "series": "annealed", "checkpoint": "annealed@77", "tokens": 77_000, "step": 77}
     both = replace(book, series=[*book.series, other])
@@ -377,7 +377,7 @@ def test_lines_differ_in_shape_as_well_as_colour() -> None:
     assert len(set(drawn)) == len(drawn) == 7
 
 
-def test_numbers_of_a_figure_say_once_what_is_constant(book: Book) -> None:
+def test_numbers_of_a_figure_say_once_what_is_constant(book: ReportData) -> None:
     """What is the same for every point stands in the small print, and a long table ends with a word about the rest."""
     points = tuple(
         {"line": "a", "tokens": k, "value": k / 100, "low": 0.0, "high": 1.0, "chance": 0.5} for k in range(70)
@@ -389,7 +389,7 @@ def test_numbers_of_a_figure_say_once_what_is_constant(book: Book) -> None:
     assert table.rows[1][1][1].small == "[0.00, 1.00]"
 
 
-def test_audits_of_the_series_are_told(book: Book, tmp_path: Path) -> None:
+def test_audits_of_the_series_are_told(book: ReportData, tmp_path: Path) -> None:
     """What a stored audit found, and what it could not look at, stands in the record of the study."""
     fault = {"name": "equal weights", "level": "refused", "checkpoint": "world@400", "detail": "as at step 200"}
     audit = {"series": "world", "inspected": 6, "faults": [fault], "unchecked": ["norms of 2 checkpoints"]}
@@ -398,7 +398,7 @@ def test_audits_of_the_series_are_told(book: Book, tmp_path: Path) -> None:
     assert "refused: equal weights · world@400 : as at step 200 not looked at: norms of 2 checkpoints" in words
 
 
-def test_cells_that_have_not_run_are_counted_at_the_finding(book: Book, html: str) -> None:
+def test_cells_that_have_not_run_are_counted_at_the_finding(book: ReportData, html: str) -> None:
     """A finding that stands on a hole says so in its own line, with the address of the hole first in its list."""
     undone = set(book.planned.filter(~pl.col("done"))["cell"])
     (finding,) = [f for f in book.findings if undone & set(f.cells)]
@@ -413,7 +413,7 @@ def test_chart_without_a_value_draws_nothing() -> None:
     assert draw(None) == ""
 
 
-def test_points_over_a_number_are_named_beside_their_dots(book: Book) -> None:
+def test_points_over_a_number_are_named_beside_their_dots(book: ReportData) -> None:
     """Single points over a number become a scatter: a dot, an interval and a name for each, and no line."""
     finding = next(f for f in book.findings if f.analysis == "learned_gains_less")
     drawing = str(draw(finding_chart(book, finding, "a")))
@@ -422,7 +422,7 @@ def test_points_over_a_number_are_named_beside_their_dots(book: Book) -> None:
     assert 'class="stroke' not in drawing
 
 
-def test_many_lines_keep_apart(book: Book) -> None:
+def test_many_lines_keep_apart(book: ReportData) -> None:
     """Lines named in two parts share a colour by the first and differ in stroke by the second; legends wrap."""
     assert line_looks(["base", "tuned on a"]) == [("base", False), ("tuned", False)]
     looks = line_looks(["default, base", "instruct, base", "default, tuned on a", "instruct, tuned on a"])
@@ -445,7 +445,7 @@ def test_statements_are_put_in_words() -> None:
     )
 
 
-def test_flags_say_in_words_where(book: Book) -> None:
+def test_flags_say_in_words_where(book: ReportData) -> None:
     """The address of a cell is told as model and question; other places stand as they were given."""
     cell = book.scores.filter(pl.col("tuned_on") == "world_reading", pl.col("step") == 400)["cell"][0]
     flags = [{"name": "a", "where": cell, "detail": "d"}, {"name": "a", "where": "elsewhere", "detail": ""}]

@@ -14,7 +14,7 @@ from report_fixture import HOSTILE, make_book, poisoned
 
 from amuro.paper.page import write_released
 from amuro.paper.study import judged, load
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.write import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright missing: pip install playwright")
@@ -46,17 +46,17 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def book() -> Book:
+def book() -> ReportData:
     return make_book()
 
 
 @pytest.fixture(scope="module")
-def report(book: Book, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(book: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(book, tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
-def hostile(book: Book, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile(book: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(poisoned(book), tmp_path_factory.mktemp("hostile"))
 
 
@@ -83,7 +83,7 @@ def pick(page: Any, bar: str, by: str, words: str) -> None:
     page.locator(f"#{bar} select[data-by={by}]").select_option(label=words)
 
 
-def kinds_by_place(book: Book) -> dict[tuple[str, ...], dict[str, str]]:
+def kinds_by_place(book: ReportData) -> dict[tuple[str, ...], dict[str, str]]:
     """(task, split, example, checkpoint, tuned on) → format → kind of change, reckoned anew from the answers."""
     names = {(True, False): "lost", (False, True): "won", (True, True): "kept", (False, False): "missed"}
     found: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
@@ -101,7 +101,7 @@ def test_page_loads_in_silence_and_asks_for_nothing(desk: Opened, report: Path) 
     assert desk.asked == [report.as_uri()]
 
 
-def test_findings_are_filtered_and_the_view_is_in_the_address(desk: Opened, report: Path, book: Book) -> None:
+def test_findings_are_filtered_and_the_view_is_in_the_address(desk: Opened, report: Path, book: ReportData) -> None:
     """Verdict and task leave exactly the findings that have both; the address brings the same view back."""
     page = desk.show(report)
     page.get_by_role("button", name="supported", exact=True).click()
@@ -115,7 +115,7 @@ def test_findings_are_filtered_and_the_view_is_in_the_address(desk: Opened, repo
 
 
 def test_findings_are_filtered_by_the_format_and_checkpoint_of_their_cells(
-    desk: Opened, report: Path, book: Book
+    desk: Opened, report: Path, book: ReportData
 ) -> None:
     """Only findings stay that stand on a cell asked in that format, and of that checkpoint."""
     page = desk.show(report)
@@ -153,7 +153,7 @@ def test_scores_are_filtered_by_task_format_and_checkpoint(desk: Opened, report:
     assert page.locator("#scores th:visible").count() == whole
 
 
-def test_tokens_can_be_linear(desk: Opened, report: Path, book: Book) -> None:
+def test_tokens_can_be_linear(desk: Opened, report: Path, book: ReportData) -> None:
     """On the linear axis dots stand in proportion to tokens and lines follow; the log axis comes back unchanged."""
     page = desk.show(report)
     before = page.locator("svg[data-values]").evaluate_all("charts => charts.map(chart => chart.outerHTML)")
@@ -203,7 +203,7 @@ def test_point_says_what_it_is_to_keyboard_mouse_and_finger(desk: Opened, browse
     small.close()
 
 
-def test_kinds_of_change_are_counted_over_all_predictions(desk: Opened, report: Path, book: Book) -> None:
+def test_kinds_of_change_are_counted_over_all_predictions(desk: Opened, report: Path, book: ReportData) -> None:
     """The counts beside the examples are those of every prediction, for any choice, and so is the table below."""
     page = desk.show(report)
     pick(page, "item-filters", "checkpoint", "any checkpoint")
@@ -220,7 +220,7 @@ def test_kinds_of_change_are_counted_over_all_predictions(desk: Opened, report: 
     assert sum(truth.values()) == both.height > 1_000
 
 
-def test_examples_are_filtered_by_kind_of_change(desk: Opened, report: Path, book: Book) -> None:
+def test_examples_are_filtered_by_kind_of_change(desk: Opened, report: Path, book: ReportData) -> None:
     """Every card left has a pair of that kind at that place, none is missing, and the page draws a few at a time."""
     page = desk.show(report)
     pick(page, "item-filters", "task", "world reading")
@@ -241,7 +241,7 @@ def test_examples_are_filtered_by_kind_of_change(desk: Opened, report: Path, boo
     }  # fmt: skip
 
 
-def test_change_in_one_format_only(desk: Opened, report: Path, book: Book) -> None:
+def test_change_in_one_format_only(desk: Opened, report: Path, book: ReportData) -> None:
     """Cards left are those whose change happens in this format and in no other that was asked."""
     page = desk.show(report)
     pick(page, "item-filters", "only", "instruct")
@@ -306,7 +306,7 @@ def test_phone_needs_no_sideways_scrolling(browser: Any, report: Path, hostile: 
     phone.page.close()
 
 
-def test_without_script_everything_is_readable(browser: Any, report: Path, book: Book) -> None:
+def test_without_script_everything_is_readable(browser: Any, report: Path, book: ReportData) -> None:
     """With JavaScript off, findings, log charts, scores and first examples stand there, and no dead control does."""
     page = Opened(browser, java_script_enabled=False).show(report)
     assert shown(page, ".filters, #scale, #theme, #example-more, #item-live") == []

@@ -1,4 +1,4 @@
-"""The waist keeps its promise: whole or absent, and what was damaged is never read as a number."""
+"""The store keeps its promise: whole or absent, and what was damaged is never read as a number."""
 
 from __future__ import annotations
 

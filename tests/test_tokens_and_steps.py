@@ -10,7 +10,7 @@ from conftest import toy_table
 from amuro.report.build import book
 from amuro.report.exporters._charts import charts
 from amuro.report.html import page
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.results.analyze import Results, results
 from amuro.run.runner import run
 from amuro.study import config as studies
@@ -53,14 +53,14 @@ def test_tokens_are_those_of_the_series_as_planned_now(
 
 
 @pytest.fixture(scope="module")
-def uncounted(toy_plan: Plan, finished: Store) -> tuple[Results, Book]:
+def uncounted(toy_plan: Plan, finished: Store) -> tuple[Results, ReportData]:
     """Results and book of a series whose tokens nobody counted."""
     plan = counting(toy_plan, None)
     found = results(plan, finished)
     return found, book(plan, finished, found)
 
 
-def test_findings_count_in_steps_where_tokens_are_unknown(uncounted: tuple[Results, Book]) -> None:
+def test_findings_count_in_steps_where_tokens_are_unknown(uncounted: tuple[Results, ReportData]) -> None:
     """Proves that no step is passed off as a number of tokens, in points or in sentences."""
     points = [point for finding in uncounted[0].findings for point in finding.points if "step" in point]
     assert {point["step"] for point in points} == {0, 1000, 10000}
@@ -70,7 +70,7 @@ def test_findings_count_in_steps_where_tokens_are_unknown(uncounted: tuple[Resul
     assert "tokens" not in said
 
 
-def test_figures_are_over_steps_where_tokens_are_unknown(uncounted: tuple[Results, Book]) -> None:
+def test_figures_are_over_steps_where_tokens_are_unknown(uncounted: tuple[Results, ReportData]) -> None:
     """Proves that figures of page and export have an axis of steps, and that the overview of all tasks is there."""
     html, figures = page.render(uncounted[1])
     assert "At a glance" in html

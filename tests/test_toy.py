@@ -1,4 +1,4 @@
-"""The toy engine: its dials do what they say, its words are reproducible, and it needs no torch."""
+"""The toy engine: its simulator parameters do what they say, its words are reproducible, and it needs no torch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from amuro.core.errors import AmuroError
 from amuro.core.types import Cell, Checkpoint, EvalSet, Model, Recipe, Request, RequestBatch
 from amuro.engine.base import Engine
-from amuro.engine.toy import Dials, ToyEngine, ability, shown_skill
+from amuro.engine.toy import SimulatorParameters, ToyEngine, ability, shown_skill
 
 LATE = Checkpoint("toy", 1000, 10**7, 10**7, "constant", "toy")
 EARLY = replace(LATE, step=1, tokens=10**4)
 RECIPE = Recipe("r", (("t", 1.0),), rows=8, epochs=2, learning_rates=(1e-3,), batch_size=4)
 TUNED = Model(LATE, RECIPE, "digest", 0, 1e-3)
 COUNT = 400
-QUIET = Dials(seed_noise=0.0)
+QUIET = SimulatorParameters(seed_noise=0.0)
 
 
 def make_ask(model: Model, split: str = "test", task: str = "t", format_name: str = "default") -> RequestBatch:
@@ -32,17 +32,17 @@ def make_ask(model: Model, split: str = "test", task: str = "t", format_name: st
     return RequestBatch(cell, (), requests, ("\n",), 30, golds)
 
 
-def live(model: Model, dials: Dials = QUIET) -> ToyEngine:
-    engine = ToyEngine(dials)
+def live(model: Model, parameters: SimulatorParameters = QUIET) -> ToyEngine:
+    engine = ToyEngine(parameters)
     engine.load(model.checkpoint, None)
     if model.recipe:
         engine.tune([((1, 2), (3, 0))] * 8, model, 1e-3, lambda *_: None)
     return engine
 
 
-def accuracy(model: Model, dials: Dials = QUIET, **where: str) -> float:
+def accuracy(model: Model, parameters: SimulatorParameters = QUIET, **where: str) -> float:
     request_batch = make_ask(model, **where)
-    scores = live(model, dials).score(request_batch)
+    scores = live(model, parameters).score(request_batch)
     return (
         sum(max(range(3), key=row.__getitem__) == q.gold for row, q in zip(scores, request_batch.requests, strict=True))
         / COUNT
@@ -75,7 +75,7 @@ def test_tuning_shows_what_pre_training_hid() -> None:
     ids=["transfer", "format", "gain", "forgetting"],
 )
 def test_each_dial_can_take_the_ability_away(dial: dict[str, float], where: dict[str, str]) -> None:
-    """At its end of the scale each dial leaves the tuned model guessing where it acts, and only there."""
+    """At its end of the scale each parameter leaves the tuned model guessing where it acts, and only there."""
     plenty = replace(QUIET, shown=1.0 if "task" in where else 0.1)
     assert accuracy(TUNED, replace(plenty, **dial), **where) < 0.5
     if where and "task" not in where:
@@ -84,13 +84,13 @@ def test_each_dial_can_take_the_ability_away(dial: dict[str, float], where: dict
 
 def test_ability_can_be_shown_in_one_task_only() -> None:
     """`shown_in` makes a task that is learned in pre-training beside one that is latent."""
-    dials = replace(QUIET, shown_in={"fact": 1.0})
-    assert accuracy(Model(LATE), dials, task="fact") > 0.75
-    assert accuracy(Model(LATE), dials, task="t") < 0.5
+    parameters = replace(QUIET, shown_in={"fact": 1.0})
+    assert accuracy(Model(LATE), parameters, task="fact") > 0.75
+    assert accuracy(Model(LATE), parameters, task="t") < 0.5
 
 
 def test_base_prefers_the_first_label_and_tuning_cures_it() -> None:
-    """The bias dial shows in what the base predicts, not in what the tuned model does."""
+    """The bias simulator parameter shows in what the base predicts, not in what the tuned model does."""
     biased = replace(QUIET, label_bias=5.0)
     firsts = [
         sum(row[0] == max(row) for row in live(model, biased).score(make_ask(model))) / COUNT
@@ -102,20 +102,21 @@ def test_base_prefers_the_first_label_and_tuning_cures_it() -> None:
 
 @given(
     tokens=st.integers(0, 10**13),
-    dials=st.builds(
-        Dials, **{name: st.floats(0, 1) for name in ("shown", "gain", "transfer", "forgetting", "format_effect")}
+    parameters=st.builds(
+        SimulatorParameters,
+        **{name: st.floats(0, 1) for name in ("shown", "gain", "transfer", "forgetting", "format_effect")},
     ),
     split=st.sampled_from(["test", "test_ood"]),
     task=st.sampled_from(["t", "other"]),
 )
-def test_skill_is_a_share(tokens: int, dials: Dials, split: str, task: str) -> None:
-    """Whatever the dials, skill lies in 0…1 and no base shows more than its ability."""
+def test_skill_is_a_share(tokens: int, parameters: SimulatorParameters, split: str, task: str) -> None:
+    """Whatever the simulator parameters, skill lies in 0…1 and no base shows more than its ability."""
     checkpoint = replace(LATE, tokens=tokens)
     for model in (Model(checkpoint), replace(TUNED, checkpoint=checkpoint)):
-        skill = shown_skill(dials, model, make_ask(model, split, task).cell)
+        skill = shown_skill(parameters, model, make_ask(model, split, task).cell)
         assert 0 <= skill <= 1
         if model.recipe is None:
-            assert skill <= ability(dials, model, task)
+            assert skill <= ability(parameters, model, task)
 
 
 def test_log_probabilities_are_plausible() -> None:

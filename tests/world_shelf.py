@@ -10,7 +10,7 @@ from scipy.special import logit
 from world_kinds import Coverage, Make, Rng, World
 from world_shelf_curves import CURVE_COVERAGE, CURVE_WORLDS
 from world_shelf_transfer import TRANSFER_COVERAGE, TRANSFER_WORLDS
-from worlds import FLOOR, SEEDS, STEPS, Book, Exam, Floats, ability_of, climb, expected, task, tune
+from worlds import FLOOR, SEEDS, STEPS, Exam, Floats, SimulatedStudy, ability_of, climb, expected, task, tune
 
 from amuro.results.analyses.base import Evidence
 
@@ -19,7 +19,7 @@ def _climbs(base: Sequence[float], tuned: Sequence[float], *, chance: float = 1 
     """Tasks followed over all checkpoints."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             climb(book, task(f"t{number}", chance), rng, base, tuned, **how)
         return book.evidence()
@@ -32,7 +32,7 @@ def _latest(base: float, tuned: float, *, chance: float | None = 1 / 3, home: fl
     """Sets at the last two checkpoints, three tuning seeds at each; `home`: ability in domain beside them."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             about, exam, at_home = task(f"t{number}", chance), Exam.draw(rng), Exam.draw(rng)
             for step in STEPS[-2:]:
@@ -50,7 +50,7 @@ def _scattered(base: float, tuned: float, **how: Any) -> Make:
     """As `_latest`, but the runs of every fourth task scatter eight times as much as those of the others."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             about, exam, run_sd = task(f"t{number}", 1 / 3), Exam.draw(rng), 0.1 if number % 4 else 0.8
             for step in STEPS[-2:]:
@@ -62,7 +62,7 @@ def _scattered(base: float, tuned: float, **how: Any) -> Make:
 
 def _loud_among_quiet(rng: Rng, tasks: int) -> Evidence:
     """A set at one half beside sets near the ceiling; tuning changes none and runs do not scatter."""
-    book = Book()
+    book = SimulatedStudy()
     for number, ability in enumerate((0.0, 7.0, 7.0, 7.0)[:tasks]):
         about, exam = task(f"t{number}", 0.0), Exam.draw(rng)
         for step in STEPS[-2:]:
@@ -78,7 +78,7 @@ def _pairwise(share: Callable[[Floats, Floats], Floats], *, known: float = 0.6) 
     """Facts that are known or guessed: `share` says, from draws in [0, 1) and what is known, what is known after."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             about, exam = task(f"t{number}", 0.25, kind="choice"), Exam.draw(rng)
             size = len(exam.clusters)
@@ -98,7 +98,7 @@ def _second(metric: str, second: str, fall: float, kind: str) -> Make:
     """The primary metric falls; the second reading, on the same examples, falls by `fall` (standard units)."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             about = task(f"t{number}", 1 / 3 if kind == "label" else None, metric=metric, kind=kind)
             exam = Exam.draw(rng)
@@ -118,7 +118,7 @@ def _asked_otherwise(after: Sequence[float]) -> Make:
     """Facts asked in three formats: known alike in all before, and so well after tuning as `after` says."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             about, exam = task(f"t{number}", 0.25, kind="choice"), Exam.draw(rng)
             for step in STEPS[-2:]:
@@ -140,7 +140,7 @@ def _formats(effects: Callable[[int], Sequence[float]], abilities: Sequence[floa
     """One task asked in three formats at each step; `effects` of a step's place are added to the ability."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book, about, exam = Book(), task("t0", chance), Exam.draw(rng)
+        book, about, exam = SimulatedStudy(), task("t0", chance), Exam.draw(rng)
         for place, (step, ability, count) in enumerate(zip(steps, abilities, seeds, strict=True)):
             for wording, effect in zip(FORMATS, effects(place), strict=True):
                 shift = effect if base > FLOOR else 0.0
@@ -156,7 +156,7 @@ def _crossed(diagonal: float, *, asked: Sequence[float] = (0.6, 0.0, -0.6), trai
     """Tuned in each of three formats and asked in each, at two checkpoints."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             about, exam = task(f"t{number}", 1 / 3), Exam.draw(rng)
             for step in STEPS[-2:]:
@@ -180,7 +180,7 @@ def _equal_sets(base: float, tuned: float) -> Make:
     """Eight data sets alike in truth: their bases differ by noise alone."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(8):
             about = task(f"t{number}", None, metric="exact_match")
             tune(book, about, Exam.draw(rng), rng, base=base, tuned=tuned, role="in_domain")
@@ -193,7 +193,7 @@ def _share_of_room(share: Callable[[float], float], scatter: float = 0.05, highe
     """Eight bases from .1 to `highest`; tuned = base + share(base) · (1 − base), with scatter from set to set."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number, base in enumerate(np.linspace(0.1, highest, 8)):
             about, exam = task(f"t{number}", None, metric="exact_match", kind="generate"), Exam.draw(rng)
             after = np.clip(base + (share(base) + rng.normal(0, scatter)) * (1 - base), 0.01, 0.99)
@@ -210,7 +210,7 @@ def _straying(size: float) -> Make:
     """Bases that know nothing and whose way of guessing strays around chance from checkpoint to checkpoint."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             about, exam = task(f"t{number}", 1 / 3), Exam.draw(rng)
             for step, seeds in zip(STEPS, SEEDS, strict=True):

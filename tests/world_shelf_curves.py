@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 from world_kinds import Coverage, Make, Rng, World
-from worlds import FLOOR, STEPS, Book, Exam, climb, expected, task, tune
+from worlds import FLOOR, STEPS, Exam, SimulatedStudy, climb, expected, task, tune
 
 from amuro.results.analyses.base import Evidence
 
@@ -25,7 +25,7 @@ def course(tuned: Sequence[float], base: Sequence[float] = (FLOOR,) * 11, *, sch
     settings = {"steps": LONG, "seeds": LONG_SEEDS, "scatter": (run_sd,) * len(LONG), "dev": False, **how}
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             climb(book, task(f"t{number}", chance), rng, base, tuned, **settings)
         return book.evidence(schedules=AT_A_CONSTANT_RATE if schedules is None else schedules)
@@ -64,7 +64,7 @@ def bases(abilities: Sequence[float], run_sd: float = 0.3, steps: Sequence[int] 
     """Bases that stray from their abilities from checkpoint to checkpoint; tuned alike at all of them."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             strayed = [ability + rng.normal(0, run_sd) for ability in abilities]
             flat, once = [1.0] * len(steps), [1] * len(steps)
@@ -79,7 +79,7 @@ def early(tuned: Sequence[float], **how: Any) -> Make:
     """Tasks followed over the six checkpoints of a plain study."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             climb(book, task(f"t{number}", 1 / 3), rng, [FLOOR] * 6, tuned, **{"dev": False, **how})
         return book.evidence()
@@ -91,7 +91,7 @@ def tuned_once(base: float, tuned: float, *, examples: int = 450, chance: float 
     """Tasks tuned at two checkpoints with three seeds, on so many examples."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             written = {"metric": "exact_match", "kind": "generate"} if chance is None else {}
             about, exam = task(f"t{number}", chance, **written), Exam.draw(rng, examples)

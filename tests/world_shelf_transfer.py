@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from world_kinds import Coverage, Make, Rng, World
-from worlds import FLOOR, STEPS, Book, Exam, ability_of, expected, task, tune
+from worlds import FLOOR, STEPS, Exam, SimulatedStudy, ability_of, expected, task, tune
 
 from amuro.core.types import Task
 from amuro.results.analyses.base import Evidence
@@ -21,7 +21,7 @@ def _mixed(single: float, mixture: float, *, base: float = 1.5, home: float = 1.
     """
     after = {**dict.fromkeys(alone, single), "a+b": mixture}
 
-    def asked(book: Book, about: Task, exam: Exam, rng: Rng) -> None:
+    def asked(book: SimulatedStudy, about: Task, exam: Exam, rng: Rng) -> None:
         for step in STEPS[-2:]:
             book.add(about, exam, exam.answers(base, 0.25, rng), step=step)
             for tuned_on, ability in after.items():
@@ -37,7 +37,7 @@ def _mixed(single: float, mixture: float, *, base: float = 1.5, home: float = 1.
                 book.add(about, exam, (level > -1.0).astype(float), metric="calibrated_accuracy", step=step)
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         for number in range(tasks):
             asked(book, task(f"facts{number}", 0.25, kind=kind), Exam.draw(rng), rng)
         strays = rng.normal(0, luck, (2, 3))
@@ -63,7 +63,7 @@ def _crossed(taught: str, asked: str, *, base: float, tuned: float, fall: float,
     guess = 1 / 3 if asked == "label" else 0.0
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book = Book()
+        book = SimulatedStudy()
         homes = [task(f"home{number}", 1 / 3, kind=taught) for number in range(3)]
         book.tasks.update({home.name: home for home in homes})
         # A run that is lucky on one set is as lucky on the other.
@@ -89,7 +89,7 @@ def _near_chance(sets: int) -> Make:
     """Choice sets whose bases stand where a base just counts as able, and which no tuning changes."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book, home = Book(), task("home", None, metric="exact_match", kind="generate")
+        book, home = SimulatedStudy(), task("home", None, metric="exact_match", kind="generate")
         book.tasks[home.name] = home
         for number in range(sets):
             about, exam = task(f"other{number}", 0.25, kind="choice"), Exam.draw(rng)
@@ -106,7 +106,7 @@ def _near_chance(sets: int) -> Make:
 
 def _one_in_form(rng: Rng, tasks: int) -> Evidence:
     """Text of two tasks: one with long answers is lost, the other only in form."""
-    book, home = Book(), task("home", 1 / 3)
+    book, home = SimulatedStudy(), task("home", 1 / 3)
     book.tasks[home.name] = home
     for name, fall, scale in (("long", 1.0, 30.0), ("short", 0.0, 1.0)):
         about, exam = task(name, None, metric="exact_match", kind="generate"), Exam.draw(rng)

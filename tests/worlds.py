@@ -85,7 +85,7 @@ def task(name: str, chance: float | None = 0.5, metric: str = "accuracy", kind: 
 
 
 @dataclass
-class Book:
+class SimulatedStudy:
     """Collects cells and turns them into the two frames that analyses read."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -140,8 +140,20 @@ class Book:
         return Evidence(items, scores, self.tasks, "worlds", **settings)
 
 
-def tune(book: Book, about: Task, exam: Exam, rng: np.random.Generator, *, base: float, tuned: float, step: int = 1600,
-         seeds: int = 1, run_sd: float = 0.2, guess: float | None = None, **coordinates: Any) -> None:  # fmt: skip
+def tune(
+    book: SimulatedStudy,
+    about: Task,
+    exam: Exam,
+    rng: np.random.Generator,
+    *,
+    base: float,
+    tuned: float,
+    step: int = 1600,
+    seeds: int = 1,
+    run_sd: float = 0.2,
+    guess: float | None = None,
+    **coordinates: Any,
+) -> None:
     """A base and its tunings on one evaluation set, at one checkpoint."""
     luck = (about.chance or 0.0) if guess is None else guess
     asked = {key: value for key, value in coordinates.items() if key in ("split", "wording", "evidence")}
@@ -153,7 +165,7 @@ def tune(book: Book, about: Task, exam: Exam, rng: np.random.Generator, *, base:
 
 
 def climb(
-    book: Book,
+    book: SimulatedStudy,
     about: Task,
     rng: np.random.Generator,
     base: Sequence[float],

@@ -13,7 +13,7 @@ import typer
 from amuro.core.errors import DataError, SeriesError
 
 if TYPE_CHECKING:
-    from amuro.study.series_audits import Subject
+    from amuro.study.series_audits import AuditTarget
 
 audit = typer.Typer(no_args_is_help=True, help="Checks what a study stands on, before a GPU hour is spent.")
 
@@ -75,12 +75,12 @@ def tasks(
         sys.exit(DataError.exit_code)
 
 
-def _subjects(text: str, cache: Path) -> Iterator[Subject]:
+def _subjects(text: str, cache: Path) -> Iterator[AuditTarget]:
     """Every series of a study; else the one series that a folder or a name on the hub is."""
     from amuro.series import load_series_kind
     from amuro.study import config as studies
     from amuro.study import plan as planning
-    from amuro.study.series_audits import Subject, of_study
+    from amuro.study.series_audits import AuditTarget, of_study
 
     path = Path(text).expanduser()
     if path.suffix == ".toml":
@@ -91,4 +91,4 @@ def _subjects(text: str, cache: Path) -> Iterator[Subject]:
         (path.resolve().name, {"path": text}) if path.is_dir() else (text.partition("@")[0], {"model": text})
     )
     kind = load_series_kind("folder" if path.is_dir() else "hub")
-    yield Subject(name, kind, options, kind.checkpoints(name, options), cache)
+    yield AuditTarget(name, kind, options, kind.checkpoints(name, options), cache)

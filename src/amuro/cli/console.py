@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from amuro.results.power import PowerReport
     from amuro.results.stats.power import Design
     from amuro.run.preflight.dataset_audit import TaskAudit
-    from amuro.series._audit.issue import Fault
+    from amuro.series._audit.issue import AuditIssue
     from amuro.study.cost import Costs
     from amuro.study.estimates import Estimate
     from amuro.study.series_audits import Audit
@@ -171,7 +171,7 @@ def _gigabytes(megabytes: float) -> str:
     return f"{megabytes / 1e3:,.1f} GB" if megabytes >= 1e3 else f"{megabytes:.0f} MB"
 
 
-def show_faults(faults: Sequence[Fault]) -> None:
+def show_faults(faults: Sequence[AuditIssue]) -> None:
     """What the audits of series say of the checkpoints: refused, doubtful, or a note."""
     for fault in faults:
         console.print(Text.assemble((fault.level, LEVEL_STYLE[fault.level]), f"  {fault.name}: {fault}"))

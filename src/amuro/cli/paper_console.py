@@ -11,7 +11,7 @@ from rich.text import Text
 from amuro.cli.console import VERDICT_STYLE, console
 from amuro.paper.page import Released
 from amuro.paper.text import WEAKER
-from amuro.results.importers.base import Remark
+from amuro.results.importers.base import TableNote
 
 NUMBERS = {
     "cross_task_directions": ("Tuned on one kind, asked the other: the paper's mean of ratios, and the ratio of sums",
@@ -47,7 +47,7 @@ def show_released(found: Released) -> None:
     console.print("\n[bold]ambiguous or missing[/]  " + " · ".join(f"{kind}: {n}" for kind, n in counts.items()))
 
 
-def show_remarks(remarks: Sequence[Remark]) -> None:
+def show_remarks(remarks: Sequence[TableNote]) -> None:
     """What is ambiguous, missing or worthless, by kind."""
     for kind in dict.fromkeys(remark.kind for remark in remarks):
         console.print(f"\n[bold]{kind}[/]")

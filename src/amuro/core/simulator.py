@@ -12,7 +12,7 @@ _LARGEST = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Dials:
+class SimulatorParameters:
     """All shares lie in 0…1."""
 
     onset: float = 6.0
@@ -39,16 +39,16 @@ class Dials:
     """Share of an item's difficulty that is the same for all models."""
 
 
-def of(table: Mapping[str, float]) -> Dials:
-    """The dials as a study turns them. Raises StudyError on an unknown one or one out of range."""
-    known = [field.name for field in fields(Dials) if field.name != "shown_in"]
+def of(table: Mapping[str, float]) -> SimulatorParameters:
+    """The simulator parameters as a study turns them. Raises StudyError on an unknown one or one out of range."""
+    known = [field.name for field in fields(SimulatorParameters) if field.name != "shown_in"]
     for name, value in table.items():
         if name not in known:
             raise StudyError(f"unknown dial {name!r} in [toy]", nearest(name, known))
         low, high = _range(name)
         if not low <= value <= high:
             raise StudyError(f"dial {name} in [toy] is {value:g}", f"give {low:g} to {high:g}")
-    return replace(Dials(), **table)  # type: ignore[arg-type]  # names are checked above
+    return replace(SimulatorParameters(), **table)  # type: ignore[arg-type]  # names are checked above
 
 
 def _range(name: str) -> tuple[float, float]:

@@ -264,7 +264,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class RequestBatch:
-    """All queries of one cell, with what their prompts begin with alike: the BOS policy's ids, shots, a wording."""
+    """All requests of one cell, with what their prompts begin with alike: the BOS policy's ids, shots, a wording."""
 
     cell: Cell
     prefix: tuple[int, ...]

@@ -42,10 +42,10 @@ class Engine(Protocol):
         """
 
     def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
-        """Summed natural-log probability of each option of each query, given prefix and context."""
+        """Summed natural-log probability of each option of each request, given prefix and context."""
 
     def generate(self, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
-        """Greedy continuation of each query up to a stop string, an id of `ask.ends` or `ask.max_new_tokens`."""
+        """Greedy continuation of each request up to a stop string, an id of `ask.ends` or `ask.max_new_tokens`."""
 
     def weights_digest(self) -> str:
         """Digest of the live tensors."""

@@ -17,7 +17,7 @@ from amuro.engine import _tokenizer_check
 from amuro.engine._load import live_tensors, load_network, saved_tensors
 from amuro.engine.base import Decode, OnStep, Sequences
 from amuro.engine.forward.causal_lm import Network
-from amuro.engine.inference.batching import Shelf
+from amuro.engine.inference.batching import BatchCache
 from amuro.engine.inference.generate import generate
 from amuro.engine.inference.loglikelihood import score
 from amuro.engine.training.finetune import finetune, finetune_adapter
@@ -52,7 +52,7 @@ class TorchEngine:
         self._base: Mapping[str, Tensor] = {}
         self._adapter: Adapter | None = None
         """What is merged into the live weights; None where they are the checkpoint's own or tuned fully."""
-        self._shelf = Shelf()
+        self._batch_cache = BatchCache()
 
     def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
         """Load the weights of `checkpoint` and check them against the files. Raises WeightsError."""
@@ -96,7 +96,7 @@ class TorchEngine:
 
     def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
         """See `engine.score`."""
-        return score(self._live(), request_batch, self._shelf)
+        return score(self._live(), request_batch, self._batch_cache)
 
     def generate(self, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
         """See `engine.generate`."""

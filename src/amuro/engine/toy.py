@@ -1,7 +1,7 @@
-"""An engine without weights: dials in, plausible scores out. It walks a whole study in a second.
+"""An engine without weights: simulator parameters in, plausible scores out. It walks a whole study in a second.
 
 Every draw is a hash of coordinates and example id, so the same cell always says the same. Nothing is learned: what
-the findings over a toy study should be is set by the dials.
+the findings over a toy study should be is set by the simulator parameters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import NormalDist
 
 from amuro.core.errors import AmuroError
-from amuro.core.simulator import Dials
+from amuro.core.simulator import SimulatorParameters
 from amuro.core.types import Cell, Checkpoint, Generation, Model, Request, RequestBatch, Training
 from amuro.engine.base import Decode, OnStep, Sequences
 
@@ -24,8 +24,8 @@ _NORMAL = NormalDist()
 class ToyEngine:
     """An `Engine` that hashes instead of computing."""
 
-    def __init__(self, dials: Dials | None = None) -> None:
-        self.dials = dials or Dials()
+    def __init__(self, parameters: SimulatorParameters | None = None) -> None:
+        self.parameters = parameters or SimulatorParameters()
         self._model: Model | None = None
 
     def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
@@ -56,7 +56,7 @@ class ToyEngine:
             raise AmuroError(f"{model.address} does not start at {self._live().address}", "load its checkpoint first")
         self._model = model
         steps = model.recipe.epochs * math.ceil(len(sequences) / model.recipe.batch_size)
-        floor = 2.0 - 1.5 * ability(self.dials, model, model.recipe.tuned_on)
+        floor = 2.0 - 1.5 * ability(self.parameters, model, model.recipe.tuned_on)
         losses = tuple(floor + 3.0 * math.exp(-4 * step / steps) for step in range(steps))
         for step, loss in enumerate(losses, start=1):
             on_step(step, steps, loss)
@@ -65,17 +65,17 @@ class ToyEngine:
         return Training(losses, steps, tokens, answer_tokens, seconds=0.0)
 
     def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
-        """Log probabilities: the right option wins in a share of the queries that the dials decide."""
+        """Log probabilities: the right option wins in a share of the requests that the simulator parameters decide."""
         model = self._asked(request_batch.cell)
-        skill = shown_skill(self.dials, model, request_batch.cell)
+        skill = shown_skill(self.parameters, model, request_batch.cell)
         return [
             self._log_probabilities(request, model, request_batch.cell, skill) for request in request_batch.requests
         ]
 
     def generate(self, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
-        """The gold text where the toy knows it, else its words in wrong order or another query's gold."""
+        """The gold text where the toy knows it, else its words in wrong order or another request's gold."""
         model = self._asked(request_batch.cell)
-        skill = shown_skill(self.dials, model, request_batch.cell)
+        skill = shown_skill(self.parameters, model, request_batch.cell)
         return [self._text(request_batch, index, model, skill) for index in range(len(request_batch.requests))]
 
     def weights_digest(self) -> str:
@@ -114,11 +114,11 @@ class ToyEngine:
         where = (str(cell.eval_set), request.example_id)
         if len(request.options) == 1:
             nats = 6.0 - 4.0 * skill + 0.3 * _draw("text", *where)
-            if request.gold < 0 and _knows(self.dials, model, where, skill):  # a wrong option, asked by itself
+            if request.gold < 0 and _knows(self.parameters, model, where, skill):  # a wrong option, asked by itself
                 nats += 1.0
             return (-nats * len(request.options[0]),)
-        bias = self.dials.label_bias if model.recipe is None else 0.0
-        known = _knows(self.dials, model, where, skill)
+        bias = self.parameters.label_bias if model.recipe is None else 0.0
+        known = _knows(self.parameters, model, where, skill)
         scores = [_draw(model.address, cell.format, *where, str(index)) for index in range(len(request.options))]
         scores[0] += bias
         if known:
@@ -132,7 +132,7 @@ class ToyEngine:
     def _text(self, request_batch: RequestBatch, index: int, model: Model, skill: float) -> Generation:
         where = (str(request_batch.cell.eval_set), request_batch.requests[index].example_id)
         gold = request_batch.golds[index].split()
-        if _knows(self.dials, model, where, skill):
+        if _knows(self.parameters, model, where, skill):
             words = gold
         elif _uniform(model.address, *where) < 0.5:
             words = gold[len(gold) // 2 :] + gold[: len(gold) // 2]
@@ -145,33 +145,33 @@ class ToyEngine:
         return Generation(" ".join(words), stopped, len(words))
 
 
-def ability(dials: Dials, model: Model, task: str) -> float:
+def ability(parameters: SimulatorParameters, model: Model, task: str) -> float:
     """What pre-training built for `task`, shown or not: a logistic curve over log10 tokens with the run's noise."""
     tokens = model.checkpoint.tokens if model.checkpoint.tokens is not None else model.checkpoint.step
     if tokens <= 0:
         return 0.0
     recipe = model.recipe.name if model.recipe else "none"
-    noise = dials.seed_noise * _draw("run", model.checkpoint.address, recipe, str(model.tune_seed), task)
-    return 1 / (1 + math.exp(-dials.steepness * (math.log10(tokens) - dials.onset) - noise))
+    noise = parameters.seed_noise * _draw("run", model.checkpoint.address, recipe, str(model.tune_seed), task)
+    return 1 / (1 + math.exp(-parameters.steepness * (math.log10(tokens) - parameters.onset) - noise))
 
 
-def shown_skill(dials: Dials, model: Model, cell: Cell) -> float:
-    """The share of the queries of `cell` that `model` answers by knowing, in 0…1."""
+def shown_skill(parameters: SimulatorParameters, model: Model, cell: Cell) -> float:
+    """The share of the requests of `cell` that `model` answers by knowing, in 0…1."""
     task = cell.eval_set.task
-    able = ability(dials, model, task)
-    shown = able * (dials.shown_in or {}).get(task, dials.shown)
+    able = ability(parameters, model, task)
+    shown = able * (parameters.shown_in or {}).get(task, parameters.shown)
     if model.recipe is not None:
-        shown = _tuned(dials, model, cell, able, shown)
+        shown = _tuned(parameters, model, cell, able, shown)
     trained_format = model.recipe.format if model.recipe else "default"
-    return shown if cell.format == trained_format else shown * (1 - dials.format_effect)
+    return shown if cell.format == trained_format else shown * (1 - parameters.format_effect)
 
 
-def _tuned(dials: Dials, model: Model, cell: Cell, able: float, shown: float) -> float:
+def _tuned(parameters: SimulatorParameters, model: Model, cell: Cell, able: float, shown: float) -> float:
     assert model.recipe is not None
     if cell.eval_set.task not in {task for task, _ in model.recipe.mixture}:
-        return shown * (1 - dials.forgetting)
-    reach = dials.transfer if cell.eval_set.split.endswith("ood") else 1.0
-    return shown + reach * dials.gain * (able - shown)
+        return shown * (1 - parameters.forgetting)
+    reach = parameters.transfer if cell.eval_set.split.endswith("ood") else 1.0
+    return shown + reach * parameters.gain * (able - shown)
 
 
 def _coordinates(model: Model) -> tuple[object, ...]:
@@ -179,9 +179,9 @@ def _coordinates(model: Model) -> tuple[object, ...]:
     return model.checkpoint, model.recipe, model.tune_seed
 
 
-def _knows(dials: Dials, model: Model, where: tuple[str, ...], skill: float) -> bool:
+def _knows(parameters: SimulatorParameters, model: Model, where: tuple[str, ...], skill: float) -> bool:
     """Whether the item is easier than the skill; difficulty is partly the item's own, partly of this model."""
-    own, shared = math.sqrt(1 - dials.shared_difficulty), math.sqrt(dials.shared_difficulty)
+    own, shared = math.sqrt(1 - parameters.shared_difficulty), math.sqrt(parameters.shared_difficulty)
     difficulty = shared * _draw("item", *where) + own * _draw("item", model.address, *where)
     return _NORMAL.cdf(difficulty) < skill
 

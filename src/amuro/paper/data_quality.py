@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from amuro.results.importers.base import Remark, SetFacts
+from amuro.results.importers.base import SetFacts, TableNote
 
 CONTEXT = 2048
 """Tokens that the models of the released tables can read."""
@@ -68,29 +68,29 @@ def overflow(facts: SetFacts, shots: object) -> float | None:
     return float(length) if length > CONTEXT else None
 
 
-def warnings(scores: pl.DataFrame) -> Iterator[Remark]:
+def warnings(scores: pl.DataFrame) -> Iterator[TableNote]:
     """The marks of a whole table in words, a line a set."""
     for task, rows in _by_task(scores.filter("constant_gold")):
         high = rows.select(pl.col("value").max()).item()
-        yield Remark("degenerate: constant gold", task, f"the labels of split {rows['split'][0]} are withheld, so one "
-                     f"answer stands as right for all rows: {rows.height} scores up to {high:.3f} say only how often "
-                     "it was given; never averaged")  # fmt: skip
+        yield TableNote("degenerate: constant gold", task, f"the labels of split {rows['split'][0]} are withheld, so "
+                     f"one answer stands as right for all rows: {rows.height} scores up to {high:.3f} say only how "
+                     "often it was given; never averaged")  # fmt: skip
     base = scores.filter((pl.col("tuned_on") == "none") & (pl.col("conversion") != "old"))
     for task, rows in _by_task(base.filter(pl.col("stuck_on").is_not_null())):
         asked, exact = base.filter(pl.col("task") == task).height, int(rows["exactly"].sum())
         classes = ", ".join(rows["stuck_on"].unique().sort())
-        yield Remark("constant prediction", task, f"{rows.height} of {asked} base scores equal the share of one class "
-                     f"({classes}) within {ERRORS:g} standard errors, {exact} of them to the printed digits: what "
-                     "answering that class always would score")  # fmt: skip
+        yield TableNote("constant prediction", task, f"{rows.height} of {asked} base scores equal the share of one "
+                     f"class ({classes}) within {ERRORS:g} standard errors, {exact} of them to the printed digits: "
+                     "what answering that class always would score")  # fmt: skip
     for task, rows in _by_task(scores.filter(pl.col("overflow").is_not_null())):
         lengths = rows.group_by("shots", maintain_order=True).agg(pl.col("overflow").first()).sort("shots").rows()
         told = ", ".join(f"{tokens:.0f} tokens with {shots} shots" for shots, tokens in lengths)
-        yield Remark("prompt overflows", task, f"a typical prompt has about {told}; the model reads {CONTEXT}")
+        yield TableNote("prompt overflows", task, f"a typical prompt has about {told}; the model reads {CONTEXT}")
     for task, rows in _by_task(scores.filter(pl.col("dead_label").is_not_null())):
-        yield Remark("an answer that is never right", task, f"'{rows['dead_label'][0]}' is among the candidates, and "
-                     "no row has it as its right answer")  # fmt: skip
+        yield TableNote("an answer that is never right", task, f"'{rows['dead_label'][0]}' is among the candidates, "
+                     "and no row has it as its right answer")  # fmt: skip
     for task, rows in _by_task(scores.filter(pl.col("still") & ~pl.col("constant_gold"))):
-        yield Remark("no variance", task, f"{rows.height} scores of exactly 0 or 1 with a standard error of 0")
+        yield TableNote("no variance", task, f"{rows.height} scores of exactly 0 or 1 with a standard error of 0")
 
 
 def _by_task(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -16,15 +16,15 @@ from amuro.core.types import Finding
 from amuro.paper.figures import Figure, Panel
 from amuro.report import formatting
 from amuro.report.files import findings_frame, findings_json, put_text, replace_file, standalone
-from amuro.report.html import findings as chapters
+from amuro.report.html import findings as sections
 from amuro.report.html.csp import policy, without_formulas
 from amuro.report.html.page import environment, scripts, source
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.plots.chart import NO_DIFFERENCE, Chart, Line, Point, Reference
 from amuro.report.plots.specs import AXES, draw, line_looks
 from amuro.report.tables import Square, Table
 from amuro.results.analyses.base import Analysis
-from amuro.results.importers.base import Remark
+from amuro.results.importers.base import TableNote
 
 DIGITS = 3
 TINY = 5e-6
@@ -39,8 +39,8 @@ class Released:
     lead: Sequence[str]
     findings: Sequence[Finding]
     analyses: Sequence[Analysis]
-    warnings: Sequence[Remark]
-    remarks: Sequence[Remark]
+    warnings: Sequence[TableNote]
+    remarks: Sequence[TableNote]
     figures: Sequence[Figure]
     tables: Mapping[str, pl.DataFrame]
     scores: pl.DataFrame
@@ -85,7 +85,7 @@ def write_released(found: Released, out: Path) -> Path:
     return out / "paper.html"
 
 
-def write_scores(scores: pl.DataFrame, remarks: Sequence[Remark], out: Path) -> None:
+def write_scores(scores: pl.DataFrame, remarks: Sequence[TableNote], out: Path) -> None:
     """Writes scores.csv, scores.parquet and remarks.csv."""
     out.mkdir(parents=True, exist_ok=True)
     put_text(out / "scores.csv", _csv(scores))
@@ -102,7 +102,7 @@ def _csv(table: pl.DataFrame) -> str:
 
 def render_released(found: Released) -> tuple[str, dict[str, Markup]]:
     """(the whole page, its figures by name)."""
-    told = chapters.chapters_of(_book(found))
+    told = sections.sections_of(_book(found))
     drawn = [
         (figure, [(panel, _draw(figure, panel, k)) for k, panel in enumerate(figure.panels)])
         for figure in found.figures
@@ -111,10 +111,10 @@ def render_released(found: Released) -> tuple[str, dict[str, Markup]]:
     shown = [(name, TABLES[name], as_table(found.tables[name])) for name in TABLES if found.tables[name].height]
     page = environment().get_template("released.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script), title=found.title, lead=found.lead,
-        chapters=told, short=[], map=None, sheets=[],
+        sections=told, short=[], map=None, sheets=[],
         tally=Counter(finding.verdict for finding in found.findings), verdicts=formatting.VERDICTS,
         evidence=formatting.EVIDENCE,
-        all_tasks=chapters.ALL_TASKS, reach=chapters.reach(_book(found), told), unfolded=1, cells_shown=24,
+        all_tasks=sections.ALL_TASKS, reach=sections.reach(_book(found), told), unfolded=1, cells_shown=24,
         warnings=grouped(found.warnings), remarks=grouped(found.remarks), figures=drawn,
         tables=shown, sources=found.sources,
     )  # fmt: skip
@@ -123,19 +123,19 @@ def render_released(found: Released) -> tuple[str, dict[str, Markup]]:
         for f, pairs in drawn
         for panel, svg in pairs
     }
-    cards = {card.anchor: card.figure for chapter in told for card in chapter.cards}
+    cards = {card.anchor: card.figure for section in told for card in section.cards}
     return page, {name: picture for name, picture in (pictures | cards).items() if picture}
 
 
-def _book(found: Released) -> Book:
+def _book(found: Released) -> ReportData:
     empty = pl.DataFrame()
-    return Book(
+    return ReportData(
         study={"name": found.title}, series=[], findings=found.findings, analyses=found.analyses, flags=[],
         scores=found.scores, items=empty, examples=empty, ledger=empty, planned=empty, environment={},
     )  # fmt: skip
 
 
-def grouped(remarks: Sequence[Remark]) -> list[tuple[str, list[Remark]]]:
+def grouped(remarks: Sequence[TableNote]) -> list[tuple[str, list[TableNote]]]:
     """Remarks by kind, in the order in which the kinds first occur."""
     kinds = dict.fromkeys(remark.kind for remark in remarks)
     return [(kind, [remark for remark in remarks if remark.kind == kind]) for kind in kinds]

@@ -13,7 +13,7 @@ import polars as pl
 
 from amuro.paper.changes import asked, comparable, main_way, pairs, with_places
 from amuro.paper.text import mean, plain
-from amuro.results.importers.base import Remark
+from amuro.results.importers.base import TableNote
 
 DRAWS = 1000
 BOOTSTRAP_SEED = 0
@@ -158,15 +158,15 @@ def replicates(scores: pl.DataFrame) -> pl.DataFrame:
     return found.drop("both", "runs", "place").sort("role", "tuned_on", "task", "format")
 
 
-def beyond_errors(scores: pl.DataFrame) -> Remark:
+def beyond_errors(scores: pl.DataFrame) -> TableNote:
     """How often two near-replicates differ by more than their printed errors allow."""
     rows = replicates(scores).filter(~pl.col("constant_gold"))
     if rows.is_empty():
-        return Remark("noise of runs", "no near-replicate", "no two checkpoints are close enough to show it")
+        return TableNote("noise of runs", "no near-replicate", "no two checkpoints are close enough to show it")
     many, worst = rows.filter(pl.col("times") > 2).height, rows.sort("times").row(-1, named=True)
-    return Remark("noise of runs", "near-replicate checkpoints", f"{many} of {rows.height} changes differ by more than "
-                  f"two printed standard errors, up to {worst['times']:.0f} of them (tuned on {worst['tuned_on']}, "
-                  f"{worst['task']}): the errors hold the sampling of rows alone")  # fmt: skip
+    return TableNote("noise of runs", "near-replicate checkpoints", f"{many} of {rows.height} changes differ by more "
+                  f"than two printed standard errors, up to {worst['times']:.0f} of them (tuned on "
+                  f"{worst['tuned_on']}, {worst['task']}): the errors hold the sampling of rows alone")  # fmt: skip
 
 
 def replicate_spread(scores: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 
 from amuro.report.examples import choose_examples, count_changes, pairs
 from amuro.report.exporters.base import Source
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.results.analyze import Results
 from amuro.study import audit_keys
 from amuro.study.inputs import UNKNOWN
@@ -18,11 +18,11 @@ from amuro.study.series_audits import last_kept, of_study
 from amuro.study.store import Manifest, Store
 
 
-def book(plan: Plan, store: Store, found: Results) -> Book:
+def book(plan: Plan, store: Store, found: Results) -> ReportData:
     """What the report prints."""
     study, weights = plan.study, _weights(found.manifests)
     compared = pairs(found.evidence.items, {task.name: task.metric for task in plan.tasks.values()})
-    return Book(
+    return ReportData(
         study={
             "name": study.name, "question": study.question, "description": describe(plan),
             "seeds": {**_series_seeds(plan), "world_seed": study.world_seed, "shot_seed": study.shot_seed,

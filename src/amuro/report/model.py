@@ -13,7 +13,7 @@ from amuro.results.analyses.base import Analysis
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class ReportData:
     """One study, ready to be printed. Frames are polars; an empty frame is a study of which nothing has run."""
 
     study: Mapping[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from amuro.report.formatting import metric_words, number, plain, split_words
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.naming import AWAY, HOME, Recipe, Roles, model_words, recipe_words, recipes_of, roles_of
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
 from amuro.results import shots_shown
@@ -25,7 +25,7 @@ BASE = Recipe("none", "none", "none", "none")
 ALWAYS_NAMED = ("split", "tuned_on", "format")
 
 
-def overview(book: Book, series: str) -> Table | None:
+def overview(book: ReportData, series: str) -> Table | None:
     """Base and tuned scores of every task over checkpoints, asked in the plain way, by the primary metric."""
     whole = book.scores.filter((pl.col("series") == series) & (pl.col("split") != "dev"))
     rows = primary_metric(book, primary(book.scores, series))
@@ -55,14 +55,14 @@ def _by_place(rows: pl.DataFrame) -> dict[tuple[Any, ...], Mapping[str, Any]]:
     return {tuple(row[name] for name in places): row for row in pool(rows, places).iter_rows(named=True)}
 
 
-def score_tables(book: Book, task: str) -> list[Table]:
+def score_tables(book: ReportData, task: str) -> list[Table]:
     """One table a metric of `task`, the primary one first: a row per way of asking, a column per checkpoint."""
     mine = book.scores.filter((pl.col("task") == task) & (pl.col("split") != "dev"))
     metrics = sorted(mine["metric"].unique().to_list(), key=lambda m: (m != book.metric(task), m))
     return [_score_table(book, mine.filter(pl.col("metric") == metric), task, metric) for metric in metrics]
 
 
-def _score_table(book: Book, rows: pl.DataFrame, task: str, metric: str) -> Table:
+def _score_table(book: ReportData, rows: pl.DataFrame, task: str, metric: str) -> Table:
     steps, roles = steps_of(rows), roles_of(book.scores)
     named = [c for c in COORDINATES if c in ALWAYS_NAMED or rows[c].n_unique() > 1]
     pooled = pool(rows, [*COORDINATES, "role", "step"])

@@ -9,13 +9,13 @@ from amuro.report.compare.saved_report import Kept
 from amuro.report.files import as_json_value
 from amuro.report.formatting import higher_is_better
 from amuro.report.html.overview import numbers
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 
 SCHEMA = 1
 """Version of study.json."""
 
 
-def facts(book: Book) -> dict[str, Any]:
+def facts(book: ReportData) -> dict[str, Any]:
     """The study's own statements, its size, the digest of each checkpoint's weights, the primary metric of each task,
     and the metrics that are better the lower: a metric of one's own need not be at hand where the report is read.
     """
@@ -34,12 +34,12 @@ def facts(book: Book) -> dict[str, Any]:
     return told
 
 
-def study_json(book: Book) -> str:
+def study_json(book: ReportData) -> str:
     """The same as text."""
     return json.dumps(facts(book), indent=1, ensure_ascii=False) + "\n"
 
 
-def kept(book: Book) -> Kept:
+def kept(book: ReportData) -> Kept:
     """A book as a folder of its report would give it."""
     told = facts(book)
     environment: dict[str, Any] = as_json_value(book.environment)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from amuro.report.formatting import compact, plain
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.series.base import UNKNOWN_STEP
 from amuro.study.recipe_names import RECIPE
 
@@ -69,7 +69,7 @@ def primary(scores: pl.DataFrame, series: str) -> pl.DataFrame:
     return rows
 
 
-def primary_metric(book: Book, rows: pl.DataFrame) -> pl.DataFrame:
+def primary_metric(book: ReportData, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of each task's primary metric."""
     metrics = {task: book.metric(task) for task in rows["task"].unique()}
     return rows.filter(pl.col("metric") == pl.col("task").replace_strict(metrics, default=None, return_dtype=pl.String))
@@ -87,7 +87,7 @@ def step_name(tokens: int | None, step: int) -> str:
     return f"step {step:,}" if tokens is None else f"{compact(tokens)} tokens"
 
 
-def checkpoint_names(book: Book) -> dict[str, str]:
+def checkpoint_names(book: ReportData) -> dict[str, str]:
     """Address of each checkpoint → its name in words, in the order of the series; of several series, each is named."""
     several = len({row["series"] for row in book.series}) > 1
     return {
@@ -109,7 +109,7 @@ class CellPlaces:
     checkpoints: tuple[str, ...]
 
 
-def cell_places(book: Book) -> CellPlaces:
+def cell_places(book: ReportData) -> CellPlaces:
     """Of every cell that has scores; the default format first, checkpoints in the order of their series."""
     if not book.scores.height or not book.series:
         return CellPlaces({}, (), ())

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from amuro.report.formatting import higher_is_better, metric_words, number, plain, signed, split_words
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.naming import AWAY, HOME, Recipe, Roles, recipe_words, recipes_of, roles_of
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
 from amuro.study.recipe_names import RECIPE
@@ -18,7 +18,7 @@ FULL_SHADE = 0.5
 """Difference at which a square has its strongest colour."""
 
 
-def forgetting_tables(book: Book, series: str) -> list[Table]:
+def forgetting_tables(book: ReportData, series: str) -> list[Table]:
     """One matrix a checkpoint, the latest first: rows tuned on, columns asked, squares tuned minus base.
 
     All are asked in the plain way, by each task's primary metric. Every recipe has a row; every set that is in or out

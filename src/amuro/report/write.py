@@ -7,11 +7,11 @@ from pathlib import Path
 from amuro.core.errors import StoreError
 from amuro.report.files import environment_json, findings_json, put_tables, put_text, standalone
 from amuro.report.html.page import render, source
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.study_json import study_json
 
 
-def write_report(book: Book, out: Path) -> Path:
+def write_report(book: ReportData, out: Path) -> Path:
     """Writes report.html, findings.json, findings.csv, scores.csv, scores.parquet, items.parquet, study.json,
     environment.json and figures/*.svg.
 

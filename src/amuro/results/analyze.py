@@ -27,7 +27,7 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Results:
-    """Everything after the waist for one study."""
+    """Everything after the store for one study."""
 
     evidence: Evidence
     analyses: tuple[Analysis, ...]

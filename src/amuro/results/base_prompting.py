@@ -30,7 +30,7 @@ class PromptVariant(NamedTuple):
     mean: float
     """The higher the better."""
     row: int
-    """In the panel of all readings."""
+    """In the score matrix of all score rows."""
     evidence: str
     whole: bool
     """It was asked all examples that are compared."""
@@ -38,7 +38,7 @@ class PromptVariant(NamedTuple):
 
 @dataclass(frozen=True)
 class BestPrompting:
-    """A ladder whose bases are asked in their best way."""
+    """A trajectory whose bases are asked in their best way."""
 
     trajectory: Trajectory
     names: tuple[str, ...]
@@ -49,7 +49,7 @@ class BestPrompting:
 
 
 def _variants(source: ScoreMatrix, found: Trajectory, examples: Ints | slice) -> dict[Key, PromptVariant]:
-    """Every way in which the bases of a ladder were asked, judged on some examples."""
+    """Every way in which the bases of a trajectory were asked, judged on some examples."""
     metrics = {found.metric, *(name for name in registry.names("metrics") if _calibrates(name, found.metric))}
     variants = {}
     for row, score_row in enumerate(source.score_rows):
@@ -108,14 +108,14 @@ def _best(step: int, test: dict[Key, PromptVariant], on_dev: dict[Key, float]) -
 
 
 def format_free_metric(evidence: Evidence, found: Trajectory) -> str | None:
-    """The second reading of a set; None where its score is a likelihood already (choice tasks, documents)."""
+    """The format-free metric of a set; None where its score is a likelihood already (choice tasks, documents)."""
     return found.facts.format_free.get(evidence.tasks[found.task].kind)
 
 
 def format_free_trajectories(evidence: Evidence, every: Sequence[Trajectory]) -> list[Trajectory | None]:
-    """The same comparisons under their second reading; None where there is none or where it was not measured.
+    """The same comparisons under their format-free metric; None where there is none or where it was not measured.
 
-    A reading that ends at another checkpoint than the first is none of this loss.
+    A score row that ends at another checkpoint than the first is none of this loss.
     """
     other = {
         place: second

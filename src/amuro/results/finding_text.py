@@ -125,7 +125,7 @@ def caveats(evidence: Evidence, found: Trajectory, *further: str, tuned: bool = 
 
 
 def caveats_of(evidence: Evidence, every: Sequence[Trajectory], *further: str) -> str:
-    """`limits` of a claim that stands on several ladders."""
+    """`limits` of a claim that stands on several trajectories."""
     lone = sum(found.noise is None for found in every)
     holes = sum(missing(evidence, *name.split("/", 1)) for name in {found.name for found in every})
     runs = f"One tuning seed and no replicate in {lone} of {counted(len(every), 'comparison')}: of these weights alone."
@@ -217,7 +217,7 @@ def draft_finding(
     detail: str = "",
     **further: Any,
 ) -> Finding:
-    """A finding about one ladder; `detail` ends its id, `further` are fields of `Finding` other than the usual."""
+    """A finding about one trajectory; `detail` ends its id, `further` are fields of `Finding` other than the usual."""
     usual = {
         "n": found.source.groups,
         "delta": smallest_effect(analysis, evidence, found),

@@ -27,7 +27,7 @@ DRAWS = 300
 
 @dataclass(frozen=True)
 class Schedule:
-    """Under which learning rates the checkpoints of a ladder were made."""
+    """Under which learning rates the checkpoints of a trajectory were made."""
 
     words: str
     mixed: str
@@ -44,7 +44,7 @@ class Saturation:
 
 
 def trained_rows(found: Trajectory) -> list[ScoreRow]:
-    """The compared readings of all trained checkpoints."""
+    """The compared score rows of all trained checkpoints."""
     steps = set(found.steps[found.trained].tolist())
     return [score_row for score_row in found.score_rows if score_row["step"] in steps]
 

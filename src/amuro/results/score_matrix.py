@@ -1,4 +1,4 @@
-"""From tidy rows to arrays: one evaluation set as readings (cell × metric) × examples."""
+"""From tidy rows to arrays: one evaluation set as score rows (cell × metric) × examples."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ ScoreRow = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ScoreMatrix:
-    """All readings of one evaluation set."""
+    """All score rows of one evaluation set."""
 
     task: str
     split: str
     score_rows: tuple[ScoreRow, ...]
     """One a cell and metric: its row of `scores`, by name."""
     values: Floats
-    """(readings, examples), the higher the better (`Metric.oriented`); not finite where a reading lacks an example."""
+    """(score rows, examples), the higher the better (`Metric.oriented`); not finite where a score row lacks an example.
+    """
     clusters: Ints
     """(examples,) codes from 0."""
 
     def where(self, **wanted: Any) -> ScoreMatrix:
-        """The readings whose coordinates equal those wanted."""
+        """The score rows whose coordinates equal those wanted."""
         kept = [row for row, score_row in enumerate(self.score_rows) if wanted.items() <= score_row.items()]
         return replace(self, score_rows=tuple(self.score_rows[row] for row in kept), values=self.values[kept])
 
     def on(self, examples: Ints) -> ScoreMatrix:
-        """Some examples, and the readings that have all of them."""
+        """Some examples, and the score rows that have all of them."""
         values = self.values[:, examples]
         whole = np.flatnonzero(np.isfinite(values).all(axis=1))
         _, clusters = np.unique(self.clusters[examples], return_inverse=True)
@@ -55,7 +56,7 @@ class ScoreMatrix:
 
 @dataclass(frozen=True)
 class _Columns:
-    """The frames of a study as arrays, made once: panels are cut from them without asking the frames again."""
+    """The frames of a study as arrays, made once: score matrices are cut from them without asking the frames again."""
 
     codes: Mapping[str, NDArray[np.uint32]]
     """Column of `items` → a code for each row."""
@@ -101,7 +102,7 @@ def _texts(found: pl.Series) -> dict[int, str]:
 
 
 def score_matrix(evidence: Evidence, task: str, split: str) -> ScoreMatrix | None:
-    """The panel of one evaluation set; None where it has no rows. An infinite score counts as missing.
+    """The score matrix of one evaluation set; None where it has no rows. An infinite score counts as missing.
 
     Raises DataError where a cell holds an example twice.
     """
@@ -141,6 +142,6 @@ def _by_appearance(codes: Ints) -> tuple[Ints, Ints]:
 
 
 def fewest_shots(source: ScoreMatrix) -> ScoreMatrix:
-    """Zero-shot is primary: the readings with the fewest shots, of the first draw of shots."""
+    """Zero-shot is primary: the score rows with the fewest shots, of the first draw of shots."""
     fewest = source.where(shots=min(source.all("shots")))
     return fewest.where(shot_seed=min(fewest.all("shot_seed")))

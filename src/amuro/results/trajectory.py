@@ -52,11 +52,11 @@ class Trajectory:
     metric: str
     format: str
     whole: ScoreMatrix
-    """Every reading of the evaluation set, of these models and others."""
+    """Every score row of the evaluation set, of these models and others."""
     examples: Ints
-    """(n,) the examples, as places in `whole`, that every compared reading has."""
+    """(n,) the examples, as places in `whole`, that every compared score row has."""
     dropped: int
-    """Examples left out because some compared reading lacks them."""
+    """Examples left out because some compared score row lacks them."""
     steps: Ints
     """(T,) ascending; only checkpoints with both a base and a tuned cell."""
     tokens: Floats
@@ -72,7 +72,7 @@ class Trajectory:
     mixed: str
     """What differs between cells that should agree; empty where nothing does."""
     shrunk: RunNoise | None = None
-    """Noise of runs shrunk towards that of the ladders beside this one (`together`)."""
+    """Noise of runs shrunk towards that of the trajectories beside this one (`together`)."""
     several: bool = False
     """Whether the study has several recipes for what was tuned: then sentences name the recipe."""
 
@@ -108,7 +108,7 @@ class Trajectory:
 
     @cached_property
     def source(self) -> ScoreMatrix:
-        """The readings, of these models and others, that have all compared examples; and only those examples."""
+        """The score rows, of these models and others, that have all compared examples; and only those examples."""
         return self.whole.on(self.examples)
 
     @property
@@ -173,7 +173,7 @@ class Trajectory:
 
     @property
     def noise(self) -> RunNoise | None:
-        """Variance between tuning seeds, with what the ladders beside this one say of it."""
+        """Variance between tuning seeds, with what the trajectories beside this one say of it."""
         return self.shrunk or self.own_noise
 
     @cached_property
@@ -235,7 +235,7 @@ def _two_rates(score_rows: Sequence[ScoreRow]) -> str:
 
 
 def along(score_rows: Sequence[ScoreRow]) -> tuple[list[int], str]:
-    """How far pre-training had come at each reading, and what is counted: steps, unless all tokens are known.
+    """How far pre-training had come at each score row, and what is counted: steps, unless all tokens are known.
 
     Steps and tokens grow alike within one run, but no axis can hold both.
     """
@@ -283,7 +283,7 @@ def trajectory(whole: ScoreMatrix, tuning: Tuning, metric: str, several: bool = 
 
 
 def with_shared_noise(found: Iterable[Trajectory]) -> list[Trajectory]:
-    """The ladders with the noise of their runs shrunk towards that of the others under the same metric."""
+    """The trajectories with the noise of their runs shrunk towards that of the others under the same metric."""
     every = list(found)
     shrunk: dict[int, RunNoise | None] = {}
     for metric in {one.metric for one in every}:
@@ -293,7 +293,7 @@ def with_shared_noise(found: Iterable[Trajectory]) -> list[Trajectory]:
 
 
 def on_shared_examples(every: Sequence[Trajectory]) -> list[Trajectory]:
-    """Ladders on one set, each on the examples that all of them have; perhaps none."""
+    """Trajectories on one set, each on the examples that all of them have; perhaps none."""
     shared = list(set.intersection(*(set(one.examples.tolist()) for one in every)))
     return [one.only(np.isin(one.examples, shared)) for one in every]
 
@@ -316,7 +316,7 @@ def trajectories(evidence: Evidence, roles: Sequence[str]) -> list[Trajectory]:
 
 
 def longest(found: Iterable[Trajectory]) -> list[Trajectory]:
-    """The ladders over many checkpoints; of a task that has none, those over the most. For trends."""
+    """The trajectories over many checkpoints; of a task that has none, those over the most. For trends."""
     every = list(found)
     most: dict[tuple[str, str, str], int] = defaultdict(int)
     for one in every:
@@ -326,7 +326,7 @@ def longest(found: Iterable[Trajectory]) -> list[Trajectory]:
 
 
 def by_set(every: Iterable[Trajectory]) -> list[list[Trajectory]]:
-    """The ladders of each series and evaluation set: all that was tuned beside the same bases."""
+    """The trajectories of each series and evaluation set: all that was tuned beside the same bases."""
 
     def where(found: Trajectory) -> tuple[str, ...]:
         return found.task, found.split, found.tuning.series
@@ -335,8 +335,8 @@ def by_set(every: Iterable[Trajectory]) -> list[list[Trajectory]]:
 
 
 def fullest(alike: Sequence[Trajectory]) -> Trajectory:
-    """Of the ladders beside the same bases the one that follows them furthest: claims about bases are made on it, once
-    for all recipes. Of several as full the plainest.
+    """Of the trajectories beside the same bases the one that follows them furthest, of several as full the plainest:
+    claims about bases are made on it, once for all recipes.
     """
 
     def known(found: Trajectory) -> tuple[int, ...]:
@@ -346,7 +346,7 @@ def fullest(alike: Sequence[Trajectory]) -> Trajectory:
 
 
 def stand_ins(every: Sequence[Trajectory]) -> tuple[list[Trajectory], str]:
-    """(the ladders of one recipe for each series and task, a sentence on which recipe stands for which task).
+    """(the trajectories of one recipe for each series and task, a sentence on which recipe stands for which task).
 
     For claims that count tasks: two recipes for one task are no two tasks, and no mean is taken of them. The recipe
     that was asked most stands for the others; of several the plainest.

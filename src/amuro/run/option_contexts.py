@@ -1,6 +1,6 @@
 """Options that each stand behind a question of their own (WinoGrande): asked apart, judged beside each other.
 
-The rows are unfolded into one line an option, made a sheet like any other, and folded again.
+The rows are unfolded into one line an option, made a encoded set like any other, and folded again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def encode(
     context_length: int,
     own_shots: Mapping[int, Sequence[Example]],
 ) -> requests.EncodedEvalSet:
-    """As `asks.sheet`. All options of a row are shown the same number of shots."""
+    """As `asks.encoded set`. All options of a row are shown the same number of shots."""
     rows = [row for row, example in enumerate(examples) for _ in example.options]
     lines = [line for example in examples for line in _lines(example)]
     shown = {line: own_shots.get(row, shots) for line, row in enumerate(rows)}
@@ -65,7 +65,7 @@ def _fewest(lines: requests.EncodedEvalSet, rows: Sequence[int]) -> dict[int, in
 def _folded(
     lines: requests.EncodedEvalSet, task: Task, examples: Sequence[Example], rows: Sequence[int]
 ) -> requests.EncodedEvalSet:
-    """The sheet of the rows, which asks what the sheet of their lines asks."""
+    """The encoded set of the rows, which asks what the encoded set of their lines asks."""
     of: list[list[int]] = [[] for _ in examples]
     for line, row in enumerate(rows):
         of[row].append(line)

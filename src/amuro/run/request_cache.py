@@ -1,4 +1,6 @@
-"""What models are asked and taught: rows, sheets and training sequences, made once a tokenizer for all checkpoints."""
+"""What models are asked and taught: rows, encoded sets and training sequences, made once a tokenizer for all
+checkpoints.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class EncodedEvalSet:
     """The questions of one set × format × shots for one tokenizer and context length.
 
     `groups`: the number of shots that fitted, the ids that these rows begin with alike, and the numbers of the rows;
-    most sheets have one group.
+    most encoded sets have one group.
     """
 
     task: Task
@@ -59,7 +59,7 @@ class EncodedEvalSet:
         return RequestBatch(cell, (), self.unconditional)
 
     def batches(self, cell: Cell) -> list[tuple[RequestBatch, tuple[int, ...]]]:
-        """(ask, the row of each of its queries) for each group. A row's options may be asked in several queries."""
+        """(ask, the row of each of its requests) for each group. A row's options may be asked in several requests."""
         if self.lines:
             return [
                 (request_batch, tuple(self.rows[line] for line in of)) for request_batch, of in self.lines.batches(cell)
@@ -138,7 +138,7 @@ def encode_rows(
     owners: tuple[int, ...] = (),
     apart: Collection[int] = (),
 ) -> EncodedEvalSet:
-    """The sheet of rows whose ids are known: one group for each number of shots, with what its rows share parted.
+    """The encoded set of rows whose ids are known: one group for each number of shots, with what its rows share parted.
 
     texts: of each row its shots' number and text, and its own text. read: its whole prompt. apart: rows whose shots
     differ from those of the others: they are groups of their own, so that the others still share theirs.
@@ -182,7 +182,7 @@ def shared_start(read: Sequence[Ids]) -> Ids:
 
 
 def unconditional_requests(task: Task, requests: Sequence[Request], encoder: Encoder) -> tuple[Request, ...]:
-    """The options of each query in the task's unconditional context; none where it has no such context."""
+    """The options of each request in the task's unconditional context; none where it has no such context."""
     if not task.unconditional:
         return ()
     context = (*encoder.bos, *encoder.prompts([task.unconditional])[0])

@@ -26,7 +26,7 @@ def encode(
     encoder: Encoder,
     context_length: int,
 ) -> EncodedEvalSet:
-    """The sheet of a task whose protocol is the paper's. `train` is read by multiple choice alone."""
+    """The encoded set of a task whose protocol is the paper's. `train` is read by multiple choice alone."""
     shared = shots_text(task, format_name, examples[:shots])
     heads = (
         [shots_text(task, format_name, row_shots(train, shots, i)) for i in range(len(examples))]

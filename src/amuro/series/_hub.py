@@ -18,17 +18,17 @@ from amuro.core.hashing import digest
 from amuro.core.revisions import Spec, label, match, parse_revision, parse_spec, select
 from amuro.core.types import Checkpoint
 from amuro.core.weights import check_folder, check_vocabulary
-from amuro.series._published_run import CHOICE, Run, model
+from amuro.series._published_run import CHOICE, PublishedRun, model
 from amuro.series.base import (
     COURSE_OPTIONS,
     UNKNOWN_STEP,
-    Course,
     Grid,
     Inspection,
     SeriesKind,
-    course,
+    TokenSchedule,
     in_order,
     known_options,
+    token_schedule,
     whole,
 )
 
@@ -36,7 +36,7 @@ OPTIONS = ("step_of", "tokens_of", "parameters", "lock", *COURSE_OPTIONS)
 """Keys that every kind on the hub reads, besides those that say which revisions are meant."""
 
 
-def checkpoints(name: str, run: Run, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
+def checkpoints(name: str, run: PublishedRun, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
     """The checkpoints that the option `model` names. The hub is asked only for `logN` and `all` without a `lock`.
 
     Raises StudyError on bad options, HubError where the hub is needed and does not answer, SeriesError on a step that
@@ -74,7 +74,7 @@ def document(checkpoint: Checkpoint, name: str) -> Path | None:
     return hub.document(*address(checkpoint), name)
 
 
-def lock(name: str, run: Run, options: Mapping[str, Any]) -> Mapping[str, Any]:
+def lock(name: str, run: PublishedRun, options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The commit of each revision: as in the `lock` among the options, else as the hub has it now.
 
     A repository that has moved is named as before and, as `moved_to`, as today. Raises HubError on a revision that is
@@ -95,7 +95,7 @@ def lock(name: str, run: Run, options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"model": options["model"], "repository": repository, **moved, "revisions": commits}
 
 
-def grid(run: Run, found: tuple[Checkpoint, ...]) -> Grid:
+def grid(run: PublishedRun, found: tuple[Checkpoint, ...]) -> Grid:
     """The steps that the repository lists today, of the stages and seeds among `found`, and the documented ones.
 
     Raises HubError where the hub does not answer.
@@ -108,13 +108,17 @@ def grid(run: Run, found: tuple[Checkpoint, ...]) -> Grid:
 
 
 def named(
-    kind: str, description: str, pick: Callable[[str, Mapping[str, Any]], Run], at: str, keys: tuple[str, ...] = ()
+    kind: str,
+    description: str,
+    pick: Callable[[str, Mapping[str, Any]], PublishedRun],
+    at: str,
+    keys: tuple[str, ...] = (),
 ) -> SeriesKind:
     """A kind for published runs: `pick` takes the run out of the study's table (which may hold `keys`), and `at`
     says which checkpoints are meant where the table does not.
     """
 
-    def read(name: str, options: Mapping[str, Any]) -> tuple[Run, dict[str, Any]]:
+    def read(name: str, options: Mapping[str, Any]) -> tuple[PublishedRun, dict[str, Any]]:
         known_options(name, options, (*keys, *CHOICE, *OPTIONS))
         run = pick(name, options)
         others = {key: value for key, value in options.items() if key in OPTIONS}
@@ -124,7 +128,7 @@ def named(
 
 
 def kind_of(
-    kind: str, description: str, read: Callable[[str, Mapping[str, Any]], tuple[Run, Mapping[str, Any]]]
+    kind: str, description: str, read: Callable[[str, Mapping[str, Any]], tuple[PublishedRun, Mapping[str, Any]]]
 ) -> SeriesKind:
     """A kind on the hub. `read`: (name, the study's table) → what is known of the run, and the table with `model`."""
     return SeriesKind(
@@ -151,8 +155,8 @@ class _Table:
     """A study's table of one series, read once."""
 
     name: str
-    run: Run
-    way: Course
+    run: PublishedRun
+    way: TokenSchedule
     steps: Mapping[str, int]
     tokens: Mapping[str, int]
     parameters: int | None
@@ -178,13 +182,13 @@ class _Table:
         )
 
 
-def _table(name: str, run: Run, options: Mapping[str, Any]) -> _Table:
+def _table(name: str, run: PublishedRun, options: Mapping[str, Any]) -> _Table:
     parameters = options.get("parameters", run.parameters)
     main_tokens = {} if run.main_tokens is None else {"main": run.main_tokens}
     return _Table(
         name,
         run,
-        course(name, options, run.course),
+        token_schedule(name, options, run.token_schedule),
         steps={"main": run.main_step, **_counts(name, "step_of", options)},
         tokens={**main_tokens, **_counts(name, "tokens_of", options)},
         parameters=None if parameters is None else whole(name, "parameters", parameters, least=1),

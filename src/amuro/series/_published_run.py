@@ -8,18 +8,18 @@ from typing import Any
 
 from amuro.core.errors import StudyError
 from amuro.core.revisions import Revision, nearest_revision, parse_revision, parse_spec, select
-from amuro.series.base import UNKNOWN_STEP, Course, wholes
+from amuro.series.base import UNKNOWN_STEP, TokenSchedule, wholes
 
 CHOICE = ("at", "steps")
 """Keys of a named series that say which checkpoints are meant; one of them, or neither for the default."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PublishedRun:
     """The facts of one run; their sources stand in the file of `series/` that states it."""
 
     repository: str
-    course: Course = field(default_factory=Course)
+    token_schedule: TokenSchedule = field(default_factory=TokenSchedule)
     main_step: int = UNKNOWN_STEP
     """The step that `main` holds."""
     main_tokens: int | None = None
@@ -53,16 +53,16 @@ class Run:
         """Steps since the beginning of the whole run."""
         return self.steps_before.get(revision.stage, 0) + revision.step
 
-    def unique(self, way: Course, step: int, tokens: int | None) -> int | None:
+    def unique(self, way: TokenSchedule, step: int, tokens: int | None) -> int | None:
         """Tokens seen at least once; None in a later stage, whose corpus `way` does not know."""
         return None if self.steps_before and step > self.steps[-1] else way.unique(tokens)
 
-    def state(self, way: Course, step: int) -> str:
+    def state(self, way: TokenSchedule, step: int) -> str:
         """State of the learning-rate schedule at a step."""
         return "annealed" if step == self.annealed_step else way.state(step)
 
 
-def model(name: str, run: Run, options: Mapping[str, Any], default: str) -> str:
+def model(name: str, run: PublishedRun, options: Mapping[str, Any], default: str) -> str:
     """`ORG/NAME@REVISION,…` of a named series: `at` as `core/revisions.py` explains, or `steps`, a list of whole
     numbers.
 
@@ -79,7 +79,7 @@ def model(name: str, run: Run, options: Mapping[str, Any], default: str) -> str:
     return f"{run.repository}@{','.join(dict.fromkeys([*spec.named, *chosen]))}"
 
 
-def _text(name: str, run: Run, options: Mapping[str, Any], default: str) -> str:
+def _text(name: str, run: PublishedRun, options: Mapping[str, Any], default: str) -> str:
     if {"at", "steps"} <= options.keys():
         raise StudyError(f"series '{name}' has both at and steps", "keep one of them")
     if "steps" not in options:
@@ -96,7 +96,7 @@ def _at(name: str, value: Any) -> str:
     return value
 
 
-def _refuse_undocumented(name: str, run: Run, revision: str) -> None:
+def _refuse_undocumented(name: str, run: PublishedRun, revision: str) -> None:
     parsed = parse_revision(revision)
     if not run.steps and revision != "main":
         cure = 'leave at and steps out, or name another revision with kind = "hub"'

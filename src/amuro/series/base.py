@@ -132,7 +132,7 @@ def training_flops(checkpoint: Checkpoint) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class TokenSchedule:
     """How tokens and the state of the schedule follow from the step of a pre-training run."""
 
     tokens_per_step: int | None = None
@@ -162,7 +162,7 @@ class Course:
 COURSE_OPTIONS = ("tokens_per_step", "corpus_tokens", "warmup_steps", "schedule")
 
 
-def course(name: str, options: Mapping[str, Any], default: Course) -> Course:
+def token_schedule(name: str, options: Mapping[str, Any], default: TokenSchedule) -> TokenSchedule:
     """The course of a series: the default with what the study's table says. Raises StudyError on a bad value."""
     schedule = options.get("schedule", default.schedule)
     if schedule not in SCHEDULES:
@@ -173,7 +173,7 @@ def course(name: str, options: Mapping[str, Any], default: Course) -> Course:
         else getattr(default, key)
         for key in COURSE_OPTIONS[:3]
     }
-    return Course(**numbers, schedule=schedule)
+    return TokenSchedule(**numbers, schedule=schedule)
 
 
 def whole(name: str, key: str, value: Any, least: int = 0) -> int:

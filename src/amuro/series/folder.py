@@ -45,12 +45,12 @@ from amuro.core.weights import INDEX, TOKENIZER, TOKENIZER_FILES, check_folder, 
 from amuro.series.base import (
     COURSE_OPTIONS,
     UNKNOWN_STEP,
-    Course,
     Inspection,
     SeriesKind,
-    course,
+    TokenSchedule,
     in_order,
     known_options,
+    token_schedule,
     tokenizer_folder,
     whole,
 )
@@ -72,7 +72,9 @@ def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]
     known_options(name, options, ("path", "step", "tokens", "tokenizer", *COURSE_OPTIONS))
     root = _root(name, options, "path")
     listing = _listing(root)
-    way = course(name, {**{key: listing[key] for key in COURSE_OPTIONS if key in listing}, **options}, Course())
+    way = token_schedule(
+        name, {**{key: listing[key] for key in COURSE_OPTIONS if key in listing}, **options}, TokenSchedule()
+    )
     entries = listing["checkpoint"] if listing else list(_found(root, options, way))
     tokenizer = _root(name, options, "tokenizer") if "tokenizer" in options else None
     if {"step", "tokens"} & options.keys() and entries[0]["folder"] != ".":
@@ -180,7 +182,7 @@ def _check_place(path: Path, folder: Any) -> None:
         raise SeriesError(f"{path} lists {folder!r:.200}: there is no such folder", "correct its name")
 
 
-def _found(root: Path, options: Mapping[str, Any], way: Course) -> Iterator[dict[str, Any]]:
+def _found(root: Path, options: Mapping[str, Any], way: TokenSchedule) -> Iterator[dict[str, Any]]:
     named = _named(root)
     if not named:
         yield _single(root, options)
@@ -242,11 +244,11 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _checkpoint(
-    name: str, root: Path, entry: Mapping[str, Any], way: Course, tokenizer: Path | None = None
+    name: str, root: Path, entry: Mapping[str, Any], way: TokenSchedule, tokenizer: Path | None = None
 ) -> Checkpoint:
     folder = check_folder((root / entry["folder"]).resolve(), tokenizer)
     step = whole(name, "step", entry["step"], least=UNKNOWN_STEP)
-    own = course(name, {"schedule": entry["schedule"]} if "schedule" in entry else {}, way)
+    own = token_schedule(name, {"schedule": entry["schedule"]} if "schedule" in entry else {}, way)
     tokens = _count(name, "tokens", entry)
     tokens = way.tokens(step) if tokens is None else tokens
     unique = _count(name, "unique_tokens", entry)

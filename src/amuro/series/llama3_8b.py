@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from amuro.series._hub import named
-from amuro.series._published_run import Run
+from amuro.series._published_run import PublishedRun
 
-RUN = Run(
+RUN = PublishedRun(
     repository="meta-llama/Meta-Llama-3-8B",
     main_tokens=15_000_000_000_000,
     parameters=8_030_261_248,
@@ -30,7 +30,7 @@ RUN = Run(
 RUNS = (RUN,)
 
 
-def pick(name: str, options: Mapping[str, Any]) -> Run:
+def pick(name: str, options: Mapping[str, Any]) -> PublishedRun:
     """The only run."""
     return RUN
 

@@ -27,15 +27,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from amuro.series._hub import named
-from amuro.series._published_run import Run
-from amuro.series.base import Course
+from amuro.series._published_run import PublishedRun
+from amuro.series.base import TokenSchedule
 
 STAGE_1, STAGE_2 = 1_907_359, 23_852
 """Steps of each stage."""
 
-RUN = Run(
+RUN = PublishedRun(
     repository="allenai/OLMo-2-0425-1B",
-    course=Course(2_097_152, 3_900_000_000_000, warmup_steps=4_000, schedule="decay"),
+    token_schedule=TokenSchedule(2_097_152, 3_900_000_000_000, warmup_steps=4_000, schedule="decay"),
     main_step=STAGE_1 + STAGE_2,
     parameters=1_484_916_736,
     bytes_per_parameter=4,
@@ -47,7 +47,7 @@ RUN = Run(
 RUNS = (RUN,)
 
 
-def pick(name: str, options: Mapping[str, Any]) -> Run:
+def pick(name: str, options: Mapping[str, Any]) -> PublishedRun:
     """The only run."""
     return RUN
 

@@ -22,8 +22,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from amuro.series._hub import named
-from amuro.series._published_run import Run
-from amuro.series.base import Course
+from amuro.series._published_run import PublishedRun
+from amuro.series.base import TokenSchedule
 
 THOUSANDS = """
 1-5 10-18 20 30 40 50 52-60 63-71 80 90 95-106 110-117 330-337 340 342-350 353-360 364-371 373-381 385-392 397-410
@@ -49,10 +49,10 @@ def _steps() -> Iterator[int]:
     yield from BETWEEN
 
 
-def _run(repository: str) -> Run:
-    return Run(
+def _run(repository: str) -> PublishedRun:
+    return PublishedRun(
         repository,
-        course=Course(4_194_304, None, warmup_steps=2_000, schedule="decay"),
+        token_schedule=TokenSchedule(4_194_304, None, warmup_steps=2_000, schedule="decay"),
         main_step=738_020,
         parameters=1_176_764_416,
         bytes_per_parameter=4,
@@ -64,7 +64,7 @@ RUN = _run("allenai/OLMo-1B-hf")
 RUNS = (RUN, _run("allenai/OLMo-1B"))
 
 
-def pick(name: str, options: Mapping[str, Any]) -> Run:
+def pick(name: str, options: Mapping[str, Any]) -> PublishedRun:
     """The converted repository: transformers reads it without code of its own."""
     return RUN
 

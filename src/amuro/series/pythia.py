@@ -25,8 +25,8 @@ from typing import Any
 
 from amuro.core.errors import StudyError, nearest
 from amuro.series._hub import named
-from amuro.series._published_run import Run
-from amuro.series.base import Course
+from amuro.series._published_run import PublishedRun
+from amuro.series.base import TokenSchedule
 
 STEPS = (0, *(2**i for i in range(10)), *range(1000, 144_000, 1000))
 
@@ -47,10 +47,10 @@ PASS = {False: 300_000_000_000, True: 207_000_000_000}
 """Deduplicated or not → tokens of one pass."""
 
 
-def _run(size: str, deduped: bool) -> Run:
-    return Run(
+def _run(size: str, deduped: bool) -> PublishedRun:
+    return PublishedRun(
         repository=f"EleutherAI/pythia-{size}{'-deduped' if deduped else ''}",
-        course=Course(2_097_152, PASS[deduped], warmup_steps=1_430, schedule="decay"),
+        token_schedule=TokenSchedule(2_097_152, PASS[deduped], warmup_steps=1_430, schedule="decay"),
         main_step=143_000,
         parameters=PARAMETERS[size],
         bytes_per_parameter=2,
@@ -61,7 +61,7 @@ def _run(size: str, deduped: bool) -> Run:
 RUNS = tuple(_run(size, deduped) for size in PARAMETERS for deduped in PASS)
 
 
-def pick(name: str, options: Mapping[str, Any]) -> Run:
+def pick(name: str, options: Mapping[str, Any]) -> PublishedRun:
     """The run of a size. Raises StudyError on an unknown one."""
     size, deduped = options.get("size"), options.get("deduped", False)
     if str(size) not in PARAMETERS:

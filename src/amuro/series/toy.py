@@ -8,9 +8,9 @@ from typing import Any
 
 from amuro.core.hashing import digest
 from amuro.core.types import Checkpoint
-from amuro.series.base import COURSE_OPTIONS, Course, SeriesKind, course, in_order, known_options, wholes
+from amuro.series.base import COURSE_OPTIONS, SeriesKind, TokenSchedule, in_order, known_options, token_schedule, wholes
 
-_COURSE = Course(tokens_per_step=1000, corpus_tokens=10**15, schedule="constant")
+_COURSE = TokenSchedule(tokens_per_step=1000, corpus_tokens=10**15, schedule="constant")
 """Every token is new: no toy reads that many."""
 
 
@@ -20,7 +20,7 @@ def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]
     Raises StudyError on a step that is no whole number ≥ 0, or on a token count below 1.
     """
     known_options(name, options, ("steps", *COURSE_OPTIONS))
-    way = course(name, options, _COURSE)
+    way = token_schedule(name, options, _COURSE)
     identity = digest({"source": "toy", "tokens_per_step": way.tokens_per_step})
     steps = wholes(name, "steps", options.get("steps", ()))
     return in_order(name, (_checkpoint(name, step, way, identity) for step in steps))
@@ -31,7 +31,7 @@ def locate(checkpoint: Checkpoint, cache: Path) -> Path | None:
     return None
 
 
-def _checkpoint(name: str, step: int, way: Course, identity: str) -> Checkpoint:
+def _checkpoint(name: str, step: int, way: TokenSchedule, identity: str) -> Checkpoint:
     tokens = way.tokens(step)
     return Checkpoint(name, step, tokens, way.unique(tokens), way.state(step), source="toy", identity=identity)
 

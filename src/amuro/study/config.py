@@ -39,7 +39,7 @@ class Study(Table):
     bootstrap_seed: Seed = 0
     shot_seed: Seed = 0
     dev_limit: Count = 200
-    """Rows of the dev split for calibration, best readout and the choice of rates."""
+    """Rows of the dev split for calibration, best way of prompting and the choice of rates."""
     series: dict[Name, Series] = Field(min_length=1)
     tune: tuple[Tune, ...] = ()
     evaluate: tuple[Evaluate, ...] = Field(min_length=1)
@@ -50,7 +50,7 @@ class Study(Table):
     revisions: dict[str, str] = Field({})
     """Task → commit of its data set on the hub. What is not stated here or by the task stands in the lock file."""
     toy: dict[str, float] = Field({})
-    """Dials of the toy engine."""
+    """Simulator parameters of the toy engine."""
 
     def task(self, name: str) -> Task:
         """A task by name, as this study's protocol puts it: of its own, or of the shelf. Errors as `catalog.task`."""

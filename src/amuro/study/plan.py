@@ -338,7 +338,7 @@ def _with_dev(
 ) -> Iterator[tuple[Cell, str]]:
     """The cell, and where its answers are labels, or the model is a base, the dev cell that reads it.
 
-    Calibration and the choice of the best readout may not look at the rows that are judged.
+    Calibration and the choice of the best way of prompting may not look at the rows that are judged.
     """
     task = study.task(chosen.task)
     decoding = "greedy" if task.kind == "generate" else "likelihood"

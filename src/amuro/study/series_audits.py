@@ -19,7 +19,7 @@ from amuro.core.hashing import digest
 from amuro.core.types import Checkpoint
 from amuro.series import load_series_kind
 from amuro.series._audit.drift import drift
-from amuro.series._audit.issue import Fault, place
+from amuro.series._audit.issue import AuditIssue, place
 from amuro.series._audit.known_bad import known_bad, known_gaps
 from amuro.series._audit.shards import transplants, twins
 from amuro.series._audit.steps import gaps
@@ -31,7 +31,7 @@ from amuro.study.tokenizer_audit import endings
 
 
 @dataclass(frozen=True)
-class Subject:
+class AuditTarget:
     """A series as a study declares it."""
 
     name: str
@@ -48,8 +48,8 @@ class Subject:
 class Audit:
     """What was looked at, and what was found."""
 
-    subject: Subject
-    faults: list[Fault] = field(default_factory=list)
+    subject: AuditTarget
+    faults: list[AuditIssue] = field(default_factory=list)
     inspected: int = 0
     """Checkpoints of which something is known without their weights."""
     weights: list[dict[str, Any]] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Audit:
         }
 
 
-def audit(subject: Subject, weights: bool = True) -> Audit:
+def audit(subject: AuditTarget, weights: bool = True) -> Audit:
     """The whole audit; without `weights`, only what needs no weights on this machine."""
     found = Audit(subject)
     found.faults += [*_known(subject), *endings(_at_hand(subject))]
@@ -100,10 +100,10 @@ def audit(subject: Subject, weights: bool = True) -> Audit:
     return found
 
 
-def of_study(plan: Plan, name: str, cache: Path) -> Subject:
+def of_study(plan: Plan, name: str, cache: Path) -> AuditTarget:
     """A series of a study, with the checkpoints that the study means. `cache`: the store's folder for series."""
     series = plan.study.series[name]
-    return Subject(
+    return AuditTarget(
         name,
         load_series_kind(series.kind),
         plan.series_options(name),
@@ -121,7 +121,7 @@ def keep(found: Audit, store: Store) -> None:
         store.commit("audits", digest(facts), facts, {})
 
 
-def faults_of(plan: Plan, store: Store) -> list[Fault]:
+def faults_of(plan: Plan, store: Store) -> list[AuditIssue]:
     """What is known without a network of the series of a study: from the table, and from their last audits."""
     subjects = [of_study(plan, name, store.root / "series") for name in plan.study.series]
     faults = (
@@ -132,19 +132,19 @@ def faults_of(plan: Plan, store: Store) -> list[Fault]:
     return list(dict.fromkeys(faults))
 
 
-def _at_hand(subject: Subject) -> dict[Checkpoint, Path]:
+def _at_hand(subject: AuditTarget) -> dict[Checkpoint, Path]:
     """The folders of its checkpoints that lie on this machine."""
     found = {c: subject.kind.at_hand(c, subject.cache) for c in subject.checkpoints}
     return {checkpoint: folder for checkpoint, folder in found.items() if folder}
 
 
-def _known(subject: Subject) -> list[Fault]:
+def _known(subject: AuditTarget) -> list[AuditIssue]:
     bad = known_bad(subject.checkpoints, subject.allow_known_bad, subject.allow_duplicates)
-    left = [Fault("left out", "note", text) for text in subject.kind.left_out(subject.name, subject.options)]
+    left = [AuditIssue("left out", "note", text) for text in subject.kind.left_out(subject.name, subject.options)]
     return [*bad, *known_gaps(subject.checkpoints), *left]
 
 
-def last_kept(store: Store, subject: Subject) -> Manifest | None:
+def last_kept(store: Store, subject: AuditTarget) -> Manifest | None:
     """The last stored audit of these very checkpoints under these permissions."""
     own = [_described(checkpoint) for checkpoint in subject.checkpoints]
     audits = [m for m in store.manifests("audits") if m["audit"] == "series"]
@@ -152,9 +152,9 @@ def last_kept(store: Store, subject: Subject) -> Manifest | None:
     return max(audits, key=lambda manifest: manifest["created_ns"], default=None)
 
 
-def _kept(store: Store, subject: Subject) -> list[Fault]:
+def _kept(store: Store, subject: AuditTarget) -> list[AuditIssue]:
     last = last_kept(store, subject)
-    return [Fault(**fault) for fault in last["faults"]] if last else []
+    return [AuditIssue(**fault) for fault in last["faults"]] if last else []
 
 
 def _inspected(found: Audit) -> Iterator[tuple[Checkpoint, Inspection]]:
@@ -163,13 +163,13 @@ def _inspected(found: Audit) -> Iterator[tuple[Checkpoint, Inspection]]:
         try:
             inspection = subject.kind.inspect(checkpoint, subject.cache)
         except AmuroError as error:
-            found.faults.append(Fault("unreadable", "refused", error.message, error.cure, checkpoint.address))
+            found.faults.append(AuditIssue("unreadable", "refused", error.message, error.cure, checkpoint.address))
             continue
         if inspection:
             yield checkpoint, inspection
 
 
-def _grid(found: Audit) -> Iterator[Fault]:
+def _grid(found: Audit) -> Iterator[AuditIssue]:
     subject = found.subject
     steps = [checkpoint.step for checkpoint in subject.checkpoints if checkpoint.step != UNKNOWN_STEP]
     try:
@@ -180,14 +180,14 @@ def _grid(found: Audit) -> Iterator[Fault]:
     yield from gaps(steps, grid)
 
 
-def _drift(found: Audit, inspections: Mapping[Checkpoint, Inspection]) -> list[Fault]:
+def _drift(found: Audit, inspections: Mapping[Checkpoint, Inspection]) -> list[AuditIssue]:
     try:
         return list(drift(found.subject.kind, inspections))
     except AmuroError as error:  # such as a gated repository, which tells of its files and does not serve them
-        return [Fault("unreadable", "doubtful", error.message, error.cure)]
+        return [AuditIssue("unreadable", "doubtful", error.message, error.cure)]
 
 
-def _along(found: Audit) -> tuple[Fault, ...]:
+def _along(found: Audit) -> tuple[AuditIssue, ...]:
     """Looks along the weights that lie here; gives back which of them are equal."""
     subject = found.subject
     folders = _at_hand(subject)
@@ -202,7 +202,7 @@ def _along(found: Audit) -> tuple[Fault, ...]:
     return way.twins
 
 
-def _allows(subject: Subject) -> dict[str, bool]:
+def _allows(subject: AuditTarget) -> dict[str, bool]:
     return {"duplicates": subject.allow_duplicates, "known_bad": subject.allow_known_bad}
 
 

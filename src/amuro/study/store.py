@@ -1,4 +1,4 @@
-"""The waist. Whatever a run leaves is whole or absent, keyed by its inputs, and never parsed out of a file name.
+"""The store. Whatever a run leaves is whole or absent, keyed by its inputs, and never parsed out of a file name.
 
     store/
       format.json                      version of this layout; a newer one is refused

@@ -19,8 +19,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from amuro.core.architectures import FAST
 from amuro.engine import _window as window
-from amuro.engine.forward.fused_llama import LeanBody
-from amuro.engine.forward.packed_attention import LAYOUT, Kept, Layout, end_to_end, no_mask, on_device
+from amuro.engine.forward.fused_llama import FusedDecoder
+from amuro.engine.forward.packed_attention import LAYOUT, AttentionPattern, KVCache, end_to_end, no_mask, on_device
 
 KNOWN = FAST
 """Model types whose attention reads a layout and whose logits are `head(body(ids))`; tested one by one."""
@@ -86,7 +86,7 @@ class Network:
         """Whole numbers → int64 tensor on the device, which is not waited for."""
         return values if isinstance(values, Tensor) else on_device(np.asarray(values, dtype=np.int64), self.device)
 
-    def read(self, ids: Any, positions: Any, layout: Layout, wanted: Any = None) -> Tensor:
+    def read(self, ids: Any, positions: Any, layout: AttentionPattern, wanted: Any = None) -> Tensor:
         """Last hidden states [wanted, width] of flat tokens that see each other as `layout` says.
 
         wanted: which tokens' states are returned; None for all.
@@ -106,9 +106,9 @@ class Network:
         return hidden if wanted is None else hidden[wanted]
 
     @cached_property
-    def _lean(self) -> LeanBody | None:
+    def _lean(self) -> FusedDecoder | None:
         plain = self.device.type == "cpu" and self.precision == "float32"
-        return LeanBody.of(self.model) if plain else None
+        return FusedDecoder.of(self.model) if plain else None
 
     @contextmanager
     def _at_the_end_only(self, wanted: Tensor | None, tokens: int) -> Iterator[None]:
@@ -161,9 +161,9 @@ class Network:
         names = inspect.signature(self.model.base_model.forward).parameters
         return next((name for name in ("cache", "past_key_values") if name in names), None)
 
-    def read_prefix(self, prefix: tuple[int, ...]) -> Kept:
+    def read_prefix(self, prefix: tuple[int, ...]) -> KVCache:
         """Each layer's keys and values of the prefix."""
-        kept: Kept = {}
+        kept: KVCache = {}
         if prefix:
             layout = end_to_end(np.array([len(prefix)]), self.device, kept=kept)
             self.read(prefix, range(len(prefix)), layout, wanted=[len(prefix) - 1])

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, silu
 
 from amuro.engine.forward.fused_norms import layer_normed, rms_normed
-from amuro.engine.forward.packed_attention import Layout, Trees
+from amuro.engine.forward.packed_attention import AttentionPattern, PackedRows
 
 _NORM_FIRST = frozenset({"llama", "mistral", "olmo", "qwen2", "qwen3"})
 """Types that norm what enters attention and the gated layer; OLMo 2 norms what leaves them."""
@@ -35,7 +35,7 @@ Back = Callable[..., tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
-class LeanBody:
+class FusedDecoder:
     """A transformers model without its head, on a CPU in float32."""
 
     body: Any
@@ -44,7 +44,7 @@ class LeanBody:
     """Number of positions → cosines and sines [positions, width of a head / 2]."""
 
     @classmethod
-    def of(cls, model: Any) -> LeanBody | None:
+    def of(cls, model: Any) -> FusedDecoder | None:
         """None where the model has parts that are not known here."""
         config = model.config
         first = config.model_type in _NORM_FIRST
@@ -57,7 +57,7 @@ class LeanBody:
         """Whether every layer is as it was made: no adapter stands in a module's place, none will compute again."""
         return all(layer.is_plain for layer in self.layers)
 
-    def read(self, ids: Tensor, positions: Tensor, layout: Layout, wanted: Tensor | None) -> Tensor:
+    def read(self, ids: Tensor, positions: Tensor, layout: AttentionPattern, wanted: Tensor | None) -> Tensor:
         """As `Network.read`."""
         states: Tensor = self.body.embed_tokens(ids)
         cos, sin = (table.index_select(0, positions)[:, None] for table in self._tables(int(positions.max()) + 1))
@@ -65,8 +65,8 @@ class LeanBody:
             asking = wanted if number == len(self.layers) - 1 else None
             query, key, value = layer.enter(states, cos, sin, asking)
             if asking is not None:
-                assert isinstance(layout, Trees)  # in `Slots` every token asks
-                layout, states = layout.asked_by(asking), _some(states, asking)
+                assert isinstance(layout, PackedRows)  # in `Slots` every token asks
+                layout, states = layout.queried_by(asking), _some(states, asking)
             seen = layout.attend(number, _heads_first(query), _heads_first(key), _heads_first(value), layer.scale)
             states = layer.leave(states, seen[0].flatten(1))
         normed: Tensor = self.body.norm(states)
@@ -117,14 +117,14 @@ class _Layer:
         heads = -1, self._width
         asks, *keeps = self._entering
         given, to_states = _normed(self._norms[0], states)
-        asker, its_cos, its_sin = (_some(one, asking) for one in (given, cos, sin))
-        made = [linear(asker, asks.weight, asks.bias), *(linear(given, one.weight, one.bias) for one in keeps)]
+        querying, its_cos, its_sin = (_some(one, asking) for one in (given, cos, sin))
+        made = [linear(querying, asks.weight, asks.bias), *(linear(given, one.weight, one.bias) for one in keeps)]
         (query, to_query), (key, to_key), (value, _) = map(_normed, self._made_norms, made)
 
         def back(found: Found, of_query: Tensor, of_key: Tensor, of_value: Tensor) -> tuple[Tensor, ...]:
             of_asked = to_query(found, _turned(of_query, its_cos, -its_sin).flatten(1))
             of_kept = [to_key(found, _turned(of_key, cos, -sin).flatten(1)), of_value.flatten(1)]
-            total = _through(found, [asks], asker, [of_asked])
+            total = _through(found, [asks], querying, [of_asked])
             if asking is not None:
                 total = torch.zeros_like(given).index_copy_(0, asking, total)
             return (to_states(found, _through(found, keeps, given, of_kept, total)),)

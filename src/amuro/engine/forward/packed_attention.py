@@ -33,11 +33,11 @@ _ALIGNED = 8
 Ints = NDArray[np.int64]
 KeyValue = tuple[Tensor, Tensor]
 """Keys and values [rows, heads, tokens, width]; where several query heads share them, once."""
-Kept = dict[int, KeyValue]
+KVCache = dict[int, KeyValue]
 """Layer → its keys and values; empty before anything was read."""
 
 
-class Layout(Protocol):
+class AttentionPattern(Protocol):
     """How the flat tokens of one forward pass attend."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -48,7 +48,7 @@ class Layout(Protocol):
 
 
 @dataclass(frozen=True)
-class Places:
+class RowIndex:
     """Where flat tokens stand in rows."""
 
     gather: Tensor
@@ -68,17 +68,17 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Trees:
+class PackedRows:
     """Rows that do not see each other, each read after the same prefix."""
 
-    keys: Places
+    keys: RowIndex
     mask: Tensor | None = None
     """[rows, 1, most queries, most keys], added to the scores; None: causal, with padding on the right."""
-    prefix: Kept = field(default_factory=dict)
+    prefix: KVCache = field(default_factory=dict)
     """One row, which all rows are read after."""
-    kept: Kept | None = None
+    kept: KVCache | None = None
     """Filled with each layer's flat keys and values [1, heads, tokens, width] where they are wanted."""
-    queries: Places | None = None
+    queries: RowIndex | None = None
     """Where not every token asks, places of those that do."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -94,26 +94,26 @@ class Trees:
         weight = queries.flat(weight[..., None])
         return merged(queries.flat(seen), weight, *_tokens_first(before, before_weight))[None]
 
-    def asked_by(self, tokens: Tensor) -> Trees:
+    def queried_by(self, tokens: Tensor) -> PackedRows:
         """The same for a query of those flat tokens alone, in rising order."""
         columns, stand = self.keys.gather.shape[1], self.keys.scatter[tokens]
-        askers = np.bincount((stand // columns).cpu().numpy(), minlength=len(self.keys.gather))
-        gather, scatter = (on_device(found, tokens.device) for found in places(askers, int(askers.max())))
+        querying = np.bincount((stand // columns).cpu().numpy(), minlength=len(self.keys.gather))
+        gather, scatter = (on_device(found, tokens.device) for found in places(querying, int(querying.max())))
         column = (stand % columns)[gather.clamp_(max=len(tokens) - 1)]
         if self.mask is None:
             mask = added_mask(column[:, None, :, None] >= torch.arange(columns, device=tokens.device))
         else:
             mask = self.mask.gather(2, column[:, None, :, None].expand(-1, -1, -1, columns))
-        return replace(self, mask=mask, queries=Places(gather, scatter))
+        return replace(self, mask=mask, queries=RowIndex(gather, scatter))
 
 
 def end_to_end(
     lengths: Ints,
     device: torch.device,
     branch: Ints | None = None,
-    prefix: Kept | None = None,
-    kept: Kept | None = None,
-) -> Trees:
+    prefix: KVCache | None = None,
+    kept: KVCache | None = None,
+) -> PackedRows:
     """Rows of those lengths, laid end to end.
 
     branch: for each token 0 on its row's trunk, 1, 2, … on the branches behind it, which see the trunk and themselves;
@@ -128,7 +128,7 @@ def end_to_end(
         keys, queries = of[:, None, :], of[:, :, None]
         seen = (order[:, None] >= order) & ((keys == 0) | (keys == queries))
         mask = added_mask(seen[:, None])
-    return Trees(Places(gather, scatter), mask, prefix or {}, kept)
+    return PackedRows(RowIndex(gather, scatter), mask, prefix or {}, kept)
 
 
 def places(lengths: Ints, columns: int) -> tuple[Ints, Ints]:
@@ -156,11 +156,11 @@ def added_mask(seen: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Slots:
+class DecodeCache:
     """Rows that grow by one token a pass, each behind the same prefix, in buffers made beforehand."""
 
-    prefix: Kept
-    own: Kept
+    prefix: KVCache
+    own: KVCache
     """[slots, heads, room, width]: the keys and values of each row so far."""
     rows: Tensor
     """[slots]: 0, 1, …"""
@@ -191,7 +191,7 @@ def attend(
 
     Returns [1, tokens, heads, width] and no weights. Without a layout it is transformers' own attention.
     """
-    layout: Layout | None = options.pop(LAYOUT, None)
+    layout: AttentionPattern | None = options.pop(LAYOUT, None)
     if layout is None:
         untyped: Any = sdpa_attention_forward
         plain: tuple[Tensor, Any] = untyped(module, query, key, value, mask, **options)

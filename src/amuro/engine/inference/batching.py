@@ -1,7 +1,8 @@
 """Queries → batches of flat tokens: everything about scoring that does not depend on weights, so it is made once.
 
-A query becomes one row: its context, then the tokens of its options as branches. Each branch counts its positions from
-the end of the context, so every option is read as if it stood alone. An option's last token is never fed, so options of
+A request becomes one row: its context, then the tokens of its options as branches. Each branch counts its positions
+from the end of the context, so every option is read as if it stood alone. An option's last token is never fed, so
+options of
 one token need no branch.
 """
 
@@ -38,7 +39,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Layouts:
-    """All batches of an ask. Its options are numbered from first to last: query q's are `ends[q - 1]` to `ends[q]`."""
+    """All batches of some requests. Their options are numbered through: request q's are `ends[q - 1]` to `ends[q]`."""
 
     batches: tuple[Batch, ...]
     ends: Ints
@@ -119,7 +120,7 @@ def _joined(parts: Sequence[Sequence[int]], shifts: Ints | None = None) -> Ints:
     return found if shifts is None else found + np.repeat(shifts, [len(part) for part in parts])
 
 
-class Shelf:
+class BatchCache:
     """Layouts that were made before: all checkpoints of a tokenizer are asked the same."""
 
     def __init__(self, room: int = 64) -> None:

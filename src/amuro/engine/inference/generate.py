@@ -15,7 +15,7 @@ from amuro.core.errors import AmuroError
 from amuro.core.types import Generation, RequestBatch
 from amuro.engine.base import Decode
 from amuro.engine.forward.causal_lm import Network
-from amuro.engine.forward.packed_attention import Kept, Slots, added_mask, columns_for, end_to_end
+from amuro.engine.forward.packed_attention import DecodeCache, KVCache, added_mask, columns_for, end_to_end
 
 _TOKENS = {"cpu": 1024, "cuda": 32768}
 """Most tokens of contexts that are read at once."""
@@ -24,11 +24,11 @@ _ROWS = {"cpu": 128, "cuda": 512}
 _SHARE_OF_MEMORY = 0.2
 """Of the memory that is free, what keys and values of all rows may take."""
 _REFILLED = 0.75
-"""Rows are added when fewer than this share still speak: reading contexts one by one would be slow."""
+"""Rows are added when fewer than this share still generate: reading contexts one by one would be slow."""
 
 
 def generate(network: Network, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
-    """Greedy continuation of each query of `ask`; `tokens` counts what the model said, end-of-text included.
+    """Greedy continuation of each request of `ask`; `tokens` counts what the model said, end-of-text included.
 
     A row ends at a stop string, at one of `ask.ends`, after `ask.max_new_tokens`, or where the context length is full.
     Raises AmuroError on an empty context or one that leaves no room to answer.
@@ -48,7 +48,7 @@ def generate(network: Network, request_batch: RequestBatch, decode: Decode) -> l
         if network.reads_layouts(longest + request_batch.max_new_tokens):
             speaks = request_batch.requests and request_batch.max_new_tokens
             said = (
-                _Speakers(network, request_batch, stopped).all_said()
+                _Generating(network, request_batch, stopped).all_said()
                 if speaks
                 else [[] for _ in request_batch.requests]
             )
@@ -87,8 +87,8 @@ class _Stop:
         return self._completes[token]
 
 
-class _Speakers:
-    """The rows that speak stand first in the buffers: the last one moves where a row has stopped."""
+class _Generating:
+    """The rows that generate stand first in the buffers: the last one moves where a row has stopped."""
 
     def __init__(self, network: Network, request_batch: RequestBatch, stopped: Callable[[list[int]], bool]) -> None:
         self._network, self._ask, self._stopped = network, request_batch, stopped
@@ -100,23 +100,23 @@ class _Speakers:
         self._end = _end(network, request_batch)
         room = max(len(request.context) for request in request_batch.requests) + request_batch.max_new_tokens
         self._buffers, self._rows = _buffers(network, len(request_batch.requests), columns_for(room, network.device))
-        self._speaking: list[int] = []
+        self._active: list[int] = []
         """Query of each row."""
         self._lengths: list[int] = []
         """Tokens in each row's buffer."""
 
     def all_said(self) -> list[list[int]]:
-        """New tokens of each query."""
-        while self._waiting or self._speaking:
-            while self._waiting and len(self._speaking) <= _REFILLED * self._rows:
+        """New tokens of each request."""
+        while self._waiting or self._active:
+            while self._waiting and len(self._active) <= _REFILLED * self._rows:
                 self._refill()
-            if self._speaking:
+            if self._active:
                 self._step()
         return self._said
 
     def _refill(self) -> None:
         """Read the contexts of those who wait, as many as find a place and as fit into one pass."""
-        network, first = self._network, len(self._speaking)
+        network, first = self._network, len(self._active)
         chosen: list[int] = []
         budget = min(_TOKENS[network.device.type], network.tokens_in_memory())
         while self._waiting and first + len(chosen) < self._rows:
@@ -127,13 +127,13 @@ class _Speakers:
             chosen.append(self._waiting.popleft())
         contexts = [self._ask.requests[index].context for index in chosen]
         lengths = np.array([len(context) for context in contexts])
-        kept: Kept = {}
-        trees = end_to_end(lengths, network.device, prefix=self._prefix, kept=kept)
+        kept: KVCache = {}
+        packed = end_to_end(lengths, network.device, prefix=self._prefix, kept=kept)
         start = len(self._ask.prefix)
         hidden = network.read(
             [token for context in contexts for token in context],
             [start + place for length in lengths for place in range(length)],
-            trees,
+            packed,
             np.cumsum(lengths) - 1,
         )
         rows = network.tensor(np.repeat(np.arange(first, first + len(chosen)), lengths))
@@ -141,7 +141,7 @@ class _Speakers:
         for layer, (keys, values) in kept.items():
             self._buffers[layer][0][rows, :, places] = keys[0].transpose(0, 1)
             self._buffers[layer][1][rows, :, places] = values[0].transpose(0, 1)
-        self._speaking += chosen
+        self._active += chosen
         self._lengths += lengths.tolist()
         self._hear(hidden, first)
 
@@ -151,8 +151,8 @@ class _Speakers:
         columns = columns_for(max(self._lengths) + 1, network.device)
         seen = torch.arange(columns, device=network.device) <= lengths[:, None]
         rows = torch.arange(len(lengths), device=network.device)
-        slots = Slots(self._prefix, self._buffers, rows, lengths, added_mask(seen[:, None, None]))
-        words = [self._said[index][-1] for index in self._speaking]
+        slots = DecodeCache(self._prefix, self._buffers, rows, lengths, added_mask(seen[:, None, None]))
+        words = [self._said[index][-1] for index in self._active]
         hidden = network.read(words, lengths + len(self._ask.prefix), slots)
         self._lengths = [length + 1 for length in self._lengths]
         self._hear(hidden, 0)
@@ -161,7 +161,7 @@ class _Speakers:
         """Take the next word of the rows from `first` on; who has ended leaves."""
         ended = []
         for row, word in enumerate(self._network.logits(hidden).argmax(-1).tolist(), start=first):
-            said = self._said[self._speaking[row]]
+            said = self._said[self._active[row]]
             said.append(word)
             full = len(self._ask.prefix) + self._lengths[row] >= self._end
             if full or len(said) == self._ask.max_new_tokens or self._stopped(said):
@@ -171,20 +171,20 @@ class _Speakers:
 
     def _close_ranks(self, ended: list[int]) -> None:
         """The last rows take the places of those that have ended."""
-        left = len(self._speaking) - len(ended)
+        left = len(self._active) - len(ended)
         free = [row for row in ended if row < left]
-        movers = [row for row in range(left, len(self._speaking)) if row not in ended]
+        movers = [row for row in range(left, len(self._active)) if row not in ended]
         if free:
             used = max(self._lengths[row] for row in movers)
             to, of = self._network.tensor(free), self._network.tensor(movers)
             for keys, values in self._buffers.values():
                 keys[to, :, :used], values[to, :, :used] = keys[of, :, :used], values[of, :, :used]
         for row, mover in zip(free, movers, strict=True):
-            self._speaking[row], self._lengths[row] = self._speaking[mover], self._lengths[mover]
-        del self._speaking[left:], self._lengths[left:]
+            self._active[row], self._lengths[row] = self._active[mover], self._lengths[mover]
+        del self._active[left:], self._lengths[left:]
 
 
-def _buffers(network: Network, requests: int, room: int) -> tuple[Kept, int]:
+def _buffers(network: Network, requests: int, room: int) -> tuple[KVCache, int]:
     """Empty keys and values of every layer [rows, heads, room, width], and how many rows they have."""
     config = network.model.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

@@ -1,4 +1,4 @@
-"""Log-likelihood of answers: the prefix is read once for all queries, each context once for all its options."""
+"""Log-likelihood of answers: the prefix is read once for all requests, each context once for all its options."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from amuro.core.errors import AmuroError
 from amuro.core.types import Request, RequestBatch
 from amuro.engine.forward.causal_lm import Network
-from amuro.engine.forward.packed_attention import Kept, end_to_end
-from amuro.engine.inference.batching import Batch, Shelf
+from amuro.engine.forward.packed_attention import KVCache, end_to_end
+from amuro.engine.inference.batching import Batch, BatchCache
 
 _TOKENS = {"cpu": 1024, "cuda": 32768}
 """Most tokens a batch; more would not be faster (on a CPU with 0.9 M parameters 512 and 2,048 took 7 % longer)."""
@@ -24,8 +24,8 @@ _LEAST = 1e4
 """Nats below which no token of a sound model falls: logits of trained models differ by some hundreds at the most."""
 
 
-def score(network: Network, request_batch: RequestBatch, shelf: Shelf | None = None) -> list[tuple[float, ...]]:
-    """Summed natural-log probability of each option of each query of `ask`, in float32 whatever the precision.
+def score(network: Network, request_batch: RequestBatch, cache: BatchCache | None = None) -> list[tuple[float, ...]]:
+    """Summed natural-log probability of each option of each request of `ask`, in float32 whatever the precision.
 
     shelf: keeps the layouts for the next model that is asked the same.
     Raises AmuroError on an empty context or option, on a row longer than the context length, and where a
@@ -35,7 +35,7 @@ def score(network: Network, request_batch: RequestBatch, shelf: Shelf | None = N
     _check(request_batch, longest, network.context_length)
     with torch.no_grad(), network.autocast():
         if network.reads_layouts(longest):
-            sums = _score_together(network, request_batch, shelf or Shelf())
+            sums = _score_together(network, request_batch, cache or BatchCache())
         else:
             sums = [_score_plainly(network, request_batch.prefix, request) for request in request_batch.requests]
     _refuse_absurd(request_batch, sums)
@@ -70,12 +70,12 @@ def _check(request_batch: RequestBatch, longest: int, limit: int) -> None:
         )
 
 
-def _score_together(network: Network, request_batch: RequestBatch, shelf: Shelf) -> list[tuple[float, ...]]:
+def _score_together(network: Network, request_batch: RequestBatch, cache: BatchCache) -> list[tuple[float, ...]]:
     if not request_batch.requests:
         return []
     kind = network.device.type
     budget = min(_TOKENS[kind], _STATES[kind] // network.model.config.hidden_size, network.tokens_in_memory())
-    laid = shelf.layouts(request_batch, budget)
+    laid = cache.layouts(request_batch, budget)
     prefix = network.read_prefix(request_batch.prefix)
     sums = np.zeros(laid.ends[-1])
     for batch in laid.batches:
@@ -83,10 +83,10 @@ def _score_together(network: Network, request_batch: RequestBatch, shelf: Shelf)
     return [tuple(part.tolist()) for part in np.split(sums, laid.ends[:-1])]
 
 
-def _log_probabilities(network: Network, batch: Batch, prefix: Kept) -> np.ndarray:
+def _log_probabilities(network: Network, batch: Batch, prefix: KVCache) -> np.ndarray:
     """Of each target, in nats."""
-    trees = end_to_end(batch.lengths, network.device, batch.branch, prefix)
-    hidden = network.read(batch.ids, batch.positions, trees, batch.heads)
+    packed = end_to_end(batch.lengths, network.device, batch.branch, prefix)
+    hidden = network.read(batch.ids, batch.positions, packed, batch.heads)
     chunk = max(1, _LOGITS[network.device.type] // network.model.config.vocab_size)
     pieces = []
     for start in range(0, len(hidden), chunk):

@@ -52,7 +52,9 @@ def pretrain(
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        _Run.resume(config, folder, missing[0], set_aside).to_the_end(set(missing), on_progress, should_stop)
+        _PretrainingLoop.resume(config, folder, missing[0], set_aside).to_the_end(
+            set(missing), on_progress, should_stop
+        )
     finally:
         torch.set_num_threads(before)
 
@@ -71,7 +73,7 @@ def new_model(config: Pretraining, tokenizer: Tokenizer) -> Olmo2ForCausalLM:
 
 
 @dataclass
-class _Run:
+class _PretrainingLoop:
     """A model in training, and all that its next step depends on."""
 
     config: Pretraining
@@ -88,7 +90,7 @@ class _Run:
         return Network(self.model, "float32", torch.device("cpu"))
 
     @classmethod
-    def resume(cls, config: Pretraining, folder: Path, before: int, set_aside: snapshots.SetAside) -> _Run:
+    def resume(cls, config: Pretraining, folder: Path, before: int, set_aside: snapshots.SetAside) -> _PretrainingLoop:
         """From the latest state that is not beyond step `before`, else from nothing."""
         corpus = config.corpus()
         tokenizer = train_tokenizer(corpus.sample(), config.vocab_size)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from amuro.engine.forward.causal_lm import Network
-from amuro.engine.forward.packed_attention import Ints, Places, Trees, on_device, places
+from amuro.engine.forward.packed_attention import Ints, PackedRows, RowIndex, on_device, places
 
 _TOKENS, _ANSWERS, _COLUMNS = 256, 32, 64
 """What a shape's tokens, answer tokens and columns are multiples of."""
@@ -85,9 +85,9 @@ def padded(given: Pass, rows: int, longest: int) -> dict[str, NDArray[Any]]:
 
 def backward(network: Network, given: Mapping[str, Tensor]) -> Tensor:
     """Add the gradient of a padded pass to the parameters; returns its loss."""
-    trees = Trees(Places(given["gather"], given["scatter"]))
+    packed = PackedRows(RowIndex(given["gather"], given["scatter"]))
     with network.autocast():
-        hidden = network.read(given["ids"], given["positions"], trees, given["wanted"])
+        hidden = network.read(given["ids"], given["positions"], packed, given["wanted"])
         nats = cross_entropy(network.logits(hidden), given["targets"], reduction="none")
     loss = (nats * given["weights"]).sum()
     torch.autograd.backward(loss)

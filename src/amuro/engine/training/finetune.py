@@ -69,7 +69,7 @@ def finetune_adapter(
 
 def _train(
     network: Network,
-    course: TuningSteps,
+    tuning: TuningSteps,
     parameters: Sequence[torch.nn.Parameter],
     learning_rate: float,
     on_step: OnStep,
@@ -80,11 +80,11 @@ def _train(
     began = perf_counter()
     losses: list[float] = []
     budget = budget or token_budget(network)
-    with network.recomputing(course.longest > budget):
-        for loss in _losses(network, course, parameters, learning_rate, budget, in_place):
+    with network.recomputing(tuning.longest > budget):
+        for loss in _losses(network, tuning, parameters, learning_rate, budget, in_place):
             losses.append(loss)
-            on_step(len(losses), len(course.steps), loss)
-    return course.training(losses, perf_counter() - began)
+            on_step(len(losses), len(tuning.steps), loss)
+    return tuning.training(losses, perf_counter() - began)
 
 
 @dataclass(frozen=True)
@@ -129,16 +129,16 @@ def token_budget(network: Network) -> int:
 
 def _losses(
     network: Network,
-    course: TuningSteps,
+    tuning: TuningSteps,
     parameters: Sequence[torch.nn.Parameter],
     learning_rate: float,
     budget: int,
     in_place: bool,
 ) -> Iterator[float]:
     """Take the steps one by one; yields the loss of each, and ends before the first one that is not finite."""
-    recipe, steps = course.recipe, course.steps
+    recipe, steps = tuning.recipe, tuning.steps
     optimizer = optimizer_of(parameters, recipe, learning_rate)
-    graphs = Graphs(network, parameters, max(map(len, steps)), course.longest, budget, in_place)
+    graphs = Graphs(network, parameters, max(map(len, steps)), tuning.longest, budget, in_place)
     for number, step in enumerate(steps):
         optimizer.zero_grad(set_to_none=not in_place)
         tokens = sum(map(tokens_read, step))
@@ -278,8 +278,8 @@ def pass_of(part: Sequence[Dialogue], weights: NDArray[np.float32] | None = None
 
 def _read_packed(network: Network, given: Pass) -> Tensor:
     """Logits at the wanted places of each row; the rows stand end to end and do not see each other."""
-    trees = end_to_end(given.lengths, network.device)
-    return network.logits(network.read(given.ids, given.positions, trees, given.flat_wanted))
+    packed = end_to_end(given.lengths, network.device)
+    return network.logits(network.read(given.ids, given.positions, packed, given.flat_wanted))
 
 
 def _read_padded(network: Network, given: Pass) -> Tensor:

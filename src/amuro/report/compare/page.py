@@ -21,7 +21,7 @@ from amuro.report.compare.tables import differences, findings_rows
 from amuro.report.files import put_text
 from amuro.report.html.csp import static_policy, without_formulas
 from amuro.report.html.page import environment, source
-from amuro.report.plots.svg_effect_pair import double_strip
+from amuro.report.plots.svg_effect_pair import effect_bar_pair
 
 VALUES_SHOWN = 12
 """Values of a coordinate that are listed."""
@@ -34,7 +34,7 @@ class PairCard:
     anchor: str
     pair: by_id.Pair
     sentences: tuple[str, str]
-    strip: Markup
+    effect_bar: Markup
     difference: str
 
 
@@ -91,7 +91,7 @@ def _names(left: Kept, right: Kept) -> tuple[str, str]:
 def _card(pair: by_id.Pair, place: int, tasks: set[str]) -> PairCard:
     anchor = f"pair-{place}-{formatting.slug(pair.left.id)}"
     told = formatting.sentence(pair.left.statement, tasks), formatting.sentence(pair.right.statement, tasks)
-    return PairCard(anchor, pair, told, double_strip(f"strip-{anchor}", pair.left, pair.right), _difference(pair))
+    return PairCard(anchor, pair, told, effect_bar_pair(f"effect-{anchor}", pair.left, pair.right), _difference(pair))
 
 
 def _difference(pair: by_id.Pair) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 from amuro.core.errors import StudyError
 from amuro.core.types import Finding
 from amuro.report.exporters.base import Exporter, File, Source
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.results.scoring import no_items, no_scores
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*")
@@ -36,7 +36,7 @@ def check(exporter: Exporter) -> Iterator[str]:
     yield f"{len(empty)} files of an empty study, {len(strange)} of one with strange names; the same bytes each time"
 
 
-def _files(exporter: Exporter, book: Book) -> list[File]:
+def _files(exporter: Exporter, book: ReportData) -> list[File]:
     try:
         return list(exporter.files(Source(book)))
     except Exception as fault:
@@ -44,9 +44,9 @@ def _files(exporter: Exporter, book: Book) -> list[File]:
         raise StudyError(f"{told}: {type(fault).__name__}: {fault}", cure="empty frames: nothing has run") from fault
 
 
-def _book(name: str, findings: tuple[Finding, ...]) -> Book:
+def _book(name: str, findings: tuple[Finding, ...]) -> ReportData:
     nothing = pl.DataFrame()
-    return Book(
+    return ReportData(
         study={"name": name, "question": name, "description": [name]}, series=[], findings=findings, analyses=[],
         flags=[], scores=no_scores(), items=no_items(), examples=nothing, ledger=nothing, planned=nothing,
         environment={name: name},

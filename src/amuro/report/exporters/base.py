@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 
 File = tuple[str, str | bytes]
 """Path below the folder of the export (parts joined by `/`), and content."""
@@ -19,7 +19,7 @@ File = tuple[str, str | bytes]
 class Source:
     """One study, finished as far as it is."""
 
-    book: Book
+    book: ReportData
     predictions: Callable[[str], pl.DataFrame | None] = lambda _: None
     """Address of a cell → the predictions kept of it (columns: docs/tour.md); None where they are not at hand."""
 

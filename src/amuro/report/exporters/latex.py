@@ -12,7 +12,7 @@ from amuro.core.types import Finding
 from amuro.report.exporters._latex import escape, long_table, row, table
 from amuro.report.exporters.base import Exporter, File, Source
 from amuro.report.formatting import interval, number, sentence, signed, slug
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.score_tables import overview
 from amuro.report.tables import Square, Table
 
@@ -39,7 +39,7 @@ def files(source: Source) -> Iterator[File]:
     yield "tables.tex", DOCUMENT.replace("@INPUTS@", inputs)
 
 
-def _score_files(book: Book) -> Iterator[File]:
+def _score_files(book: ReportData) -> Iterator[File]:
     for series in book.scores["series"].unique().sort().to_list() if book.scores.height else []:
         found = overview(book, series)
         if found is not None:
@@ -70,7 +70,7 @@ def _cell(square: Square) -> str:
     return f"{escape(square.text)}{mark}{small}"
 
 
-def _findings_table(book: Book) -> str:
+def _findings_table(book: ReportData) -> str:
     """Findings by analysis, as the study has them."""
     caption = (
         f"Findings of the study {escape(str(book.study['name']))}: effect, 95\\,\\% interval and smallest effect of "
@@ -85,7 +85,7 @@ def _findings_table(book: Book) -> str:
     return long_table(caption, "findings", FINDING_COLUMNS, ["Finding", "Verdict", "Effect", "$n$"], body)
 
 
-def _finding_row(book: Book, found: Finding) -> str:
+def _finding_row(book: ReportData, found: Finding) -> str:
     state = "" if found.evidence == "measured" else f" ({found.evidence})"
     effect = f"{signed(found.effect)} {interval(found.low, found.high)} (δ {number(found.delta)})"
     cells: Sequence[str] = (

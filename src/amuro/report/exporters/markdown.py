@@ -12,7 +12,7 @@ from amuro.report.exporters.base import Exporter, File, Source
 from amuro.report.formatting import VERDICTS, count, interval, sentence, signed
 from amuro.report.html.overview import numbers
 from amuro.report.html.provenance import holes
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.plots.svg import shorten
 
 SHOWN = {"supported": 8, "refuted": 4}
@@ -27,7 +27,7 @@ def files(source: Source) -> Iterator[File]:
     yield "summary.md", summary(source.book)
 
 
-def summary(book: Book) -> str:
+def summary(book: ReportData) -> str:
     """The whole summary. Names and sentences of others are shown as they are and do nothing."""
     parts = [
         f"### amuro: {_told(str(book.study['name']), 'name')}", _told(str(book.study.get("question", "")), "question"),
@@ -40,7 +40,7 @@ def _told(text: str, what: str) -> str:
     return escape(shorten(text, LONGEST[what]))
 
 
-def _tally(book: Book) -> str:
+def _tally(book: ReportData) -> str:
     counted = Counter(str(finding.verdict) for finding in book.findings)
     size = numbers(book)
     verdicts = " · ".join(f"{mark} {counted[verdict]} {verdict}" for verdict, (mark, _) in VERDICTS.items())
@@ -50,7 +50,7 @@ def _tally(book: Book) -> str:
     )
 
 
-def _by_verdict(book: Book) -> Iterator[str]:
+def _by_verdict(book: ReportData) -> Iterator[str]:
     for verdict, most in SHOWN.items():
         found = in_turn([finding for finding in book.findings if finding.verdict == verdict])
         if found:
@@ -66,7 +66,7 @@ def in_turn(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for turn in zip_longest(*by_analysis.values()) for finding in turn if finding is not None]
 
 
-def _line(book: Book, found: Finding) -> str:
+def _line(book: ReportData, found: Finding) -> str:
     effect = f"{signed(found.effect)} {interval(found.low, found.high)}".strip()
     return f"- `{effect}` {_told(sentence(found.statement, book.tasks), 'statement')}"
 
@@ -77,12 +77,12 @@ def _open(findings: Sequence[Finding]) -> str:
     return f"**Open**, by the state of the evidence: {told}" if told else ""
 
 
-def _holes(book: Book) -> str:
+def _holes(book: ReportData) -> str:
     missing = len(holes(book))
     return f"**Holes:** {count(missing)} planned cells have no result" if missing else "**Holes:** none"
 
 
-def _environment(book: Book) -> str:
+def _environment(book: ReportData) -> str:
     told = ", ".join(f"{name} {value}" for name, value in book.environment.items() if name not in UNTOLD)
     stated = [f"{name} {book.study[name]}" for name in ("precision", "device", "protocol") if name in book.study]
     return f"<sub>{_told(', '.join([told, *stated]), 'environment')}</sub>" if told else ""

@@ -10,7 +10,7 @@ import polars as pl
 
 from amuro.report.examples import CHANGES, KINDS, RIGHT, TRANSITIONS
 from amuro.report.formatting import number, plain, split_words
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.naming import Recipe, recipe_words, recipes_of, roles_of
 from amuro.report.plots.svg import shorten
 from amuro.report.tables import checkpoint_names
@@ -35,7 +35,7 @@ class Names:
     checkpoints: tuple[str, ...]
     formats: tuple[str, ...]
 
-    def in_words(self, book: Book) -> dict[str, list[str]]:
+    def in_words(self, book: ReportData) -> dict[str, list[str]]:
         """The same lists as people read them."""
         known, recipes, roles = checkpoint_names(book), recipe_words(book.scores), self._roles(book)
         return {
@@ -46,7 +46,7 @@ class Names:
             "formats": [plain(name) for name in self.formats],
         }
 
-    def _roles(self, book: Book) -> dict[str, str]:
+    def _roles(self, book: ReportData) -> dict[str, str]:
         """Split → in or out of domain, where it is the same for all tasks: one list names the splits of all."""
         found: dict[str, set[str]] = {}
         for (_, split), role in roles_of(book.scores).items():
@@ -54,7 +54,7 @@ class Names:
         return {split: min(roles) for split, roles in found.items() if len(roles) == 1}
 
 
-def names_of(book: Book) -> Names:
+def names_of(book: ReportData) -> Names:
     """Everything that examples and counts speak of; tasks that something was tuned on come first."""
     frames = [frame for frame in (book.examples, book.changes) if frame.height]
 
@@ -73,7 +73,7 @@ def names_of(book: Book) -> Names:
     )
 
 
-def pack(book: Book, names: Names) -> list[dict[str, Any]]:
+def pack(book: ReportData, names: Names) -> list[dict[str, Any]]:
     """One card an example, in the order in which the frame first names it; a task ends where its room is used up."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in book.examples.iter_rows(named=True):
@@ -131,7 +131,7 @@ def _answer(words: str | None, value: float | None, said: dict[tuple[str, int], 
     return said.setdefault((shown, int(value >= RIGHT)), len(said))
 
 
-def data(book: Book, names: Names, cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def data(book: ReportData, names: Names, cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the page's script reads: names, cards, and the true counts by place."""
     counts = changes_by(book, names, "task", "split", *RECIPE, "checkpoint", "format")
     return {
@@ -142,7 +142,7 @@ def data(book: Book, names: Names, cards: Sequence[dict[str, Any]]) -> dict[str,
     }
 
 
-def changes_by(book: Book, names: Names, *keys: str) -> list[list[int]]:
+def changes_by(book: ReportData, names: Names, *keys: str) -> list[list[int]]:
     """The counts of `Book.changes`, summed by `keys`: the places of the keys in `names`, then the numbers.
 
     The columns of `RECIPE` stand together and have one place.

@@ -9,7 +9,7 @@ from typing import Any
 from amuro.report.examples import CHANGES, KINDS, TRANSITIONS
 from amuro.report.formatting import count
 from amuro.report.html.examples_json import NOTHING, Names, changes_by
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.tables import Square, Table
 from amuro.study.recipe_names import RECIPE
 
@@ -55,7 +55,7 @@ def _answers(said: Sequence[tuple[str, int]], base: int, tuned: int) -> tuple[st
     return before, after, (("missed", "won"), ("lost", "kept"))[was][now]
 
 
-def change_table(book: Book, names: Names, words: Mapping[str, Sequence[str]]) -> Table | None:
+def change_table(book: ReportData, names: Names, words: Mapping[str, Sequence[str]]) -> Table | None:
     """True counts of each kind of change, by what was tuned on, checkpoint and format, over all tasks and sets."""
     if not book.changes.height:
         return None

@@ -13,8 +13,8 @@
       (!pressed() || card.dataset.verdict === pressed()) &&
       selects.every(({ value, dataset }) => !value || card.dataset[dataset.by].split(" ").includes(value));
     for (const card of cards) card.hidden = !fits(card);
-    for (const chapter of document.querySelectorAll("[data-chapter]"))
-      chapter.hidden = !chapter.querySelector("[data-verdict]:not([hidden])");
+    for (const section of document.querySelectorAll("[data-section]"))
+      section.hidden = !section.querySelector("[data-verdict]:not([hidden])");
     const left = cards.filter((card) => !card.hidden).length;
     by("finding-count").textContent = left === cards.length ? "" : left + " of " + cards.length + " findings";
   };

@@ -14,10 +14,10 @@ from markupsafe import Markup
 from amuro.core.types import Finding
 from amuro.report import formatting
 from amuro.report.html.data_table import points_table
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.naming import Roles, roles_of
 from amuro.report.plots.specs import draw, finding_chart
-from amuro.report.plots.svg_forest import strip
+from amuro.report.plots.svg_forest import effect_bar
 from amuro.report.tables import CellPlaces, Table, cell_places
 
 READING_ORDER = (
@@ -32,7 +32,7 @@ IN_SHORT = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class FindingCard:
     """A finding as the page shows it."""
 
     anchor: str
@@ -41,7 +41,7 @@ class Card:
     task: str
     mark: str
     effect: str
-    strip: Markup
+    effect_bar: Markup
     figure: Markup
     table: Table | None
     run: tuple[str, ...]
@@ -62,7 +62,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
+class FindingSection:
     """An analysis with its findings."""
 
     anchor: str
@@ -71,37 +71,41 @@ class Chapter:
     formula: str
     source: str
     unit: str
-    cards: tuple[Card, ...]
+    cards: tuple[FindingCard, ...]
 
 
-def chapters_of(book: Book) -> list[Chapter]:
+def sections_of(book: ReportData) -> list[FindingSection]:
     """Analyses in reading order; findings of an analysis that the book does not describe get a chapter as well."""
     undone = set(book.planned.filter(~pl.col("done"))["cell"]) if book.planned.height else set()
     known, roles = cell_places(book), roles_of(book.scores)
-    by_analysis: dict[str, list[Card]] = defaultdict(list)
+    by_analysis: dict[str, list[FindingCard]] = defaultdict(list)
     for place, finding in enumerate(book.findings, 1):
         by_analysis[finding.analysis].append(_card(book, finding, place, undone, known, roles))
     told = {a.name: (a.question, a.formula, a.source, a.unit) for a in book.analyses}
     names = [*told, *(name for name in by_analysis if name not in told)]
     names.sort(key=lambda name: READING_ORDER.index(name) if name in READING_ORDER else len(READING_ORDER))
     return [
-        Chapter(f"analysis-{formatting.slug(name)}", name, *told.get(name, ("", "", "", "")), tuple(by_analysis[name]))
+        FindingSection(
+            f"analysis-{formatting.slug(name)}", name, *told.get(name, ("", "", "", "")), tuple(by_analysis[name])
+        )
         for name in names
         if by_analysis[name]
     ]
 
 
-def _card(book: Book, finding: Finding, place: int, undone: set[str], known: CellPlaces, roles: Roles) -> Card:
+def _card(
+    book: ReportData, finding: Finding, place: int, undone: set[str], known: CellPlaces, roles: Roles
+) -> FindingCard:
     anchor = f"finding-{place}-{formatting.slug(finding.id)}"
     stands = [known.cells[cell] for cell in finding.cells if cell in known.cells]
-    return Card(
+    return FindingCard(
         anchor=anchor,
         finding=finding,
         sentence=formatting.sentence(finding.statement, book.tasks, roles),
         task=formatting.plain(finding.task),
         mark=formatting.VERDICTS[finding.verdict][0],
         effect=formatting.signed(finding.effect),
-        strip=strip(f"strip-{anchor}", finding.effect, finding.low, finding.high, finding.delta),
+        effect_bar=effect_bar(f"effect-{anchor}", finding.effect, finding.low, finding.high, finding.delta),
         figure=draw(finding_chart(book, finding, anchor)),
         table=points_table(finding),
         run=tuple(cell for cell in finding.cells if cell not in undone),
@@ -111,27 +115,27 @@ def _card(book: Book, finding: Finding, place: int, undone: set[str], known: Cel
     )
 
 
-def in_short(chapters: Sequence[Chapter]) -> list[Card]:
+def in_short(sections: Sequence[FindingSection]) -> list[FindingCard]:
     """The supported findings: the clearest of each analysis in turn, by size of effect."""
     lists = [
-        sorted((c for c in chapter.cards if c.finding.verdict == "supported"), key=lambda c: -(c.finding.effect or 0.0))
-        for chapter in chapters
+        sorted((c for c in section.cards if c.finding.verdict == "supported"), key=lambda c: -(c.finding.effect or 0.0))
+        for section in sections
     ]
     return [card for turn in zip_longest(*lists) for card in turn if card is not None][:IN_SHORT]
 
 
-def verdict_map(chapters: Sequence[Chapter]) -> dict[str, Any]:
+def verdict_map(sections: Sequence[FindingSection]) -> dict[str, Any]:
     """Analysis × task → cards; the last column is for findings about no single task."""
-    tasks = sorted({card.task for chapter in chapters for card in chapter.cards} - {""})
-    has_rest = any(not card.task for chapter in chapters for card in chapter.cards)
+    tasks = sorted({card.task for section in sections for card in section.cards} - {""})
+    has_rest = any(not card.task for section in sections for card in section.cards)
     columns = [*tasks, *([""] if has_rest else [])]
     rows = [
-        (chapter, [[card for card in chapter.cards if card.task == task] for task in columns]) for chapter in chapters
+        (section, [[card for card in section.cards if card.task == task] for task in columns]) for section in sections
     ]
     return {"columns": columns, "rows": rows}
 
 
-def reach(book: Book, chapters: Sequence[Chapter]) -> Reach:
+def reach(book: ReportData, sections: Sequence[FindingSection]) -> Reach:
     """Tasks that the findings are about; formats and checkpoints that their cells can have."""
-    tasks, known = {card.task for chapter in chapters for card in chapter.cards}, cell_places(book)
+    tasks, known = {card.task for section in sections for card in section.cards}, cell_places(book)
     return Reach((*sorted(tasks - {""}), *([ALL_TASKS] if "" in tasks else [])), known.formats, known.checkpoints)

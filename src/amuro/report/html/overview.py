@@ -6,7 +6,7 @@ import polars as pl
 from markupsafe import Markup
 
 from amuro.report.formatting import compact, plain, plain_metric
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.naming import recipe_words
 from amuro.report.plots.specs import counted_in
 from amuro.report.plots.svg import Scale, along, element, image, line, log_places, path, shorten, text
@@ -20,7 +20,7 @@ MOST = 8
 """Boxes or rows that fit; what is left over is counted in words."""
 
 
-def pretraining_panel(book: Book) -> Markup:
+def pretraining_panel(book: ReportData) -> Markup:
     """Checkpoints over log tokens, or steps where some token counts are unknown; at the height of their score on
     held-out text, where that was measured.
     """
@@ -52,7 +52,7 @@ def pretraining_panel(book: Book) -> Markup:
     )  # fmt: skip
 
 
-def _loss_heights(book: Book, held_out: pl.DataFrame) -> dict[str, float]:
+def _loss_heights(book: ReportData, held_out: pl.DataFrame) -> dict[str, float]:
     """Place of each base checkpoint by its score on held-out text; empty unless all were scored, by one metric."""
     if held_out["metric"].n_unique() > 1:
         return {}
@@ -64,7 +64,7 @@ def _loss_heights(book: Book, held_out: pl.DataFrame) -> dict[str, float]:
     return {checkpoint: scale(value) for checkpoint, value in means.items()}
 
 
-def tuning_panel(book: Book) -> Markup:
+def tuning_panel(book: ReportData) -> Markup:
     """From each checkpoint to each recipe by which it was tuned: the task, or the recipe where a task has several."""
     names = _tunings(book)
     if not names:
@@ -86,7 +86,7 @@ def tuning_panel(book: Book) -> Markup:
     return image("picture-tuning", "Tasks that each checkpoint was tuned on", WIDTH, HEIGHT, *parts, *stack, *more)
 
 
-def _tunings(book: Book) -> list[tuple[str, str]]:
+def _tunings(book: ReportData) -> list[tuple[str, str]]:
     """(name that fits a box, whole name) of every recipe."""
     words = recipe_words(book.scores) if book.scores.height else {}
     several = tuned_by_several(book.scores)
@@ -96,7 +96,7 @@ def _tunings(book: Book) -> list[tuple[str, str]]:
     ]
 
 
-def asking_panel(book: Book) -> Markup:
+def asking_panel(book: ReportData) -> Markup:
     """Which task was asked in which wording."""
     asked = book.scores.filter(pl.col("split") != "dev").drop_nulls("value") if book.scores.height else book.scores
     if not asked.height:
@@ -127,7 +127,7 @@ def _column_head(name: str, x: float, y: float) -> list[Markup]:
     ]
 
 
-def numbers(book: Book) -> dict[str, int]:
+def numbers(book: ReportData) -> dict[str, int]:
     """How large the study is: checkpoints, tuned models, cells planned and done, predictions."""
     model = ["checkpoint", *RECIPE, "tune_seed", "learning_rate"]
     tuned = book.scores.filter(pl.col("tuned_on") != "none") if book.scores.height else book.scores

@@ -16,7 +16,7 @@ from amuro.report import examples, formatting
 from amuro.report.html import examples_json, examples_plain, findings, provenance
 from amuro.report.html import overview as picture
 from amuro.report.html.csp import embedded_json, policy
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.naming import main_split
 from amuro.report.plots.specs import draw, task_chart
 from amuro.report.score_tables import overview, score_tables
@@ -49,9 +49,9 @@ def scripts() -> str:
     return "".join(source(name) for name in ("common.js", "charts.js", "filters.js", "items.js"))
 
 
-def render(book: Book) -> tuple[str, dict[str, Markup]]:
+def render(book: ReportData) -> tuple[str, dict[str, Markup]]:
     """(the whole page, its figures by name)."""
-    told = findings.chapters_of(book)
+    told = findings.sections_of(book)
     panels = {
         "pretraining": picture.pretraining_panel(book),
         "tuning": picture.tuning_panel(book),
@@ -64,7 +64,7 @@ def render(book: Book) -> tuple[str, dict[str, Markup]]:
     page = environment().get_template("page.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script),
         study=book.study, numbers=picture.numbers(book), panels=panels, shortfall=provenance.shortfall(book.planned),
-        chapters=told, short=findings.in_short(told), map=findings.verdict_map(told),
+        sections=told, short=findings.in_short(told), map=findings.verdict_map(told),
         tally=Counter(finding.verdict for finding in book.findings), verdicts=formatting.VERDICTS,
         evidence=formatting.EVIDENCE,
         flags=provenance.flags_by_name(book), sheets=sheets, overviews=_by_series(book, _overviews),
@@ -91,43 +91,43 @@ def environment() -> Environment:
 
 
 def _figures(
-    panels: Mapping[str, Markup], told: Sequence[findings.Chapter], sheets: Sequence[Sheet]
+    panels: Mapping[str, Markup], told: Sequence[findings.FindingSection], sheets: Sequence[Sheet]
 ) -> dict[str, Markup]:
     found = {f"study-{name}": panel for name, panel in panels.items()}
     for sheet in sheets:
         found |= {f"scores-{formatting.slug(title)}": figure for title, figure in sheet.figures}
-    found |= {card.anchor: card.figure for chapter in told for card in chapter.cards}
+    found |= {card.anchor: card.figure for section in told for card in section.cards}
     return {name: figure for name, figure in found.items() if figure}
 
 
-def _series(book: Book) -> list[str]:
+def _series(book: ReportData) -> list[str]:
     return book.scores["series"].unique().sort().to_list() if book.scores.height else []
 
 
-def _by_series(book: Book, tables: Callable[[Book, str], list[Table]]) -> list[tuple[str, list[Table]]]:
+def _by_series(book: ReportData, tables: Callable[[ReportData, str], list[Table]]) -> list[tuple[str, list[Table]]]:
     """(name, tables) of each series that has any; the name is left empty where there is only one series."""
     names = _series(book)
     found = [(name if len(names) > 1 else "", tables(book, name)) for name in names]
     return [pair for pair in found if pair[1]]
 
 
-def _formats(book: Book) -> list[str]:
+def _formats(book: ReportData) -> list[str]:
     """Formats in which something was asked, in words, the default one first."""
     names = set(book.scores["format"]) if book.scores.height else set()
     return [formatting.plain(name) for name in sorted(names, key=lambda name: (name != "default", name))]
 
 
-def _places(book: Book) -> list[str]:
+def _places(book: ReportData) -> list[str]:
     """Heads of the columns of all score tables, in order."""
     return list(dict.fromkeys(step_name(*pair) for pair in steps_of(book.scores))) if book.scores.height else []
 
 
-def _overviews(book: Book, series: str) -> list[Table]:
+def _overviews(book: ReportData, series: str) -> list[Table]:
     table = overview(book, series)
     return [table] if table else []
 
 
-def _sheets(book: Book) -> list[Sheet]:
+def _sheets(book: ReportData) -> list[Sheet]:
     """One a task, those first on which something was tuned."""
     if not book.scores.height:
         return []
@@ -136,7 +136,7 @@ def _sheets(book: Book) -> list[Sheet]:
     return [_sheet(book, name) for name in sorted(names, key=lambda name: name not in tuned_on)]
 
 
-def _sheet(book: Book, task: str) -> Sheet:
+def _sheet(book: ReportData, task: str) -> Sheet:
     split = main_split(book.scores, task)
     series, title = _series(book), formatting.plain(task)
     drawn = [

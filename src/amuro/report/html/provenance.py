@@ -8,14 +8,14 @@ from typing import Any
 import polars as pl
 
 from amuro.report import formatting
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.naming import Recipe, recipe_words
 from amuro.report.tables import Square, Table, step_name
 from amuro.results import shots_shown as shown
 from amuro.study.recipe_names import RECIPE
 
 
-def flags_by_name(book: Book) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def flags_by_name(book: ReportData) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """(name, what it means, places), a place being (where, detail); the address of a cell is put in words."""
     known = _cells_in_words(book.scores, [flag["where"] for flag in book.flags])
     names = dict.fromkeys(flag["name"] for flag in book.flags)
@@ -49,7 +49,7 @@ def _cell_in_words(row: Mapping[str, Any], recipes: Mapping[Recipe, str]) -> str
     return f"{model}, asked {task} ({split}) as {form}{shots}"
 
 
-def facts(book: Book) -> list[tuple[str, str]]:
+def facts(book: ReportData) -> list[tuple[str, str]]:
     """What else the study states about itself, and what it ran on."""
     shown = {"name", "question", "description"}
     stated = [(formatting.plain(str(key)), _as_text(value)) for key, value in book.study.items() if key not in shown]
@@ -62,7 +62,7 @@ def _as_text(value: Any) -> str:
     return ", ".join(map(_as_text, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def cost(book: Book) -> dict[str, Any]:
+def cost(book: ReportData) -> dict[str, Any]:
     """`totals` over all model jobs as (name, value), and `table`: the model jobs that took longest."""
     if not book.ledger.height:
         return {"totals": [], "table": None}
@@ -93,7 +93,7 @@ def _megabytes(value: Any) -> str:
     return "–" if value is None else f"{value:,.0f} MB"
 
 
-def holes(book: Book) -> list[str]:
+def holes(book: ReportData) -> list[str]:
     """Addresses of the planned cells that have no result."""
     return book.planned.filter(~pl.col("done"))["cell"].sort().to_list() if book.planned.height else []
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from amuro.core.types import Finding
 from amuro.report.formatting import compact, is_share, metric_words, plain, slug, split_words
-from amuro.report.model import Book
+from amuro.report.model import ReportData
 from amuro.report.naming import model_words, of_recipe, recipe_words, recipes_of, roles_of, short_model
 from amuro.report.plots.chart import NO_DIFFERENCE, Chart, Line, Point, Reference
 from amuro.report.plots.svg_forest import row_chart
@@ -37,7 +37,7 @@ def draw(chart: Chart | None) -> Markup:
     return scatter_chart(chart) if single else line_chart(chart)
 
 
-def finding_chart(book: Book, finding: Finding, anchor: str) -> Chart | None:
+def finding_chart(book: ReportData, finding: Finding, anchor: str) -> Chart | None:
     """The chart of `finding.points`, over tokens or steps, over a number, or one row a named x; None where it has none.
 
     Chance comes from the points; where they give it, they are scores, and the majority line of the task is added.
@@ -69,7 +69,7 @@ def _axis(points: Sequence[Mapping[str, Any]]) -> str:
     return "step" if all("x" not in p for p in points) and any("step" in p for p in points) else "x"
 
 
-def counted_in(book: Book, *series: str) -> str:
+def counted_in(book: ReportData, *series: str) -> str:
     """How far pre-training of these series (of all, if none is named) has come is counted in `tokens`, or in `step`
     where tokens of some checkpoint are unknown.
     """
@@ -77,7 +77,7 @@ def counted_in(book: Book, *series: str) -> str:
     return "tokens" if all(row.get("tokens") is not None for row in rows) else "step"
 
 
-def _y_label(book: Book, finding: Finding, is_score: bool) -> str:
+def _y_label(book: ReportData, finding: Finding, is_score: bool) -> str:
     return metric_words(book.metric(finding.task)) if is_score else "difference"
 
 
@@ -104,7 +104,7 @@ def _finding_lines(points: Sequence[Mapping[str, Any]], axis: str, categories: t
         )
 
 
-def _finding_references(book: Book, finding: Finding, is_score: bool) -> Iterable[Reference]:
+def _finding_references(book: ReportData, finding: Finding, is_score: bool) -> Iterable[Reference]:
     if not is_score:
         yield Reference(NO_DIFFERENCE, 0.0)
         return
@@ -144,7 +144,7 @@ def short_names(names: Sequence[str]) -> list[str]:
     return [name.replace(next(iter(tuned)), "tuned") for name in names] if len(tuned) == 1 else list(names)
 
 
-def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
+def task_chart(book: ReportData, series: str, task: str, split: str) -> Chart:
     """Base and tuned scores of one task over pre-training, asked in the plain way, by its primary metric."""
     rows = book.scores.filter((pl.col("task") == task) & (pl.col("split") == split))
     rows = primary_metric(book, primary(rows, series))
@@ -166,7 +166,7 @@ def task_chart(book: Book, series: str, task: str, split: str) -> Chart:
     )
 
 
-def _checkpoints(book: Book, axis: str) -> dict[float, str]:
+def _checkpoints(book: ReportData, axis: str) -> dict[float, str]:
     """Place on an axis of tokens or steps → the checkpoint in words; left out where two series reach the same tokens
     at different steps.
     """
@@ -183,7 +183,7 @@ def _checkpoints(book: Book, axis: str) -> dict[float, str]:
     }
 
 
-def _task_references(book: Book, rows: pl.DataFrame, task: str, split: str) -> Iterable[Reference]:
+def _task_references(book: ReportData, rows: pl.DataFrame, task: str, split: str) -> Iterable[Reference]:
     """Chance, majority, and what models without weights score."""
     for name in ("chance", "majority"):
         known = rows[name].drop_nulls()
@@ -194,7 +194,7 @@ def _task_references(book: Book, rows: pl.DataFrame, task: str, split: str) -> I
             yield Reference(plain(row["name"]), row["value"])
 
 
-def _followed(book: Book, rows: pl.DataFrame, task: str) -> list[tuple[pl.DataFrame, str, str, str, bool]]:
+def _followed(book: ReportData, rows: pl.DataFrame, task: str) -> list[tuple[pl.DataFrame, str, str, str, bool]]:
     """(rows, name, short name, colour, dashed) of the base and of each recipe for this task; of a task that is only
     asked, of each recipe for others. No two recipes share their looks, up to twice the number of colours.
     """
@@ -209,7 +209,7 @@ def _followed(book: Book, rows: pl.DataFrame, task: str) -> list[tuple[pl.DataFr
     ]  # fmt: skip
 
 
-def _score_points(book: Book, series: str, axis: str, rows: pl.DataFrame) -> Iterable[Point]:
+def _score_points(book: ReportData, series: str, axis: str, rows: pl.DataFrame) -> Iterable[Point]:
     """A point a checkpoint, and a hole where a checkpoint of the series has no score."""
     measured = {row[axis]: row for row in pool(rows, [axis]).iter_rows(named=True)}
     wanted = {row[axis] for row in book.series if row["series"] == series} if measured else set()

@@ -16,7 +16,7 @@ LANES = {"A": (16.0, "other-4"), "B": (36.0, "other-3")}
 FOOT = 48.0
 
 
-def double_strip(name: str, left: Finding, right: Finding) -> Markup:
+def effect_bar_pair(name: str, left: Finding, right: Finding) -> Markup:
     """Both effects in one strip; nothing where neither study has an estimate."""
     sides = dict(zip(LANES, (left, right), strict=True))
     reach = [v for f in sides.values() for v in (f.effect, f.low, f.high) if v is not None]

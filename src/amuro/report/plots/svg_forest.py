@@ -88,7 +88,7 @@ def _legend(chart: Chart) -> tuple[list[Markup], int]:
     return marks, row + 1
 
 
-def strip(name: str, effect: float | None, low: float | None, high: float | None, delta: float) -> Markup:
+def effect_bar(name: str, effect: float | None, low: float | None, high: float | None, delta: float) -> Markup:
     """An effect with its interval against zero and the smallest effect of interest."""
     if effect is None:
         return Markup("")

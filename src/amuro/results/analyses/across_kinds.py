@@ -117,7 +117,7 @@ def _key(found: Trajectory) -> Key:
 
 
 def _goes(evidence: Evidence, found: Trajectory, series: str, sides: tuple[str, str]) -> bool:
-    """Whether a ladder of this series leads from one side to the other. Mixtures of several tasks lead nowhere."""
+    """Whether a trajectory of this series leads from one side to the other. Mixtures of several tasks lead nowhere."""
     taught = evidence.tasks.get(found.tuning.tuned_on)
     return (
         found.tuning.series == series

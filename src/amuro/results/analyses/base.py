@@ -18,7 +18,7 @@ def _nothing_planned() -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that stands after the waist of one study."""
+    """All that stands after the store of one study."""
 
     items: pl.DataFrame
     """One row a prediction and metric."""

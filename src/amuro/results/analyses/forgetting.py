@@ -71,7 +71,7 @@ def seed_disagreement(runs: Floats) -> Floats:
 
 
 def lost_noise(every: Sequence[Trajectory]) -> list[RunNoise | None]:
-    """Noise of runs of what is lost, drawn together over the ladders; None where nothing is right or wrong."""
+    """Noise of runs of what is lost, drawn together over the trajectories; None where nothing is right or wrong."""
     own = [
         run_noise([lost(found.base[t], found.by_seed[t]) for t in found.replicated], found.clusters)
         if found.facts.binary

@@ -105,7 +105,7 @@ def _claims(evidence: Evidence, alike: Sequence[Trajectory], rng: np.random.Gene
 
 @dataclass(frozen=True)
 class Worded:
-    """A ladder whose bases and tuned models were asked in several formats."""
+    """A trajectory whose bases and tuned models were asked in several formats."""
 
     found: Trajectory
     formats: list[str]

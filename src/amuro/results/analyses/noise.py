@@ -103,7 +103,7 @@ def _of_bases(evidence: Evidence, found: Trajectory) -> Claim:
 
 
 def bases(found: Trajectory) -> tuple[Floats, Floats, list[ScoreRow]]:
-    """(tokens or steps, mean scores, readings) of every trained base asked like those of the ladder, tuned or not."""
+    """(tokens or steps, mean scores, score rows) of every trained base that was scored like those of the trajectory."""
     asked = found.source.where(metric=found.metric, series=found.tuning.series, tuned_on="none", format=found.format)
     asked = fewest_shots(asked)
     tokens = np.array(along(asked.score_rows)[0], dtype=float)

@@ -40,7 +40,7 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
 
 
 def _same_but_format(evidence: Evidence) -> Iterator[tuple[list[Trajectory], str]]:
-    """(ladders of one task, one a format of tuning; what tells them from their like, for an id).
+    """(trajectories of one task, one a format of tuning; what tells them from their like, for an id).
 
     Where several recipes tune in one format, each of them stands once beside those of the other formats.
     """

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from amuro.results.importers.base import Remark, SetFacts
+from amuro.results.importers.base import SetFacts, TableNote
 
 ASKED = ("tuned_on", "recipe", "task", "format", "shots", "learning_rate")
 """What a score is of, the checkpoint and the way of conversion aside."""
@@ -18,7 +18,7 @@ ROWS_OFF = 0.05
 """Share by which the rows that standard errors imply may miss the rows of a split."""
 
 
-def remarks(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[Remark]:
+def remarks(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[TableNote]:
     """Everything about a frame of imported scores that a reader must know before believing a mean."""
     yield from _duplicates(scores)
     yield from _two_names(scores)
@@ -32,22 +32,22 @@ def remarks(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[Rema
     yield from _holes(scores)
 
 
-def _duplicates(scores: pl.DataFrame) -> Iterator[Remark]:
+def _duplicates(scores: pl.DataFrame) -> Iterator[TableNote]:
     for (cell,), group in scores.group_by("cell", maintain_order=True):
         if group.height > 1:
             values = ", ".join(f"{value:.6f}" for value in group["value"])
-            yield Remark("the same row more than once", str(cell), f"{values}: none of them is used")
+            yield TableNote("the same row more than once", str(cell), f"{values}: none of them is used")
 
 
-def _two_names(scores: pl.DataFrame) -> Iterator[Remark]:
+def _two_names(scores: pl.DataFrame) -> Iterator[TableNote]:
     """Two ids that name one checkpoint, asked the same."""
     for _, group in scores.group_by("checkpoint", *ASKED, maintain_order=True):
         if group["source_id"].n_unique() > 1:
             values = ", ".join(f"{r['source_id']} {r['value']:.6f}" for r in group.iter_rows(named=True))
-            yield Remark("one model under two ids", str(group["source_set"][0]), values)
+            yield TableNote("one model under two ids", str(group["source_set"][0]), values)
 
 
-def _equal_everywhere(scores: pl.DataFrame) -> Iterator[Remark]:
+def _equal_everywhere(scores: pl.DataFrame) -> Iterator[TableNote]:
     """Two ids whose scores agree to the last digit on several sets: one model may have been asked under both names.
 
     Exact zeros and ones do not count; any two models can share those.
@@ -62,10 +62,12 @@ def _equal_everywhere(scores: pl.DataFrame) -> Iterator[Remark]:
     )
     many = (pl.col("equal") > 1) & (pl.col("equal") >= ALIKE * pl.col("sets"))
     for one, other, equal, shared in pairs.filter(many).sort("source_id", "source_id_other").rows():
-        yield Remark("two ids with equal scores", f"{one} and {other}", f"on {equal} of the {shared} sets they share")
+        yield TableNote(
+            "two ids with equal scores", f"{one} and {other}", f"on {equal} of the {shared} sets they share"
+        )
 
 
-def _two_meanings(scores: pl.DataFrame) -> Iterator[Remark]:
+def _two_meanings(scores: pl.DataFrame) -> Iterator[TableNote]:
     """A name of a set that two tables use for different questions."""
     meanings = {"sciq": "generated questions by ROUGE-L (supervised table) or multiple choice by accuracy (official)",
                 "rte": "the train split, three labels (supervised table) or the validation split, two (official)",
@@ -73,40 +75,42 @@ def _two_meanings(scores: pl.DataFrame) -> Iterator[Remark]:
     for name, meaning in meanings.items():
         tasks = scores.filter(pl.col("source_set") == name)["task"].unique().sort().to_list()
         if tasks:
-            yield Remark("a name with two meanings", name, f"{meaning}; read here as {' and '.join(tasks)}")
+            yield TableNote("a name with two meanings", name, f"{meaning}; read here as {' and '.join(tasks)}")
 
 
-def _unclear_shots(scores: pl.DataFrame) -> Iterator[Remark]:
+def _unclear_shots(scores: pl.DataFrame) -> Iterator[TableNote]:
     unclear = scores.filter(pl.col("shots").is_null())
     for (table, task), group in unclear.group_by("table", "task", maintain_order=True):
         low, high = group.select(low=pl.col("value").min(), high=pl.col("value").max()).row(0)
-        yield Remark("number of shots not stated", f"{task} ({table})", f"{group.height} rows, {low:.3f} to {high:.3f}")
+        yield TableNote(
+            "number of shots not stated", f"{task} ({table})", f"{group.height} rows, {low:.3f} to {high:.3f}"
+        )
 
 
-def _no_errors(scores: pl.DataFrame) -> Iterator[Remark]:
+def _no_errors(scores: pl.DataFrame) -> Iterator[TableNote]:
     unprinted = scores.filter(pl.col("table") != "sft")
     for (table,), group in unprinted.group_by("table", maintain_order=True):
         counted = group["se"].is_not_null().sum()
         detail = f"{group.height} rows; for {counted} accuracies the error is that of a share of the split's rows"
-        yield Remark("no standard errors", str(table), detail)
+        yield TableNote("no standard errors", str(table), detail)
 
 
-def _old_conversion(scores: pl.DataFrame) -> Iterator[Remark]:
+def _old_conversion(scores: pl.DataFrame) -> Iterator[TableNote]:
     old = scores.filter(pl.col("conversion") == "old")
     if old.height:
         detail = f"{old.height} rows of weights converted in the way that the authors warn of; compared with nothing"
-        yield Remark("old conversion", ", ".join(old["source_id"].unique().sort().to_list()[:3]) + " …", detail)
+        yield TableNote("old conversion", ", ".join(old["source_id"].unique().sort().to_list()[:3]) + " …", detail)
 
 
-def _percents(scores: pl.DataFrame) -> Iterator[Remark]:
+def _percents(scores: pl.DataFrame) -> Iterator[TableNote]:
     rows = scores.filter(pl.col("metric") == "win_rate")
     if rows.height:
-        yield Remark(
+        yield TableNote(
             "percent scale", rows["source_set"][0], f"{rows.height} rows divided by 100, as fractions elsewhere"
         )
 
 
-def _rows(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[Remark]:
+def _rows(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[TableNote]:
     """A set whose standard errors imply another number of rows than the split has: n = p(1 − p)/se² for a share."""
     shares = scores.filter(
         (pl.col("table") == "sft") & (pl.col("metric") == "accuracy") & (pl.col("se") > 0) & pl.col("n").is_not_null()
@@ -117,12 +121,12 @@ def _rows(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[Remark
     ):
         stated = sets[task].rows or 0
         if abs(rows / stated - 1) > ROWS_OFF:
-            yield Remark(
+            yield TableNote(
                 "rows do not fit", task, f"the errors imply {rows:.0f} rows, split {sets[task].split}: {stated}"
             )
 
 
-def _holes(scores: pl.DataFrame) -> Iterator[Remark]:
+def _holes(scores: pl.DataFrame) -> Iterator[TableNote]:
     """Checkpoints of a table that lack a score which at least two others have, each conversion for itself."""
     known = scores.with_columns(old=pl.col("conversion") == "old")
     for (table, old, *asked), group in known.group_by("table", "old", *ASKED, maintain_order=True):
@@ -132,7 +136,7 @@ def _holes(scores: pl.DataFrame) -> Iterator[Remark]:
         if lacking and group["checkpoint"].n_unique() > 1:
             places = ", ".join(name.partition("@")[2] for name in lacking)
             where = _line(*asked) + (", old conversion" if old else "")
-            yield Remark("missing rows", where, f"no score at {places}")
+            yield TableNote("missing rows", where, f"no score at {places}")
 
 
 def _line(tuned_on: str, recipe: str, task: str, form: str, shots: int | None, rate: float | None) -> str:

@@ -43,7 +43,7 @@ class SetFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class TableNote:
     """Something in a table that could be read in two ways, or is not there. It is shown, never settled in silence."""
 
     kind: str
@@ -58,7 +58,7 @@ class Imported:
     scores: pl.DataFrame
     sets: Mapping[str, SetFacts]
     """Task → its facts."""
-    remarks: tuple[Remark, ...]
+    remarks: tuple[TableNote, ...]
 
 
 EXTRA = {"table": pl.String, "conversion": pl.String, "source_id": pl.String, "source_set": pl.String}

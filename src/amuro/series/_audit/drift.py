@@ -10,7 +10,7 @@ from amuro.core.configs import read_object
 from amuro.core.hashing import canonical
 from amuro.core.types import Checkpoint
 from amuro.core.weights import TOKENIZER, VOCABULARY_CURE, vocabulary_size, words_of
-from amuro.series._audit.issue import Fault, place
+from amuro.series._audit.issue import AuditIssue, place
 from amuro.series.base import Inspection, SeriesKind
 
 CONFIG = "config.json"
@@ -22,7 +22,7 @@ _SHOWN = 3
 Documents = Mapping[Checkpoint, Any]
 
 
-def drift(kind: SeriesKind, inspections: Mapping[Checkpoint, Inspection]) -> Iterator[Fault]:
+def drift(kind: SeriesKind, inspections: Mapping[Checkpoint, Inspection]) -> Iterator[AuditIssue]:
     """Checkpoints whose configuration or tokenizer differs from that of most others (on a tie, of the earliest one),
     or whose tokenizer has more ids than the configuration has rows for. Only files with different digests are read.
     """
@@ -34,7 +34,7 @@ def drift(kind: SeriesKind, inspections: Mapping[Checkpoint, Inspection]) -> Ite
         rows, ids = configs[checkpoint].get("vocab_size"), vocabulary_size(tokenizers[checkpoint])
         if rows is not None and ids > rows:
             detail = f"the tokenizer of {place(checkpoint)} has {ids:,} ids, the embedding {rows:,} rows"
-            yield Fault("vocabulary", "refused", detail, VOCABULARY_CURE, checkpoint.address)
+            yield AuditIssue("vocabulary", "refused", detail, VOCABULARY_CURE, checkpoint.address)
 
 
 def _documents(kind: SeriesKind, inspections: Mapping[Checkpoint, Inspection], name: str) -> dict[Checkpoint, Any]:
@@ -51,7 +51,7 @@ def _documents(kind: SeriesKind, inspections: Mapping[Checkpoint, Inspection], n
     return found
 
 
-def _compare(fault: str, documents: Documents, reduced: Any, changes: Any) -> Iterator[Fault]:
+def _compare(fault: str, documents: Documents, reduced: Any, changes: Any) -> Iterator[AuditIssue]:
     meanings = {checkpoint: canonical(reduced(document)) for checkpoint, document in documents.items()}
     if len(set(meanings.values())) < 2:
         return
@@ -62,7 +62,7 @@ def _compare(fault: str, documents: Documents, reduced: Any, changes: Any) -> It
             what = changes(reduced(documents[model]), reduced(document))
             detail = f"{place(checkpoint)} differs from {place(model)} in {what}"
             cure = "find out which of them its weights were trained with"
-            yield Fault(fault, "doubtful", detail, cure, checkpoint.address)
+            yield AuditIssue(fault, "doubtful", detail, cure, checkpoint.address)
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:

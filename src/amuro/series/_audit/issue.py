@@ -14,7 +14,7 @@ the checkpoints that were chosen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class AuditIssue:
     """One thing that is wrong with a series, or with one checkpoint of it."""
 
     name: str
@@ -34,7 +34,7 @@ class Fault:
         return f"{self.detail}{source}; {self.cure}" if self.cure else f"{self.detail}{source}"
 
 
-def found(faults: Sequence[Fault]) -> bool:
+def found(faults: Sequence[AuditIssue]) -> bool:
     """Whether anything is wrong: any fault but a note."""
     return any(fault.level != "note" for fault in faults)
 

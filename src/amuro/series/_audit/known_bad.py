@@ -14,7 +14,7 @@ from typing import Any
 
 from amuro.core.revisions import parse_revision
 from amuro.core.types import Checkpoint
-from amuro.series._audit.issue import Fault, Level, place
+from amuro.series._audit.issue import AuditIssue, Level, place
 
 TABLE = Path(__file__).with_suffix(".toml")
 
@@ -37,10 +37,12 @@ def entries() -> tuple[Entry, ...]:
     return tuple(_entry(row) for row in _rows("revision"))
 
 
-def known_bad(checkpoints: Sequence[Checkpoint], allow: bool = False, allow_duplicates: bool = False) -> list[Fault]:
+def known_bad(
+    checkpoints: Sequence[Checkpoint], allow: bool = False, allow_duplicates: bool = False
+) -> list[AuditIssue]:
     """What the table says of the checkpoints of one series. With `allow`, nothing of it is refused any more."""
     published = {c: revision.step for c in checkpoints if (revision := parse_revision(_revision(c)))}
-    faults: list[Fault] = []
+    faults: list[AuditIssue] = []
     for entry in entries():
         own = [c for c in published if _is(c, entry.repository) and published[c] in entry.steps]
         meant = sorted(own, key=lambda c: published[c])[1:] if entry.equal else own
@@ -49,20 +51,20 @@ def known_bad(checkpoints: Sequence[Checkpoint], allow: bool = False, allow_dupl
     return faults
 
 
-def known_gaps(checkpoints: Sequence[Checkpoint]) -> list[Fault]:
+def known_gaps(checkpoints: Sequence[Checkpoint]) -> list[AuditIssue]:
     """Documented holes in what the repository of a series publishes."""
     return [
-        Fault("gap", "note", f"{row['repository']}: {row['what']}", issue=row["issue"])
+        AuditIssue("gap", "note", f"{row['repository']}: {row['what']}", issue=row["issue"])
         for row in _rows("gap")
         if any(_is(checkpoint, row["repository"]) for checkpoint in checkpoints)
     ]
 
 
-def _fault(checkpoint: Checkpoint, entry: Entry, accepted: bool) -> Fault:
+def _fault(checkpoint: Checkpoint, entry: Entry, accepted: bool) -> AuditIssue:
     flag = "allow_duplicates" if entry.equal else "allow_known_bad"
     cure = "" if accepted or entry.level != "refused" else f"leave it out, or set {flag} = true in its [series] table"
     level: Level = "note" if accepted else entry.level
-    return Fault("known bad", level, f"{place(checkpoint)} {entry.what}", cure, checkpoint.address, entry.issue)
+    return AuditIssue("known bad", level, f"{place(checkpoint)} {entry.what}", cure, checkpoint.address, entry.issue)
 
 
 def _is(checkpoint: Checkpoint, pattern: str) -> bool:

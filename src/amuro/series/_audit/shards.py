@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from amuro.core.types import Checkpoint
-from amuro.series._audit.issue import Fault, Level, place
+from amuro.series._audit.issue import AuditIssue, Level, place
 from amuro.series.base import Inspection, equal_weights, twin_error
 
 
-def twins(inspections: Mapping[Checkpoint, Inspection]) -> Iterator[Fault]:
+def twins(inspections: Mapping[Checkpoint, Inspection]) -> Iterator[AuditIssue]:
     """The later ones of each group of checkpoints with equal weights."""
     for first, *others in equal_weights(inspections):
         for other in others:
             error = twin_error(other.address, first.address)
-            yield Fault("equal weights", "refused", error.message, error.cure, other.address)
+            yield AuditIssue("equal weights", "refused", error.message, error.cure, other.address)
 
 
-def transplants(inspections: Mapping[Checkpoint, Inspection], allow: bool = False) -> Iterator[Fault]:
+def transplants(inspections: Mapping[Checkpoint, Inspection], allow: bool = False) -> Iterator[AuditIssue]:
     """Shards that checkpoints with different weights share. The last checkpoint of a series is taken to be right:
     it is the one that everybody loads.
     """
@@ -31,11 +31,13 @@ def transplants(inspections: Mapping[Checkpoint, Inspection], allow: bool = Fals
             yield from _transplant(shard, sharing, last, allow)
 
 
-def _transplant(shard: str, sharing: Sequence[Checkpoint], last: Checkpoint | None, allow: bool) -> Iterator[Fault]:
+def _transplant(
+    shard: str, sharing: Sequence[Checkpoint], last: Checkpoint | None, allow: bool
+) -> Iterator[AuditIssue]:
     for checkpoint in sharing:
         others = ", ".join(place(other) for other in sharing if other != checkpoint)
         detail = f"{shard} of {place(checkpoint)} is also that of {others}"
         if checkpoint != last:
             cure = "" if allow else "leave it out, or set allow_known_bad = true in its [series] table"
             level: Level = "doubtful" if allow else "refused"
-            yield Fault("transplanted shard", level, detail, cure, checkpoint.address)
+            yield AuditIssue("transplanted shard", level, detail, cure, checkpoint.address)

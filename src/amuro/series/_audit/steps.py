@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from amuro.series._audit.issue import Fault, Level
+from amuro.series._audit.issue import AuditIssue, Level
 from amuro.series.base import Grid
 
 WIDE, FAR = 10, 3
@@ -30,7 +30,7 @@ def holes(steps: Sequence[int]) -> list[tuple[int, int]]:
     return [pair for pair, a, r in zip(pairs, apart, ratios, strict=True) if a > wide and r > far]
 
 
-def gaps(chosen: Sequence[int], grid: Grid | None) -> Iterator[Fault]:
+def gaps(chosen: Sequence[int], grid: Grid | None) -> Iterator[AuditIssue]:
     """Holes in what a source publishes, or where it lists nothing in what was chosen; documented steps that it lacks.
 
     What is missing among the steps that were not chosen is a note: a study cannot mend it.
@@ -43,10 +43,10 @@ def gaps(chosen: Sequence[int], grid: Grid | None) -> Iterator[Fault]:
     if lost:
         shown = ", ".join(map(str, lost[:_SHOWN])) + (" …" if len(lost) > _SHOWN else "")
         detail = f"the hub lacks {len(lost)} of {len(grid.documented)} documented steps: {shown}"
-        yield Fault("missing steps", "note", detail)
+        yield AuditIssue("missing steps", "note", detail)
 
 
-def _holes(steps: Sequence[int], level: Level, where: str) -> Iterator[Fault]:
+def _holes(steps: Sequence[int], level: Level, where: str) -> Iterator[AuditIssue]:
     for earlier, later in holes(steps):
         cure = "" if level == "note" else "look for lost checkpoints between them"
-        yield Fault("gap", level, f"{where} has nothing between steps {earlier:,} and {later:,}", cure)
+        yield AuditIssue("gap", level, f"{where} has nothing between steps {earlier:,} and {later:,}", cure)

@@ -13,57 +13,57 @@ import numpy as np
 
 from amuro.core.hashing import weights_digests
 from amuro.core.types import Checkpoint
-from amuro.series._audit.issue import Fault, place
+from amuro.series._audit.issue import AuditIssue, place
 from amuro.series._audit.shards import twins
 from amuro.series._audit.weight_norms import Matrix, WeightTrajectory, direction_outliers, norm_outliers, trajectory
 from amuro.series.base import UNKNOWN_STEP, Inspection, equal_weights
 
 
 @dataclass(frozen=True)
-class Way:
+class WeightCurve:
     """What was found along the weights."""
 
-    faults: tuple[Fault, ...]
-    twins: tuple[Fault, ...]
+    faults: tuple[AuditIssue, ...]
+    twins: tuple[AuditIssue, ...]
     """Checkpoints with equal tensors, though they be in files of other bytes."""
     rows: tuple[dict[str, Any], ...]
     """For each checkpoint its norm, and the cosine to the one before."""
 
 
-def along(folders: Mapping[Checkpoint, Path], memo: Path) -> Way:
+def along(folders: Mapping[Checkpoint, Path], memo: Path) -> WeightCurve:
     """Reads the weights of checkpoints by rising step. `memo` remembers digests. Raises WeightsError."""
     checkpoints = list(folders)
     known = {c: Inspection(*weights_digests(folder, memo), {}) for c, folder in folders.items()}
     path = trajectory(list(folders.values()))
     equal = {checkpoint for group in equal_weights(known) for checkpoint in group}
-    return Way(tuple(_faults(checkpoints, path, equal)), tuple(twins(known)), tuple(_rows(checkpoints, path)))
+    return WeightCurve(tuple(_faults(checkpoints, path, equal)), tuple(twins(known)), tuple(_rows(checkpoints, path)))
 
 
 def _faults(
     checkpoints: Sequence[Checkpoint], path: WeightTrajectory, equal: Collection[Checkpoint]
-) -> Iterator[Fault]:
+) -> Iterator[AuditIssue]:
     """Checkpoints with equal weights are no measure for others: one of them is not where it belongs."""
     finite = np.isfinite(np.diag(path.gram))
     for checkpoint, others, sound in zip(checkpoints, path.others, finite, strict=True):
         if not sound:
             detail = f"the weights of {place(checkpoint)} hold NaN or infinity"
-            yield Fault("not finite", "refused", detail, "fetch or save them again", checkpoint.address)
+            yield AuditIssue("not finite", "refused", detail, "fetch or save them again", checkpoint.address)
         if others:
             detail = f"{place(checkpoint)} differs from most in {len(others)} tensors, first of all {others[0]}"
-            yield Fault("other tensors", "doubtful", detail, "compare their configurations", checkpoint.address)
+            yield AuditIssue("other tensors", "doubtful", detail, "compare their configurations", checkpoint.address)
     kept = [i for i, c in enumerate(checkpoints) if finite[i] and c.step != UNKNOWN_STEP and c not in equal]
     yield from _outliers([checkpoints[i] for i in kept], path.norms[kept], path.cosines[np.ix_(kept, kept)])
 
 
-def _outliers(checkpoints: Sequence[Checkpoint], norms: Matrix, cosines: Matrix) -> Iterator[Fault]:
+def _outliers(checkpoints: Sequence[Checkpoint], norms: Matrix, cosines: Matrix) -> Iterator[AuditIssue]:
     cure = "look at it before you trust its scores"
     for i in norm_outliers([checkpoint.step for checkpoint in checkpoints], norms):
         detail = f"the norm of {place(checkpoints[i])} is {norms[i]:.4g}, of its neighbours {norms[i - 1]:.4g} and "
-        yield Fault("norm outlier", "doubtful", f"{detail}{norms[i + 1]:.4g}", cure, checkpoints[i].address)
+        yield AuditIssue("norm outlier", "doubtful", f"{detail}{norms[i + 1]:.4g}", cure, checkpoints[i].address)
     for i in direction_outliers(cosines):
         detail = f"the weights of {place(checkpoints[i])} point away from those of its neighbours: cosines "
         detail += f"{cosines[i - 1, i]:.3f} and {cosines[i, i + 1]:.3f}, while theirs is {cosines[i - 1, i + 1]:.3f}"
-        yield Fault("direction outlier", "doubtful", detail, cure, checkpoints[i].address)
+        yield AuditIssue("direction outlier", "doubtful", detail, cure, checkpoints[i].address)
 
 
 def _rows(checkpoints: Sequence[Checkpoint], path: WeightTrajectory) -> Iterator[dict[str, Any]]:
