@@ -113,7 +113,7 @@ def cell(name: str, precision: str, rows: int) -> Cell:
     """The cell that a question would fill."""
     checkpoint = Checkpoint("benchmark", 1, None, None, "constant", "file:benchmark")
     return Cell(
-        Model(checkpoint), EvalSet(name, "test"), "default", SHOTS, 0, "likelihood", "sound", rows, precision, "cpu"
+        Model(checkpoint), EvalSet(name, "test"), "default", SHOTS, 0, "likelihood", "corrected", rows, precision, "cpu"
     )
 
 

@@ -29,7 +29,7 @@ def toy_table(**changes: Any) -> dict[str, Any]:
         "tune": [
             {
                 "name": "inference", "tasks": ["world_inference"], "rows": 32, "epochs": 1, "learning_rate": 1e-3,
-                "tune_seeds": [0], "more_seeds": [1], "more_seeds_at": [10000],
+                "tune_seeds": [0], "replicate_seeds": [1], "replicate_seeds_at": [10000],
                 "in_domain": ["world_inference/test"], "out_of_domain": ["world_inference/test_ood"],
             }
         ],

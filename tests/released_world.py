@@ -102,7 +102,7 @@ def _place(task: str, model: str, step: int, form: str) -> dict[str, object]:
     return {
         "series": "s", "checkpoint": f"s@{step}", "step": step, "tokens": step * TOKENS_A_STEP, "tuned_on": model,
         "recipe": "r" if tuned else "none", "tune_format": "default" if tuned else "none", "task": task,
-        "split": "test", "family": f"family of {task}", "kind": "label", "format": form, "shots": 0,
+        "split": "test", "family": f"family of {task}", "kind": "classification", "format": form, "shots": 0,
         "protocol": "paper", "cell": f"{step}|{model}|{task}|{form}", "table": "sft", "conversion": "hf",
         "source_id": f"{model}@{step}", "source_set": task,
     }  # fmt: skip

@@ -200,7 +200,7 @@ def _corpus() -> pl.DataFrame:
         coordinates(Asked(step, "none", -1, "none", "world_facts", "test", "default"))
         | {
             "task": "world_corpus",
-            "kind": "document",
+            "kind": "language_modeling",
             "family": "corpus",
             "metric": "bits_per_byte",
             "role": "corpus",

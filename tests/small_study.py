@@ -17,7 +17,7 @@ source = "file:{folder}"
 fields = {{ text = "Text" }}
 answer = "label"
 answers = {{ "0" = "bad", "1" = "fine" }}
-cue = "Mood:"
+answer_prefix = "Mood:"
 splits = {{ train = "train", dev = "dev", test = "test" }}
 [[evaluate]]
 models = ["base", "tuned"]

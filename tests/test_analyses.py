@@ -281,7 +281,7 @@ def whole_study(steps: Sequence[int] = STEPS, examples: int = 450, **coordinates
     kinds = {"label": (1 / 3, "accuracy"), "text": (None, "exact_match"), "choice": (0.25, "accuracy")}
     clusters = max(examples // 8, 1)
     for name, (chance, metric) in kinds.items():
-        kind = "generate" if name == "text" else name
+        kind = "generation" if name == "text" else name
         about, exam = task(name, chance, metric=metric, kind=kind), Exam.draw(rng, examples, clusters)
         for step in steps:
             for wording in ("default", "instruct"):
@@ -369,7 +369,7 @@ def test_trends_over_several_schedules_are_mixed() -> None:
 def test_a_second_reading_of_another_checkpoint_is_none() -> None:
     """A likelihood that was measured at an earlier checkpoint alone does not vouch for a loss at the latest."""
     book, rng = SimulatedStudy(), np.random.default_rng(0)
-    about, exam = task("t", None, metric="exact_match", kind="generate"), Exam.draw(np.random.default_rng(1))
+    about, exam = task("t", None, metric="exact_match", kind="generation"), Exam.draw(np.random.default_rng(1))
     for step in STEPS[-2:]:
         tune(book, about, exam, rng, base=1.5, tuned=-0.5, step=step, seeds=3, role="cross_task", tuned_on="other")
     for seed in range(-1, 3):

@@ -189,7 +189,7 @@ def planned(folder: Path, tmp_path: Path, **tune: Any) -> Plan:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     task = {
         "source": f"file:{tmp_path / 'rows'}", "fields": {"text": "Text"}, "answer": "label",
-        "answers": {"a": "a", "b": "b"}, "cue": "Label:", "instruction": "Say a or b.",
+        "answers": {"a": "a", "b": "b"}, "answer_prefix": "Label:", "instruction": "Say a or b.",
         "splits": {"train": "train", "test": "test"},
     }  # fmt: skip
     recipe = {"name": "t", "tasks": ["mine"], "rows": 4, "learning_rate": 1e-3, "method": "lora", **tune}

@@ -13,11 +13,11 @@ TASK = Task(
     name="pair",
     source="file:pair",
     family="inference",
-    kind="label",
+    kind="classification",
     metric="accuracy",
     example=lambda row: Example("", "", {}, ""),
     fields=(("premise", "P"), ("hypothesis", "H")),
-    cue="Answer:",
+    answer_prefix="Answer:",
     instruction="",
     cluster="premise",
     splits={},
@@ -72,7 +72,7 @@ def test_majority_is_chosen_on_train() -> None:
 
 def test_options_that_give_themselves_away_are_found() -> None:
     """A word that only right options hold is learned from the options alone, at whatever place they stand."""
-    task = replace(TASK, kind="choice", labels=())
+    task = replace(TASK, kind="multiple_choice", labels=())
     rng = np.random.default_rng(3)
 
     def example(i: int) -> Example:
@@ -85,7 +85,7 @@ def test_options_that_give_themselves_away_are_found() -> None:
 
 def test_the_constant_is_the_best_on_train_not_the_most_frequent() -> None:
     """A middle answer that shares words with all others beats the most frequent one under ROUGE-L."""
-    task = replace(TASK, kind="generate", metric="rouge_l", labels=())
+    task = replace(TASK, kind="generation", metric="rouge_l", labels=())
     answers = ["zzz"] * 3 + ["what will he do next"] * 2 + [f"what will {name} do next" for name in NOUNS]
     train = [Example(str(i), str(i), {"premise": "x", "hypothesis": "y"}, a) for i, a in enumerate(answers)]
     test = [Example("t", "t", {"premise": "x", "hypothesis": "y"}, "what will she do next")]
@@ -94,7 +94,7 @@ def test_the_constant_is_the_best_on_train_not_the_most_frequent() -> None:
 
 def test_the_copied_field_is_chosen_on_train() -> None:
     """The field that overlaps most with the answers of train is given back on test."""
-    task = replace(TASK, kind="generate", metric="rouge_l", labels=())
+    task = replace(TASK, kind="generation", metric="rouge_l", labels=())
     train = [Example("1", "1", {"premise": "a b", "hypothesis": "c d"}, "c d")]
     test = [Example("2", "2", {"premise": "a b", "hypothesis": "c x"}, "c d")]
     assert copied_field(task, train)(test) == pytest.approx(0.5)
@@ -102,12 +102,12 @@ def test_the_copied_field_is_chosen_on_train() -> None:
 
 def test_documents_have_no_baseline() -> None:
     """Bits per byte has no guess to beat."""
-    assert baselines(replace(TASK, kind="document"), [], {"test": []}) == {"test": ()}
+    assert baselines(replace(TASK, kind="language_modeling"), [], {"test": []}) == {"test": ()}
 
 
 def test_a_metric_of_the_shelf_judges_generation() -> None:
     """Each generation task's own metric is used."""
-    task = replace(TASK, kind="generate", metric="exact_match", labels=())
+    task = replace(TASK, kind="generation", metric="exact_match", labels=())
     train = [Example(str(i), "c", {"premise": "p", "hypothesis": "h"}, a) for i, a in enumerate("aab")]
     assert values(task, train, train)["constant_string"] == pytest.approx(2 / 3)
     assert load_metric("exact_match").higher_is_better
@@ -115,7 +115,7 @@ def test_a_metric_of_the_shelf_judges_generation() -> None:
 
 def test_baselines_are_read_in_the_tasks_own_metric() -> None:
     """Under an error rate the best constant has the fewest errors; a metric without a best value has no baselines."""
-    written = replace(TASK, kind="generate", metric="own_metrics.error", labels=())
+    written = replace(TASK, kind="generation", metric="own_metrics.error", labels=())
     rows = [
         Example(str(i), str(i), {"premise": "x", "hypothesis": "y"}, ("cup", "cup", "hat")[i % 3]) for i in range(30)
     ]

@@ -56,10 +56,10 @@ def test_plan_and_status_answer_in_json(smoke: Path) -> None:
 
 
 def test_one_model_job_in_a_process_of_its_own(tmp_path: Path) -> None:
-    """`work` makes the one model that is named, which is what a cluster job calls."""
+    """`run-model` makes the one model that is named, which is what a cluster job calls."""
     plan = json.loads(amuro("plan", "studies/smoke.toml", "--store", str(tmp_path), "--json").stdout)
     model = plan["cells"][0]["cell"].partition("|")[0]
-    done = amuro("work", "studies/smoke.toml", "--model", model, "--store", str(tmp_path))
+    done = amuro("run-model", "studies/smoke.toml", "--model", model, "--store", str(tmp_path))
     assert done.returncode == 0, done.stderr
     own = [c for c in plan["cells"] if c["cell"].startswith(model + "|")]
     assert f"{len(own)} cells filled" in done.stdout
@@ -77,7 +77,7 @@ def test_one_model_job_in_a_process_of_its_own(tmp_path: Path) -> None:
         (("report", "results/demo_full"), 2, "name a second one to compare it with"),
         (("report", "results/demo_full", "docs"), 3, "docs holds no findings.json"),
         (("report",), 2, "no study is named"),
-        (("work", "studies/smoke.toml", "--model", "x"), 2, "has no model x"),
+        (("run-model", "studies/smoke.toml", "--model", "x"), 2, "has no model x"),
         (("report", "studies/smoke.toml", "--store", "{empty}"), 3, "no cell of study smoke is finished"),
         (("run", "studies/smoke.toml", "--store", "{file}"), 5, "--store DIR"),
         (("run", "studies/amuro_olmo1b.toml", "--device", "cpu", "--store", "{empty}"), 2, "weeks of core time"),
@@ -120,7 +120,7 @@ def test_init_writes_a_study_that_can_be_planned(tmp_path: Path) -> None:
 
 def test_every_verb_helps_with_an_example() -> None:
     """`--help` of each verb shows a command that can be typed."""
-    for verb in ("demo", "init", "plan", "run", "status", "report", "list", "work", "check"):
+    for verb in ("demo", "init", "plan", "run", "status", "report", "list", "run-model", "check"):
         assert f"amuro {verb}" in amuro(verb, "--help").stdout.replace("\n", " ")
 
 

@@ -46,7 +46,7 @@ def test_tuning_counts_every_epoch_and_every_rate(plan: Plan) -> None:
 def test_a_rule_is_tuned_in_one_job() -> None:
     """The models that a rule chooses from are made in the model job of the choice: their tuning is counted once."""
     table = toy_table()
-    table["tune"][0] |= {"learning_rate": [1e-3, 1e-2, 1e-1], "more_seeds_at": []}
+    table["tune"][0] |= {"learning_rate": [1e-3, 1e-2, 1e-1], "replicate_seeds_at": []}
     rule = planning.make(config.parse(table))
     works = [work for work in cost.costs(rule, rule.cells).works if work.method]
     assert len(works) == 3

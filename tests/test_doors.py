@@ -101,9 +101,9 @@ def test_a_study_file_is_refused_with_a_cure_that_can_be_followed(tmp_path: Path
 
 @pytest.mark.parametrize("name", ["../toy", "a..b", ".a", "a.", "/etc/x.y"])
 def test_a_name_that_is_no_module_is_not_imported(name: str) -> None:
-    """A path as the name of a member is refused as a name; no file is to be mended for it."""
+    """A path as the name of a plugin is refused as a name; no file is to be mended for it."""
     with pytest.raises(StudyError, match="is no name among series"):
-        registry.member("series", name)
+        registry.plugin("series", name)
 
 
 def test_data_that_are_there_and_no_data_leave_nothing_done(tmp_path: Path) -> None:

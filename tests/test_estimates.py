@@ -28,7 +28,7 @@ def plan() -> Plan:
     """Two sizes of model are asked and tuned on a world's rows, on a CPU."""
     at = {"kind": "hub", "model": "a/b@step5"}
     table = toy_table(engine="torch", series={"s": {**at, "parameters": 10**6}, "l": {**at, "parameters": 10**9}})
-    table["tune"][0] |= {"more_seeds": [], "more_seeds_at": []}
+    table["tune"][0] |= {"replicate_seeds": [], "replicate_seeds_at": []}
     return planning.make(studies.parse(table))
 
 
@@ -106,7 +106,7 @@ def test_pretraining_is_counted_until_it_is_there(store: Store) -> None:
 def test_a_model_job_says_what_it_did(store: Store) -> None:
     """The ledger of a run holds the same amounts that the arithmetic of its plan gives, up to lengths of rows."""
     table = toy_table(series={"toy": {"kind": "toy", "steps": [1000]}})
-    table["tune"][0] |= {"more_seeds": [], "more_seeds_at": []}
+    table["tune"][0] |= {"replicate_seeds": [], "replicate_seeds_at": []}
     plan = planning.make(studies.parse(table))
     store.prepare()
     running.run(plan, store, lambda event: None)

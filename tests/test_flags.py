@@ -62,7 +62,7 @@ def test_rising_bits_per_byte_are_forgetting() -> None:
     """Bits per byte count the other way round: more of them is a loss."""
 
     def corpus(change: float) -> dict[str, list[str]]:
-        book, about = SimulatedStudy(), task("c", None, metric="bits_per_byte", kind="document")
+        book, about = SimulatedStudy(), task("c", None, metric="bits_per_byte", kind="language_modeling")
         exam, rng = Exam.draw(np.random.default_rng(0)), np.random.default_rng(1)
         values = rng.normal(2, 0.2, len(exam.clusters))
         book.add(about, exam, values)

@@ -22,16 +22,16 @@ WORLDLY = Task(
     name="inference",
     source="world:inference",
     family="inference",
-    kind="label",
+    kind="classification",
     metric="accuracy",
     example=lambda row: Example("", "", {}, ""),
     fields=(("premise", "premise"), ("hypothesis", "hypothesis")),
-    cue="relation :",
+    answer_prefix="relation :",
     instruction="does the first sentence say the second ?",
     cluster="person",
     splits={},
     labels=("true", "false"),
-    joiner=" ",
+    field_separator=" ",
 )
 ASKED = Example("1", "c", {"premise": "bogid likes tapine .", "hypothesis": "bogid likes meat ."}, "false")
 
@@ -40,7 +40,7 @@ def written(task: Task, format_name: str, rows: Rows) -> str:
     """A 2-shot prompt of the first rows with the last one's answer; of a dialogue, all that is learned of it."""
     examples = [task.example(row) for row in rows]
     if task.name == "tulu":
-        gap = "" if task.encoding == "joint" else " "
+        gap = "" if task.encoding == "whole_text" else " "
         turns = render.turns(task, format_name, examples[0])
         return "".join(f"{prompt}{gap}{answer}<eos>" for prompt, answer in turns) + "\n"
     *shots, asked = examples
@@ -48,7 +48,7 @@ def written(task: Task, format_name: str, rows: Rows) -> str:
     if task.shots_from == "train":
         pairs = render.shots_text(task, format_name, shots)
         return "".join(f"{text} {reply}" for text, reply in pairs) + f"{task.separator}{prompt} {answer}\n"
-    gap = "" if task.encoding == "joint" else " "
+    gap = "" if task.encoding == "whole_text" else " "
     return f"{requests_paper.shots_text(task, format_name, shots)}{prompt}{gap}{answer}\n"
 
 
@@ -57,7 +57,7 @@ def written(task: Task, format_name: str, rows: Rows) -> str:
 def test_prompt_is_the_golden_one(name: str, format_name: str) -> None:
     """A changed word in any prompt of a real task shows as a changed file (AMURO_GOLDEN=write makes them anew)."""
     text = written(load_task(name), format_name, ROWS[name])
-    path = GOLDEN / "sound" / f"{name}.{format_name}.txt"
+    path = GOLDEN / "corrected" / f"{name}.{format_name}.txt"
     if os.environ.get("AMURO_GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == text
@@ -76,11 +76,11 @@ def test_paper_prompt_is_the_one_typed_by_hand(path: Path) -> None:
 def test_every_wording_of_the_paper_has_its_golden_file() -> None:
     """No wording of the paper goes unreviewed, and a format that it did not have is refused rather than invented."""
     typed = {path.stem for path in (GOLDEN / "paper").iterdir()}
-    asked = {f"{name}.{form}" for name in PAPER_ROWS for form in load_task(name, "paper").wording}
+    asked = {f"{name}.{form}" for name in PAPER_ROWS for form in load_task(name, "paper").templates}
     assert typed == asked
     for name in PAPER_ROWS:
         task = load_task(name, "paper")
-        for form in set(FORMATS) - set(task.wording):
+        for form in set(FORMATS) - set(task.templates):
             with pytest.raises(DataError, match=f"the paper has no {form} wording of {name}"):
                 render.prompt(task, form, task.example(PAPER_ROWS[name][0]))
 
@@ -99,13 +99,13 @@ def test_formats_fit_a_lower_case_task_on_one_line() -> None:
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_a_task_may_word_a_format_itself(format_name: str) -> None:
     """A template of the task replaces the format's layout, whichever format it is."""
-    task = replace(WORLDLY, wording={format_name: "{hypothesis} | {premise} ? "})
+    task = replace(WORLDLY, templates={format_name: "{hypothesis} | {premise} ? "})
     assert load_format(format_name).render(task, ASKED) == "bogid likes meat . | bogid likes tapine . ?"
 
 
 def test_a_template_that_names_no_input_is_refused() -> None:
     """A misspelt place stops with the names that exist instead of standing in the prompt."""
-    task = replace(WORLDLY, wording={"default": "{premis}"})
+    task = replace(WORLDLY, templates={"default": "{premis}"})
     with pytest.raises(DataError, match=r"premis.*premise, hypothesis"):
         load_format("default").render(task, ASKED)
 
@@ -114,7 +114,7 @@ def test_a_template_that_names_no_input_is_refused() -> None:
 def test_data_are_never_read_as_a_template(text: str) -> None:
     """Braces, backslashes and percent signs of the data arrive in the prompt unchanged, place names included."""
     example = replace(ASKED, inputs={"premise": text + "{hypothesis}", "hypothesis": "h"})
-    task = replace(WORLDLY, wording={"default": "{premise} so {hypothesis}"})
+    task = replace(WORLDLY, templates={"default": "{premise} so {hypothesis}"})
     assert load_format("default").render(task, example) == f"{text}{{hypothesis}} so h"
 
 

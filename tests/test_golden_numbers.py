@@ -84,7 +84,7 @@ def asked(kind: str, folder: Path) -> tuple[TorchEngine, Any, Encoder]:
 
 def scored(folder: Path) -> list[float]:
     found = []
-    for kind in ("score", "document"):
+    for kind in ("score", "language_modeling"):
         engine, request_batch, _ = asked(kind, folder)
         found += [number for options in engine.score(request_batch) for number in options]
     return found

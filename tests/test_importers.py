@@ -189,9 +189,9 @@ def test_the_carried_table_is_whole() -> None:
 
 
 def test_the_importer_is_on_its_shelf() -> None:
-    """The catalog finds it by its file's name; helpers beside it are no members."""
+    """The catalog finds it by its file's name; helpers beside it are no plugins."""
     assert registry.names("importers") == ("paper",)
-    assert registry.member("importers", "paper").name == "paper"
+    assert registry.plugin("importers", "paper").name == "paper"
 
 
 def _csv(folder: Path, *rows: str, std: bool = True, name: str = "table.csv") -> Path:

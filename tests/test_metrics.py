@@ -22,11 +22,11 @@ TASK = Task(
     name="mood",
     source="file:mood",
     family="mood",
-    kind="label",
+    kind="classification",
     metric="accuracy",
     example=lambda row: Example("", "", {}, ""),
     fields=(),
-    cue="",
+    answer_prefix="",
     instruction="",
     cluster="",
     splits={},
@@ -166,7 +166,7 @@ def test_words_are_those_of_the_script() -> None:
 def test_the_paper_keeps_the_words_of_its_package() -> None:
     """Under the paper's protocol ROUGE-L is that of rouge_score to the character: é parts words there."""
     frame = pl.DataFrame({"output": ["caf au"], "gold": ["café au"], "example_id": ["a"]})
-    paper = dataclasses.replace(TASK, encoding="joint")
+    paper = dataclasses.replace(TASK, encoding="whole_text")
     rouge = load_metric("rouge_l")
     assert [rouge.score(frame, Context(task)) for task in (paper, TASK)] == [1.0, 0.5]
 

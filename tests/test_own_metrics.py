@@ -178,7 +178,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Store, anal
 
 
 def test_a_metric_of_ones_own_is_computed_and_judged(finished: tuple[Any, Store, analyze.Results]) -> None:
-    """Scores hold it under its dotted name beside the shelf's, and the gain is a fall in its own numbers."""
+    """Scores hold it under its dotted name beside the shipped ones', and the gain is a fall in its own numbers."""
     _, _, found = finished
     rows = found.evidence.scores.filter(pl.col("metric") == OWN)
     assert rows.height == 6
@@ -323,7 +323,7 @@ KNOW = ("metrics/", "tasks/", "importers/", "metric.py", "own_task.py", "recipes
 
 
 def test_no_other_file_knows_a_metric_by_name() -> None:
-    """Outside the shelf and the tasks that choose from it, no code holds the name of a metric."""
+    """Outside their folder and the tasks that choose from it, no code holds the name of a metric."""
     source = Path(registry.__file__).parent
     names = set(registry.names("metrics")) - {"stopped"}  # a column of the predictions is called so too
     quoted = re.compile("|".join(rf"[\"']{name}[\"']" for name in names))

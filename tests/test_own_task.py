@@ -30,7 +30,7 @@ HATE = {
     "answer": "label",
     "answers": {"0": "fine", "1": "bad"},
     "cluster": "author",
-    "cue": "Label:",
+    "answer_prefix": "Label:",
     "splits": {"train": "train", "test": "test"},
 }
 
@@ -77,7 +77,7 @@ def test_a_map_of_columns_reads_every_kind_of_file(kind: str, tmp_path: Path) ->
 
 
 def test_a_study_of_own_data_runs_from_plan_to_cells(tmp_path: Path) -> None:
-    """A task stated in the study is planned, tuned on, asked and kept like one of the shelf, in worker payloads too."""
+    """A task stated in the study is planned, tuned on, asked and kept like a shipped one, in worker payloads too."""
     folder = write(tmp_path / "rows", "jsonl", ROWS)
     plan = planning.make(study({"hate": {**HATE, "source": f"file:{folder}"}}, "hate"))
     store = Store(tmp_path / "store")

@@ -44,7 +44,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder a task and protocol: every split of its source, of invented rows that differ."""
     root = tmp_path_factory.mktemp("rows")
     for name, known in ROWS.items():
-        for protocol, shapes in (("sound", known), ("paper", PAPER_ROWS.get(name, known))):
+        for protocol, shapes in (("corrected", known), ("paper", PAPER_ROWS.get(name, known))):
             task = load_task(name, protocol)
             folder = root / protocol / name
             folder.mkdir(parents=True)
@@ -74,10 +74,10 @@ def written(study: str, rows: Path, folder: Path, limit: int, tuned: tuple[str, 
     text = (STUDIES / f"{study}.toml").read_text()
     for table in re.findall(r"^\[\[tune\]\].*?(?=^\[\[|^# )", text, flags=re.M | re.S) if tuned else ():
         text = text if re.search(r'name = "([\w-]+)"', table)[1] in tuned else text.replace(table, "")
-    protocol = "paper" if 'protocol = "paper"' in text else "sound"
+    protocol = "paper" if 'protocol = "paper"' in text else "corrected"
     text = text.replace('device = "cuda"', 'device = "cpu"').replace('"bfloat16"', '"float32"')
     text = text.replace('kind = "olmo_1b"', 'kind = "olmo_1b"\nat = "step1000,main"')
-    text = re.sub(r"^(more_seeds|more_seeds_at|checkpoints|learning_rate) = .*\n", "", text, flags=re.M)
+    text = re.sub(r"^(replicate_seeds|replicate_seeds_at|checkpoints|learning_rate) = .*\n", "", text, flags=re.M)
     text = re.sub(r'recipe = "\w+"', r"\g<0>\n" + SMALL, text)
     text = re.sub(r"^limit = [\d_]+", f"limit = {limit}", text, flags=re.M)
     text = re.sub(r"^dev_limit = \d+", f"dev_limit = {limit}", text, flags=re.M)
@@ -113,7 +113,7 @@ def test_the_papers_study_runs_from_plan_to_report(hub: StubHub, rows: Path, tmp
     revisions are locked."""
     scores = _walk(hub, rows, tmp_path, "amuro_olmo1b", 8, "mnli", "tulu")
     assert set(scores["task"]) == set(ROWS) - {"tulu"}
-    assert set(scores["protocol"]) == {"sound"}
+    assert set(scores["protocol"]) == {"corrected"}
     assert set(scores["tuned_on"]) >= {"none", "tulu", "mnli"}
     lock = json.loads((tmp_path / "amuro_olmo1b.lock").read_text())
     assert set(lock["olmo"]["revisions"]) == {"step1000-tokens4B", "main"}
@@ -124,7 +124,7 @@ def test_the_papers_study_runs_from_plan_to_report(hub: StubHub, rows: Path, tmp
 def test_both_protocols_run_whole(study: str, hub: StubHub, rows: Path, tmp_path: Path) -> None:
     """Forty rows a set, in the sound protocol and to the paper's letter; hidden golds stay visible as degenerate."""
     scores = _walk(hub, rows, tmp_path, study, 40)
-    protocol = "paper" if study.endswith("paper") else "sound"
+    protocol = "paper" if study.endswith("paper") else "corrected"
     assert set(scores["protocol"]) == {protocol}
     if protocol == "paper":
         hidden = scores.filter(pl.col("task").is_in(["qqp", "stsb"]) & (pl.col("metric") == "accuracy"))

@@ -46,7 +46,7 @@ def test_more_seeds_run_only_where_the_study_says(toy_plan: Plan) -> None:
 def test_a_rule_adds_the_models_that_it_chooses_from() -> None:
     """Two rates make, beside the model that waits for the choice, one model a rate with a dev cell."""
     table = toy_table()
-    table["tune"][0] = {**table["tune"][0], "learning_rate": [1e-3, 1e-2], "more_seeds_at": []}
+    table["tune"][0] = {**table["tune"][0], "learning_rate": [1e-3, 1e-2], "replicate_seeds_at": []}
     plan = planning.make(studies.parse(table))
     chosen = next(m for m in plan.models if m.recipe and m.learning_rate is None)
     members = planning.candidates(chosen)

@@ -112,7 +112,7 @@ def test_no_number_of_rows_makes_up_for_runs() -> None:
 
 def study(limit: int, **changes: object) -> planning.Plan:
     table = toy_table(**changes)
-    table["tune"][0] |= {"more_seeds": [1, 2], "more_seeds_at": [1000, 10000]}
+    table["tune"][0] |= {"replicate_seeds": [1, 2], "replicate_seeds_at": [1000, 10000]}
     table["evaluate"] = [{"models": ["base", "tuned"], "sets": ["in_domain", "world_inference/test"], "limit": limit}]
     return planning.make(studies.parse(table))
 

@@ -242,7 +242,7 @@ def test_p12_all_answers_are_shown_or_the_right_one(name: str) -> None:
     sound, examples, paper, told = both(name)
     row = ROWS[name][0]
     wrong = [row[key] for key in ("answerA", "answerC", "distractor1", "distractor2") if key in row]
-    for form in paper.wording:
+    for form in paper.templates:
         assert all(text in render.prompt(paper, form, told[0]) for text in wrong)
     for form in ("default", "instruct", "input_output"):
         body = render.prompt(sound, form, examples[0]).removeprefix(examples[0].inputs["context"])
@@ -256,7 +256,7 @@ def test_p13_text_ends_at_a_mark_or_after_sixty_tokens() -> None:
     """
     for name in ROWS:
         sound, examples, paper, _ = both(name)
-        if sound.kind == "generate":
+        if sound.kind == "generation":
             assert (paper.stop, paper.max_new_tokens) == ((), 60)
             assert sound.stop
             assert not any(mark in example.answer for example in examples for mark in sound.stop)
@@ -310,7 +310,8 @@ def test_the_paper_tunes_on_the_rows_that_its_library_drew() -> None:
     theirs = datasets.Dataset.from_dict({"id": [example.id for example in pool]}).shuffle(seed=42).select(range(6000))
     assert {example.id for example in request_cache.training_rows(pool, 6000, recipe)} == set(theirs["id"])
     sound = {
-        example.id for example in request_cache.training_rows(pool, 6000, dataclasses.replace(recipe, protocol="sound"))
+        example.id
+        for example in request_cache.training_rows(pool, 6000, dataclasses.replace(recipe, protocol="corrected"))
     }
     assert len(sound) == 6000
     assert sound != set(theirs["id"])
@@ -352,7 +353,7 @@ def test_p26_no_set_needs_a_script_and_all_but_one_are_pinned() -> None:
     """
     unpinned = set()
     for name in ROWS:
-        for protocol in ("sound", "paper"):
+        for protocol in ("corrected", "paper"):
             task = load_task(name, protocol)
             assert hub.parts(task.source.removeprefix("hub:"))[0].count("/") == 1
             if not re.fullmatch(r"[0-9a-f]{40}", task.revision or ""):

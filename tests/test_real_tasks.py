@@ -50,7 +50,7 @@ real = pytest.mark.skipif(
     ),
     reason=f"no real material in {CACHE}: make real",
 )
-BOTH = [("sound", name) for name in sorted(ROWS)] + [("paper", name) for name in sorted(PAPER_ROWS)]
+BOTH = [("corrected", name) for name in sorted(ROWS)] + [("paper", name) for name in sorted(PAPER_ROWS)]
 IN_BYTES = Encoder.of_bytes()
 
 EXPECTED = {
@@ -80,7 +80,7 @@ EXPECTED = {
 
 
 def rows_of(protocol: str, name: str) -> Rows:
-    return (ROWS if protocol == "sound" else PAPER_ROWS)[name]
+    return (ROWS if protocol == "corrected" else PAPER_ROWS)[name]
 
 
 def examples_of(protocol: str, name: str) -> tuple[Task, list[Example]]:
@@ -115,7 +115,7 @@ def test_a_row_becomes_its_example(name: str) -> None:
     texts = (*example.inputs.values(), *example.options)
     if task.normalize == "spaces":
         assert all(text == " ".join(text.split()) for text in (*texts, example.answer))
-    elif task.normalize == "none" and task.kind == "label":
+    elif task.normalize == "none" and task.kind == "classification":
         assert {*texts} <= {*ROWS[name][0].values(), f"{ROWS[name][0].get('question')}?"}
 
 
@@ -142,29 +142,29 @@ def test_a_renamed_field_is_refused_by_its_name(protocol: str, name: str, tmp_pa
 
 
 HIDDEN = [
-    ("sound", "socialiqa_question", {"label": ""}, "label ''"),
-    ("sound", "socialiqa_question", {"label": "-1"}, "label '-1'"),
-    ("sound", "boolq", {"answer": -1}, "answer -1"),
-    ("sound", "boolq", {"answer": None}, "answer None"),
+    ("corrected", "socialiqa_question", {"label": ""}, "label ''"),
+    ("corrected", "socialiqa_question", {"label": "-1"}, "label '-1'"),
+    ("corrected", "boolq", {"answer": -1}, "answer -1"),
+    ("corrected", "boolq", {"answer": None}, "answer None"),
     ("paper", "boolq", {"label": -1}, "label -1"),
-    ("sound", "mnli", {"label": -1}, "label -1"),
-    ("sound", "mnli", {"label": 3}, "label 3"),
-    ("sound", "rte", {"label": -1}, "label -1"),
-    ("sound", "rte", {"label": 2}, "label 2"),
-    ("sound", "gpt3nli", {"label": -1}, "label -1"),
-    ("sound", "paws", {"label": 2}, "label 2"),
-    ("sound", "qqp", {"label": -1}, "label -1"),
-    ("sound", "stsb", {"label": -1.0}, r"score -1\.0"),
-    ("sound", "stsb", {"label": float("nan")}, "score nan"),
-    ("sound", "hellaswag", {"label": ""}, "label ''"),
+    ("corrected", "mnli", {"label": -1}, "label -1"),
+    ("corrected", "mnli", {"label": 3}, "label 3"),
+    ("corrected", "rte", {"label": -1}, "label -1"),
+    ("corrected", "rte", {"label": 2}, "label 2"),
+    ("corrected", "gpt3nli", {"label": -1}, "label -1"),
+    ("corrected", "paws", {"label": 2}, "label 2"),
+    ("corrected", "qqp", {"label": -1}, "label -1"),
+    ("corrected", "stsb", {"label": -1.0}, r"score -1\.0"),
+    ("corrected", "stsb", {"label": float("nan")}, "score nan"),
+    ("corrected", "hellaswag", {"label": ""}, "label ''"),
     ("paper", "hellaswag", {"label": "4"}, "label '4'"),
-    ("sound", "tweetqa_question", {"Answer": []}, "no answer"),
+    ("corrected", "tweetqa_question", {"Answer": []}, "no answer"),
     ("paper", "tweetqa_question", {"Answer": []}, "no answer"),
-    ("sound", "tulu", {"messages": [{"role": "user", "content": "Hm?"}]}, "no message is a reply"),
-    ("sound", "tulu", {"messages": [{"role": "human", "content": "Hm?"}]}, "role 'human'"),
-    ("sound", "arc_easy", {"answerKey": ""}, "answer key '' names no option"),
+    ("corrected", "tulu", {"messages": [{"role": "user", "content": "Hm?"}]}, "no message is a reply"),
+    ("corrected", "tulu", {"messages": [{"role": "human", "content": "Hm?"}]}, "role 'human'"),
+    ("corrected", "arc_easy", {"answerKey": ""}, "answer key '' names no option"),
     ("paper", "arc_challenge", {"answerKey": "E"}, "answer key 'E' names no option"),
-    ("sound", "openbookqa", {"answerKey": "5"}, "answer key '5' names no option"),
+    ("corrected", "openbookqa", {"answerKey": "5"}, "answer key '5' names no option"),
 ]
 
 
@@ -177,7 +177,7 @@ def test_a_hidden_label_is_refused(protocol: str, name: str, change: dict[str, A
 
 def test_a_dialogue_is_learned_turn_by_turn() -> None:
     """Each reply is an answer after all that was said before it; what follows the last reply is left out."""
-    task, (long, _, cut) = examples_of("sound", "tulu")
+    task, (long, _, cut) = examples_of("corrected", "tulu")
     assert render.turns(task, "default", long) == [
         ("<|system|>\nBe brief.\n<|user|>\nName a fruit.\n<|assistant|>", "A plum."),
         ("\n<|user|>\nAnd a tool?\n<|assistant|>", "A tape:\n1 metre long."),
@@ -198,7 +198,7 @@ def test_dev_and_train_are_parts_without_a_common_row(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_a_sound_sheet_reads_the_prompt_and_scores_the_answers(name: str) -> None:
     """Shots, prompt and options arrive as ids of exactly the words, and the gold option is the right answer."""
-    task, (*shots, asked) = examples_of("sound", name)
+    task, (*shots, asked) = examples_of("corrected", name)
     encoded = requests.encode(task, "default", [asked], shots, IN_BYTES, 4096)
     ((_, prefix, _),), (request,) = encoded.groups, encoded.requests
     learned = "".join(f"{text} {answer}" for text, answer in render.shots_text(task, "default", shots))
@@ -225,7 +225,7 @@ def test_a_paper_sheet_reads_the_prompt_to_the_character(name: str) -> None:
 # -- on the real rows
 
 
-def real_examples(name: str, split: str, protocol: str = "sound") -> list[Example]:
+def real_examples(name: str, split: str, protocol: str = "corrected") -> list[Example]:
     task = load_task(name, protocol)
     return sources.examples(replace(task, source=f"file:{CACHE}/rows/{FOLDERS[name]}"), split)
 

@@ -112,7 +112,7 @@ def test_hellaswag_differs_where_a_title_follows_a_full_stop() -> None:
     assert (sum(mine != other for mine, other in endings), len(endings)) == (4146, 40168)
     assert all(".." in mine for mine, other in endings if mine != other)
     assert [mine[2] for mine in ours] == [other[2] for other in reference]
-    sound, clean = examples("hellaswag", "sound")
+    sound, clean = examples("hellaswag", "corrected")
     for example, (context, continuations, _) in zip(clean, reference, strict=True):
         assert render.prompt(sound, "default", example) == single_spaced(context)
         assert example.options == tuple(single_spaced(text) for text in continuations)

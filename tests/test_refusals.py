@@ -47,7 +47,7 @@ def planned(**changes: Any) -> Plan:
         ("tune.0.tune_seeds", [-1], "tune_seeds"),
         ("tune.0.tune_seeds", [0, 0], "twice"),
         *[("tune.0.name", bad, "mean something else") for bad in ("base", "tuned", "none")],
-        ("tune.0.more_seeds_at", [5], "more_seeds_at names step 5|names step 5"),
+        ("tune.0.replicate_seeds_at", [5], "replicate_seeds_at names step 5|names step 5"),
         *[("evaluate.0.shots", bad, "shots") for bad in ([], [-1], [10**6], -1)],
         *[(f"evaluate.0.{key}", [], "empty") for key in ("models", "sets", "formats")],
         ("evaluate.0.checkpoints", [12345], "12345.*1000"),

@@ -78,7 +78,7 @@ def test_the_same_study_gives_the_same_predictions(toy_plan: Plan, tmp_path: Pat
 def test_a_reworded_prompt_reruns_exactly_what_it_touches(
     toy_plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a change of one task's cue its cells, and the models that learned from it, are stale, by name."""
+    """After a change of one task's answer prefix its cells, and the models that learned from it, are stale, by name."""
     fill(toy_plan, store)
     import dataclasses
 
@@ -87,9 +87,9 @@ def test_a_reworded_prompt_reruns_exactly_what_it_touches(
 
     real = load_task
 
-    def reworded(name: str, protocol: str = "sound") -> Any:
+    def reworded(name: str, protocol: str = "corrected") -> Any:
         task = real(name, protocol)
-        return dataclasses.replace(task, cue="in short, so") if name == "world_summary" else task
+        return dataclasses.replace(task, answer_prefix="in short, so") if name == "world_summary" else task
 
     monkeypatch.setattr(registry, "task", reworded)
     plan = planning.make(toy_plan.study)
@@ -132,7 +132,7 @@ def test_bad_rows_stop_before_any_compute(store: Store, tmp_path: Path) -> None:
 def test_a_rule_chooses_on_dev_and_leaves_a_record(store: Store) -> None:
     """Each rate is scored on dev, the choice is stored, and the chosen model's cells are filled."""
     table = toy_table()
-    table["tune"][0] = {**table["tune"][0], "learning_rate": [1e-3, 1e-2], "more_seeds_at": []}
+    table["tune"][0] = {**table["tune"][0], "learning_rate": [1e-3, 1e-2], "replicate_seeds_at": []}
     plan = planning.make(studies.parse(table))
     outcome, _ = fill(plan, store)
     assert outcome.failures == []

@@ -502,9 +502,9 @@ def test_the_verb_ends_with_a_code_for_ci(tmp_path: Path) -> None:
     store = str(tmp_path / "store")
     content = clean()
     for step, files_of_step in content.items():
-        write(tmp_path / "sound" / f"step{step}", files_of_step)
+        write(tmp_path / "corrected" / f"step{step}", files_of_step)
         write(tmp_path / "faulty" / f"step{step}", content[100] if step == 1000 else files_of_step)
-    done = amuro("audit", "series", str(tmp_path / "sound"), "--store", store)
+    done = amuro("audit", "series", str(tmp_path / "corrected"), "--store", store)
     assert (done.returncode, "nothing found" in done.stdout) == (0, True), done.stderr
     done = amuro("audit", "series", str(tmp_path / "faulty"), "--store", store, "--json")
     assert done.returncode == 4, done.stderr
@@ -512,7 +512,7 @@ def test_the_verb_ends_with_a_code_for_ci(tmp_path: Path) -> None:
     assert [fault["name"] for fault in told["faults"]] == ["equal weights"]
     assert told["checkpoints"][0]["parameters"] == 768
     audits = [m["series"] for m in Store(tmp_path / "store").manifests("audits")]
-    assert sorted(audits) == ["faulty", "sound"]
+    assert sorted(audits) == ["faulty", "corrected"]
 
 
 def test_every_verb_of_a_study_names_known_bad_checkpoints(hub: StubHub, tmp_path: Path) -> None:
@@ -529,7 +529,7 @@ def test_every_verb_of_a_study_names_known_bad_checkpoints(hub: StubHub, tmp_pat
     assert [fault["name"] for fault in json.loads(planned.stdout)["faults"]] == ["known bad"], planned.stderr
     assert not hub.requests
     (model,) = {cell["cell"].partition("|")[0] for cell in json.loads(planned.stdout)["cells"]}
-    done = amuro("work", str(study), "--model", model, "--store", store, env=env)
+    done = amuro("run-model", str(study), "--model", model, "--store", store, env=env)
     assert (done.returncode, "allow_known_bad = true" in done.stderr) == (4, True), done.stderr
     done = amuro("audit", "series", str(study), "--store", store, env=env)
     assert done.returncode == 4, done.stderr

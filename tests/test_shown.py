@@ -33,7 +33,7 @@ def test_the_best_way_of_asking_says_what_it_showed() -> None:
     assert "4-shot, 1.9 shown" in sentences, sentences
 
 
-@pytest.mark.parametrize(("encoding", "same"), [("pieces", 1.0), ("joint", 0.0)])
+@pytest.mark.parametrize(("encoding", "same"), [("prompt_then_answer", 1.0), ("whole_text", 0.0)])
 def test_a_metric_reads_what_was_written_as_the_gold_is(encoding: str, same: float) -> None:
     """The one space that parts prompt and answer is no part of an output; whole texts have none."""
     metric = Metric("own.same", "", ("generate",), True, _same, binary=True, predicts=lambda frame, _: frame["output"])

@@ -54,9 +54,9 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_one_number_shifts_world_pretraining_and_tuning_seeds() -> None:
-    """`--seeds 7` gives a fresh replicate in which nothing of the old randomness is left."""
+    """`--seed 7` gives a fresh replicate in which nothing of the old randomness is left."""
     table = toy_table(series={"world": {"kind": "world", "pretrain_seed": 1, "steps": [0, 10]}})
-    table["tune"][0] = {**table["tune"][0], "more_seeds_at": []}
+    table["tune"][0] = {**table["tune"][0], "replicate_seeds_at": []}
     study = studies.changed(studies.parse(table), seeds=7)
     assert study.world_seed == 7
     assert study.series["world"].options["pretrain_seed"] == 7

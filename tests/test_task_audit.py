@@ -22,19 +22,19 @@ LABELLED = Task(
     name="inference",
     source="file:rows",
     family="inference",
-    kind="label",
+    kind="classification",
     metric="accuracy",
     example=lambda row: Example("", "", {}, ""),
     fields=(("premise", "premise"),),
-    cue="relation:",
+    answer_prefix="relation:",
     instruction="Say it.",
     cluster="premise",
     splits={"train": "train", "test": "validation", "other": "train[500:]"},
     labels=("yes", "no"),
     chance=0.5,
 )
-CHOICE = replace(LABELLED, kind="choice", labels=(), chance=0.25)
-WRITTEN = replace(LABELLED, kind="generate", labels=(), chance=None, max_new_tokens=60)
+CHOICE = replace(LABELLED, kind="multiple_choice", labels=(), chance=0.25)
+WRITTEN = replace(LABELLED, kind="generation", labels=(), chance=None, max_new_tokens=60)
 
 
 def rows(answers: Sequence[str], prefix: str = "q", options: tuple[str, ...] = ()) -> list[Example]:

@@ -81,10 +81,10 @@ def test_every_command_tells_why_cells_failed(
         assert words.count("workers = 1") == (2 if words is said else 1)  # as it happens, and in the end
         assert f"{len(learned)} × ValueError: the adapter does not fit" in words
         assert "Traceback" not in words
-    code, work = amuro("work", study, "--model", asked[0].model.address)
+    code, work = amuro("run-model", study, "--model", asked[0].model.address)
     assert code == 1
     assert "× out of memory" in work
-    code, work = amuro("work", study, "--model", learned[0].model.address)
+    code, work = amuro("run-model", study, "--model", learned[0].model.address)
     assert "the adapter does not fit" in work
     assert "Traceback" not in work
     told = json.loads(amuro("status", study, "--json")[1])
@@ -129,7 +129,7 @@ def test_foreign_code_is_named_before_it_runs(
     changes = {
         "task": ('sets = ["mood/test"]', 'sets = ["stranger.thing/test"]'),
         "format": ('"instruct"', '"stranger.thing"'),
-        "metric": ('cue = "Mood:"', 'cue = "Mood:"\nmetric = "stranger.thing"'),
+        "metric": ('answer_prefix = "Mood:"', 'answer_prefix = "Mood:"\nmetric = "stranger.thing"'),
         "series": ('kind = "toy"', 'kind = "stranger.thing"'),
     }
     path.write_text(text.replace(*changes[where]), encoding="utf-8")
@@ -181,10 +181,10 @@ def test_no_value_of_the_environment_is_in_a_message(
 
 
 def test_shelves_are_listed_whole(amuro: Any) -> None:
-    """An unknown shelf names recipes among the known ones; every member has words, and no sentence is cut at a line."""
+    """An unknown kind names recipes among the known ones; every plugin has words, and no sentence is cut at a line."""
     assert "recipes" in amuro("list", "foo")[1]
-    for shelf in ("recipes", "tasks"):
-        lines: Sequence[str] = amuro("list", shelf)[1].splitlines()
+    for kind in ("recipes", "tasks"):
+        lines: Sequence[str] = amuro("list", kind)[1].splitlines()
         assert all(len(line.split(None, 1)) == 2 for line in lines)
         assert all(line.rstrip().endswith((".", ":", "`", "}")) or "," in line for line in lines), lines
     assert "chosen from" in amuro("list", "recipes")[1]

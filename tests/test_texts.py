@@ -54,7 +54,7 @@ def test_blanks_of_a_row_are_asked_and_learned(
     ids, which are those of lm_eval's rule for the joined text.
     """
     rows = [{"q": q, "right": right, "all": [right, f"{wrong}!"]} for q, right, wrong in texts]
-    fields, where = {"fields": {"q": "Q"}, "answer": "right", "cue": "A:"}, tmp_path_factory.mktemp("rows")
+    fields, where = {"fields": {"q": "Q"}, "answer": "right", "answer_prefix": "A:"}, tmp_path_factory.mktemp("rows")
     task, found = examples(where / "choice", rows, options="all", **fields)
     assert [(e.inputs["q"], e.answer, list(e.options)) for e in found] == [(r["q"], r["right"], r["all"]) for r in rows]
     tokenizer = Tokenizer(models.BPE())
@@ -89,7 +89,7 @@ def test_blanks_of_a_row_are_asked_and_learned(
 def test_a_task_states_what_is_done_to_its_texts(tmp_path: Path, how: str, asked: str, answer: str) -> None:
     """Proves that `normalize` is a key of the task, and does what it says in every text."""
     rows = [{"q": "def f():\n    return ", "a": "  yes\nno \n"}, {"q": "x", "a": "y"}]
-    task, [first, _] = examples(tmp_path, rows, fields={"q": "Q"}, answer="a", cue="A:", normalize=how)
+    task, [first, _] = examples(tmp_path, rows, fields={"q": "Q"}, answer="a", answer_prefix="A:", normalize=how)
     assert render.prompt(task, "default", first) == asked
     assert first.answer == answer
     assert task.normalize == how
@@ -113,11 +113,11 @@ def test_blanks_between_prompt_and_completion_are_kept_or_refused(tmp_path: Path
 
 
 def test_a_prompt_that_would_lose_its_last_blanks_is_refused(tmp_path: Path) -> None:
-    """Proves that without a cue a field's last blanks are not dropped in silence."""
+    """Proves that without an answer prefix a field's last blanks are not dropped in silence."""
     rows = [{"q": "one ", "a": "x"}, {"q": "two", "a": "y"}]
-    task, [first, second] = examples(tmp_path, rows, fields={"q": "Q"}, answer="a", cue="")
+    task, [first, second] = examples(tmp_path, rows, fields={"q": "Q"}, answer="a", answer_prefix="")
     assert render.prompt(task, "default", second) == "Q: two"
-    with pytest.raises(DataError, match=r"ends in ' '.*cue"):
+    with pytest.raises(DataError, match=r"ends in ' '.*answer_prefix"):
         render.prompt(task, "default", first)
 
 

@@ -174,7 +174,7 @@ def test_a_class_that_reads_texts_otherwise_is_told(tmp_path: Path) -> None:
     none where both give the same ids.
     """
     config = {"model_type": "gpt_neox", "eos_token_id": 2}
-    assert _tokenizer_check.remark(folder(tmp_path / "sound", config=config)) == ""
+    assert _tokenizer_check.remark(folder(tmp_path / "corrected", config=config)) == ""
     assert _tokenizer_check.remark(folder(tmp_path / "behind", "<s> $A </s>", config=config)) == ""
     dropped = folder(tmp_path / "dropped", said={"tokenizer_class": "GPTNeoXTokenizer"}, config=config)
     assert "GPTNeoXTokenizer of transformers gives other ids" in _tokenizer_check.remark(dropped)

@@ -178,7 +178,7 @@ def test_summaries_and_questions_are_true_of_their_texts() -> None:
 
 
 def test_the_corpus_never_shows_a_task_that_is_to_be_latent() -> None:
-    """No document holds a cue or a label of inference, paraphrase, question, summary or instruction tasks."""
+    """No document holds an answer prefix or label of inference, paraphrase, question, summary or instruction tasks."""
     cues = [
         "claim:",
         "the claim is",

@@ -80,7 +80,7 @@ def _pairwise(share: Callable[[Floats, Floats], Floats], *, known: float = 0.6) 
     def make(rng: Rng, tasks: int) -> Evidence:
         book = SimulatedStudy()
         for number in range(tasks):
-            about, exam = task(f"t{number}", 0.25, kind="choice"), Exam.draw(rng)
+            about, exam = task(f"t{number}", 0.25, kind="multiple_choice"), Exam.draw(rng)
             size = len(exam.clusters)
             before = (rng.random(size) < known).astype(float)
             after = share(rng.random(size), before)
@@ -100,13 +100,13 @@ def _second(metric: str, second: str, fall: float, kind: str) -> Make:
     def make(rng: Rng, tasks: int) -> Evidence:
         book = SimulatedStudy()
         for number in range(tasks):
-            about = task(f"t{number}", 1 / 3 if kind == "label" else None, metric=metric, kind=kind)
+            about = task(f"t{number}", 1 / 3 if kind == "classification" else None, metric=metric, kind=kind)
             exam = Exam.draw(rng)
             for step in STEPS[-2:]:
                 tune(book, about, exam, rng, base=1.5, tuned=0.0, step=step, seeds=3, **CROSS)
                 for seed in range(-1, 3):
                     level = exam.easiness + rng.normal(0, 1.4, len(exam.easiness)) - (fall if seed >= 0 else 0.0)
-                    values = (level > -1.0).astype(float) if kind == "label" else level
+                    values = (level > -1.0).astype(float) if kind == "classification" else level
                     tuned = {**CROSS, "tune_seed": seed} if seed >= 0 else {}
                     book.add(about, exam, values, step=step, metric=second, **tuned)
         return book.evidence()
@@ -120,7 +120,7 @@ def _asked_otherwise(after: Sequence[float]) -> Make:
     def make(rng: Rng, tasks: int) -> Evidence:
         book = SimulatedStudy()
         for number in range(tasks):
-            about, exam = task(f"t{number}", 0.25, kind="choice"), Exam.draw(rng)
+            about, exam = task(f"t{number}", 0.25, kind="multiple_choice"), Exam.draw(rng)
             for step in STEPS[-2:]:
                 for wording, ability in zip(FORMATS, after, strict=True):
                     tune(book, about, exam, rng, base=1.5, tuned=ability, step=step, wording=wording, role="facts",
@@ -195,7 +195,7 @@ def _share_of_room(share: Callable[[float], float], scatter: float = 0.05, highe
     def make(rng: Rng, tasks: int) -> Evidence:
         book = SimulatedStudy()
         for number, base in enumerate(np.linspace(0.1, highest, 8)):
-            about, exam = task(f"t{number}", None, metric="exact_match", kind="generate"), Exam.draw(rng)
+            about, exam = task(f"t{number}", None, metric="exact_match", kind="generation"), Exam.draw(rng)
             after = np.clip(base + (share(base) + rng.normal(0, scatter)) * (1 - base), 0.01, 0.99)
             size = len(exam.clusters)
             book.add(about, exam, (rng.random(size) < base).astype(float))

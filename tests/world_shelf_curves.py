@@ -93,7 +93,7 @@ def tuned_once(base: float, tuned: float, *, examples: int = 450, chance: float 
     def make(rng: Rng, tasks: int) -> Evidence:
         book = SimulatedStudy()
         for number in range(tasks):
-            written = {"metric": "exact_match", "kind": "generate"} if chance is None else {}
+            written = {"metric": "exact_match", "kind": "generation"} if chance is None else {}
             about, exam = task(f"t{number}", chance, **written), Exam.draw(rng, examples)
             for step in STEPS[-2:]:
                 tune(book, about, exam, rng, base=base, tuned=tuned, step=step, seeds=3, role="in_domain", **how)

@@ -89,10 +89,10 @@ def _near_chance(sets: int) -> Make:
     """Choice sets whose bases stand where a base just counts as able, and which no tuning changes."""
 
     def make(rng: Rng, tasks: int) -> Evidence:
-        book, home = SimulatedStudy(), task("home", None, metric="exact_match", kind="generate")
+        book, home = SimulatedStudy(), task("home", None, metric="exact_match", kind="generation")
         book.tasks[home.name] = home
         for number in range(sets):
-            about, exam = task(f"other{number}", 0.25, kind="choice"), Exam.draw(rng)
+            about, exam = task(f"other{number}", 0.25, kind="multiple_choice"), Exam.draw(rng)
             for step in STEPS[-2:]:
                 able = ability_of(0.25 + 0.1 * 0.75, 0.25)
                 book.add(about, exam, exam.answers(able, 0.25, rng), step=step)
@@ -109,7 +109,7 @@ def _one_in_form(rng: Rng, tasks: int) -> Evidence:
     book, home = SimulatedStudy(), task("home", 1 / 3)
     book.tasks[home.name] = home
     for name, fall, scale in (("long", 1.0, 30.0), ("short", 0.0, 1.0)):
-        about, exam = task(name, None, metric="exact_match", kind="generate"), Exam.draw(rng)
+        about, exam = task(name, None, metric="exact_match", kind="generation"), Exam.draw(rng)
         for step in STEPS[-2:]:
             for seed in range(-1, 3):
                 how = {"tuned_on": home.name, "tune_seed": seed, "role": "cross_task"} if seed >= 0 else {}
@@ -121,7 +121,7 @@ def _one_in_form(rng: Rng, tasks: int) -> Evidence:
 
 def _level(exam: Exam, fall: float, rng: Rng, kind: str) -> np.ndarray:
     level = exam.easiness + rng.normal(-fall, 1.4, len(exam.easiness))
-    return (level > -1.0).astype(float) if kind == "label" else level
+    return (level > -1.0).astype(float) if kind == "classification" else level
 
 
 TO_TEXT, TO_CLASS = ("label", "generate"), ("generate", "label")
@@ -135,10 +135,11 @@ TRANSFER_WORLDS = (
     World("the mixture is worse at home by the margin, runs lucky on all", "mixture", "null",
           _mixed(0.0, 1.2, mixture_home=ability_of(expected(1.5, 1 / 3, 0.2) - 0.1 * (2 / 3), 1 / 3), luck=0.6)),
     World("only one of its tasks alone", "mixture", "null", _mixed(0.0, 1.2, alone=("a",))),
-    World("output form is spared", "mixture", "null", _mixed(0.0, 1.2, kind="label", second=0.0)),
+    World("output form is spared", "mixture", "null", _mixed(0.0, 1.2, kind="classification", second=0.0)),
     World("nothing to lose", "mixture", "null", _mixed(FLOOR, 1.0, base=FLOOR)),
     World("the mixture spares", "mixture", "true", _mixed(0.0, 1.2)),
-    World("the mixture spares in both readings", "mixture", "true", _mixed(0.0, 1.2, kind="label", second=0.8)),
+    World("the mixture spares in both readings", "mixture", "true",
+          _mixed(0.0, 1.2, kind="classification", second=0.8)),
     World("the mixture loses more", "mixture", "reversed", _mixed(0.8, -0.5)),
     World("text is not lost", "across_kinds", "null", _crossed(*TO_TEXT, base=1.0, tuned=1.0, fall=0.0)),
     World("text is not lost, runs scatter", "across_kinds", "null",

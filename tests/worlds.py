@@ -75,7 +75,7 @@ def task(name: str, chance: float | None = 0.5, metric: str = "accuracy", kind: 
         metric=metric,
         example=lambda row: Example("", "", {}, ""),
         fields=(),
-        cue="",
+        answer_prefix="",
         instruction="",
         cluster="value",
         splits={},

@@ -1,4 +1,4 @@
-"""`amuro check MEMBER`: finds the shelf of a member, ours or an outsider's, and runs that shelf's contract."""
+"""`amuro check PLUGIN`: finds the kind of a plugin, ours or an outsider's, and runs that kind's contract."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ CONTRACTS: dict[str, Callable[[Any], Iterator[str]]] = {
 }
 
 
-def check_member(name: str) -> Iterator[str]:
+def check_plugin(name: str) -> Iterator[str]:
     """One line for each promise that holds. Raises `StudyError` at the first one that does not."""
-    shelf = _shelf(name)
-    yield f"{name} is a member of {shelf}"
-    yield from CONTRACTS[shelf](registry.member(shelf, name))
+    kind = _kind(name)
+    yield f"{name} is one of {kind}"
+    yield from CONTRACTS[kind](registry.plugin(kind, name))
 
 
-def _shelf(name: str) -> str:
+def _kind(name: str) -> str:
     if "." not in name:
-        found = [shelf for shelf in CONTRACTS if name in registry.names(shelf)]
+        found = [kind for kind in CONTRACTS if name in registry.names(kind)]
         if found:
             return found[0]
-        known = [n for shelf in CONTRACTS for n in registry.names(shelf)]
-        raise StudyError(f"no shelf has a member {name!r}", cure=nearest(name, known))
-    for shelf in CONTRACTS:
+        known = [n for kind in CONTRACTS for n in registry.names(kind)]
+        raise StudyError(f"no plugin is called {name!r}", cure=nearest(name, known))
+    for kind in CONTRACTS:
         try:
-            registry.member(shelf, name)
-            return shelf
+            registry.plugin(kind, name)
+            return kind
         except AmuroError as error:
             reason = error
             if "no module" in error.message or "needs the package" in error.message:
                 raise
-    raise StudyError(f"{name} holds none of {', '.join(registry.SHELVES.values())}", cure=str(reason.cure))
+    raise StudyError(f"{name} holds none of {', '.join(registry.CONSTANTS.values())}", cure=str(reason.cure))

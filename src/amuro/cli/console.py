@@ -322,9 +322,9 @@ def show_recipes(recipes: Mapping[str, Path]) -> None:
         console.print(f"{name:<24} {first_sentence(head)}", markup=False)
 
 
-def show_shelf(shelf: str, names: Sequence[str]) -> None:
-    """The members of a shelf with what they are, one a line."""
+def show_plugins(kind: str, names: Sequence[str]) -> None:
+    """The plugins of a kind with what they are, one a line."""
     from amuro.core import registry
 
     for name in names:
-        console.print(f"{name:<24} {registry.said(shelf, name)}", markup=False)
+        console.print(f"{name:<24} {registry.said(kind, name)}", markup=False)

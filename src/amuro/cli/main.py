@@ -85,7 +85,7 @@ def amuro(
 def demo(store: StoreDir = DEFAULT_STORE, out: OutDir = None, seeds: Seeds = None) -> None:
     """Pre-trains a small language model from nothing, studies it, and prints the findings (about seven minutes).
 
-    Example: `amuro demo`; with a world of one's own: `amuro demo --seeds 7`
+    Example: `amuro demo`; with a world of one's own: `amuro demo --seed 7`
     """
     plan = planned(STUDIES / "demo.toml", None, None, None, seeds)
     opened = opened_store(store)
@@ -196,11 +196,11 @@ paper.add_to(app)
 
 @app.command("list")
 def list_verb(
-    shelf: Annotated[
+    kind: Annotated[
         str, typer.Argument(help="tasks, formats, metrics, analyses, series, recipes, importers or exporters.")
     ],
 ) -> None:
-    """Lists what is on a shelf.
+    """Lists the plugins of a kind.
 
     Example: `amuro list tasks`
     """
@@ -208,22 +208,22 @@ def list_verb(
     from amuro.core import registry
     from amuro.study import config as study
 
-    if shelf == "recipes":
+    if kind == "recipes":
         console.show_recipes(study.recipes())
         return
-    console.show_shelf(shelf, registry.names(shelf))
+    console.show_plugins(kind, registry.names(kind))
 
 
-@app.command()
-def work(
+@app.command("run-model")
+def run_model(
     study: StudyFile,
     model: Annotated[str, typer.Option("--model", help="Address of a model, as `plan --json` has it.")],
     store: StoreDir = DEFAULT_STORE, limit: Limit = None, device: Device = None, dtype: Dtype = None,
     seeds: Seeds = None,
 ) -> None:  # fmt: skip
-    """Makes one model job: one model, all its missing cells, in this process. What a cluster job calls.
+    """Fills all missing cells of one model, in this process. What a cluster job calls.
 
-    Example: `amuro work studies/demo.toml --model world-1a2b3c@200`
+    Example: `amuro run-model studies/demo.toml --model world-1a2b3c@200`
     """
     from amuro.cli import console
     from amuro.run.runner import run as fill
@@ -241,14 +241,14 @@ def work(
 
 
 @app.command()
-def check(member: Annotated[str, typer.Argument(help="A member's name, or a dotted module of yours.")]) -> None:
-    """Runs the contract of a shelf on one of its members, ours or yours: a task, a format, an analysis, an exporter …
+def check(plugin: Annotated[str, typer.Argument(help="A plugin's name, or a dotted module of yours.")]) -> None:
+    """Runs the contract of a kind on one of its plugins, ours or yours: a task, a format, an analysis, an exporter …
 
     Example: `amuro check my_lab.tasks.hate`
     """
-    from amuro.cli.check import check_member
+    from amuro.cli.check import check_plugin
 
-    for line in check_member(member):
+    for line in check_plugin(plugin):
         typer.echo(line)
 
 

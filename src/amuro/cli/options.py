@@ -30,7 +30,7 @@ Gpu = Annotated[str, typer.Option("--gpu", help="Whose hours are estimated: A100
 Power = Annotated[bool, typer.Option("--power", help="What the study will be able to see, from finished cells.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", help="One number for world, pre-training and first tuning seed.")]
+Seeds = Annotated[int | None, typer.Option("--seed", help="One number for world, pre-training and first tuning seed.")]
 DEFAULT_STORE = Path("amuro-store")
 ASSUMED_GPU = "A100-80GB"
 

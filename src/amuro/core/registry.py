@@ -1,8 +1,9 @@
-"""Names → members. A shelf is a folder; a member is a file (or package) there, and its name is the file's name.
+"""Plugins by name. A kind of plugin is a package; a plugin is a file (or package) there, called as its
+file.
 
-`base.py` holds a shelf's types and `_*.py` its helpers; every other file is a member. Listing reads file names only and
-imports nothing. A dotted name (`my_lab.tasks.hate`) is a module outside the package. Each shelf's package has a typed
-getter beside its members (`load_task`, `load_metric`, …).
+`base.py` holds a kind's types and `_*.py` its helpers; every other file is a plugin. Listing reads file names only and
+imports nothing. A dotted name (`my_lab.tasks.hate`) is a module outside the package. Each package has a typed getter
+beside its plugins (`load_task`, `load_metric`, …).
 """
 
 from __future__ import annotations
@@ -16,47 +17,47 @@ from typing import Any
 
 from amuro.core.errors import StudyError, nearest
 
-SHELVES = {"tasks": "TASK", "formats": "FORMAT", "metrics": "METRIC", "analyses": "ANALYSIS", "series": "SERIES",
+CONSTANTS = {"tasks": "TASK", "formats": "FORMAT", "metrics": "METRIC", "analyses": "ANALYSIS", "series": "SERIES",
            "importers": "IMPORTER", "exporters": "EXPORTER"}  # fmt: skip
-"""Shelf → the constant that each of its files holds."""
+"""Kind of plugin → the constant that each of its files holds."""
 PACKAGES = {"tasks": "tasks", "formats": "prompts.formats", "metrics": "tasks.metrics", "series": "series",
             "analyses": "results.analyses", "importers": "results.importers",
             "exporters": "report.exporters"}  # fmt: skip
-"""Shelf → its package within amuro."""
+"""Kind of plugin → its package within amuro."""
 
 _ROOT = Path(__file__).parents[1]
-_NO_MEMBERS = {"base", *(package.rpartition(".")[2] for package in PACKAGES.values())}
+_NO_PLUGINS = {"base", *(package.rpartition(".")[2] for package in PACKAGES.values())}
 _DOTTED = re.compile(r"\w+(\.\w+)+")
 
 
-def names(shelf: str) -> tuple[str, ...]:
-    """The members of a shelf in alphabetical order. Raises StudyError on an unknown shelf."""
-    if shelf not in SHELVES:
-        raise StudyError(f"there is no shelf '{shelf}'", nearest(shelf, (*SHELVES, "recipes")))
-    folder = _ROOT.joinpath(*PACKAGES[shelf].split("."))
+def names(kind: str) -> tuple[str, ...]:
+    """The plugins of a kind in alphabetical order. Raises StudyError on an unknown kind."""
+    if kind not in CONSTANTS:
+        raise StudyError(f"there is no plugin kind '{kind}'", nearest(kind, (*CONSTANTS, "recipes")))
+    folder = _ROOT.joinpath(*PACKAGES[kind].split("."))
     files = (path for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file())
-    return tuple(sorted(path.stem for path in files if not path.stem.startswith("_") and path.stem not in _NO_MEMBERS))
+    return tuple(sorted(path.stem for path in files if not path.stem.startswith("_") and path.stem not in _NO_PLUGINS))
 
 
-def member(shelf: str, name: str) -> Any:
-    """The member of that name, or of that dotted module.
+def plugin(kind: str, name: str) -> Any:
+    """The plugin of that name, or of that dotted module.
 
     Raises StudyError where it is unknown (with the nearest known name), cannot be imported, or lacks its constant.
     """
     if "." in name and not _DOTTED.fullmatch(name):
-        raise StudyError(f"{name!r:.80} is no name among {shelf}", "name one of them, or a module: my_lab.mine")
-    module = _outside(shelf, name) if "." in name else _inside(shelf, name)
-    constant = SHELVES[shelf]
+        raise StudyError(f"{name!r:.80} is no name among {kind}", "name one of them, or a module: my_lab.mine")
+    module = _outside(kind, name) if "." in name else _inside(kind, name)
+    constant = CONSTANTS[kind]
     if not hasattr(module, constant):
-        raise StudyError(f"{module.__name__} has no {constant}", f"a file for {shelf} holds its member as {constant}")
+        raise StudyError(f"{module.__name__} has no {constant}", f"a file for {kind} holds its plugin as {constant}")
     return getattr(module, constant)
 
 
-def said(shelf: str, name: str) -> str:
-    """What a member is, in a sentence: its own words, else the first sentence of its file."""
-    found = member(shelf, name)
+def said(kind: str, name: str) -> str:
+    """What a plugin is, in a sentence: its own words, else the first sentence of its file."""
+    found = plugin(kind, name)
     words = (str(getattr(found, attribute, "")) for attribute in ("description", "question", "instruction"))
-    return next(filter(None, words), "") or first_sentence(sys.modules[f"amuro.{PACKAGES[shelf]}.{name}"].__doc__ or "")
+    return next(filter(None, words), "") or first_sentence(sys.modules[f"amuro.{PACKAGES[kind]}.{name}"].__doc__ or "")
 
 
 def first_sentence(text: str) -> str:
@@ -65,15 +66,15 @@ def first_sentence(text: str) -> str:
 
 
 @cache
-def _inside(shelf: str, name: str) -> Any:
-    known = names(shelf)
+def _inside(kind: str, name: str) -> Any:
+    known = names(kind)
     if name not in known:
-        raise StudyError(f"unknown name '{name}' among {shelf}", nearest(name, known))
-    return _import(f"amuro.{PACKAGES[shelf]}.{name}")
+        raise StudyError(f"unknown name '{name}' among {kind}", nearest(name, known))
+    return _import(f"amuro.{PACKAGES[kind]}.{name}")
 
 
-def _outside(shelf: str, name: str) -> Any:
-    names(shelf)
+def _outside(kind: str, name: str) -> Any:
+    names(kind)
     # A console script does not see the folder that it is called from. At the end of the path it can hide nothing.
     here = str(Path.cwd())
     if here not in sys.path:

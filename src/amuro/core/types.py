@@ -13,7 +13,7 @@ def exact(number: float) -> str:
     return short if float(short) == number else repr(number)
 
 
-Kind = Literal["label", "choice", "generate", "document"]
+Kind = Literal["classification", "multiple_choice", "generation", "language_modeling"]
 """How a task is asked. *label*: one of a fixed set of answer words. *choice*: options that differ by example.
 *generate*: free text. *document*: the likelihood of a whole text (bits per byte)."""
 
@@ -75,7 +75,7 @@ class Task:
     example: Callable[[Mapping[str, Any]], Example]
     fields: tuple[tuple[str, str], ...]
     """(key in `Example.inputs`, label shown before it), in the order of the prompt."""
-    cue: str
+    answer_prefix: str
     """The words that the answer follows, without a trailing space."""
     instruction: str
     cluster: str
@@ -85,11 +85,11 @@ class Task:
     labels: tuple[str, ...] = ()
     chance: float | None = None
     """Expected score of a guess; None where there is no such thing."""
-    joiner: str = "\n"
+    field_separator: str = "\n"
     """Between the fields of one prompt."""
     separator: str = "\n\n"
     """Between the shots of a few-shot prompt."""
-    wording: Mapping[str, str] = field(default_factory=dict)
+    templates: Mapping[str, str] = field(default_factory=dict)
     """Format name → template with {field} places, where the format's own wording does not fit."""
     answer_suffix: str = ""
     """Closing mark of every answer (the embedded world ends each with a full stop)."""
@@ -112,7 +112,7 @@ class Task:
     """Where a few-shot prompt takes its shots: drawn from train once for all rows; as the paper did for tuned tasks,
     the first rows of the evaluated split, which are scored all the same; or, as in the paper's multiple choice,
     drawn from train anew for each row."""
-    encoding: Literal["pieces", "joint"] = "pieces"
+    encoding: Literal["prompt_then_answer", "whole_text"] = "prompt_then_answer"
     """*pieces*: the prompt alone, and the answer with its space as it stands behind the prompt. *joint*: as the paper,
     the whole text at once to learn, and a prompt with its trailing space to be asked."""
     label_scoring: Literal["whole", "sub_tokens"] = "whole"
@@ -181,7 +181,7 @@ class Recipe:
     """What weighs the same within an optimiser step: each answer token, or (as in the paper) each example."""
     row_seed: int = 42
     """Which training rows are drawn."""
-    protocol: str = "sound"
+    protocol: str = "corrected"
     lora_rank: int = 16
     lora_alpha: int = 32
     lora_targets: tuple[str, ...] = ()

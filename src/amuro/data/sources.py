@@ -31,7 +31,7 @@ from amuro.data.columns import Columns, MissingError
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPLIT = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<start>\d*):(?P<stop>\d*)\])?")
-_ANSWER_NEEDS_TWO_KINDS = ("label", "choice", "generate")
+_ANSWER_NEEDS_TWO_KINDS = ("classification", "multiple_choice", "generation")
 
 
 def rows(source: str, split: str, revision: str | None = None, cache: Path | None = None) -> list[dict[str, Any]]:
@@ -274,7 +274,7 @@ def _texts(example: Example) -> Iterator[str]:
 def _check_answer(task: Task, example: Example, at: str) -> None:
     if not example.answer.strip():
         raise DataError(f"{at} has an empty answer", "leave such rows out of the file, or mend the task's `example`")
-    if task.kind == "label" and example.answer not in task.labels:
+    if task.kind == "classification" and example.answer not in task.labels:
         blanks = single_spaced(example.answer) in task.labels
         cure = (
             'say normalize = "spaces" in the task'
@@ -282,7 +282,7 @@ def _check_answer(task: Task, example: Example, at: str) -> None:
             else f"the labels of '{task.name}' are {', '.join(task.labels)}"
         )
         raise DataError(f"{at} has the label {example.answer!r}", cure)
-    if task.kind == "choice" and example.answer not in example.options:
+    if task.kind == "multiple_choice" and example.answer not in example.options:
         raise DataError(f"{at} has the answer {example.answer!r}", f"its options are {list(example.options)}")
 
 

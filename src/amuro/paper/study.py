@@ -53,7 +53,7 @@ def judged(table: Imported) -> Released:
 
 
 def bring_in(importer: str, paths: Sequence[Path], out: Path) -> Imported:
-    """Reads the tables of others with an importer of the shelf, and writes tidy scores and what is ambiguous."""
-    table: Imported = registry.member("importers", importer).read(paths)
+    """Reads the tables of others with an importer by name, and writes tidy scores and what is ambiguous."""
+    table: Imported = registry.plugin("importers", importer).read(paths)
     write_scores(table.scores, table.remarks, out)
     return table

@@ -22,7 +22,7 @@ LEVEL = 0.9
 SLOPE_STEP = 750_000
 """The step that the paper's table counts the final weights as."""
 STEPS = 100_000
-GENERATES = "generate"
+GENERATES = "generation"
 
 
 def wide(rows: pl.DataFrame, column: str = "value") -> pl.DataFrame:
@@ -68,7 +68,10 @@ def directions(scores: pl.DataFrame) -> pl.DataFrame:
     """
     rows = crossed(scores)
     found = []
-    for name, taught, other in (("class → generation", "label", GENERATES), ("generation → class", GENERATES, "label")):
+    for name, taught, other in (
+        ("class → generation", "classification", GENERATES),
+        ("generation → class", GENERATES, "classification"),
+    ):
         ratios = rows.filter((pl.col("taught") == taught) & (pl.col("kind") == other))
         if ratios.height:
             low, high = bootstrap(ratios["ratio"])

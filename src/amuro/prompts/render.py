@@ -26,9 +26,9 @@ def options(task: Task, example: Example) -> tuple[str, ...]:
     """Candidate answers in scoring order: the label words, the example's own options, or, where text is
     generated, the right answer alone (its likelihood tells knowledge from output form).
     """
-    if task.kind == "generate":
+    if task.kind == "generation":
         return (example.answer,)
-    return task.labels if task.kind == "label" else example.options
+    return task.labels if task.kind == "classification" else example.options
 
 
 def gold(task: Task, example: Example) -> int:
@@ -39,7 +39,7 @@ def gold(task: Task, example: Example) -> int:
 def template(task: Task, format_name: str) -> str:
     """The wording with field names in the place of data: what a plan compares without loading rows."""
     inputs = {key: f"<{key}>" for key, _ in task.fields}
-    gap = "" if task.encoding == "joint" else " "
+    gap = "" if task.encoding == "whole_text" else " "
     return prompt(task, format_name, Example("", "", inputs, "<answer>")) + gap + answer(task, "<answer>")
 
 
@@ -48,7 +48,10 @@ def turns(task: Task, format_name: str, example: Example) -> list[tuple[str, str
     earlier = [(replace(example, inputs=inputs, earlier=()), reply) for inputs, reply in example.earlier]
     asked = [prompt(task, format_name, turn) for turn, _ in earlier] + [prompt(task, format_name, example)]
     said = [answer(task, reply) for _, reply in earlier] + [answer(task, example.answer)]
-    return [((task.joiner if i else "") + text, reply) for i, (text, reply) in enumerate(zip(asked, said, strict=True))]
+    return [
+        ((task.field_separator if i else "") + text, reply)
+        for i, (text, reply) in enumerate(zip(asked, said, strict=True))
+    ]
 
 
 def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> list[tuple[str, str]]:
@@ -76,7 +79,7 @@ def draw_shots(
     """
     rng = Random(shot_seed)
     order = rng.sample(range(len(pool)), len(pool))
-    groups = rng.sample(task.labels, len(task.labels)) if task.kind == "label" else (None,)
+    groups = rng.sample(task.labels, len(task.labels)) if task.kind == "classification" else (None,)
     own = question(asked) if asked else None
 
     def queue(label: str | None) -> Iterator[Example]:

@@ -16,18 +16,18 @@ def override(format_name: str, task: Task, example: Example) -> str | None:
 
     Each `{field}` becomes the input of that name in one pass: braces in the data stay as they are, and no template
     language is read. An empty value takes the space before its place with it, and the end is stripped, but not where
-    the paper's text is kept to the character (encoding *joint*). Raises DataError on a place that is no input of
+    the paper's text is kept to the character (encoding *whole_text*). Raises DataError on a place that is no input of
     the example, and where the paper has no such wording.
     """
-    exact = task.encoding == "joint"
+    exact = task.encoding == "whole_text"
 
     def filled(place: re.Match[str]) -> str:
         value = _value(task, example, place["name"])
         return place["space"] + value if value or exact else ""
 
-    template = task.wording.get(format_name)
+    template = task.templates.get(format_name)
     if template is None and task.shots_from != "train":  # only the paper takes its shots elsewhere
-        raise DataError(f"the paper has no {format_name} wording of {task.name}", f"it has {', '.join(task.wording)}")
+        raise DataError(f"the paper has no {format_name} wording of {task.name}", f"it has {', '.join(task.templates)}")
     text = None if template is None else _PLACE.sub(filled, template)
     if text is None or exact:
         return text
@@ -40,10 +40,10 @@ def join(task: Task, parts: Iterable[str]) -> str:
 
     Raises DataError where the last part ends in one: an answer follows after one space, so it would be lost.
     """
-    text = task.joiner.join(part for part in parts if part)
+    text = task.field_separator.join(part for part in parts if part)
     if text != text.rstrip():
         blanks = text[len(text.rstrip()) :]
-        cure = 'give the task a cue, or say normalize = "ends", which takes such blanks off'
+        cure = 'give the task an answer_prefix, or say normalize = "ends", which takes such blanks off'
         raise DataError(f"a prompt of {task.name} ends in {blanks!r}, and its answer follows after a space", cure)
     return text
 

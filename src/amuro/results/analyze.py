@@ -88,7 +88,7 @@ def gathered(plan: Plan, items: pl.DataFrame, totals: pl.DataFrame, planned: pl.
 
 
 def analyses() -> tuple[Analysis, ...]:
-    """Every analysis of the shelf."""
+    """Every analysis."""
     return tuple(load_analysis(name) for name in registry.names("analyses"))
 
 

@@ -62,7 +62,7 @@ def tables(
         found = manifest["coordinates"]
         task = tasks[found["task"]]
         piles[task.name].append(frame.with_columns(pl.lit(address).alias("cell")))
-        if found["split"] == "dev" and task.kind == "label":
+        if found["split"] == "dev" and task.kind == "classification":
             priors[_asked_like(found)] = label_prior(frame)
         facts = {**found, "tokens": tokens[found["checkpoint"]], "role": roles[address], "family": task.family,
                  "kind": task.kind, "cell": address}  # fmt: skip
@@ -119,7 +119,7 @@ def cell_value(task: Task, predictions: pl.DataFrame) -> float:
 
 
 def metrics_of(task: Task) -> list[Metric]:
-    """The task's own metric, wherever it lives, and every metric of the shelf that can judge its kind."""
+    """The task's own metric, wherever it lives, and every metric that can judge its kind."""
     found = [load_metric(name) for name in dict.fromkeys((*registry.names("metrics"), task.metric))]
     return [metric for metric in found if task.kind in metric.kinds]
 
@@ -187,7 +187,7 @@ def _under(metric: Metric, task: Task, groups: Sequence[tuple[pl.DataFrame, tupl
     said = pl.concat([metric.predicted(*one) for one in asked]) if metric.predicts else _predicted(pile, task)
     values = pl.concat([metric.values(*one) for one in asked]) if metric.rows else None
     rows = None if values is None else _item_rows(pile, said, metric.name, values)
-    labelled = task.kind == "label"
+    labelled = task.kind == "classification"
     totals = _sizes(pile).join(_totals(metric, Context(task), pile, values), on="cell", maintain_order="left")
     totals = totals.join(_chances(metric, task, pile), on="cell", maintain_order="left")
     if labelled:
@@ -246,9 +246,9 @@ def _totals(metric: Metric, context: Context, pile: pl.DataFrame, values: pl.Ser
 
 
 def _predicted(pile: pl.DataFrame, task: Task) -> pl.Series:
-    if task.kind == "generate":
+    if task.kind == "generation":
         return pile["output"]
-    return pl.repeat("", pile.height, dtype=pl.String, eager=True) if task.kind == "document" else chosen(pile)
+    return pl.repeat("", pile.height, dtype=pl.String, eager=True) if task.kind == "language_modeling" else chosen(pile)
 
 
 def _item_rows(pile: pl.DataFrame, said: pl.Series, metric: str, values: pl.Series) -> pl.DataFrame:

@@ -155,7 +155,7 @@ class Trajectory:
 
         NaN where what guesses score is not known; 0 where there is no common range, and so no floor.
         """
-        guesses = any(score_row["kind"] in ("label", "choice") for score_row in self.score_rows)
+        guesses = any(score_row["kind"] in ("classification", "multiple_choice") for score_row in self.score_rows)
         if not self.facts.share or not guesses:
             return 0.0
         return math.nan if self.chance is None else self.facts.oriented(self.chance)

@@ -45,7 +45,7 @@ def predictions(
 ) -> pl.DataFrame:
     """One row an example, in the order of the set (columns: docs/tour.md)."""
     task, rows = encoded.task, range(len(encoded.examples))
-    document = task.kind == "document"
+    document = task.kind == "language_modeling"
     options = [[] if document else list(render.options(task, e)) for e in encoded.examples]
     texts = [[render.answer(task, o) for o in row] for row in options]
     return pl.DataFrame(

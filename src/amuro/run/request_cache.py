@@ -73,7 +73,7 @@ class RequestBuilder:
     def _audit_encoding(self, task: Task, format_name: str, examples: Sequence[Example], encoder: Encoder) -> None:
         """Counts, once a tokenizer × task × format, where encoding prompt and answer apart differs from joint."""
         facts = {"audit": "encoding", "tokenizer": encoder.digest, "task": task.name, "format": format_name}
-        apart = task.kind != "document" and task.encoding == "pieces"
+        apart = task.kind != "language_modeling" and task.encoding == "prompt_then_answer"
         if not apart or self._store.manifest("audits", digest(facts)):
             return
         asked = [render.prompt(task, format_name, example) for example in examples]

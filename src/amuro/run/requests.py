@@ -64,7 +64,7 @@ class EncodedEvalSet:
             return [
                 (request_batch, tuple(self.rows[line] for line in of)) for request_batch, of in self.lines.batches(cell)
             ]
-        stop, limit = (self.task.stop, self.task.max_new_tokens) if self.task.kind == "generate" else ((), 0)
+        stop, limit = (self.task.stop, self.task.max_new_tokens) if self.task.kind == "generation" else ((), 0)
         return [
             (
                 RequestBatch(
@@ -75,7 +75,7 @@ class EncodedEvalSet:
                     limit,
                     tuple(self.examples[i].answer for i in rows),
                     self.ends,
-                    past_window=self.task.encoding == "joint",
+                    past_window=self.task.encoding == "whole_text",
                 ),
                 rows,
             )
@@ -106,7 +106,7 @@ def encode(
     bare prompt does not fit, its left end is cut and the row is marked as truncated. own_shots: row → what it is shown
     in the place of `shots`.
     """
-    if task.kind == "document":
+    if task.kind == "language_modeling":
         return _documents(task, examples, encoder, context_length)
     bodies = [render.prompt(task, format_name, example) for example in examples]
     options = option_ids(task, examples, bodies, encoder)
@@ -143,7 +143,7 @@ def encode_rows(
     texts: of each row its shots' number and text, and its own text. read: its whole prompt. apart: rows whose shots
     differ from those of the others: they are groups of their own, so that the others still share theirs.
     """
-    ends = encoder.ends if task.kind == "generate" else frozenset()
+    ends = encoder.ends if task.kind == "generation" else frozenset()
     groups = []
     contexts = dict[int, Ids]()
     kinds = [(k, i in apart) for i, (k, _, _) in enumerate(texts)]
@@ -215,7 +215,7 @@ def training_set(
     truncated = 0
     for task, examples in parts:
         for whole in training_sequences([(task, examples)], recipe, encoder):
-            kept = cutting.right(whole, recipe.max_length) if task.encoding == "joint" else whole
+            kept = cutting.right(whole, recipe.max_length) if task.encoding == "whole_text" else whole
             cut = cutting.turns(kept, begins, room) if kept else kept
             truncated += cut != whole
             found += [cut] if cut else []
@@ -232,7 +232,7 @@ def training_sequences(
     return [
         sequence
         for task, examples in parts
-        for sequence in (_joint if task.encoding == "joint" else _pieces)(task, examples, recipe, encoder)
+        for sequence in (_joint if task.encoding == "whole_text" else _pieces)(task, examples, recipe, encoder)
     ]
 
 
@@ -298,7 +298,7 @@ def _fitted(
 
 def _answer_room(task: Task, options: tuple[Ids, ...]) -> int:
     longest = max(len(option) for option in options)
-    return max(longest, task.max_new_tokens) if task.kind == "generate" else longest
+    return max(longest, task.max_new_tokens) if task.kind == "generation" else longest
 
 
 def _documents(task: Task, examples: Sequence[Example], encoder: Encoder, context_length: int) -> EncodedEvalSet:

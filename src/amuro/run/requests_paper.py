@@ -52,7 +52,7 @@ def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:
     The tuned tasks join them as they are, the prompt's own space between; multiple choice strips both.
     """
     pairs = [(render.prompt(task, format_name, shot), shot.answer) for shot in shots]
-    if task.encoding == "joint":
+    if task.encoding == "whole_text":
         return "".join(f"{prompt}{answer}{task.separator}" for prompt, answer in pairs)
     return "".join(f"{prompt.strip()} {answer.strip()}{task.separator}" for prompt, answer in pairs)
 
@@ -76,7 +76,7 @@ def _candidates(
             for token in (*encoder.bos, *ids)
         ]
         return [tuple((token,) for token, _ in pairs)] * len(examples), tuple(owner for _, owner in pairs)
-    if task.encoding == "pieces":
+    if task.encoding == "prompt_then_answer":
         return option_ids(task, examples, bodies, encoder), ()
     texts = sorted({text for example in examples for text in render.options(task, example)})
     known = dict(zip(texts, encoder.prompts(texts), strict=True))

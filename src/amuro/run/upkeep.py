@@ -44,7 +44,7 @@ def without_texts(plan: Plan, store: Store, finished: Sequence[State]) -> list[C
     known = {(m["task"], m["format"]) for m in store.manifests("audits") if m["audit"] == "encoding"}
     asked = {_worded(state.cell): state.cell for state in reversed(finished)}
     for (_, task, form), cell in asked.items():
-        apart = plan.tasks[task].kind != "document" and plan.tasks[task].encoding == "pieces"
+        apart = plan.tasks[task].kind != "language_modeling" and plan.tasks[task].encoding == "prompt_then_answer"
         if apart and (task, form) not in known:
             lost.append(cell)
     return list(dict.fromkeys(lost))

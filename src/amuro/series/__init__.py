@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def load_series_kind(name: str) -> SeriesKind:
-    """The kind of series `series/NAME.py`, or that of a dotted module. Errors as in `registry.member`."""
-    return cast("SeriesKind", registry.member("series", name))
+    """The kind of series `series/NAME.py`, or that of a dotted module. Errors as in `registry.plugin`."""
+    return cast("SeriesKind", registry.plugin("series", name))

@@ -71,7 +71,7 @@ def _nothing_left_out(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class SeriesKind:
-    """A source of checkpoints. Each file of the shelf `series/` holds one as its constant `SERIES`.
+    """A source of checkpoints. Each plugin of `series/` holds one as its constant `SERIES`.
 
     The first four fields make a series; the others let `amuro audit series` look closer.
     """

@@ -32,7 +32,7 @@ class Study(Table):
     device: Device = "cpu"
     workers: int = Field(0, ge=0, le=4096)
     """Live processes, one model job each at a time; 0 means one a core (or one a device)."""
-    protocol: Literal["sound", "paper"] = "sound"
+    protocol: Literal["corrected", "paper"] = "corrected"
     """`paper` words, draws and scores as Sun and Dredze did, defects included (docs/protocol.md)."""
     world_seed: Seed = 0
     """Seed of the embedded world that `world:` tasks ask about."""
@@ -53,10 +53,10 @@ class Study(Table):
     """Simulator parameters of the toy engine."""
 
     def task(self, name: str) -> Task:
-        """A task by name, as this study's protocol puts it: of its own, or of the shelf. Errors as `catalog.task`."""
+        """A task by name, as this study's protocol puts it: of its own, or shipped. Errors as in `load_task`."""
         if name not in self.tasks:
             return load_task(name, self.protocol)
-        if self.protocol != "sound":
+        if self.protocol != "corrected":
             raise StudyError(f"task '{name}' of this study is not in the paper", 'leave protocol = "paper" out')
         return self.tasks[name].task(name)
 
@@ -123,7 +123,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 _NAMING = ("kind", "format", "formats", "sets", "in_domain", "out_of_domain", "tasks", "metric")
-"""Keys whose values name members of shelves, or modules that hold one."""
+"""Keys whose values name plugins, or modules that hold one."""
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -151,7 +151,7 @@ def modules(path: Path) -> tuple[str, ...]:
 
 
 def _names(value: Any, names: bool) -> Iterator[str]:
-    """Every text that names a member of a shelf; names: whether this value stands under such a key."""
+    """Every text that names a plugin; names: whether this value stands under such a key."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from (key,) if names else ()
@@ -293,7 +293,7 @@ def changed(study: Study, limit: int | None = None, seeds: int | None = None) ->
 def _shift_seeds(study: Study, table: dict[str, Any], by: int) -> None:
     table["world_seed"] = by
     for tune in (*table["tune"], *table["evaluate"]):
-        for key in {"tune_seeds", "more_seeds"} & tune.keys():
+        for key in {"tune_seeds", "replicate_seeds"} & tune.keys():
             tune[key] = [seed + by for seed in tune[key]]
     for name, series in study.series.items():
         if _made_here(series):
@@ -316,6 +316,12 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "series": TABLE_KEYS,
 }
 """Key of a study → the keys of its tables."""
+RENAMED = {
+    "more_seeds": "replicate_seeds",
+    "more_seeds_at": "replicate_seeds_at",
+    "cue": "answer_prefix",
+}
+"""Key of an earlier version → today's."""
 
 
 def _teach(error: ValidationError, where: str) -> StudyError:
@@ -328,7 +334,8 @@ def _teach(error: ValidationError, where: str) -> StudyError:
     if first["type"] == "extra_forbidden":
         known = _KEYS[str(first["loc"][0])] if len(first["loc"]) > 1 else list(Study.model_fields)
         key = str(first["loc"][-1])
-        return StudyError(f"unknown key {toml_values.shown(key)} at {place} in {where}{also}", cure=nearest(key, known))
+        cure = f"it is called {RENAMED[key]} now" if RENAMED.get(key) in known else nearest(key, known)
+        return StudyError(f"unknown key {toml_values.shown(key)} at {place} in {where}{also}", cure=cure)
     value = "" if first["type"] == "missing" else f" (found {toml_values.shown(first['input'])})"
     said = first["msg"].removeprefix("Value error, ")
     return StudyError(f"{where}: {place}: {said}{value}{also}", cure="see `amuro init` for a commented study")

@@ -164,7 +164,7 @@ def read_plainly(plan: Plan, model: Model) -> bool:
 def cell_tokens(task: Task, cell: Cell, size: Size, plain: bool = False) -> tuple[float, float]:
     """(tokens read, tokens written at the most) of one cell. Read plainly, each option has shots and prompt anew."""
     asked, said = size.prompt_tokens, size.answer_tokens
-    options = {"label": len(task.labels), "choice": OPTIONS}.get(task.kind, 1)
+    options = {"classification": len(task.labels), "multiple_choice": OPTIONS}.get(task.kind, 1)
     rows = _rows(cell, size)
     written = rows * task.max_new_tokens if cell.decoding == "greedy" else 0
     if plain:

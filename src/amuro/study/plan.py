@@ -95,15 +95,15 @@ class Plan:
             "separator": task.separator if cell.shots else "",
             "labels": list(task.labels),
             "task": self._own(task.name),
-            "stop": list(task.stop) if task.kind == "generate" else [],
-            "max_new_tokens": task.max_new_tokens if task.kind == "generate" else 0,
+            "stop": list(task.stop) if task.kind == "generation" else [],
+            "max_new_tokens": task.max_new_tokens if task.kind == "generation" else 0,
             "source": self._place(task.name),
             "splits": {name: self.tasks[of].splits[split] for name, (of, split) in self.rows_read(cell).items()},
             "revision": self.revision(task.name),
             "engine": engine_name(self.study),
-            "semantics": {k: SEMANTICS[k] for k in ("prompt", "generate" if task.kind == "generate" else "score")},
+            "semantics": {k: SEMANTICS[k] for k in ("prompt", "generate" if task.kind == "generation" else "score")},
         }
-        if self.study.protocol != "sound":
+        if self.study.protocol != "corrected":
             inputs["asking"] = [task.shots_from, task.encoding, task.label_scoring]
         if task.unconditional:
             inputs["unconditional"] = task.unconditional
@@ -254,9 +254,11 @@ def _refuse_blind_choice(study: Study, recipe: Recipe) -> None:
 def _refuse_unknown_steps(study: Study, checkpoints: tuple[Checkpoint, ...]) -> None:
     steps = {c.step for c in checkpoints}
     for tune in study.tune:
-        _refuse_unknown(f"tune {tune.name}", "step", (*tune.checkpoints, *tune.more_seeds_at), steps)
-        _refuse_unknown(f"tune {tune.name}: more_seeds_at", "step", tune.more_seeds_at, {*tune.checkpoints} or steps)
-    seeds = {seed for tune in study.tune for seed in (*tune.tune_seeds, *tune.more_seeds)}
+        _refuse_unknown(f"tune {tune.name}", "step", (*tune.checkpoints, *tune.replicate_seeds_at), steps)
+        _refuse_unknown(
+            f"tune {tune.name}: replicate_seeds_at", "step", tune.replicate_seeds_at, {*tune.checkpoints} or steps
+        )
+    seeds = {seed for tune in study.tune for seed in (*tune.tune_seeds, *tune.replicate_seeds)}
     for i, block in enumerate(study.evaluate):
         _refuse_unknown(f"evaluate[{i}]", "step", block.checkpoints, steps)
         _refuse_unknown(f"evaluate[{i}]", "tune_seed", block.tune_seeds, seeds)
@@ -289,7 +291,7 @@ def _refuse_two_limits(cells: Iterable[Cell]) -> None:
 def _runs(tune: Tune) -> int:
     """Models that a recipe makes of one checkpoint at the most, those that a rule chooses from included."""
     rates = len(tune.learning_rate)
-    return (len(tune.tune_seeds) + len(tune.more_seeds)) * (rates + (rates > 1))
+    return (len(tune.tune_seeds) + len(tune.replicate_seeds)) * (rates + (rates > 1))
 
 
 def _tuned(tune: Tune, recipe: Recipe, checkpoints: tuple[Checkpoint, ...]) -> Iterator[Model]:
@@ -297,7 +299,7 @@ def _tuned(tune: Tune, recipe: Recipe, checkpoints: tuple[Checkpoint, ...]) -> I
     for checkpoint in checkpoints:
         if tune.checkpoints and checkpoint.step not in tune.checkpoints:
             continue
-        more = tune.more_seeds if checkpoint.step in tune.more_seeds_at else ()
+        more = tune.replicate_seeds if checkpoint.step in tune.replicate_seeds_at else ()
         for tune_seed in dict.fromkeys((*tune.tune_seeds, *more)):
             rate = recipe.learning_rates[0] if len(recipe.learning_rates) == 1 else None
             yield Model(checkpoint, recipe, recipe_digest, tune_seed, rate)
@@ -341,7 +343,7 @@ def _with_dev(
     Calibration and the choice of the best way of prompting may not look at the rows that are judged.
     """
     task = study.task(chosen.task)
-    decoding = "greedy" if task.kind == "generate" else "likelihood"
+    decoding = "greedy" if task.kind == "generation" else "likelihood"
 
     def cell(eval_set: EvalSet, rows: int) -> Cell:
         shot_seed = study.shot_seed if shots else 0
@@ -359,7 +361,7 @@ def _with_dev(
         )
 
     yield cell(chosen, limit), role
-    read_on_dev = task.kind == "label" or model.recipe is None
+    read_on_dev = task.kind == "classification" or model.recipe is None
     if "dev" in task.splits and chosen.split != "dev" and read_on_dev:
         yield cell(EvalSet(task.name, "dev"), study.dev_limit), "dev"
 

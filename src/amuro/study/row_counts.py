@@ -67,7 +67,7 @@ class _Rows:
             read += [len(render.prompt(about, "default", example)) for example in sample]
             said += [_answer(about, example) for example in sample]
         asked, answered = (max(1, round(fmean(counts[1:] or counts) / CHARACTERS_A_TOKEN)) for counts in (read, said))
-        return Size(rows, 1 if about.kind == "document" else asked, answered, 0.0, "the rows")
+        return Size(rows, 1 if about.kind == "language_modeling" else asked, answered, 0.0, "the rows")
 
     def check_shots(self, task: str, cells: Sequence[Cell]) -> None:
         """Raises DataError where train has fewer rows than shots, those not counted that ask what is asked."""

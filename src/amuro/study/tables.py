@@ -22,7 +22,7 @@ class Table(BaseModel):
 
 
 class Series(BaseModel):
-    """One pre-training run. Keys besides `kind` are the member's own (`amuro list series`)."""
+    """One pre-training run. Keys besides `kind` are the plugin's own (`amuro list series`)."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -65,9 +65,9 @@ class Tune(Table):
     lora_targets: Many[str] = ()
     """Linear layers that get an adapter, such as `q_proj`; all but the head where none is named."""
     tune_seeds: Some[Seed] = (0,)
-    more_seeds: Many[Seed] = ()
-    """Further tuning seeds, run only at the steps in `more_seeds_at`."""
-    more_seeds_at: Many[Step] = ()
+    replicate_seeds: Many[Seed] = ()
+    """Further tuning seeds, run only at the steps in `replicate_seeds_at`."""
+    replicate_seeds_at: Many[Step] = ()
     checkpoints: Many[Step] = ()
     """Steps; empty means every checkpoint of every series."""
     in_domain: Many[str] = ()

@@ -1,4 +1,4 @@
-"""Options that a key names by letter or number. No member of the shelf."""
+"""Options that a key names by letter or number. Shared by plugins; none itself."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ answer = "label"                              # column of the answer
 answers = { "0" = "fine", "1" = "hateful" }   # its values → label words; labels = [...] where it holds the words
 cluster = "author"                            # column of what rows share; without it each row stands alone
 missing = "drop"                              # rows with an empty, null or NaN value are left out, not refused
-cue = "Label:"
+answer_prefix = "Label:"
 instruction = "Say whether the text is hateful."
 
 [tasks.quiz]                                  # options that differ from row to row
@@ -81,7 +81,7 @@ class OwnTask(BaseModel):
     id: str = ""
     """Column that names a row; without it the column `id`, and where there is none, its place in the split."""
     cluster: str = ""
-    cue: str | None = None
+    answer_prefix: str | None = None
     """Words that the answer follows: "Answer:", and nothing where options have contexts of their own."""
     instruction: str = ""
     family: str = "own"
@@ -103,7 +103,7 @@ class OwnTask(BaseModel):
         labels = () if self.options else self.labels or tuple(dict.fromkeys(self.answers.values()))
         self._refuse_half_a_choice(name)
         self._refuse_one_word(name)
-        kind: Kind = "choice" if self.options else "label" if labels else "generate"
+        kind: Kind = "multiple_choice" if self.options else "classification" if labels else "generation"
         chance = 1 / len(labels) if labels else None  # of options: in each cell from its rows
         fields = (*self.fields.items(), *([(CONTEXT, "")] if self._has_contexts else []))
         return self._made(name, kind, self._row, fields, labels=labels, chance=chance)
@@ -133,12 +133,14 @@ class OwnTask(BaseModel):
             raise DataError(f"tasks.{name} names a label twice: {', '.join(self.labels)}", "name each once")
 
     def _of_pairs(self, name: str) -> Task:
-        wording = dict.fromkeys(FORMATS, "{prompt}")
-        return self._made(name, "generate", self._pair, (("prompt", ""),), wording=wording)
+        templates = dict.fromkeys(FORMATS, "{prompt}")
+        return self._made(name, "generation", self._pair, (("prompt", ""),), templates=templates)
 
     def _of_messages(self, name: str) -> Task:
-        wording = dict.fromkeys(FORMATS, _chat.WORDING)
-        return self._made(name, "generate", self._dialogue, (("messages", ""),), wording=wording, stop=(_chat.STOP,))
+        templates = dict.fromkeys(FORMATS, _chat.WORDING)
+        return self._made(
+            name, "generation", self._dialogue, (("messages", ""),), templates=templates, stop=(_chat.STOP,)
+        )
 
     def _made(
         self,
@@ -154,10 +156,12 @@ class OwnTask(BaseModel):
             source=self.source,
             family=self.family,
             kind=kind,
-            metric=self.metric or ("rouge_l" if kind == "generate" else "accuracy"),
+            metric=self.metric or ("rouge_l" if kind == "generation" else "accuracy"),
             example=example,
             fields=fields,
-            cue=("" if self._has_contexts else "Answer:") if self.cue is None else self.cue,
+            answer_prefix=("" if self._has_contexts else "Answer:")
+            if self.answer_prefix is None
+            else self.answer_prefix,
             instruction=self.instruction,
             cluster=self.cluster or "row",
             splits=self.splits,

@@ -1,6 +1,7 @@
 """What the data sets of one family share: the words of their prompts, and how two texts become an example.
 
-In and out of its domain a task is to be asked in the same words, so they are written once. No member of the shelf.
+In and out of its domain a task is to be asked in the same words, so they are written once. Shared by plugins; none
+itself.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ GLUE: Mapping[str, Any] = {
 ARC: Mapping[str, Any] = {
     "revision": "210d026faf9955653af8916fad021475a3f00453",
     "family": "science questions",
-    "kind": "choice",
+    "kind": "multiple_choice",
     "metric": "accuracy",
     "fields": (("question", "Question"),),
-    "cue": "Answer:",
+    "answer_prefix": "Answer:",
     "instruction": "Answer the science question.",
     "cluster": "question",
     "chance": 0.25,
@@ -35,12 +36,12 @@ ARC: Mapping[str, Any] = {
 ENTAILMENT = ("entailment", "neutral", "contradiction")
 INFERENCE: Mapping[str, Any] = {
     "family": "inference",
-    "kind": "label",
+    "kind": "classification",
     "metric": "accuracy",
     "fields": (("premise", "Premise"), ("hypothesis", "Hypothesis")),
-    "cue": "Inference:",
+    "answer_prefix": "Inference:",
     "cluster": "premise",
-    "wording": {
+    "templates": {
         "instruct": "Consider the following texts:\nText 1: {premise}\nText 2: {hypothesis}\nThe relation is",
     },
 }
@@ -51,40 +52,40 @@ THREE_WAYS: Mapping[str, Any] = {
 }
 PARAPHRASE: Mapping[str, Any] = {
     "family": "paraphrase",
-    "kind": "label",
+    "kind": "classification",
     "metric": "accuracy",
     "fields": (("sentence1", "Sentence 1"), ("sentence2", "Sentence 2")),
-    "cue": "Paraphrase:",
+    "answer_prefix": "Paraphrase:",
     "instruction": "Say whether the two sentences mean the same: yes or no.",
     "labels": ("no", "yes"),
     "chance": 0.5,
-    "wording": {
+    "templates": {
         "instruct": "Let’s compare the two sentences:\nSentence 1: {sentence1}\nSentence 2: {sentence2}\n"
         "Are they paraphrases of each other?",
     },
 }
 QUESTION: Mapping[str, Any] = {
     "family": "question generation",
-    "kind": "generate",
+    "kind": "generation",
     "metric": "rouge_l",
     "fields": (("context", "Context"), ("reply", "Answer")),
-    "cue": "Question:",
+    "answer_prefix": "Question:",
     "instruction": "Write the question about the context that has the given answer.",
     "normalize": "spaces",  # a line feed ends what is written
-    "wording": {
+    "templates": {
         "instruct": "Given the context: {context}\nAnd the answer: {reply}\nGenerate a suitable question:",
     },
 }
 SUMMARY: Mapping[str, Any] = {
     "family": "summary",
-    "kind": "generate",
+    "kind": "generation",
     "metric": "rouge_l",
     "fields": (("text", "Text"),),
-    "cue": "Summary:",
+    "answer_prefix": "Summary:",
     "normalize": "spaces",  # a line feed ends what is written
     "cluster": "article",
     "splits": {"train": "train", "dev": "validation", "test": "test"},
-    "wording": {"instruct": "Please read the following text: {text}\nProvide a summary:"},
+    "templates": {"instruct": "Please read the following text: {text}\nProvide a summary:"},
 }
 
 

@@ -1,4 +1,4 @@
-"""How the paper (Sun and Dredze 2024, arXiv:2408.06663) put its tasks, to the character. No member of the shelf.
+"""How the paper (Sun and Dredze 2024, arXiv:2408.06663) put its tasks, to the character. Shared by plugins.
 
 Templates keep their drifted spaces and their space at the end; what is wrong with each choice, and where the sound
 protocol repairs it, stands in docs/protocol.md.
@@ -30,9 +30,9 @@ PARAPHRASE = {
 }
 
 
-def only(wording: dict[str, str], *formats: str) -> dict[str, str]:
+def only(templates: dict[str, str], *formats: str) -> dict[str, str]:
     """The wordings that the paper had for a data set: not each exists in every format."""
-    return {name: wording[name] for name in formats}
+    return {name: templates[name] for name in formats}
 
 
 def tuned(sound: Task, rows: Mapping[str, int] | None = None, **changes: Any) -> Task:
@@ -42,8 +42,8 @@ def tuned(sound: Task, rows: Mapping[str, int] | None = None, **changes: Any) ->
     fixed: dict[str, Any] = {
         "shots_from": "evaluation",
         "normalize": "none",
-        "encoding": "joint",
-        "label_scoring": "sub_tokens" if sound.kind == "label" else "whole",
+        "encoding": "whole_text",
+        "label_scoring": "sub_tokens" if sound.kind == "classification" else "whole",
         "separator": "\n",
         "stop": (),
         "max_new_tokens": 60,
@@ -52,7 +52,7 @@ def tuned(sound: Task, rows: Mapping[str, int] | None = None, **changes: Any) ->
     return replace(sound, **{**fixed, **changes})
 
 
-def chosen(sound: Task, wording: str, rows: Mapping[str, int] | None = None, **changes: Any) -> Task:
+def chosen(sound: Task, templates: str, rows: Mapping[str, int] | None = None, **changes: Any) -> Task:
     """A task of the paper's multiple-choice side, which the evaluation of OLMo asked through ai2-catwalk: one wording,
     the whole training split as the pool of shots, the validation split as the test.
     """
@@ -60,7 +60,7 @@ def chosen(sound: Task, wording: str, rows: Mapping[str, int] | None = None, **c
         "shots_from": "train_by_row",
         "normalize": "none",
         "separator": "\n\n",
-        "wording": {"default": wording},
+        "templates": {"default": templates},
         "splits": {"train": "train", "test": "validation"},
         "size": _size(sound, rows),
     }

@@ -33,11 +33,11 @@ _SOUND = Task(
     source="hub:google/boolq",
     revision="35b264d03638db9f4ce671b711558bf7ff0f80d5",
     family="reading comprehension",
-    kind="label",
+    kind="classification",
     metric="accuracy",
     example=example,
     fields=(("passage", "Passage"), ("question", "Question")),
-    cue="Answer:",
+    answer_prefix="Answer:",
     instruction="Read the passage and answer the question about it with yes or no.",
     cluster="passage",
     # The hub has no test split. Dev comes from train, so that test is the whole validation split as in the paper.

@@ -47,6 +47,6 @@ TASK = replace(
         rows={"test": 11_490},
         example=_paper_example,
         splits={"test": "test"},
-        wording=_paper.only(_paper.SUMMARY, "default", "instruct"),
+        templates=_paper.only(_paper.SUMMARY, "default", "instruct"),
     ),
 )

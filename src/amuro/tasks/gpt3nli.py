@@ -54,6 +54,6 @@ TASK = replace(
         rows={"test": 30_000},
         example=_paper_example,
         splits={"test": "train"},
-        wording=_paper.only(_paper.INFERENCE, "default", "instruct"),
+        templates=_paper.only(_paper.INFERENCE, "default", "instruct"),
     ),
 )

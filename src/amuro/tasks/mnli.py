@@ -65,6 +65,6 @@ TASK = replace(
             "test_matched": "validation_matched",
             "test_mismatched": "validation_mismatched",
         },
-        wording=_paper.INFERENCE,
+        templates=_paper.INFERENCE,
     ),
 )

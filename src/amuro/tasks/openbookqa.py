@@ -22,11 +22,11 @@ _SOUND = Task(
     source="hub:allenai/openbookqa:main",
     revision="388097ea7776314e93a529163e0fea805b8a6454",
     family="science questions",
-    kind="choice",
+    kind="multiple_choice",
     metric="accuracy",
     example=example,
     fields=(("question", "Question"),),
-    cue="Answer:",
+    answer_prefix="Answer:",
     instruction="Answer the science question, or complete its sentence.",
     cluster="question",
     # The paper evaluates on the validation split; the hub's test split stays unseen.

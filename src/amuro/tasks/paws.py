@@ -51,6 +51,6 @@ TASK = replace(
         rows={"train": 49_401, "test": 8_000},
         example=_paper_example,
         splits={"train": "train", "test": "test"},
-        wording=_paper.PARAPHRASE,
+        templates=_paper.PARAPHRASE,
     ),
 )

@@ -60,6 +60,6 @@ TASK = replace(
         splits={"test": "train"},
         labels=_families.ENTAILMENT,
         chance=1 / 3,
-        wording=_paper.only(_paper.INFERENCE, "default", "instruct"),
+        templates=_paper.only(_paper.INFERENCE, "default", "instruct"),
     ),
 )

@@ -42,11 +42,11 @@ _SOUND = Task(
     source="hub:allenai/sciq",
     revision="2c94ad3e1aafab77146f384e23536f97a4849815",
     family="science questions",
-    kind="choice",
+    kind="multiple_choice",
     metric="accuracy",
     example=example,
     fields=(("support", "Text"), ("question", "Question")),
-    cue="Answer:",
+    answer_prefix="Answer:",
     instruction="Answer the science question; a text may help.",
     cluster="supporting text",
     # The paper evaluates on the validation split; the hub's test split stays unseen.

@@ -57,7 +57,7 @@ TASK = replace(
         example=_paper_example,
         fields=tuple((key, "") for key in ("support", "correct_answer", "distractor1", "distractor2", "distractor3")),
         splits={"test": "test"},
-        wording={
+        templates={
             "default": "### Input: {support}\n ### Answer: Answer A: {correct_answer} Answer B: {distractor1} "
             "Answer C: {distractor2}Answer D: {distractor3}\n ### Question: ",
             "instruct": "Given the context: {support} And the answer: Answer A: {correct_answer} "

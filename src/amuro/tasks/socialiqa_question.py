@@ -61,7 +61,7 @@ TASK = replace(
         example=_paper_example,
         fields=(("context", ""), ("answerA", ""), ("answerB", ""), ("answerC", "")),
         splits={"train": "train", "test": "validation"},
-        wording={
+        templates={
             "default": "### Input: {context}\n ### Answer: Answer A: {answerA} Answer B: {answerB}Answer C: {answerC}\n"
             " ### Question: ",
             "instruct": "Given the context: {context} And the answer: Answer A: {answerA} Answer B: {answerB}"

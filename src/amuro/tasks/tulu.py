@@ -26,17 +26,17 @@ _SOUND = Task(
     source="hub:allenai/tulu-v2-sft-mixture",
     revision="6248b175d2ccb5ec7c4aeb22e6d8ee3b21b2c752",
     family="instructions",
-    kind="generate",
+    kind="generation",
     metric="rouge_l",
     example=example,
     fields=(("messages", ""),),
-    cue="<|assistant|>",
+    answer_prefix="<|assistant|>",
     instruction="",
     normalize="ends",  # of each message
     cluster="dialogue",
     # The hub has one split.
     splits={"train": "train[1000:]", "dev": "train[:500]", "test": "train[500:1000]"},
-    wording=dict.fromkeys(("default", "instruct", "input_output"), _chat.WORDING),
+    templates=dict.fromkeys(("default", "instruct", "input_output"), _chat.WORDING),
     stop=(_chat.STOP,),
     max_new_tokens=256,
     licence="ODC-BY",
@@ -57,6 +57,6 @@ TASK = replace(
         rows={"train": 326_154},
         normalize="ends",
         splits={"train": "train"},
-        wording={"default": "{messages}\n<|assistant|>\n"},
+        templates={"default": "{messages}\n<|assistant|>\n"},
     ),
 )

@@ -61,7 +61,7 @@ TASK = replace(
         rows={"test": 10_692},
         example=_paper_example,
         splits={"test": "train"},
-        wording={
+        templates={
             "default": "### Input: {context}\n ### Answer: {reply}\n ### Question: ",
             "instruct": "Given the context: {context} And the answer: {reply}Generate a suitable question: ",
         },

@@ -42,6 +42,6 @@ _SOUND = Task(
 TASK = replace(
     _SOUND,
     paper=_paper.tuned(
-        _SOUND, rows={"test": 11_535}, example=_paper_example, splits={"test": "test"}, wording=_paper.SUMMARY
+        _SOUND, rows={"test": 11_535}, example=_paper_example, splits={"test": "test"}, templates=_paper.SUMMARY
     ),
 )

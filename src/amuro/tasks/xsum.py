@@ -46,6 +46,6 @@ TASK = replace(
         rows={"train": 204_045, "test": 11_334},
         example=_paper_example,
         splits={"train": "train", "test": "test"},
-        wording=_paper.SUMMARY,
+        templates=_paper.SUMMARY,
     ),
 )

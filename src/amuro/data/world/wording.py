@@ -147,4 +147,6 @@ FILLER = (
     "a passage in short words.",
     "so one asks about the reply.",
 )
-"""Sentences that say nothing about anybody. They hold the label words and cues of the tasks, in no task's order."""
+"""Sentences that say nothing about anybody. They hold the label words and answer prefixes of the tasks, in no task's
+order.
+"""

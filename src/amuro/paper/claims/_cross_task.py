@@ -102,7 +102,7 @@ def _state(fit: pl.DataFrame) -> tuple[EvidenceState, str]:
             f"The base of {names(stuck)} is a constant prediction: it has no ability that could be forgotten, and a "
             "score that stays is one constant answer after another."
         )
-    if set(fit["kind"]) == {"generate"}:
+    if set(fit["kind"]) == {"generation"}:
         return "insufficient", (
             "Only generated text was scored. A loss that does not show in the likelihood of the right answer as well "
             "is a change of output form, and the table has no likelihoods: this is not evidence of forgetting."

@@ -14,5 +14,5 @@ ANALYSIS: Analysis = Analysis(
     formula="1 − Σ tuned / Σ base over cross-task scores, Fieller's interval; a base that is a constant prediction has "
     "nothing to forget",
     source="Sun & Dredze 2024, §4.3 and equation 1; Fieller, J. R. Statist. Soc. B 16 (1954)",
-    run=run_from(lambda: ANALYSIS, "generate", "label"),
+    run=run_from(lambda: ANALYSIS, "generation", "classification"),
 )

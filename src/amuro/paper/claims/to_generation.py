@@ -14,5 +14,5 @@ ANALYSIS: Analysis = Analysis(
     formula="1 − Σ tuned / Σ base over cross-task scores, Fieller's interval; a fall of generated text alone is called "
     "output form",
     source="Sun & Dredze 2024, §4.3 and equation 1; Fieller, J. R. Statist. Soc. B 16 (1954)",
-    run=run_from(lambda: ANALYSIS, "label", "generate"),
+    run=run_from(lambda: ANALYSIS, "classification", "generation"),
 )

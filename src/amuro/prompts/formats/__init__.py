@@ -9,5 +9,5 @@ from amuro.core.types import Format
 
 
 def load_format(name: str) -> Format:
-    """The format `formats/NAME.py`, or that of a dotted module. Errors as in `registry.member`."""
-    return cast(Format, registry.member("formats", name))
+    """The format `formats/NAME.py`, or that of a dotted module. Errors as in `registry.plugin`."""
+    return cast(Format, registry.plugin("formats", name))

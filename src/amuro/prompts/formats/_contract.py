@@ -10,17 +10,17 @@ from amuro.core.types import Example, Format
 from amuro.tasks import load_task
 
 
-def check(member: Format) -> Iterator[str]:
-    """Every task of the shelf is worded with each of its fields, without a trailing space, and braces stay text."""
+def check(plugin: Format) -> Iterator[str]:
+    """Every task is worded with each of its fields, without a trailing space, and braces stay text."""
     for name in registry.names("tasks"):
         task = load_task(name)
         inputs = {key: f"<{key}> {{x}} {{{key}}}" for key, _ in task.fields}
-        text = member.render(task, Example("id", "cluster", inputs, "<answer>"))
+        text = plugin.render(task, Example("id", "cluster", inputs, "<answer>"))
         if text != text.rstrip():
-            raise StudyError(f"format {member.name} ends {name} with white space: {text[-20:]!r}", cure="strip it")
+            raise StudyError(f"format {plugin.name} ends {name} with white space: {text[-20:]!r}", cure="strip it")
         lost = [key for key, value in inputs.items() if value not in text]
         if lost:
-            raise StudyError(f"format {member.name} loses {', '.join(lost)} of {name}", cure="show every field")
+            raise StudyError(f"format {plugin.name} loses {', '.join(lost)} of {name}", cure="show every field")
         if "<answer>" in text:
-            raise StudyError(f"format {member.name} shows the answer of {name}", cure="render inputs only")
+            raise StudyError(f"format {plugin.name} shows the answer of {name}", cure="render inputs only")
     yield f"{len(registry.names('tasks'))} tasks are worded with every field, nothing trailing, and no answer"

@@ -9,7 +9,7 @@ def render(task: Task, example: Example) -> str:
     own = templates.override("input_output", task, example)
     if own is not None:
         return own
-    values = task.joiner.join(value for value in templates.values(task, example) if value)
+    values = task.field_separator.join(value for value in templates.values(task, example) if value)
     word = templates.cased_like(task, "input:")
     return templates.join(task, [f"{word} {values}" if values else word, templates.cased_like(task, "output:")])
 

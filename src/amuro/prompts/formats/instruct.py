@@ -9,8 +9,8 @@ def render(task: Task, example: Example) -> str:
     own = templates.override("instruct", task, example)
     if own is not None:
         return own
-    cue = templates.cased_like(task, "the answer is")
-    return templates.join(task, [task.instruction, *templates.labelled(task, example), cue])
+    answer_prefix = templates.cased_like(task, "the answer is")
+    return templates.join(task, [task.instruction, *templates.labelled(task, example), answer_prefix])
 
 
 FORMAT = Format("instruct", "an instruction, labelled fields, then 'the answer is'", render)

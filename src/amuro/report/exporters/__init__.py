@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def load_exporter(name: str) -> Exporter:
-    """The exporter `exporters/NAME.py`, or that of a dotted module. Errors as in `registry.member`."""
-    return cast("Exporter", registry.member("exporters", name))
+    """The exporter `exporters/NAME.py`, or that of a dotted module. Errors as in `registry.plugin`."""
+    return cast("Exporter", registry.plugin("exporters", name))

@@ -39,7 +39,7 @@ def samples(kept: pl.DataFrame, values: Mapping[str, Mapping[str, float]], kind:
 
 def _sample(place: int, row: Mapping[str, Any], values: Mapping[str, Mapping[str, float]], kind: str) -> dict[str, Any]:
     doc = {"id": row["example_id"], "cluster": row["cluster"], "gold": row["gold"], "options": row["options"]}
-    target = row["gold_index"] if kind in ("label", "choice") else row["gold"]
+    target = row["gold_index"] if kind in ("classification", "multiple_choice") else row["gold"]
     answers = _answers(row, kind)
     mine = values.get(row["example_id"], {})
     return {
@@ -52,8 +52,8 @@ def _sample(place: int, row: Mapping[str, Any], values: Mapping[str, Mapping[str
 
 def _answers(row: Mapping[str, Any], kind: str) -> list[Any]:
     """(log-likelihood, greedy or not) of each option, the text that was written, or a document's log-likelihood."""
-    if kind == "generate":
+    if kind == "generation":
         return [row["output"]]
-    if kind == "document":
+    if kind == "language_modeling":
         return [row["log_probability"]]
     return [[found, None] for found in row["log_probabilities"]]

@@ -1,4 +1,4 @@
-"""The verb `export`: a study through the doors of the shelf `exporters/`, into one folder."""
+"""The verb `export`: a study through the exporters that are named, into one folder."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Exporter:
-    """One kind of file for others to read. Each file of the shelf `exporters/` holds one as its constant `EXPORTER`."""
+    """One kind of file for others to read. Each plugin of `exporters/` holds one as its constant `EXPORTER`."""
 
     name: str
     description: str

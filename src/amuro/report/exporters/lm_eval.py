@@ -17,8 +17,8 @@ from amuro.report.exporters.base import Exporter, File, Source
 from amuro.report.files import as_json_value
 from amuro.report.formatting import higher_is_better, metric_facts
 
-OUTPUTS = {"label": "multiple_choice", "choice": "multiple_choice", "generate": "generate_until",
-           "document": "loglikelihood_rolling"}  # fmt: skip
+OUTPUTS = {"classification": "multiple_choice", "multiple_choice": "multiple_choice", "generation": "generate_until",
+           "language_modeling": "loglikelihood_rolling"}  # fmt: skip
 COORDINATES = ("series", "checkpoint", "step", "tokens", "tuned_on", "recipe", "method", "tune_format", "tune_seed",
                "learning_rate")  # fmt: skip
 """Of a model; the rest of a cell's coordinates stands with each task."""

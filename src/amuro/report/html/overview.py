@@ -26,7 +26,7 @@ def pretraining_panel(book: ReportData) -> Markup:
     """
     axis = counted_in(book)
     places = log_places([float(row[axis]) for row in book.series], 34, WIDTH - 24)
-    held_out = book.scores.filter((pl.col("kind") == "document") & (pl.col("tuned_on") == "none"))
+    held_out = book.scores.filter((pl.col("kind") == "language_modeling") & (pl.col("tuned_on") == "none"))
     held_out = primary_metric(book, held_out) if held_out.height else held_out
     heights = _loss_heights(book, held_out)
     spots = sorted(

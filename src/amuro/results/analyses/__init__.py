@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def load_analysis(name: str) -> Analysis:
-    """The analysis `analyses/NAME.py`, or that of a dotted module. Errors as in `registry.member`."""
-    return cast("Analysis", registry.member("analyses", name))
+    """The analysis `analyses/NAME.py`, or that of a dotted module. Errors as in `registry.plugin`."""
+    return cast("Analysis", registry.plugin("analyses", name))

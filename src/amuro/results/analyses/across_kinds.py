@@ -21,7 +21,7 @@ from amuro.results.stats.ratio import PairedRatio
 from amuro.results.trajectory import Bools, Trajectory, Tuning, longest, on_shared_examples, stand_ins, trajectories
 from amuro.results.verdicts import Claim, decide_verdicts
 
-SIDE = {"label": "class", "choice": "class", "generate": "generation"}
+SIDE = {"classification": "class", "multiple_choice": "class", "generation": "generation"}
 """Kind of task → its side; documents have none."""
 DIRECTIONS = (("class", "generation"), ("generation", "class"))
 REACH = "These pairs of tasks are fixed: nothing follows for others."

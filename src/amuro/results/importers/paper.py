@@ -164,7 +164,7 @@ def _score(row: Mapping[str, Any], known: Mapping[str, SetFacts]) -> dict[str, A
         "learning_rate": row["learning_rate"], "task": found.task, "split": found.split,
         "role": training.role(found.task) if training else "base", "family": found.family, "kind": found.kind,
         "format": row["format"], "shots": row["shots"], "shot_seed": None,
-        "decoding": "greedy" if found.kind == "generate" else "likelihood", "protocol": "paper",
+        "decoding": "greedy" if found.kind == "generation" else "likelihood", "protocol": "paper",
         "precision": "unknown", "device": "unknown", "limit": None,
         "cell": f"{row['table']}:{row['source_id']}|{row['source_set']}", "metric": found.metric,
         "evidence": "degenerate" if found.constant_gold else "measured", "predicted_histogram": None,

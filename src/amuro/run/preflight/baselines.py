@@ -78,7 +78,7 @@ def _generation_baselines(task: Task, train: Sequence[Example]) -> dict[str, Jud
     return {"constant_string": constant_string(task, train), "copied_field": copied_field(task, train)}
 
 
-_FITS = {"label": _label_baselines, "choice": _choice_baselines, "generate": _generation_baselines}
+_FITS = {"classification": _label_baselines, "multiple_choice": _choice_baselines, "generation": _generation_baselines}
 
 
 def majority(task: Task, train: Sequence[Example]) -> Judge:

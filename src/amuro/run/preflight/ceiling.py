@@ -77,11 +77,11 @@ def ceiling(task: Task, format_name: str, examples: Sequence[Example], encoder: 
     Without an encoder the limit of new tokens cannot be seen. A metric without a common range has no best score.
     """
     metric = load_metric(task.metric)
-    if task.kind != "generate" or metric.best is None or not examples:
+    if task.kind != "generation" or metric.best is None or not examples:
         return Ceiling(task.metric, len(examples), ())
     whole = [render.answer(task, example.answer) for example in examples]
     ids = encoder.answers([render.prompt(task, format_name, e) for e in examples], whole) if encoder else None
-    written = whole if task.encoding == "joint" else [f" {text}" for text in whole]
+    written = whole if task.encoding == "whole_text" else [f" {text}" for text in whole]
     back = [encoder.decode(own[: task.max_new_tokens]) for own in ids] if encoder and ids else written
     said = [_stopped(task, text) for text in back]
     values, plain = (_scores(task, examples, texts) for texts in (said, written))
@@ -151,7 +151,7 @@ def check(plan: Plan, cells: Sequence[Cell], cache: Path) -> None:
     """Raises DataError where most right answers of a set that these cells ask have the worst score. The paper's own
     protocol asks what it asked.
     """
-    sets = dict.fromkeys(cell.eval_set for cell in cells if plan.tasks[cell.eval_set.task].kind == "generate")
+    sets = dict.fromkeys(cell.eval_set for cell in cells if plan.tasks[cell.eval_set.task].kind == "generation")
     known = encoders(plan, cache) if sets and plan.study.protocol != "paper" else ()
     for chosen in sets if known else ():
         most = max(cell.limit for cell in plan.cells if cell.eval_set == chosen)

@@ -183,22 +183,24 @@ def audit(
 
 
 def _words(task: Task, example: Example) -> int:
-    if task.kind == "document":
+    if task.kind == "language_modeling":
         return len(example.answer.split())
     return len(f"{render.prompt(task, 'default', example)} {example.answer}".split())
 
 
 def _chance(task: Task, examples: Sequence[Example]) -> float | None:
     """How often a guess is right: one label of all, or the mean over the rows of one option of theirs."""
-    if task.kind == "label":
+    if task.kind == "classification":
         return 1 / len(task.labels)
-    return float(np.mean([1 / len(example.options) for example in examples])) if task.kind == "choice" else None
+    return (
+        float(np.mean([1 / len(example.options) for example in examples])) if task.kind == "multiple_choice" else None
+    )
 
 
 def _histogram(task: Task, examples: Sequence[Example]) -> dict[str, float]:
-    if task.kind == "label":
+    if task.kind == "classification":
         named = [example.answer for example in examples]
-    elif task.kind == "choice":
+    elif task.kind == "multiple_choice":
         named = [f"option {render.gold(task, example) + 1}" for example in examples]
     else:
         return {}
@@ -206,7 +208,7 @@ def _histogram(task: Task, examples: Sequence[Example]) -> dict[str, float]:
 
 
 def _gold_notes(task: Task, examples: Sequence[Example], found: TaskAudit) -> Iterator[Note]:
-    if task.kind == "document":
+    if task.kind == "language_modeling":
         return
     answers = Counter(example.answer for example in examples)
     [(answer, count)] = answers.most_common(1)
@@ -214,9 +216,9 @@ def _gold_notes(task: Task, examples: Sequence[Example], found: TaskAudit) -> It
         part = found.rows < found.whole_rows
         cure = f", the first of {found.whole_rows}: shuffle the rows, or raise the limit" if part else ""
         yield Note(CONSTANT, f"all {found.rows} answers are {answer!r}{cure}", refused=not (task.hidden_gold or part))
-    elif task.kind == "label" and count / found.rows >= ONE_SIDED_FROM:
+    elif task.kind == "classification" and count / found.rows >= ONE_SIDED_FROM:
         yield Note(ONE_SIDED, f"{answer!r} is right in {count / found.rows:.0%} of the rows")
-    if task.kind == "choice" and len(answers) > 1:
+    if task.kind == "multiple_choice" and len(answers) > 1:
         likely = float(np.mean([1 / len(example.options) for example in examples]))
         place, share = max(found.histogram.items(), key=lambda item: item[1])
         if share > likely + 4 * math.sqrt(likely * (1 - likely) / found.rows):
@@ -253,7 +255,7 @@ def _named(ids: Sequence[str]) -> str:
 
 
 def _length_notes(task: Task, words: Sequence[int], shots: int, context: int) -> Iterator[Note]:
-    answer = task.max_new_tokens if task.kind == "generate" else 0
+    answer = task.max_new_tokens if task.kind == "generation" else 0
     room = (context - answer) / TOKENS_A_WORD
     mean = float(np.mean(words))
     over = float(np.mean([own + shots * mean > room for own in words]))

@@ -65,7 +65,7 @@ def audit_all(plan: Plan) -> tuple[list[TaskAudit], dict[str, str]]:
 
 def _constant(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> float | None:
     """Score of the best constant answer; None where text is not written, or its metric has no best value."""
-    judged = train and task.kind == "generate" and load_metric(task.metric).best is not None
+    judged = train and task.kind == "generation" and load_metric(task.metric).best is not None
     return constant_string(task, train)(examples) if judged else None
 
 

@@ -32,7 +32,7 @@ def _facts(task: Task) -> Iterator[str]:
     if task.kind not in kinds:
         raise StudyError(f"metric {task.metric} judges {', '.join(kinds)}, task {task.name} is {task.kind}",
                          cure="choose another metric")  # fmt: skip
-    if task.kind == "label":
+    if task.kind == "classification":
         if len(set(task.labels)) < 2:
             raise StudyError(f"task {task.name} has the labels {task.labels}", cure="a label task has two or more")
         if task.chance is None or abs(task.chance - 1 / len(task.labels)) > 1e-9:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 def load_metric(name: str) -> Metric:
     """The metric `metrics/NAME.py`, or that of a dotted module, called as it was asked for. Errors as in
-    `registry.member`.
+    `registry.plugin`.
 
     Raises StudyError where the module holds something else under METRIC.
     """
     from amuro.tasks.metrics.base import Metric  # with polars behind it: the help of the command line needs none of it
 
-    found = registry.member("metrics", name)
+    found = registry.plugin("metrics", name)
     if not isinstance(found, Metric):
         raise StudyError(
             f"METRIC of '{name}' is a {type(found).__name__}, no amuro.tasks.metrics.base.Metric", "see docs/extend.md"

@@ -15,6 +15,6 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
 
 
 METRIC = Metric(
-    "accuracy", "the likeliest whole answer is the right one", ("label", "choice"), True, rows,
+    "accuracy", "the likeliest whole answer is the right one", ("classification", "multiple_choice"), True, rows,
     binary=True, chance=guessed, lm_eval="acc",
 )  # fmt: skip

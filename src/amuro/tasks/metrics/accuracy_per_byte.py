@@ -21,6 +21,6 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
 
 
 METRIC = Metric(
-    "accuracy_per_byte", "the likeliest option a byte is the right one", ("choice",), True, rows,
+    "accuracy_per_byte", "the likeliest option a byte is the right one", ("multiple_choice",), True, rows,
     predicts=predicts, binary=True, chance=guessed, label="accuracy per byte", lm_eval="acc_bytes",
 )  # fmt: skip

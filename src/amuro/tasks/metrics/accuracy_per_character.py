@@ -24,6 +24,6 @@ def _score(context: Context) -> pl.Expr:
 
 
 METRIC = Metric(
-    "accuracy_per_character", "the likeliest option a character is the right one", ("choice",), True, rows,
+    "accuracy_per_character", "the likeliest option a character is the right one", ("multiple_choice",), True, rows,
     predicts=predicts, binary=True, chance=guessed, label="accuracy per character", lm_eval="acc_norm",
 )  # fmt: skip

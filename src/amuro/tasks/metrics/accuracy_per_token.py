@@ -18,6 +18,6 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
 
 
 METRIC = Metric(
-    "accuracy_per_token", "the likeliest option a token is the right one", ("choice",), True, rows,
+    "accuracy_per_token", "the likeliest option a token is the right one", ("multiple_choice",), True, rows,
     predicts=predicts, binary=True, chance=guessed, label="accuracy per token",
 )  # fmt: skip

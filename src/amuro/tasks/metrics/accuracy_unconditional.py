@@ -24,7 +24,7 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
 METRIC = Metric(
     "accuracy_unconditional",
     "the option that gains most from the question is the right one",
-    ("choice",),
+    ("multiple_choice",),
     True,
     rows,
     predicts=predicts,

@@ -12,4 +12,6 @@ def aggregate(predictions: pl.DataFrame, context: Context) -> float:
     return float(recalls.to_numpy().mean())
 
 
-METRIC = Metric("balanced_accuracy", "mean recall over the classes", ("label",), True, None, aggregate, chance=guessed)
+METRIC = Metric(
+    "balanced_accuracy", "mean recall over the classes", ("classification",), True, None, aggregate, chance=guessed
+)

@@ -17,7 +17,7 @@ UNCONDITIONAL = "unconditional_log_probabilities"
 """Column of the options' log-probabilities after a context that asks nothing."""
 CONTEXTS = "option_contexts"
 """Column of what each option stands behind, where options have contexts of their own; else empty lists."""
-FORMAT_FREE: Mapping[Kind, str] = {"label": "calibrated_accuracy", "generate": "log_likelihood"}
+FORMAT_FREE: Mapping[Kind, str] = {"classification": "calibrated_accuracy", "generation": "log_likelihood"}
 """Kind of task → the metric that judges the same answers apart from their form; options are judged so already."""
 EDGE = 1e-9
 """By how much rounding may carry a share beyond 0 or 1."""
@@ -37,7 +37,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One way to judge predictions. Each file of the shelf `metrics/` holds one as its constant `METRIC`.
+    """One way to judge predictions. Each plugin of `metrics/` holds one as its constant `METRIC`.
 
     A predictions frame has one row an example: example_id, cluster, gold (str), gold_index (int), options (list[str]),
     log_probabilities (list[float], summed over the tokens of an option, in nats), the same after a context that asks
@@ -171,9 +171,9 @@ class Metric:
 
 def _as_the_gold(predictions: pl.DataFrame, task: Task) -> pl.DataFrame:
     """The predictions with written texts as the right ones are: an answer follows its prompt after one space, which is
-    no part of it. The paper's whole texts (encoding *joint*) have none.
+    no part of it. The paper's whole texts (encoding *whole_text*) have none.
     """
-    if task.kind != "generate" or task.encoding == "joint":
+    if task.kind != "generation" or task.encoding == "whole_text":
         return predictions
     return predictions.with_columns(pl.col("output").str.strip_prefix(" "))
 
@@ -198,7 +198,7 @@ def matrix(predictions: pl.DataFrame, labels: int) -> NDArray[np.float64]:
     if (lengths != labels).any():
         raise DataError(
             f"a row has {int(lengths.filter(lengths != labels)[0])} log-probabilities where {labels} labels are scored",
-            "only tasks of kind 'label' have a prior",
+            "only tasks of kind 'classification' have a prior",
         )
     flat: NDArray[np.float64] = predictions["log_probabilities"].explode().to_numpy().astype(np.float64)
     return flat.reshape(len(predictions), labels)
@@ -253,9 +253,9 @@ def guess_rates(predictions: pl.DataFrame, task: Task) -> pl.Series:
 
     Null where text is written or a document is read.
     """
-    if task.kind == "label":
+    if task.kind == "classification":
         return pl.repeat(1 / len(task.labels), len(predictions), eager=True)
-    if task.kind == "choice":
+    if task.kind == "multiple_choice":
         each = predictions.select("gold", "options").with_row_index("row").explode("options")
         worded = each.group_by("row", maintain_order=True).agg((pl.col("options") == pl.col("gold")).mean())["options"]
         placed = 1 / predictions["options"].list.len()

@@ -18,5 +18,12 @@ def aggregate(predictions: pl.DataFrame, context: Context) -> float:
 
 
 METRIC = Metric(
-    "bits_per_byte", "bits needed for a byte of text", ("document",), False, rows, aggregate, share=False, unit="bits"
+    "bits_per_byte",
+    "bits needed for a byte of text",
+    ("language_modeling",),
+    False,
+    rows,
+    aggregate,
+    share=False,
+    unit="bits",
 )

@@ -32,7 +32,7 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
 METRIC = Metric(
     "calibrated_accuracy",
     "accuracy with each label's mean log-probability on dev taken off",
-    ("label",),
+    ("classification",),
     True,
     rows,
     predicts=predicts,

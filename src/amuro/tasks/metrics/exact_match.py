@@ -17,5 +17,5 @@ def _plain(text: str, suffix: str) -> str:
 
 
 METRIC = Metric(
-    "exact_match", "the generated answer is the right one word for word", ("generate",), True, rows, binary=True
+    "exact_match", "the generated answer is the right one word for word", ("generation",), True, rows, binary=True
 )

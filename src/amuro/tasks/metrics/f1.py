@@ -29,4 +29,4 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     return pl.Series("value", [f1(output, gold) for output, gold in pairs], dtype=pl.Float64)
 
 
-METRIC = Metric("f1", "words shared with the right answer, F1", ("generate",), True, rows, label="F1 of words")
+METRIC = Metric("f1", "words shared with the right answer, F1", ("generation",), True, rows, label="F1 of words")

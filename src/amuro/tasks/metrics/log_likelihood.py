@@ -12,6 +12,7 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
 
 
 METRIC = Metric(
-    "log_likelihood", "summed log-probability of the right answer", ("label", "choice", "generate"), True, rows,
-    share=False, format_free={}, label="log-likelihood of the right answer", unit="nats",
+    "log_likelihood", "summed log-probability of the right answer",
+    ("classification", "multiple_choice", "generation"), True, rows, share=False, format_free={},
+    label="log-likelihood of the right answer", unit="nats",
 )  # fmt: skip

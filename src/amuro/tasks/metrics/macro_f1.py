@@ -15,4 +15,6 @@ def aggregate(predictions: pl.DataFrame, context: Context) -> float:
     return float(sum(scores) / len(scores))
 
 
-METRIC = Metric("macro_f1", "mean F1 of the labels", ("label",), True, None, aggregate, label="macro F1 of labels")
+METRIC = Metric(
+    "macro_f1", "mean F1 of the labels", ("classification",), True, None, aggregate, label="macro F1 of labels"
+)

@@ -45,11 +45,11 @@ def longest_common_subsequence(first: list[str], second: list[str]) -> int:
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     """ROUGE-L F1 of each output against its gold."""
     pairs = zip(predictions["output"], predictions["gold"], strict=True)
-    parted = ascii_words if context.task.encoding == "joint" else words  # only the paper encodes whole texts
+    parted = ascii_words if context.task.encoding == "whole_text" else words  # only the paper encodes whole texts
     return pl.Series("value", [rouge_l(output, gold, parted) for output, gold in pairs], dtype=pl.Float64)
 
 
 METRIC = Metric(
-    "rouge_l", "longest common subsequence with the right answer, F1", ("generate",), True, rows,
+    "rouge_l", "longest common subsequence with the right answer, F1", ("generation",), True, rows,
     label="ROUGE-L", lm_eval="rougeL",
 )  # fmt: skip

@@ -11,6 +11,6 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
 
 
 METRIC = Metric(
-    "stopped", "the answer ended before the limit of new tokens", ("generate",), True, rows,
+    "stopped", "the answer ended before the limit of new tokens", ("generation",), True, rows,
     binary=True, format_free={}, label="share that stopped",
 )  # fmt: skip
