@@ -61,7 +61,7 @@ def _children() -> float:
 PAIRS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...]], ...] = (
     ("amuro --help", ("-m", "amuro", "--help"), "lm_eval --help", ("-m", "lm_eval", "--help")),
     ("amuro list tasks", ("-m", "amuro", "list", "tasks"), "lm_eval ls tasks", ("-m", "lm_eval", "ls", "tasks")),
-    ("import the engine", ("-c", "import amuro.engine.torch_engine"), "import Trainer and lm_eval's hf model",
+    ("import the engine", ("-c", "import amuro.engine.torch"), "import Trainer and lm_eval's hf model",
      ("-c", "from transformers import Trainer; from lm_eval.models.huggingface import HFLM")),
 )  # fmt: skip
 

@@ -33,7 +33,10 @@ def test_every_file_of_a_shelf_holds_its_constant(kind: str) -> None:
         (lambda: load_series_kind("toi"), "unknown name 'toi' among series; did you mean 'toy'?"),
         (lambda: registry.names("task"), "there is no plugin kind 'task'; did you mean 'tasks'?"),
         (lambda: load_task("no_such_lab.tasks.hate"), "there is no module 'no_such_lab.tasks.hate'; "),
-        (lambda: load_task("amuro.core.errors"), "amuro.errors has no TASK; a file for tasks holds its plugin as TASK"),
+        (
+            lambda: load_task("amuro.core.errors"),
+            "amuro.core.errors has no TASK; a file for tasks holds its plugin as TASK",
+        ),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(look: object, message: str) -> None:
@@ -47,7 +50,10 @@ def test_a_dotted_name_reaches_the_folder_that_one_stands_in(tmp_path: Path) -> 
     """Proves that a plugin outside the package is found from the current folder, as a console script runs."""
     (tmp_path / "my_lab").mkdir()
     (tmp_path / "my_lab" / "steps.py").write_text("SERIES = 'mine'\n")
-    code = "import sys; sys.path.remove(''); from amuro import catalog; print(catalog.series('my_lab.steps'))"
+    code = (
+        "import sys; sys.path.remove(''); from amuro.core import registry; "
+        "print(registry.plugin('series', 'my_lab.steps'))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "mine"
 
@@ -77,7 +83,7 @@ def test_a_member_that_does_not_run_is_named(tmp_path: Path, monkeypatch: pytest
 def test_listing_imports_no_member() -> None:
     """Proves that names are listed without importing torch, polars or any plugin."""
     code = (
-        "import sys; from amuro import catalog; [catalog.names(kind) for kind in catalog.SHELVES]; "
+        "import sys; from amuro.core import registry; [registry.names(kind) for kind in registry.CONSTANTS]; "
         "print([m for m in sys.modules if m in ('torch', 'polars') or m.startswith('amuro.series.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

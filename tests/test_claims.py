@@ -98,7 +98,8 @@ def test_a_killed_process_of_this_machine_is_gone_at_once(store: Store) -> None:
     """No lease is waited for where the kernel knows better, and a number that was given again is not mistaken."""
     store.prepare()
     code = (
-        f"from pathlib import Path; from amuro.claims import Claims; print(Claims(Path({str(store.root)!r})).take('v'))"
+        "from pathlib import Path; from amuro.run.claims import Claims; "
+        f"print(Claims(Path({str(store.root)!r})).take('v'))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert len(list((store.root / "claims").iterdir())) == 1, "it ended without giving its claim back"

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def amuro(*words: str, cwd: Path = ROOT, python: str = "") -> subprocess.CompletedProcess[str]:
-    code = f"import sys; from amuro.cli import main; sys.argv = ['amuro', *{list(words)!r}]\n"
+    code = f"import sys; from amuro.cli.main import main; sys.argv = ['amuro', *{list(words)!r}]\n"
     code += "try: main()\nfinally: " + (python or "pass")
     return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
 

@@ -16,7 +16,7 @@ import small_study
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from amuro.core import disk, owners, registry
+from amuro.core import disk, owners
 from amuro.core.errors import StoreError, WeightsError
 from amuro.report.build import book, source
 from amuro.report.html.provenance import shortfall
@@ -299,7 +299,8 @@ def test_weights_that_pretraining_did_not_write_are_refused(
     disk.list_files(folder, {"identity": checkpoint.identity, "step": checkpoint.step})
     worker = Worker(plan, Store(tmp_path / "store"), running.engine(plan.study), lambda event: None)
     monkeypatch.setattr(working, "folder_of", lambda *_: folder)
-    monkeypatch.setattr(registry, "series", lambda kind: SimpleNamespace(pretraining=PretrainConfig.from_options))
+    made_here = SimpleNamespace(pretraining=PretrainConfig.from_options)
+    monkeypatch.setattr(working, "load_series_kind", lambda kind: made_here)
     worker._folder = folder
     worker._refuse_damaged(checkpoint)
     (folder / "model.safetensors").write_bytes(b"weighty")

@@ -254,9 +254,9 @@ def hub_process(folder: Path) -> Iterator[str]:
 def request_batch(url: str, home: Path, *calls: tuple[str, str, str | None], offline: bool = False) -> list[str]:
     """What the real client in a process of its own makes of some calls of `data.rows`: rows or an error, as text."""
     script = (
-        "import sys, json\nfrom amuro import data\nfrom amuro.errors import AmuroError\n"
+        "import sys, json\nfrom amuro.data import sources\nfrom amuro.core.errors import AmuroError\n"
         "for call in json.loads(sys.argv[1]):\n"
-        "    try: print(json.dumps(data.rows(*call)))\n"
+        "    try: print(json.dumps(sources.rows(*call)))\n"
         "    except AmuroError as error: print(type(error).__name__, error)\n"
     )
     environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_OFFLINE": str(int(offline))}

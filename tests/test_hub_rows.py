@@ -48,11 +48,12 @@ SETS = {
 }
 SCRIPT = """
 import sys
-from amuro import catalog, data
+from amuro.data import sources
+from amuro.tasks import load_task
 from test_hub_rows import told
 for name, _, split in (text.partition("/") for text in sys.argv[1:]):
-    task = catalog.task(name)
-    print(*told(data.examples(task, split, task.revision)))
+    task = load_task(name)
+    print(*told(sources.examples(task, split, task.revision)))
 """
 
 
@@ -162,11 +163,12 @@ def test_a_commit_is_asked_of_the_real_client_and_offline_of_its_cache(tmp_path:
     path.parent.mkdir(parents=True)
     pl.DataFrame({"id": ["1"]}).write_parquet(path)
     script = (
-        "from amuro import data, hub_client\nfrom amuro.errors import AmuroError\nimport sys\n"
+        "import sys\nfrom amuro.core import hub\nfrom amuro.core.errors import AmuroError\n"
+        "from amuro.data import sources\n"
         "for revision in sys.argv[1:]:\n"
-        "    try: print(hub_client.data_commit('acme/news', revision))\n"
+        "    try: print(hub.data_commit('acme/news', revision))\n"
         "    except AmuroError as error: print(error)\n"
-        "    else: data.rows('hub:acme/news/english', 'test', revision)\n"
+        "    else: sources.rows('hub:acme/news/english', 'test', revision)\n"
     )
 
     def said(url: str, *revisions: str, offline: bool = False) -> list[str]:

@@ -23,12 +23,12 @@ from amuro.series.base import UNKNOWN_STEP
 DRIVER = """
 import json, sys, time
 from pathlib import Path
-from amuro import catalog
+from amuro.series import load_series_kind
 from amuro.core.errors import AmuroError
 from amuro.series.base import equal_weights
 
 time.sleep = lambda seconds: None  # the client waits a second before each new attempt
-hub = catalog.series("hub")
+hub = load_series_kind("hub")
 
 def ask(options, call):
     try:

@@ -70,7 +70,7 @@ def test_what_is_no_plain_data_is_refused(value: Any) -> None:
 
 def test_a_digest_is_the_same_in_every_process() -> None:
     """Proves that neither the hash seed nor the working folder enters a digest."""
-    code = "from amuro.identity import digest; print(digest({'b': [1, 2.5, None], 'a': {'x': 'y'}}))"
+    code = "from amuro.core.hashing import digest; print(digest({'b': [1, 2.5, None], 'a': {'x': 'y'}}))"
     seen = set()
     for seed, folder in (("1", "/"), ("2", "/tmp")):
         env = {**os.environ, "PYTHONHASHSEED": seed}

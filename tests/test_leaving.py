@@ -112,7 +112,7 @@ def save_when_asked(payload: Mapping[str, Any], _emit: Any) -> None:
 
 DRIVER = """
 import sys
-from amuro import stopping
+from amuro.core import stopping
 from amuro.run.executors import processes
 from amuro.run.executors.base import Job
 names = ("began", "saved", "went_on")

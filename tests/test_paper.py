@@ -588,7 +588,7 @@ def test_the_verb_answers_without_torch_or_network(tmp_path: Path) -> None:
         "import socket, sys\n"
         "def refuse(*a, **k): raise AssertionError('network')\n"
         "socket.socket.connect = refuse\n"
-        "from amuro.cli import main\n"
+        "from amuro.cli.main import main\n"
         "sys.argv = ['amuro', 'paper']\n"
         "try: main()\n"
         "finally: assert not {'torch', 'transformers', 'datasets'} & set(sys.modules)"

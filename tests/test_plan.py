@@ -74,8 +74,8 @@ def test_a_recipe_change_changes_the_address() -> None:
 def test_planning_imports_neither_torch_nor_datasets() -> None:
     """`amuro plan` answers without loading a deep-learning library."""
     code = (
-        "import sys; from pathlib import Path; from amuro import plan, study;"
-        "plan.make(study.load(Path('studies/demo.toml')));"
+        "import sys; from pathlib import Path; from amuro.study import config, plan;"
+        "plan.make(config.load(Path('studies/demo.toml')));"
         "sys.exit(bool({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

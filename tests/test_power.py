@@ -162,7 +162,8 @@ def test_the_verb_prints_and_loads_no_torch(tmp_path: Path) -> None:
     for further, find in ((["--json"], '"power"'), ([], "To pilot:")):
         words = ["amuro", "plan", "studies/smoke.toml", "--store", str(tmp_path / "store"), "--power", *further]
         code = (
-            f"import sys; from amuro.cli import main; sys.argv = {words!r}; main(); assert 'torch' not in sys.modules"
+            "import sys; from amuro.cli.main import main; "
+            f"sys.argv = {words!r}; main(); assert 'torch' not in sys.modules"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

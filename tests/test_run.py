@@ -82,16 +82,14 @@ def test_a_reworded_prompt_reruns_exactly_what_it_touches(
     fill(toy_plan, store)
     import dataclasses
 
-    from amuro.core import registry
+    from amuro.study import config
     from amuro.tasks import load_task
 
-    real = load_task
-
     def reworded(name: str, protocol: str = "corrected") -> Any:
-        task = real(name, protocol)
+        task = load_task(name, protocol)
         return dataclasses.replace(task, answer_prefix="in short, so") if name == "world_summary" else task
 
-    monkeypatch.setattr(registry, "task", reworded)
+    monkeypatch.setattr(config, "load_task", reworded)
     plan = planning.make(toy_plan.study)
     stale = [state for state in states(plan, store) if not state.done]
     assert {state.cell.eval_set.task for state in stale} == {"world_summary"}

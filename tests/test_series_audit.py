@@ -371,11 +371,11 @@ def test_a_run_tells_of_doubtful_and_refused_checkpoints(tmp_path: Path, store: 
 DRIVER = """
 import json, sys, time
 from pathlib import Path
-from amuro import catalog
+from amuro.series import load_series_kind
 from amuro.study.series_audits import Subject, audit
 
 time.sleep = lambda seconds: None
-hub, said = catalog.series("hub"), []
+hub, said = load_series_kind("hub"), []
 for model in json.loads(sys.argv[1]):
     checkpoints = hub.checkpoints("s", {"model": model})
     for checkpoint in checkpoints if "fetched" in model else ():
@@ -492,7 +492,7 @@ def test_cached_weights_are_looked_along(hub: StubHub, tmp_path: Path) -> None:
 
 
 def amuro(*words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; from amuro.cli import main; sys.argv = ['amuro', *{list(words)!r}]\n"
+    code = f"import sys; from amuro.cli.main import main; sys.argv = ['amuro', *{list(words)!r}]\n"
     code += "try: main()\nfinally: assert 'torch' not in sys.modules"
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
 

@@ -213,7 +213,7 @@ LEAN = """
 import socket, sys
 def refuse(*_): raise AssertionError("the network was asked")
 socket.socket.connect = socket.getaddrinfo = refuse
-from amuro import cli
+from amuro.cli import main as cli
 for words in {commands!r}:
     sys.argv = ["amuro", *words]
     try:

@@ -30,7 +30,7 @@ from amuro.study.status import State, served, states
 from amuro.study.store import Store
 from amuro.study.twins import blocked
 
-ENTRY_POINT = "amuro.run:perform"
+ENTRY_POINT = "amuro.run.runner:perform"
 
 
 @dataclass
