@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from worlds import STEPS, Exam, SimulatedStudy, task
 
 from amuro.core import registry
+from amuro.core.coordinates import RECIPE
 from amuro.core.types import Finding
 from amuro.report.examples import choose_examples, count_changes, pairs
 from amuro.report.formatting import sentence
@@ -30,7 +31,6 @@ from amuro.results import analyze
 from amuro.results.analyses import load_analysis
 from amuro.results.analyses.base import Evidence
 from amuro.study.config import Study
-from amuro.study.recipe_names import RECIPE
 
 Recipe = dict[str, str]
 TWO: list[Recipe] = [

@@ -76,7 +76,7 @@ def selected(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
 
     Raises StudyError where it names none.
     """
-    from amuro.run.records import coordinates
+    from amuro.core import coordinates
     from amuro.study.status import states
 
     wanted: dict[str, set[str]] = {}
@@ -87,7 +87,7 @@ def selected(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
         return found
 
     def known(state: State) -> dict[str, str]:
-        told = {**coordinates(state.cell), "role": plan.roles[state.cell.address]}
+        told = {**coordinates.of_cell(state.cell), "role": plan.roles[state.cell.address]}
         return {key: str(value) for key, value in told.items()}
 
     for key in wanted:

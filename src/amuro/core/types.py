@@ -186,6 +186,9 @@ class Recipe:
     lora_alpha: int = 32
     lora_targets: tuple[str, ...] = ()
     """Linear layers that get an adapter, by the end of their names; all but the head where none is named."""
+    control: str = "none"
+    """Which negative control this is; `none` of every recipe that teaches its task. Reserved, so that controls
+    invalidate no store."""
 
     @property
     def tuned_on(self) -> str:
@@ -240,6 +243,8 @@ class Cell:
     limit: int
     precision: str
     device: str
+    instruction: str = ""
+    """Which instruction words the prompt; empty is the task's own. Reserved, so that others invalidate no store."""
 
     @property
     def address(self) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
+from amuro.core.coordinates import EVALUATION, RECIPE, SETTING
 from amuro.report.formatting import higher_is_better, is_share
-from amuro.study.recipe_names import RECIPE
 
 PER_TASK = 40
 RIGHT = 0.5
@@ -24,10 +24,8 @@ CHANGES = ("lost", "won")
 KINDS = (*CHANGES, "kept", "missed")
 _TURNS = {"lost": 3, "won": 3, "kept": 1, "missed": 1, "unknown": 1}
 """Of eight examples, so many are chosen for this kind of change."""
-_ASKED = (
-    "series", "checkpoint", "task", "split", "shots", "shot_seed", "decoding", "protocol", "precision", "device",
-    "limit",
-)  # fmt: skip
+_SAME = ("series", "checkpoint", *EVALUATION, "shots", "shot_seed", *SETTING)
+"""What an answer of a tuned model shares with that of its base, besides the format."""
 _MODEL = (*RECIPE, "tune_seed", "learning_rate")
 _PLACE = ("task", "split", *RECIPE, "checkpoint", "format")
 
@@ -56,21 +54,21 @@ def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
 
 def _matched_cells(rows: pl.DataFrame) -> pl.DataFrame:
     """A row a tuned cell: the base cell that was asked alike, and what holds for all its answers."""
-    cells = rows.select("cell", *_ASKED, "format", *_MODEL).unique("cell", keep="first", maintain_order=True)
+    cells = rows.select("cell", *_SAME, "format", *_MODEL).unique("cell", keep="first", maintain_order=True)
     cells = cells.with_columns(pl.col(pl.Categorical).exclude("cell").cast(pl.String))
-    alike = [*_ASKED, "format"]
+    alike = [*_SAME, "format"]
     base = cells.filter(pl.col("tuned_on") == "none").select("cell", *alike).rename({"cell": "base_cell"})
     tuned = cells.filter(pl.col("tuned_on") != "none").sort(
         pl.col("tune_format") != "default", "tune_seed", "recipe", maintain_order=True
     )
     matched = tuned.join(base, on=alike, nulls_equal=True, maintain_order="left").with_columns(
-        asking=pl.struct(*_ASKED, *_MODEL).rank("dense")  # one model asked one thing, in one format or in several
+        asking=pl.struct(*_SAME, *_MODEL).rank("dense")  # one model asked one thing, in one format or in several
     )
     return matched.select(
         "cell", "base_cell", *_PLACE, "shots",
         "asking",
         formats=pl.col("format").n_unique().over("asking"),
-        first=(pl.col("shots") == 0) & (pl.col("asking") == pl.col("asking").first().over(*_ASKED, *RECIPE)),
+        first=(pl.col("shots") == 0) & (pl.col("asking") == pl.col("asking").first().over(*_SAME, *RECIPE)),
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import polars as pl
 
+from amuro.core.coordinates import RECIPE
 from amuro.report.formatting import plain
-from amuro.study.recipe_names import RECIPE, training_words, tuned_by_several
+from amuro.study.recipe_names import training_words, tuned_by_several
 
 HOME, AWAY = "in_domain", "out_of_domain"
 Roles = Mapping[tuple[str, str], str]

@@ -7,17 +7,14 @@ from typing import Any
 
 import polars as pl
 
+from amuro.core.coordinates import RECIPE, SETTING
 from amuro.report.formatting import metric_words, number, plain, split_words
 from amuro.report.model import ReportData
 from amuro.report.naming import AWAY, HOME, Recipe, Roles, model_words, recipe_words, recipes_of, roles_of
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
 from amuro.results import shots_shown
-from amuro.study.recipe_names import RECIPE
 
-COORDINATES = (
-    "series", "split", "tuned_on", "recipe", "method", "tune_format", "format", "shots", "decoding", "protocol",
-    "precision", "device", "limit",
-)  # fmt: skip
+COORDINATES = ("series", "split", *RECIPE, "format", "shots", *SETTING)
 """What keeps rows apart. Seeds are pooled, and the learning rate is a choice made for each checkpoint."""
 MIXED = Square("mixed", "hole", "Several settings share this place, so there is no single score.")
 OTHERWISE = Square("–", "hole", "Asked in other wordings, or with examples in the prompt: see the tables of its task.")

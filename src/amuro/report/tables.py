@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from amuro.core.coordinates import RECIPE
 from amuro.report.formatting import compact, plain
 from amuro.report.model import ReportData
 from amuro.series.base import UNKNOWN_STEP
-from amuro.study.recipe_names import RECIPE
 
 
 @dataclass(frozen=True, slots=True)

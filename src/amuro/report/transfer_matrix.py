@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from amuro.core.coordinates import RECIPE
 from amuro.report.formatting import higher_is_better, metric_words, number, plain, signed, split_words
 from amuro.report.model import ReportData
 from amuro.report.naming import AWAY, HOME, Recipe, Roles, recipe_words, recipes_of, roles_of
 from amuro.report.tables import NOT_RUN, Square, Table, pool, primary, primary_metric, step_name, steps_of
-from amuro.study.recipe_names import RECIPE
 
 SHADES = 5
 FULL_SHADE = 0.5

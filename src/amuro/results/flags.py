@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from amuro.core.coordinates import PROMPT, SETTING, TUNING
 from amuro.core.types import Task, exact
 from amuro.results.scoring import clustered_errors
 from amuro.results.stats.multiplicity import benjamini_hochberg
@@ -36,8 +37,8 @@ STOPPED = 0.9
 """A tuned model that stops by itself less often than this did not learn to."""
 CUT_FROM = 0.01
 """Share of a cell's prompts from which their being cut is a flag; `truncated` in the scores tells of every one."""
-ASKED = ("format", "shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit", "metric")
-MODEL = ("series", "checkpoint", "tuned_on", "recipe", "method", "tune_format", "tune_seed")
+ASKED = (*PROMPT, *SETTING, "metric")
+MODEL = ("series", "checkpoint", *TUNING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from amuro.core import registry
+from amuro.core import coordinates, registry
 from amuro.core.errors import DataError
 from amuro.core.types import Checkpoint, Task
 from amuro.study.store import Manifest, Store
@@ -23,14 +23,11 @@ from amuro.tasks.metrics.base import Context, Metric, chosen, guess_rates, label
 CONSTANT = 0.99
 """Share of one answer from which a model counts as a constant predictor."""
 
-COORDINATES = (
-    "series", "checkpoint", "step", "tokens", "tuned_on", "recipe", "method", "tune_format", "tune_seed",
-    "learning_rate", "task", "split", "role", "family", "kind", "format", "shots", "shot_seed", "decoding", "protocol",
-    "precision", "device", "limit", "cell",
-)  # fmt: skip
+COORDINATES = (*coordinates.MODEL, *coordinates.EVALUATION, *coordinates.FACTS, *coordinates.PROMPT,
+               *coordinates.SETTING, "cell")  # fmt: skip
 _READ = ("truncated", "shots_shown")
 """Of each cell: the share of its prompts that were cut to fit, and the shots that a prompt shows in the mean."""
-TOUCHES_NUMBERS = ("torch", "transformers", "tokenizers", "peft", "machine")
+TOUCHES_NUMBERS = ("torch", "transformers", "tokenizers", "machine")
 """What stands in the column `provenance` of the scores: compared cells that differ in it are *mixed*."""
 _TYPES = {"step": pl.Int64, "tokens": pl.Int64, "tune_seed": pl.Int64, "learning_rate": pl.Float64, "shots": pl.Int64,
           "shot_seed": pl.Int64, "limit": pl.Int64}  # fmt: skip

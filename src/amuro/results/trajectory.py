@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from amuro.core.coordinates import SETTING
 from amuro.results.analyses.base import Evidence
 from amuro.results.score_matrix import ScoreMatrix, ScoreRow, fewest_shots, score_matrix
 from amuro.results.stats.clustered import Floats, Ints, Means, clustered_means
@@ -26,7 +27,7 @@ from amuro.tasks.metrics.base import Metric
 Bools = NDArray[np.bool_]
 MIN_CHECKPOINTS = 4
 """Trained checkpoints that a trend needs."""
-ASKED = ("shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit")
+ASKED = ("shots", "shot_seed", *SETTING)
 """How a cell was asked, besides its format: compared cells must agree in all of these."""
 HOW = ("protocol", "precision", "device", "provenance")
 """What must agree even where other shots, formats or row limits are chosen on purpose."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from amuro.core.hashing import digest, file_digest
-from amuro.core.types import Cell, Generation
+from amuro.core.types import Generation
 from amuro.core.versions import versions
 from amuro.prompts import render
 from amuro.run.requests import EncodedEvalSet
@@ -18,23 +17,6 @@ from amuro.tasks.metrics.base import CONTEXTS
 
 AFTER_THE_STORE = ("cli/", "paper/", "report/", "results/", "tasks/metrics/")
 """Folders of the package whose code changes no prediction."""
-
-
-def coordinates(cell: Cell) -> dict[str, Any]:
-    """Every coordinate of a cell as plain data, for manifests and tidy rows. Tokens are no coordinate: they are what a
-    study says of its series, and may be told or corrected after a cell was filled.
-    """
-    model, recipe = cell.model, cell.model.recipe
-    return {
-        "series": model.checkpoint.series, "checkpoint": model.checkpoint.address, "step": model.checkpoint.step,
-        "model": model.address,
-        "tuned_on": recipe.tuned_on if recipe else "none", "recipe": recipe.name if recipe else "none",
-        "method": recipe.method if recipe else "none", "tune_format": recipe.format if recipe else "none",
-        "tune_seed": -1 if model.tune_seed is None else model.tune_seed, "learning_rate": model.learning_rate,
-        "task": cell.eval_set.task, "split": cell.eval_set.split, "format": cell.format, "shots": cell.shots,
-        "shot_seed": cell.shot_seed, "decoding": cell.decoding, "protocol": cell.protocol, "limit": cell.limit,
-        "precision": cell.precision, "device": cell.device,
-    }  # fmt: skip
 
 
 def predictions(

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from amuro.core import coordinates
 from amuro.core.errors import AmuroError, StoreError, WeightsError
 from amuro.core.failures import reason, trace
 from amuro.core.hashing import digest
@@ -23,7 +24,7 @@ from amuro.prompts.tokenizer import Encoder
 from amuro.results.scoring import cell_value
 from amuro.run import requests
 from amuro.run.prefetch import read_ahead
-from amuro.run.records import coordinates, predictions, provenance
+from amuro.run.records import predictions, provenance
 from amuro.run.request_cache import RequestBuilder
 from amuro.series import _pretrained, load_series_kind
 from amuro.series.base import tokenizer_folder, twin_error
@@ -138,7 +139,7 @@ class Worker:
         cost.add(tokens, self.engine.flops_per_token())
         written = frame.height * self.plan.tasks[cell.eval_set.task].max_new_tokens if cell.decoding == "greedy" else 0
         cost.did(cells=1, rows=frame.height, read=tokens, written=written)
-        facts = {**decided, "coordinates": coordinates(cell), "prompts": self._keep_texts(encoded),
+        facts = {**decided, "coordinates": coordinates.of_cell(cell), "prompts": self._keep_texts(encoded),
                  "seconds": time.monotonic() - started, "tokens": tokens,
                  "provenance": {**provenance(), **self._reading()},
                  "ceiling": [self.plan.tasks[cell.eval_set.task].metric, encoded.ceiling]}  # fmt: skip

@@ -92,6 +92,7 @@ class Plan:
         task = self.tasks[cell.eval_set.task]
         inputs: dict[str, Any] = {
             "template": render.template(task, cell.format),
+            "instruction": cell.instruction,
             "separator": task.separator if cell.shots else "",
             "labels": list(task.labels),
             "task": self._own(task.name),

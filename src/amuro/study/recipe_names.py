@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
-RECIPE = ("tuned_on", "recipe", "method", "tune_format")
-"""What tells one recipe from another; numbers of two recipes are never pooled."""
+from amuro.core.coordinates import RECIPE
 
 
 def tuned_by_several(scores: pl.DataFrame) -> frozenset[str]:

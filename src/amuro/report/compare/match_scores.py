@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-KEYS = (
-    "place", "tuned_on", "recipe", "method", "tune_format", "tune_seed", "task", "split", "role", "format", "shots",
-    "shot_seed", "decoding", "protocol", "precision", "device", "limit", "metric",
-)  # fmt: skip
+from amuro.core.coordinates import EVALUATION, PROMPT, SETTING, TUNING
+
+KEYS = ("place", *TUNING, *EVALUATION, "role", *PROMPT, *SETTING, "metric")
 """What two scores must share besides the weights, which are compared; where there are several series, that as well."""
 OUTCOME = ("value", "se", "n", "clusters", "evidence", "learning_rate", "chance", "kind", "tokens", "step", "cell",
            "shots_shown")  # fmt: skip

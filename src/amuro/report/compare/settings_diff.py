@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from amuro.core.coordinates import EVALUATION, SETTING
 from amuro.report.compare.saved_report import Kept
 
-ASKED = ("series", "checkpoint", "tuned_on", "recipe", "method", "task", "split", "format", "shots", "decoding",
-         "protocol", "precision", "device", "limit", "metric")  # fmt: skip
+ASKED = ("series", "checkpoint", "tuned_on", "recipe", "method", *EVALUATION, "format", "shots", *SETTING, "metric")
 """Coordinates whose values are laid side by side."""
 OWN = ("schema", "name", "question", "description", "numbers", "metrics", "checkpoints")
 """Of study.json: what is shown elsewhere, or is each study's own."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from amuro.core.coordinates import MODEL, PROMPT, SETTING
 from amuro.report.exporters._lm_eval_samples import safe, samples, sha256
 from amuro.report.exporters.base import Exporter, File, Source
 from amuro.report.files import as_json_value
@@ -19,10 +20,9 @@ from amuro.report.formatting import higher_is_better, metric_facts
 
 OUTPUTS = {"classification": "multiple_choice", "multiple_choice": "multiple_choice", "generation": "generate_until",
            "language_modeling": "loglikelihood_rolling"}  # fmt: skip
-COORDINATES = ("series", "checkpoint", "step", "tokens", "tuned_on", "recipe", "method", "tune_format", "tune_seed",
-               "learning_rate")  # fmt: skip
+COORDINATES = (*MODEL, "tokens")
 """Of a model; the rest of a cell's coordinates stands with each task."""
-WAYS = ("split", "role", "format", "shots", "shot_seed", "decoding", "protocol", "precision", "device", "limit")
+WAYS = ("split", "role", *PROMPT, *SETTING)
 
 
 def files(source: Source) -> Iterator[File]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from amuro.core.coordinates import RECIPE
 from amuro.report.examples import CHANGES, KINDS, RIGHT, TRANSITIONS
 from amuro.report.formatting import number, plain, split_words
 from amuro.report.model import ReportData
 from amuro.report.naming import Recipe, recipe_words, recipes_of, roles_of
 from amuro.report.plots.svg import shorten
 from amuro.report.tables import checkpoint_names
-from amuro.study.recipe_names import RECIPE
 
 PROMPT_LIMIT, ANSWER_LIMIT = 4_000, 600
 """Characters that the page shows; the whole text is in the store."""

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amuro.core.coordinates import RECIPE
 from amuro.report.examples import CHANGES, KINDS, TRANSITIONS
 from amuro.report.formatting import count
 from amuro.report.html.examples_json import NOTHING, Names, changes_by
 from amuro.report.model import ReportData
 from amuro.report.tables import Square, Table
-from amuro.study.recipe_names import RECIPE
 
 STATIC = 2
 """Examples of a task that can be read without the script."""

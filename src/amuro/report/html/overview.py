@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 from markupsafe import Markup
 
+from amuro.core.coordinates import RECIPE
 from amuro.report.formatting import compact, plain, plain_metric
 from amuro.report.model import ReportData
 from amuro.report.naming import recipe_words
@@ -12,7 +13,7 @@ from amuro.report.plots.specs import counted_in
 from amuro.report.plots.svg import Scale, along, element, image, line, log_places, path, shorten, text
 from amuro.report.plots.svg_axes import tick_marks
 from amuro.report.tables import primary_metric, step_name
-from amuro.study.recipe_names import RECIPE, tuned_by_several
+from amuro.study.recipe_names import tuned_by_several
 
 WIDTH, HEIGHT = 320.0, 230.0
 PRETRAINED = {"tokens": "tokens read", "step": "training steps"}

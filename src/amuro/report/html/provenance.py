@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from amuro.core.coordinates import RECIPE
 from amuro.report import formatting
 from amuro.report.model import ReportData
 from amuro.report.naming import Recipe, recipe_words
 from amuro.report.tables import Square, Table, step_name
 from amuro.results import shots_shown as shown
-from amuro.study.recipe_names import RECIPE
 
 
 def flags_by_name(book: ReportData) -> list[tuple[str, str, list[tuple[str, str]]]]:

@@ -1,0 +1,38 @@
+"""What a score is the score of: the coordinates of a cell, in groups. Every list of coordinates is a sum of these.
+
+Identity is never read out of a text: a model's or a cell's address is made of coordinates and not taken apart again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amuro.core.types import Cell
+
+RECIPE = ("tuned_on", "recipe", "method", "tune_format")
+"""What names a way of tuning; `none` of a base model."""
+TUNING = (*RECIPE, "tune_seed")
+MODEL = ("series", "checkpoint", "step", *TUNING, "learning_rate")
+EVALUATION = ("task", "split")
+PROMPT = ("format", "shots", "shot_seed")
+SETTING = ("decoding", "protocol", "precision", "device", "limit")
+"""In what compared cells must agree, besides the prompt."""
+FACTS = ("tokens", "role", "family", "kind")
+"""What a study, a plan or a task says of a cell: no coordinate, since it may be told otherwise without a new run."""
+
+
+def of_cell(cell: Cell) -> dict[str, Any]:
+    """Name → value of every coordinate, and the model's address: plain data for manifests and tidy rows."""
+    model, recipe = cell.model, cell.model.recipe
+    return {
+        "series": model.checkpoint.series, "checkpoint": model.checkpoint.address, "step": model.checkpoint.step,
+        "model": model.address,
+        "tuned_on": recipe.tuned_on if recipe else "none", "recipe": recipe.name if recipe else "none",
+        "method": recipe.method if recipe else "none", "tune_format": recipe.format if recipe else "none",
+        "control": recipe.control if recipe else "none",
+        "tune_seed": -1 if model.tune_seed is None else model.tune_seed, "learning_rate": model.learning_rate,
+        "task": cell.eval_set.task, "split": cell.eval_set.split, "format": cell.format,
+        "instruction": cell.instruction, "shots": cell.shots, "shot_seed": cell.shot_seed,
+        "decoding": cell.decoding, "protocol": cell.protocol, "limit": cell.limit, "precision": cell.precision,
+        "device": cell.device,
+    }  # fmt: skip
