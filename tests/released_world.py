@@ -65,7 +65,7 @@ PRIORS = {"a": 0.25, "b": 0.25, "c": 0.5}
 def released_table(*worlds: World, rng: np.random.Generator) -> Imported:
     """One draw of a released table; every world has four sets of its own, each with a tuned model of its own."""
     sets = {
-        f"set{w}{k}": SetFacts(f"set{w}{k}", f"family{w}{k}", "label", "accuracy", "test", ROWS, 0.25, PRIORS)
+        f"set{w}{k}": SetFacts(f"set{w}{k}", f"family{w}{k}", "classification", "accuracy", "test", ROWS, 0.25, PRIORS)
         for w, world in enumerate(worlds)
         for k in range(len(world.runs))
     }

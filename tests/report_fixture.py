@@ -27,10 +27,15 @@ LABELS = {
     "world_reading": ["bogid", "mekul", "tapine", "rovash", "lendor", "sivam", "quorin", "hadel"],
     "world_facts": ["baker", "sailor", "smith", "miller"],
 }
-KINDS = {"world_inference": "label", "world_paraphrase": "label", "world_reading": "generate", "world_facts": "choice"}
+KINDS = {
+    "world_inference": "classification",
+    "world_paraphrase": "classification",
+    "world_reading": "generation",
+    "world_facts": "multiple_choice",
+}
 CHANCE = {"world_inference": 1 / 3, "world_paraphrase": 1 / 2, "world_reading": None, "world_facts": 1 / 4}
 TUNED_ON = ("world_inference", "world_paraphrase", "world_reading")
-METRIC = {"label": "accuracy", "choice": "accuracy", "generate": "exact_match"}
+METRIC = {"classification": "accuracy", "multiple_choice": "accuracy", "generation": "exact_match"}
 EXAMPLES = 120
 
 
@@ -94,7 +99,7 @@ def answers(asked: Asked, rng: np.random.Generator) -> pl.DataFrame:
     gold = fixed.integers(0, len(labels), EXAMPLES)
     difficulty = fixed.normal(0, 1, EXAMPLES) + np.repeat(fixed.normal(0, 0.7, EXAMPLES // 2), 2)
     knows = rng.random(EXAMPLES) < 1 / (1 + np.exp(difficulty - ability(asked, rng)))
-    constant = asked.tuned_on == "none" and KINDS[asked.task] == "label"
+    constant = asked.tuned_on == "none" and KINDS[asked.task] == "classification"
     guess = np.zeros(EXAMPLES, int) if constant else rng.integers(0, len(labels), EXAMPLES)
     said = np.where(knows, gold, guess)
     return pl.DataFrame(
@@ -176,7 +181,7 @@ def _scores(items: pl.DataFrame) -> pl.DataFrame:
     keys = [name for name in items.columns if name not in outcome]
     top = pl.col("predicted").value_counts(sort=True).first().struct.field("count") / pl.len()
     majority = pl.col("gold").value_counts(sort=True).first().struct.field("count") / pl.len()
-    label = pl.col("kind").first() == "label"
+    label = pl.col("kind").first() == "classification"
     return (
         items.group_by(keys, maintain_order=True)
         .agg(

@@ -116,11 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif repository.moved_to:
             self._send(307, b"", {"Location": self.path.replace(name, repository.moved_to, 1)})
         elif api:
-            self._api(name, repository, rest, parse_qs(url.request))
+            self._api(name, repository, rest, parse_qs(url.query))
         else:
             self._resolve(repository, revision=rest[1], path="/".join(rest[2:]))
 
-    def _api(self, name: str, repository: Repository, rest: list[str], request: dict[str, list[str]]) -> None:
+    def _api(self, name: str, repository: Repository, rest: list[str], query: dict[str, list[str]]) -> None:
         if rest == ["refs"]:
             refs = [
                 {"name": n, "ref": f"refs/heads/{n}", "targetCommit": repository.commit(n)}
@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         if files is None:
             self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         elif rest[:1] == ["tree"]:
-            self._tree(files, int(request.get("cursor", ["0"])[0]))
+            self._tree(files, int(query.get("cursor", ["0"])[0]))
         else:
             siblings = [{"rfilename": path, **_metadata(path, content)} for path, content in sorted(files.items())]
             self._json({"id": name, "modelId": name, "sha": repository.commit(revision), "siblings": siblings})

@@ -281,7 +281,7 @@ def whole_study(steps: Sequence[int] = STEPS, examples: int = 450, **coordinates
     kinds = {"label": (1 / 3, "accuracy"), "text": (None, "exact_match"), "choice": (0.25, "accuracy")}
     clusters = max(examples // 8, 1)
     for name, (chance, metric) in kinds.items():
-        kind = "generation" if name == "text" else name
+        kind = {"label": "classification", "choice": "multiple_choice", "text": "generation"}[name]
         about, exam = task(name, chance, metric=metric, kind=kind), Exam.draw(rng, examples, clusters)
         for step in steps:
             for wording in ("default", "instruct"):
@@ -404,7 +404,7 @@ def test_the_whole_study_is_judged_by_all() -> None:
 def test_equal_scores_give_no_nan_and_no_warning(name: str, score: float) -> None:
     """Where every example scores the same, nothing divides by zero: numbers are finite, and nothing is supported."""
     book = SimulatedStudy()
-    for kind, metric, chance in (("label", "accuracy", 1 / 3), ("generate", "exact_match", None)):
+    for kind, metric, chance in (("classification", "accuracy", 1 / 3), ("generation", "exact_match", None)):
         about, exam = task(kind, chance, metric=metric, kind=kind), Exam.draw(np.random.default_rng(0))
         values = np.full(len(exam.clusters), score)
         for step, seeds in zip(STEPS, SEEDS, strict=True):

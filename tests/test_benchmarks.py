@@ -47,7 +47,7 @@ def test_a_known_ratio_is_found() -> None:
 def test_where_scores_differ_float64_is_asked(theirs: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that lies farther from float64 than float32 may does not stop a benchmark; amuro that does would."""
     work: Any = type("Work", (), {"folder": None, "checked": 1, "first": lambda self, rows: None})()
-    monkeypatch.setattr(peers, "exact", lambda folder, request_batch: [(-1.0, -2.00003)])
+    monkeypatch.setattr(peers, "exact", lambda folder, ask: [(-1.0, -2.00003)])
     agreement = scoring.Agreement(work, None)
     agreement({table.OURS: [(-1.0, -2.0)], table.THEIRS: ([(-1.0, theirs)], 8)})
     assert ("from float64" in agreement.note) == (theirs != -2.0)

@@ -195,7 +195,7 @@ def test_only_the_drafts_of_the_gone_are_cleared(store: Store, monkeypatch: pyte
     store.prepare()
     machine, number, start = owners.me().split("-")
     mine, gone, elsewhere = (
-        store.draft_finding("a"),
+        store.draft("a"),
         f"a.{machine}-{number}-{int(start) + 1}.1",
         f"a.0-{number}-{start}.1",
     )

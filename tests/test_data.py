@@ -251,7 +251,7 @@ def hub_process(folder: Path) -> Iterator[str]:
             process.terminate()
 
 
-def request_batch(url: str, home: Path, *calls: tuple[str, str, str | None], offline: bool = False) -> list[str]:
+def ask(url: str, home: Path, *calls: tuple[str, str, str | None], offline: bool = False) -> list[str]:
     """What the real client in a process of its own makes of some calls of `data.rows`: rows or an error, as text."""
     script = (
         "import sys, json\nfrom amuro.data import sources\nfrom amuro.core.errors import AmuroError\n"
@@ -277,7 +277,7 @@ def test_the_real_client_loads_then_reads_its_cache_and_never_another_revision(t
     pl.DataFrame(ROWS).write_parquet(hub / name / "data" / "test-00000-of-00001.parquet")
     asked = (f"hub:{name}", "test", commit)
     with hub_process(hub) as url:
-        loaded, *refused = request_batch(
+        loaded, *refused = ask(
             url,
             home,
             asked,
@@ -290,7 +290,7 @@ def test_the_real_client_loads_then_reads_its_cache_and_never_another_revision(t
     said = ("Unknown split", "BuilderConfig 'other' not found", "no-such-revision", "acme/nothing.*HF_TOKEN")
     for line, message in zip(refused, said, strict=True):
         assert re.search(message, line), line
-    cached, other = request_batch(url, home, asked, (f"hub:{name}", "test", "a" * 40), offline=True)
+    cached, other = ask(url, home, asked, (f"hub:{name}", "test", "a" * 40), offline=True)
     assert json.loads(cached) == ROWS
     assert f"{name} was asked for at revision aaaa" in other
     assert commit in other
@@ -310,15 +310,11 @@ def test_a_parquet_export_is_read_by_folder_and_then_offline(tmp_path: Path) -> 
     export, commit = "refs/convert/parquet", stub_data_hub.COMMIT
     calls = [("hub:acme/news/english", "test", export), ("hub:acme/news/french", "train", commit)]
     with hub_process(hub) as url:
-        online = request_batch(url, home, *calls)
-        refused = request_batch(
-            url, home, ("hub:acme/news/welsh", "test", export), ("hub:acme/olds/english", "test", export)
-        )
+        online = ask(url, home, *calls)
+        refused = ask(url, home, ("hub:acme/news/welsh", "test", export), ("hub:acme/olds/english", "test", export))
     assert [json.loads(line)[0]["id"] for line in online] == ["english-test", "french-train"]
-    assert request_batch(url, home, *calls, offline=True) == online
-    refused += request_batch(
-        url, home, ("hub:acme/news/french", "test", export), ("hub:acme/a/b", "test", None), offline=True
-    )
+    assert ask(url, home, *calls, offline=True) == online
+    refused += ask(url, home, ("hub:acme/news/french", "test", export), ("hub:acme/a/b", "test", None), offline=True)
     said = (
         "no Parquet file in welsh/test",
         "no dataset acme/olds",

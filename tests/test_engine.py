@@ -142,7 +142,7 @@ def test_document_is_scored_from_beginning_of_text(engine: TorchEngine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "words_of_error"),
+    ("request", "words_of_error"),
     [
         (Request("q7", (), ((3,),)), "q7"),
         (Request("q7", (3,), ((),)), "q7"),

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from report_fixture import make_book
 from test_report import HOSTILE, poisoned
 
-from amuro.cli.check import check_member
+from amuro.cli.check import check_plugin
 from amuro.core import registry
 from amuro.core.errors import StoreError, StudyError
 from amuro.report.exporters import _latex, _markdown, _write, latex, load_exporter
@@ -46,9 +46,9 @@ def written(name: str, book: ReportData) -> dict[str, str | bytes]:
 
 
 @pytest.mark.parametrize("name", registry.names("exporters"))
-def test_every_exporter_keeps_the_contract_of_its_shelf(name: str) -> None:
+def test_every_exporter_keeps_the_contract_of_its_kind(name: str) -> None:
     """Proves that each exporter is whole on nothing and on strange names, names inert files and repeats its bytes."""
-    assert len(list(check_member(name))) == 2
+    assert len(list(check_plugin(name))) == 2
 
 
 @pytest.mark.parametrize("name", sorted(set(registry.names("exporters")) - {"figures"}))

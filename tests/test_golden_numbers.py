@@ -34,7 +34,7 @@ GOLDEN = Path(__file__).parent / "golden" / "numbers.json"
 TOLERANCE = 1e-4
 SMALL = {"vocab_size": 300, "vocabulary_documents": 60, "hidden_size": 16, "layers": 1, "heads": 2,
          "intermediate_size": 32, "rows": 2, "row_length": 64, "steps": (8,), "warmup_steps": 4}  # fmt: skip
-ASKED = {"score": "world_inference/test", "generate": "world_summary/test", "document": "world_corpus/test"}
+ASKED = {"score": "world_inference/test", "generate": "world_summary/test", "language_modeling": "world_corpus/test"}
 PROMPT = planning.SEMANTICS["prompt"]
 
 

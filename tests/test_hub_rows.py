@@ -80,7 +80,7 @@ def publish(hub: Path) -> None:
         (hub / repository / "README.md").write_text(text)
 
 
-def request_batch(home: Path, url: str, offline: bool) -> list[list[str]]:
+def ask(home: Path, url: str, offline: bool) -> list[list[str]]:
     here = str(Path(__file__).parent)
     environment = {
         **os.environ, "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_OFFLINE": str(int(offline)),
@@ -109,8 +109,8 @@ def test_real_rows_come_through_the_real_clients_and_again_offline(tmp_path: Pat
         task = replace(load_task(name), source=f"file:{CACHE}/rows/{folder}")
         expected.append(list(told(sources.examples(task, split))))
     with hub_process(hub) as url:
-        assert request_batch(home, url, offline=False) == expected
-    assert request_batch(home, url, offline=True) == expected
+        assert ask(home, url, offline=False) == expected
+    assert ask(home, url, offline=True) == expected
 
 
 # -- what the hub may change is pinned

@@ -100,9 +100,7 @@ def ask_all(stub: StubHub | None, home: Path, tasks: list[tuple[dict[str, Any], 
     return json.loads(done.stdout)
 
 
-def request_batch(
-    stub: StubHub | None, home: Path, model: str, *calls: str, offline: bool = False, **options: Any
-) -> Any:
+def ask(stub: StubHub | None, home: Path, model: str, *calls: str, offline: bool = False, **options: Any) -> Any:
     said = ask_all(stub, home, [({"model": model, **options}, call) for call in calls], offline)
     return said if len(said) > 1 else said[0]
 
@@ -156,7 +154,7 @@ def test_the_journey_of_a_hub_series(hub: StubHub, tmp_path: Path, models: dict[
     }
     hub.repositories["EleutherAI/pythia-14m"] = Repository({"main": models["neox later"], **published})
     model = "EleutherAI/pythia-14m@step0,log2"
-    listed, locked, equal, folders = request_batch(hub, tmp_path, model, "list", "lock", "equal", "locate")
+    listed, locked, equal, folders = ask(hub, tmp_path, model, "list", "lock", "equal", "locate")
     assert [[step, tokens] for step, tokens, *_ in listed] == [[0, 0], [1, 2_097_152], [512, 512 * 2_097_152]]
     assert locked["revisions"] == {name: commit_of(published[name], name) for name in ("step0", "step1", "step512")}
     assert equal == [[0, 1]]
@@ -167,9 +165,7 @@ def test_the_journey_of_a_hub_series(hub: StubHub, tmp_path: Path, models: dict[
     from transformers import AutoModelForCausalLM
 
     assert AutoModelForCausalLM.from_pretrained(folders[0]).num_parameters() > 0
-    again, equal_offline, cached = request_batch(
-        None, tmp_path, model, "list", "equal", "locate", offline=True, lock=locked
-    )
+    again, equal_offline, cached = ask(None, tmp_path, model, "list", "equal", "locate", offline=True, lock=locked)
     assert [[s, t, a] for s, t, _, a in again] == [[s, t, a] for s, t, _, a in listed]
     assert [revision for _, _, revision, _ in again] == [f"{n}@{c}" for n, c in sorted(locked["revisions"].items())]
     assert (equal_offline, cached) == (equal, folders)
@@ -178,13 +174,13 @@ def test_the_journey_of_a_hub_series(hub: StubHub, tmp_path: Path, models: dict[
 def test_a_locked_series_asks_nothing_of_the_hub(hub: StubHub, tmp_path: Path, models: dict[str, Any]) -> None:
     """Proves that pinned and cached weights need no request, and stay the same when the branch moves on."""
     hub.repositories["o/n"] = Repository({"step1": models["neox"]})
-    locked, before = request_batch(hub, tmp_path, "o/n@step1", "lock", "locate")
+    locked, before = ask(hub, tmp_path, "o/n@step1", "lock", "locate")
     hub.repositories["o/n"] = Repository({"step1": models["neox later"]})
     hub.requests.clear()
-    assert request_batch(hub, tmp_path, "o/n@step1", "locate", lock=locked) == before
+    assert ask(hub, tmp_path, "o/n@step1", "locate", lock=locked) == before
     assert not hub.requests
-    assert request_batch(hub, tmp_path, "o/n@step1", "locate") != before
-    kind, message = request_batch(hub, tmp_path / "elsewhere", "o/n@step1", "locate", lock=locked)
+    assert ask(hub, tmp_path, "o/n@step1", "locate") != before
+    kind, message = ask(hub, tmp_path / "elsewhere", "o/n@step1", "locate", lock=locked)
     assert kind == "HubError"
     assert "no longer has the locked commit" in message
 
@@ -194,7 +190,7 @@ def test_a_hub_that_is_down_is_no_obstacle_to_what_is_cached(
 ) -> None:
     """Proves that weights in the cache are used when the hub answers 503, and what is said when there are none."""
     hub.repositories["o/n"] = Repository({"step1": models["neox"]})
-    folders = request_batch(hub, tmp_path, "o/n@step1", "locate")
+    folders = ask(hub, tmp_path, "o/n@step1", "locate")
     hub.down = 503
     again, (kind, sentence) = ask_all(hub, tmp_path, [({"model": f"o/n@step{i}"}, "locate") for i in (1, 2)])
     assert again == folders
@@ -207,11 +203,11 @@ def test_a_hub_that_is_down_is_no_obstacle_to_what_is_cached(
 def test_token_counts_may_be_left_out(hub: StubHub, tmp_path: Path, models: dict[str, Any]) -> None:
     """Proves that step1000 finds step1000-tokens4B, online and later in the cache without a network."""
     hub.repositories["allenai/OLMo-1B-hf"] = Repository({"step1000-tokens4B": models["olmo"], "main": models["neox"]})
-    locked, folders = request_batch(hub, tmp_path, "allenai/OLMo-1B-hf@step[1000]", "lock", "locate")
+    locked, folders = ask(hub, tmp_path, "allenai/OLMo-1B-hf@step[1000]", "lock", "locate")
     assert list(locked["revisions"]) == ["step1000-tokens4B"]
     assert read_folder(Path(folders[0])) == models["olmo"]
-    assert request_batch(None, tmp_path, "allenai/OLMo-1B-hf@step[1000]", "locate", offline=True) == folders
-    assert request_batch(None, tmp_path, "allenai/OLMo-1B-hf@step[1000]", "locate") == folders
+    assert ask(None, tmp_path, "allenai/OLMo-1B-hf@step[1000]", "locate", offline=True) == folders
+    assert ask(None, tmp_path, "allenai/OLMo-1B-hf@step[1000]", "locate") == folders
 
 
 def test_refusals_of_the_hub_are_one_sentence_with_a_cure(hub: StubHub, tmp_path: Path, models: dict[str, Any]) -> None:
@@ -253,10 +249,10 @@ def test_a_moved_repository_is_followed_and_both_names_are_kept(
 ) -> None:
     """Proves that redirects are followed to the end, that the lock names both, and that the cache knows the old one."""
     hub.repositories |= {"old/n": Repository(moved_to="new/n"), "new/n": Repository({"step5": models["neox"]})}
-    locked, folders = request_batch(hub, tmp_path, "old/n@step5", "lock", "locate")
+    locked, folders = ask(hub, tmp_path, "old/n@step5", "lock", "locate")
     assert (locked["repository"], locked["moved_to"]) == ("old/n", "new/n")
     assert read_folder(Path(folders[0])) == models["neox"]
-    assert request_batch(None, tmp_path, "old/n@step5", "locate", offline=True) == folders
+    assert ask(None, tmp_path, "old/n@step5", "locate", offline=True) == folders
 
 
 @pytest.fixture
@@ -271,7 +267,7 @@ def big(hub: StubHub, models: dict[str, Any], tmp_path: Path) -> dict[str, bytes
 def test_a_broken_connection_costs_only_the_rest(hub: StubHub, tmp_path: Path, big: dict[str, bytes]) -> None:
     """Proves that a download cut in mid-file asks for the missing bytes alone, and that the whole file is right."""
     hub.cuts["model.safetensors"] = [11 << 20]
-    (folder,) = request_batch(hub, tmp_path / "home", "o/n@step1", "locate")
+    (folder,) = ask(hub, tmp_path / "home", "o/n@step1", "locate")
     assert read_folder(Path(folder)) == big
     assert hub.ranges("model.safetensors") == ["", f"bytes={10 << 20}-"]
 
@@ -280,12 +276,12 @@ def test_a_dead_connection_leaves_nothing_half(hub: StubHub, tmp_path: Path, big
     """Proves that after a download that failed for good no weights are visible, and that the next call fetches them."""
     home = tmp_path / "home"
     hub.cuts["model.safetensors"] = [0] * 100
-    kind, sentence = request_batch(hub, home, "o/n@step1", "locate")
+    kind, sentence = ask(hub, home, "o/n@step1", "locate")
     assert (kind, "\n" in sentence) == ("UnreachableError", False)
     assert not list(home.rglob("snapshots/*/model.safetensors"))
     hub.cuts.clear()
     hub.requests.clear()
-    assert read_folder(Path(request_batch(hub, home, "o/n@step1", "locate")[0])) == big
+    assert read_folder(Path(ask(hub, home, "o/n@step1", "locate")[0])) == big
     assert not hub.ranges("config.json"), "what was whole is not fetched again"
 
 
@@ -299,5 +295,5 @@ def test_a_killed_download_leaves_nothing_half(hub: StubHub, tmp_path: Path, big
         process.kill()
         process.wait()
     assert not list(home.rglob("snapshots/*/model.safetensors"))
-    assert request_batch(None, home, "o/n@step1", "locate", offline=True)[0] == "UnreachableError"
-    assert read_folder(Path(request_batch(hub, home, "o/n@step1", "locate")[0])) == big
+    assert ask(None, home, "o/n@step1", "locate", offline=True)[0] == "UnreachableError"
+    assert read_folder(Path(ask(hub, home, "o/n@step1", "locate")[0])) == big

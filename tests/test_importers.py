@@ -188,7 +188,7 @@ def test_the_carried_table_is_whole() -> None:
     assert "rows do not fit" not in kinds
 
 
-def test_the_importer_is_on_its_shelf() -> None:
+def test_the_importer_is_one_of_its_kind() -> None:
     """The catalog finds it by its file's name; helpers beside it are no plugins."""
     assert registry.names("importers") == ("paper",)
     assert registry.plugin("importers", "paper").name == "paper"

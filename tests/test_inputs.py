@@ -131,7 +131,7 @@ class World:
             "answer": "second" if on["answer column"] else "label",
             "answers": {"0": "bad" if on["answer words"] else "poor", "1": "good"},
             "cluster": "who" if on["cluster column"] else "",
-            "answer_prefix": "Verdict:" if on["cue"] else "Label:",
+            "answer_prefix": "Verdict:" if on["answer_prefix"] else "Label:",
             "splits": {
                 "train": "train[12:]" if on["train cut"] else "train[10:]",
                 "dev": "train[2:10]" if on["dev cut"] else "train[:10]",

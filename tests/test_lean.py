@@ -140,7 +140,7 @@ def test_what_was_changed_for_a_while_is_read_by_its_modules() -> None:
     assert body is not None
     recipe = Recipe("low", (("x", 1.0),), rows=0, epochs=1, learning_rates=(1e-3,), method="lora", lora_rank=2)
     adapter = draw_adapter(network.model, recipe, 0)
-    with beside(network.model, list(adapter.factors)):
+    with beside(network.model, adapter):
         assert not body.applies()
     with network.recomputing(True):
         assert not body.applies()

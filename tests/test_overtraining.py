@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from world_shelf_curves import ANNEALED_END, LATE_DROP, LONG, PEAK, PLATEAU, RISING_BASE, saturating, token_schedule
+from world_shelf_curves import ANNEALED_END, LATE_DROP, LONG, PEAK, PLATEAU, RISING_BASE, course, saturating
 
 from amuro.core.types import Finding
 from amuro.results.analyses import load_analysis
@@ -25,7 +25,7 @@ def found(evidence: Evidence) -> list[Finding]:
 
 
 def world(tuned: tuple[float, ...] = PEAK, **how: object) -> Evidence:
-    return token_schedule(tuned, RISING_BASE, **how)(np.random.default_rng(3), 1)  # type: ignore[arg-type]
+    return course(tuned, RISING_BASE, **how)(np.random.default_rng(3), 1)  # type: ignore[arg-type]
 
 
 def test_a_fall_is_said_with_what_the_base_does() -> None:
@@ -38,7 +38,7 @@ def test_a_fall_is_said_with_what_the_base_does() -> None:
 
 def test_too_few_checkpoints_are_said_once_a_series() -> None:
     """Nine trained checkpoints are not ten: one insufficient sentence for all sets of the series."""
-    evidence = token_schedule(PEAK, RISING_BASE)(np.random.default_rng(3), 3)
+    evidence = course(PEAK, RISING_BASE)(np.random.default_rng(3), 3)
     shorter = [frame.filter(pl.col("step") != LONG[1]) for frame in (evidence.items, evidence.scores)]
     (finding,) = found(replace(evidence, items=shorter[0], scores=shorter[1]))
     assert (finding.evidence, finding.verdict, finding.n) == ("insufficient", "open", 9)

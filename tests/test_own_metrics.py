@@ -79,8 +79,8 @@ def said(evidence: Evidence) -> list[Finding]:
 @pytest.mark.parametrize(
     ("up", "down", "chance", "kind"),
     [
-        ("own_metrics.right", "own_metrics.wrong", 1 / 4, "label"),
-        ("own_metrics.up", "own_metrics.down", None, "generate"),
+        ("own_metrics.right", "own_metrics.wrong", 1 / 4, "classification"),
+        ("own_metrics.up", "own_metrics.down", None, "generation"),
     ],
 )
 def test_every_finding_of_a_mirrored_metric_is_the_mirrored_finding(
@@ -103,7 +103,7 @@ def test_every_finding_of_a_mirrored_metric_is_the_mirrored_finding(
 
 def test_a_falling_error_rate_is_a_gain() -> None:
     """From .40 to .12 an error rate is better, said in its own numbers, and the finding is supported."""
-    straight = world("own_metrics.right", 1 / 4, "label")
+    straight = world("own_metrics.right", 1 / 4, "classification")
     gain = next(f for f in said(mirrored(straight, "own_metrics.wrong")) if f.id == "gain.t0")
     before, after = map(float, re.findall(r"from ([\d.]+) to ([\d.]+)", gain.statement)[0])
     assert (gain.verdict, before > after) == ("supported", True)
@@ -115,7 +115,7 @@ def test_a_falling_error_rate_is_a_gain() -> None:
 
 def test_where_the_score_of_guesses_is_unknown_nothing_is_measured() -> None:
     """A metric of labels that states no chance gives no finding that is measured, whatever its values."""
-    found = said(world("own_metrics.right", None, "label"))
+    found = said(world("own_metrics.right", None, "classification"))
     assert {f.verdict for f in found} == {"open"}
     assert "measured" not in {f.evidence for f in found}
     assert any("What guesses score" in f.note for f in found)
@@ -145,8 +145,8 @@ def table(metric: str, folder: Path | str = "nowhere", **changes: Any) -> dict[s
         ("own_metrics", "unknown name 'own_metrics'", {}),
         ("own_metrics.nothing", "has no METRIC", {}),
         ("own_metrics.number", "METRIC of 'own_metrics.number' is a int", {}),
-        ("accuracy", "judges tasks of kind label, choice, and the task is of kind generate", {}),
-        ("rouge_l", "judges tasks of kind generate, and the task is of kind label", {"labels": ["x", "y"]}),
+        ("accuracy", "judges tasks of kind classification, multiple_choice, and the task is of kind generation", {}),
+        ("rouge_l", "judges tasks of kind generation, and the task is of kind classification", {"labels": ["x", "y"]}),
         ("balanced_accuracy", "findings need one for each example", {"labels": ["x", "y"]}),
         ("calibrated_accuracy", "the task has no split 'dev'", {"labels": ["x", "y"]}),
         ("accuracy_unconditional", "the task names none", {"options": "o"}),
@@ -271,7 +271,7 @@ def test_chance_is_the_mean_of_one_over_the_options_that_were_asked(tmp_path: Pa
 def test_an_ability_at_chance_cannot_be_forgotten() -> None:
     """A base at the mean of 1/k, by options alone, gives *insufficient* and no number, though the score falls."""
     book, rng = SimulatedStudy(), np.random.default_rng(1)
-    about = replace(task("odd", 0.308, "accuracy", "choice"), chance=None)
+    about = replace(task("odd", 0.308, "accuracy", "multiple_choice"), chance=None)
     exam = Exam.draw(rng, 400, 80)
     book.add(about, exam, (rng.random(400) < 0.32).astype(float), chance=0.308)
     for seed in range(3):
@@ -299,7 +299,7 @@ def test_an_ability_at_chance_cannot_be_forgotten() -> None:
 )
 def test_what_is_no_score_stops_by_name(rows: Any, facts: dict[str, Any], said: str) -> None:
     """NaN, nothing, values out of range or too few, and errors of a metric name the metric, the task and the row."""
-    metric = Metric("mine.err", "", ("generate",), True, rows, **facts)
+    metric = Metric("mine.err", "", ("generation",), True, rows, **facts)
     predictions = pl.DataFrame({"example_id": ["a", "b"], "output": ["x", "y"], "gold": ["x", "y"]})
     with pytest.raises(DataError, match=re.escape(f"metric mine.err {said}")) as refused:
         metric.score(predictions, Context(task("t0")))
@@ -310,7 +310,7 @@ def test_what_is_no_score_stops_by_name(rows: Any, facts: dict[str, Any], said: 
 @settings(max_examples=30)
 def test_turning_values_round_twice_changes_nothing(values: list[float], higher: bool, share: bool) -> None:
     """`oriented` puts the best value on top, and is its own inverse."""
-    metric = Metric("m", "", ("generate",), higher, None, share=share)
+    metric = Metric("m", "", ("generation",), higher, None, share=share)
     there = metric.oriented(np.array(values))
     assert metric.oriented(there) == pytest.approx(np.array(values))
     assert (np.argmax(there) == np.argmin(values)) or higher or len(set(values)) > 1

@@ -231,9 +231,9 @@ def test_each_broken_line_has_its_own_cure(line: bytes, cure: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("ask", [files.read, files.sha256])
-def test_a_pipe_is_no_data(request_batch: Any, tmp_path: Path) -> None:
+def test_a_pipe_is_no_data(ask: Any, tmp_path: Path) -> None:
     """A named pipe, alone or as a split of a folder, is refused at once: nobody may ever write to it."""
     os.mkfifo(tmp_path / "test.jsonl")
     for place, split in ((tmp_path, "test"), (tmp_path / "test.jsonl", "all")):
         with pytest.raises(DataError, match="no ordinary file but a pipe"):
-            request_batch(str(place), split)
+            ask(str(place), split)

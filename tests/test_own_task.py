@@ -73,7 +73,7 @@ def test_a_map_of_columns_reads_every_kind_of_file(kind: str, tmp_path: Path) ->
         ("text number 0 ", "fine", "a0"), ("text number 1 ", "bad", "a0"),
     ]  # fmt: skip
     assert render.prompt(task, "default", found[0]) == "Text: text number 0 \nLabel:"
-    assert (task.kind, task.labels, task.chance) == ("label", ("fine", "bad"), 0.5)
+    assert (task.kind, task.labels, task.chance) == ("classification", ("fine", "bad"), 0.5)
 
 
 def test_a_study_of_own_data_runs_from_plan_to_cells(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_marks_of_the_released_table() -> None:
     assert paws == ["no", "no", None, "no", None, None, "no", "no"]
 
 
-LABELS = SetFacts("t", "f", "label", "accuracy", "test", 1000, 0.5, {"yes": 0.6, "no": 0.4}, prompt_tokens=50)
+LABELS = SetFacts("t", "f", "classification", "accuracy", "test", 1000, 0.5, {"yes": 0.6, "no": 0.4}, prompt_tokens=50)
 
 
 @settings(deadline=None)
@@ -454,7 +454,9 @@ ACROSS = {
 
 
 @pytest.mark.parametrize("truth", ACROSS)
-@pytest.mark.parametrize(("claim", "kinds"), [("C1c", ("label", "generate")), ("C1d", ("generate", "label"))])
+@pytest.mark.parametrize(
+    ("claim", "kinds"), [("C1c", ("classification", "generation")), ("C1d", ("generation", "classification"))]
+)
 def test_kinds_are_forgotten_where_they_are(claim: str, kinds: tuple[str, str], truth: str) -> None:
     """C1d is supported where classes are lost and not elsewhere; C1c never, since text alone may be output form."""
     member, rng, (world, lost) = (

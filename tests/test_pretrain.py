@@ -112,9 +112,9 @@ def test_a_finished_run_returns_at_once(finished: Path) -> None:
 
 def test_a_draft_left_by_a_killed_run_is_no_checkpoint(tmp_path: Path) -> None:
     """A kill while writing leaves a draft under another name; the checkpoint is made as if it were not there."""
-    draft_finding = tmp_path / ".draft-step-00000000-1"
-    draft_finding.mkdir(parents=True)
-    (draft_finding / "model.safetensors").write_bytes(b"half")
+    draft = tmp_path / ".draft-step-00000000-1"
+    draft.mkdir(parents=True)
+    (draft / "model.safetensors").write_bytes(b"half")
     pretrain(replace(TINY, steps=(0,)), tmp_path)
     assert _weights(tmp_path, 0)
 

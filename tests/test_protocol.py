@@ -14,7 +14,7 @@ import pytest
 from conftest import toy_table
 from real_rows import PAPER_ROWS, ROWS
 
-from amuro.core import hub
+from amuro.core import coordinates, hub
 from amuro.core.errors import DataError, StudyError
 from amuro.core.text import single_spaced
 from amuro.core.types import Example, Recipe, Task
@@ -324,7 +324,7 @@ def test_p21_one_name_means_one_task_and_metric() -> None:
     """SciQ is two tasks by name, and a cell's coordinates tell them apart, with format, shots and protocol."""
     sets = ["sciq_question/test", "sciq_choice/test"]
     plan = planning.make(studies.parse(toy_table(tune=[], evaluate=[{"models": ["base"], "sets": sets}])))
-    told = {(c["task"], c["decoding"]) for c in map(records.coordinates, plan.cells) if c["split"] == "test"}
+    told = {(c["task"], c["decoding"]) for c in map(coordinates.of_cell, plan.cells) if c["split"] == "test"}
     assert told == {("sciq_question", "greedy"), ("sciq_choice", "likelihood")}
     assert {load_task(name).metric for name in ("sciq_question", "sciq_choice")} == {"rouge_l", "accuracy"}
 

@@ -57,7 +57,7 @@ def test_every_row_carries_every_coordinate(tables: tuple[pl.DataFrame, pl.DataF
 def test_calibration_reads_dev_only(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
     """Each label cell has a calibrated score, because the plan brought its dev cell along."""
     _, totals = tables
-    labels = totals.filter((pl.col("kind") == "label") & (pl.col("metric") == "accuracy"))
+    labels = totals.filter((pl.col("kind") == "classification") & (pl.col("metric") == "accuracy"))
     calibrated = totals.filter(pl.col("metric") == "calibrated_accuracy")
     assert set(labels["cell"]) == set(calibrated["cell"])
 

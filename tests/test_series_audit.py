@@ -16,7 +16,7 @@ from conftest import toy_table
 from hypothesis import given
 from hypothesis import strategies as st
 from stub_hub import Repository, StubHub, serve
-from weight_files import CONFIG, SHARDS, STEPS, Tensors, files, token_schedule, tokenizer, write
+from weight_files import CONFIG, SHARDS, STEPS, Tensors, files, pretrained, tokenizer, write
 
 from amuro.core import hub as hub_client
 from amuro.core.errors import WeightsError
@@ -38,7 +38,7 @@ Content = dict[int, dict[str, bytes]]
 
 
 def clean(shards: int = 1) -> Content:
-    return {step: files(tensors, shards=shards) for step, tensors in token_schedule().items()}
+    return {step: files(tensors, shards=shards) for step, tensors in pretrained().items()}
 
 
 def audit_of(root: Path, content: Mapping[int, Mapping[str, bytes]], **allow: bool) -> Audit:
@@ -72,9 +72,9 @@ def stretched(tensors: Tensors, by: float) -> Tensors:
 
 def plant(defect: str) -> tuple[Content, dict[int, dict[str, bytes]]]:
     """A sound local series, and what replaces parts of it."""
-    content, weights = clean(), token_schedule()
+    content, weights = clean(), pretrained()
     swapped = {**tokenizer()["model"], "vocab": {"w1": 0, "w0": 1}}
-    stranger = token_schedule(pretrain_seed=1)
+    stranger = pretrained(pretrain_seed=1)
     changed = {
         "duplicate": {1000: content[100]},
         "other files, equal weights": {1000: files(weights[100], shards=2)},
@@ -119,7 +119,7 @@ def test_each_planted_defect_is_named_and_nothing_else(
 def test_a_gap_in_a_local_series_is_named(tmp_path: Path) -> None:
     """Proves that a lost stretch among evenly spaced checkpoints is a fault of the whole series."""
     steps = [*range(1000, 8000, 1000), 150_000, 151_000]
-    done = audit_of(tmp_path, {step: files(tensors) for step, tensors in token_schedule(steps).items()})
+    done = audit_of(tmp_path, {step: files(tensors) for step, tensors in pretrained(steps).items()})
     (gap,) = [fault for fault in done.faults if fault.name == "gap"]
     assert (gap.level, gap.detail) == ("doubtful", "the series has nothing between steps 7,000 and 150,000")
 
@@ -145,7 +145,7 @@ def test_equal_weights_may_be_allowed(tmp_path: Path) -> None:
 
 def test_a_tokenizer_that_does_not_fit_is_refused_before_loading(tmp_path: Path) -> None:
     """Proves that `locate` names the folder, both numbers and the cure, and lets a fitting tokenizer pass."""
-    weights = token_schedule()
+    weights = pretrained()
     write(tmp_path / "step1", files(weights[1]))
     write(tmp_path / "step10", files(weights[10], words=tokenizer(40)))
     series = load_series_kind("folder")
@@ -159,7 +159,7 @@ def test_a_tokenizer_that_does_not_fit_is_refused_before_loading(tmp_path: Path)
 def test_folders_tell_parameters_and_bytes(tmp_path: Path) -> None:
     """Proves that a local checkpoint's size is read off the headers of its files."""
     (only,) = load_series_kind("folder").checkpoints(
-        "mine", {"path": str(write(tmp_path / "m", files(token_schedule()[1])))}
+        "mine", {"path": str(write(tmp_path / "m", files(pretrained()[1])))}
     )
     assert only.parameters == 40 * 8 + 16 * 8 + 40 * 8
     assert only.bytes == (tmp_path / "m" / "model.safetensors").stat().st_size
@@ -173,7 +173,7 @@ def test_bfloat16_is_read_as_its_values(tmp_path: Path) -> None:
     grams = []
     for name in ("f4", "bf16"):
         folders = []
-        for step, tensors in token_schedule(STEPS[:3]).items():
+        for step, tensors in pretrained(STEPS[:3]).items():
             cut = {n: (t.view("<u4") & 0xFFFF0000).view("<f4") for n, t in tensors.items()}
             folders.append(write(tmp_path / name / str(step), files(cut) if name == "f4" else {**_bfloat16(cut)}))
         grams.append(trajectory(folders).gram)
@@ -193,12 +193,12 @@ def _bfloat16(tensors: Tensors) -> dict[str, bytes]:
 
 def test_a_gram_matrix_does_not_depend_on_the_size_of_its_pieces(tmp_path: Path, monkeypatch: Any) -> None:
     """Proves that reading tensors in small pieces gives what reading them whole gives."""
-    folders = [write(tmp_path / str(step), files(tensors)) for step, tensors in token_schedule().items()]
+    folders = [write(tmp_path / str(step), files(tensors)) for step, tensors in pretrained().items()]
     whole = trajectory(folders)
     monkeypatch.setattr("amuro.series._audit.weight_norms._CHUNK", 50)
     np.testing.assert_allclose(trajectory(folders).gram, whole.gram, rtol=1e-9)
     expected = [
-        np.sqrt(sum((t.astype(float) ** 2).sum() for t in tensors.values())) for tensors in token_schedule().values()
+        np.sqrt(sum((t.astype(float) ** 2).sum() for t in tensors.values())) for tensors in pretrained().values()
     ]
     np.testing.assert_allclose(whole.norms, expected, rtol=1e-9)
 
@@ -353,7 +353,7 @@ def test_a_run_tells_of_doubtful_and_refused_checkpoints(tmp_path: Path, store: 
     """Proves that a local series is audited before compute: drift is told and studied, equal weights are left out."""
     content = clean()
     content[10] = content[1]
-    content[1000] = files(token_schedule()[1000], config={**CONFIG, "rope_theta": 5e5})
+    content[1000] = files(pretrained()[1000], config={**CONFIG, "rope_theta": 5e5})
     for step, files_of_step in content.items():
         write(tmp_path / "mine" / f"step{step}", files_of_step)
     plan = planning.make(bad_study(kind="folder", path=str(tmp_path / "mine")))
@@ -372,7 +372,7 @@ DRIVER = """
 import json, sys, time
 from pathlib import Path
 from amuro.series import load_series_kind
-from amuro.study.series_audits import Subject, audit
+from amuro.study.series_audits import AuditTarget, audit
 
 time.sleep = lambda seconds: None
 hub, said = load_series_kind("hub"), []
@@ -380,7 +380,7 @@ for model in json.loads(sys.argv[1]):
     checkpoints = hub.checkpoints("s", {"model": model})
     for checkpoint in checkpoints if "fetched" in model else ():
         hub.locate(checkpoint, Path())
-    found = audit(Subject("s", hub, {"model": model}, checkpoints, Path(sys.argv[2])))
+    found = audit(AuditTarget("s", hub, {"model": model}, checkpoints, Path(sys.argv[2])))
     said.append(found.facts())
 print(json.dumps(said))
 """
@@ -413,7 +413,7 @@ def repository(content: Mapping[int, Mapping[str, bytes]]) -> Repository:
 
 def test_defects_on_a_hub_are_found_without_their_weights(hub: StubHub, tmp_path: Path) -> None:
     """Proves for each defect of a series on a hub that its records and small files are enough to name it."""
-    weights = token_schedule()
+    weights = pretrained()
     steps = ",".join(map(str, STEPS))
     repositories: dict[str, Content] = {}
     for name in ("clean", "shard", "duplicate", "config", "tokenizer", "vocabulary"):
@@ -450,10 +450,10 @@ def test_defects_on_a_hub_are_found_without_their_weights(hub: StubHub, tmp_path
 
 def test_what_a_hub_lacks_is_named(hub: StubHub, tmp_path: Path) -> None:
     """Proves what is said of a missing revision, a gated repository, a hole in what is listed, and lost steps."""
-    content = {step: files(tensors) for step, tensors in token_schedule([*range(1000, 8000, 1000), 150_000]).items()}
+    content = {step: files(tensors) for step, tensors in pretrained([*range(1000, 8000, 1000), 150_000]).items()}
     hub.repositories |= {
         "o/holes": repository(content),
-        "o/gated": Repository({"step1": files(token_schedule()[1])}, gated=True),
+        "o/gated": Repository({"step1": files(pretrained()[1])}, gated=True),
         "o/pickled": Repository({"step1": {"pytorch_model.bin": b"\x80", "config.json": b"{}"}}),
         "EleutherAI/pythia-14m": repository(dict.fromkeys((1000, 2000), content[1000])),
     }
@@ -477,7 +477,7 @@ def test_what_a_hub_lacks_is_named(hub: StubHub, tmp_path: Path) -> None:
 def test_cached_weights_are_looked_along(hub: StubHub, tmp_path: Path) -> None:
     """Proves that weights that the hub client's cache holds are read, whose token counts the study left out, and that
     equal weights in files of other bytes are found among them."""
-    weights = token_schedule()
+    weights = pretrained()
     content = {f"step{step}-tokens1B": files(tensors) for step, tensors in weights.items()}
     content["step1000-tokens1B"] = files(stretched(weights[1000], 1.5))
     content["step10-tokens1B"] = files(weights[1], shards=2)
@@ -502,9 +502,9 @@ def test_the_verb_ends_with_a_code_for_ci(tmp_path: Path) -> None:
     store = str(tmp_path / "store")
     content = clean()
     for step, files_of_step in content.items():
-        write(tmp_path / "corrected" / f"step{step}", files_of_step)
+        write(tmp_path / "sound" / f"step{step}", files_of_step)
         write(tmp_path / "faulty" / f"step{step}", content[100] if step == 1000 else files_of_step)
-    done = amuro("audit", "series", str(tmp_path / "corrected"), "--store", store)
+    done = amuro("audit", "series", str(tmp_path / "sound"), "--store", store)
     assert (done.returncode, "nothing found" in done.stdout) == (0, True), done.stderr
     done = amuro("audit", "series", str(tmp_path / "faulty"), "--store", store, "--json")
     assert done.returncode == 4, done.stderr
@@ -512,7 +512,7 @@ def test_the_verb_ends_with_a_code_for_ci(tmp_path: Path) -> None:
     assert [fault["name"] for fault in told["faults"]] == ["equal weights"]
     assert told["checkpoints"][0]["parameters"] == 768
     audits = [m["series"] for m in Store(tmp_path / "store").manifests("audits")]
-    assert sorted(audits) == ["faulty", "corrected"]
+    assert sorted(audits) == ["faulty", "sound"]
 
 
 def test_every_verb_of_a_study_names_known_bad_checkpoints(hub: StubHub, tmp_path: Path) -> None:
@@ -523,7 +523,7 @@ def test_every_verb_of_a_study_names_known_bad_checkpoints(hub: StubHub, tmp_pat
         'name = "bad"\n[series.big]\nkind = "pythia"\nsize = "12b"\nsteps = [50000]\n'
         '[[evaluate]]\nmodels = ["base"]\nsets = ["world_inference/test"]\n'
     )
-    hub.repositories["EleutherAI/pythia-12b"] = Repository({"step50000": files(token_schedule()[1])})
+    hub.repositories["EleutherAI/pythia-12b"] = Repository({"step50000": files(pretrained()[1])})
     env, store = environment(hub, tmp_path / "home"), str(tmp_path / "store")
     planned = amuro("plan", str(study), "--store", store, "--json", env=env)
     assert [fault["name"] for fault in json.loads(planned.stdout)["faults"]] == ["known bad"], planned.stderr

@@ -36,8 +36,10 @@ def test_the_best_way_of_asking_says_what_it_showed() -> None:
 @pytest.mark.parametrize(("encoding", "same"), [("prompt_then_answer", 1.0), ("whole_text", 0.0)])
 def test_a_metric_reads_what_was_written_as_the_gold_is(encoding: str, same: float) -> None:
     """The one space that parts prompt and answer is no part of an output; whole texts have none."""
-    metric = Metric("own.same", "", ("generate",), True, _same, binary=True, predicts=lambda frame, _: frame["output"])
-    about = replace(task("t", None, "rouge_l", "generate"), encoding=encoding)  # type: ignore[arg-type]
+    metric = Metric(
+        "own.same", "", ("generation",), True, _same, binary=True, predicts=lambda frame, _: frame["output"]
+    )
+    about = replace(task("t", None, "rouge_l", "generation"), encoding=encoding)  # type: ignore[arg-type]
     frame = pl.DataFrame({"example_id": ["a", "b"], "output": [" on on", "  on"], "gold": ["on on", "on"]})
     assert metric.values(frame, Context(about)).to_list() == [same, 0.0]
     assert metric.predicted(frame, Context(about))[0] == ("on on" if same else " on on")

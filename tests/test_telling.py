@@ -227,7 +227,7 @@ assert not {{"torch", "transformers", "datasets"}} & set(sys.modules), "a librar
 def test_help_plan_and_status_load_no_torch_and_ask_no_network(tmp_path: Path) -> None:
     """Of a study with a folder of checkpoints (its weights are digested), of a study on the hub, and of every help."""
     weight_files.write(
-        tmp_path / "made" / "step1", weight_files.files(weight_files.token_schedule()[weight_files.STEPS[-1]])
+        tmp_path / "made" / "step1", weight_files.files(weight_files.pretrained()[weight_files.STEPS[-1]])
     )
     study = small_study.write(tmp_path / "study", small_study.TUNE)
     text = study.read_text(encoding="utf-8").replace('engine = "toy"\n', "")

@@ -91,7 +91,9 @@ def test_ids_are_those_of_transformers(made: dict[str, Any], asked: list[str], t
 
 
 def task_of(answer: str) -> tuple[Task, Example]:
-    task = Task("own", "file:x", "own", "generate", "exact_match", lambda row: row, (("q", "Q"),), "A:", "", "row", {})
+    task = Task(
+        "own", "file:x", "own", "generation", "exact_match", lambda row: row, (("q", "Q"),), "A:", "", "row", {}
+    )
     return task, Example("1", "1", {"q": "<s> what?"}, answer)
 
 

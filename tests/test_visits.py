@@ -54,7 +54,7 @@ def test_ids_and_layouts_are_made_once_a_tokenizer(tmp_path: Path, monkeypatch: 
     counts = []
     for model, cells in plan.cells_by_model().items():
         worker.run_model(model, cells)
-        counts.append((len(encoded), len(engine._shelf._kept)))
+        counts.append((len(encoded), len(engine._batch_cache._kept)))
     assert len(counts) == 2
     assert counts[0][0] > 0
     assert counts[0] == counts[1]

@@ -19,7 +19,7 @@ CONFIG = {"model_type": "olmo2", "vocab_size": 40, "rope_theta": 10000.0, "eos_t
 STEPS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
 
-def course(steps: Sequence[int] = STEPS, pretrain_seed: int = 0) -> dict[int, Tensors]:
+def pretrained(steps: Sequence[int] = STEPS, pretrain_seed: int = 0) -> dict[int, Tensors]:
     """Weights that leave their beginning along one direction, farther by each factor of ten, with a little noise."""
     rng = np.random.default_rng(pretrain_seed)
     start = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}

@@ -11,7 +11,7 @@ from amuro.results.analyses.base import Evidence
 
 
 def _mixed(single: float, mixture: float, *, base: float = 1.5, home: float = 1.5, mixture_home: float = 1.5,
-           kind: str = "choice", second: float | None = None, run_sd: float = 0.2, luck: float = 0.0,
+           kind: str = "multiple_choice", second: float | None = None, run_sd: float = 0.2, luck: float = 0.0,
            alone: tuple[str, ...] = ("a", "b")) -> Make:  # fmt: skip
     """Facts that three tunings were asked: on a, on b, and on both; and each of them at home.
 
@@ -57,10 +57,11 @@ def _mixed(single: float, mixture: float, *, base: float = 1.5, home: float = 1.
 
 def _crossed(taught: str, asked: str, *, base: float, tuned: float, fall: float, run_sd: float = 0.2) -> Make:
     """Three tasks of one kind tuned, two of another kind asked; the second reading falls by `fall` standard units."""
-    metric, second = {"label": ("accuracy", "calibrated_accuracy"), "generate": ("exact_match", "log_likelihood")}[
-        asked
-    ]
-    guess = 1 / 3 if asked == "label" else 0.0
+    metric, second = {
+        "classification": ("accuracy", "calibrated_accuracy"),
+        "generation": ("exact_match", "log_likelihood"),
+    }[asked]
+    guess = 1 / 3 if asked == "classification" else 0.0
 
     def make(rng: Rng, tasks: int) -> Evidence:
         book = SimulatedStudy()
@@ -114,7 +115,7 @@ def _one_in_form(rng: Rng, tasks: int) -> Evidence:
             for seed in range(-1, 3):
                 how = {"tuned_on": home.name, "tune_seed": seed, "role": "cross_task"} if seed >= 0 else {}
                 book.add(about, exam, exam.answers(1.0 if seed < 0 else -0.5, 0.0, rng), step=step, **how)
-                level = scale * _level(exam, fall if seed >= 0 else 0.0, rng, "generate")
+                level = scale * _level(exam, fall if seed >= 0 else 0.0, rng, "generation")
                 book.add(about, exam, level, step=step, metric="log_likelihood", **how)
     return book.evidence()
 
@@ -124,7 +125,7 @@ def _level(exam: Exam, fall: float, rng: Rng, kind: str) -> np.ndarray:
     return (level > -1.0).astype(float) if kind == "classification" else level
 
 
-TO_TEXT, TO_CLASS = ("label", "generate"), ("generate", "label")
+TO_TEXT, TO_CLASS = ("classification", "generation"), ("generation", "classification")
 
 TRANSFER_WORLDS = (
     World("both lose alike", "mixture", "null", _mixed(0.3, 0.3)),

@@ -65,7 +65,7 @@ def ability_of(score: float, guess: float) -> float:
     return float(brentq(lambda theta: expected(theta, guess) - score, -12, 12))
 
 
-def task(name: str, chance: float | None = 0.5, metric: str = "accuracy", kind: str = "label") -> Task:
+def task(name: str, chance: float | None = 0.5, metric: str = "accuracy", kind: str = "classification") -> Task:
     """A task of which the analyses need only the facts."""
     return Task(
         name=name,

@@ -9,4 +9,4 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     raise NotImplementedError("analyses read stored values")
 
 
-METRIC = Metric("down", "made up", ("label", "generate"), False, rows, share=False, binary=False)
+METRIC = Metric("down", "made up", ("classification", "generation"), False, rows, share=False, binary=False)

@@ -10,4 +10,6 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     return 1 - pl.Series([output.split()[:1] == gold.split()[:1] for output, gold in pairs]).cast(pl.Float64)
 
 
-METRIC = Metric("error", "the first word is wrong", ("generate",), False, rows, binary=True, label="first-word errors")
+METRIC = Metric(
+    "error", "the first word is wrong", ("generation",), False, rows, binary=True, label="first-word errors"
+)

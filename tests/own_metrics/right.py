@@ -9,4 +9,4 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     raise NotImplementedError("analyses read stored values")
 
 
-METRIC = Metric("right", "made up", ("label", "generate"), True, rows, share=True, binary=True)
+METRIC = Metric("right", "made up", ("classification", "generation"), True, rows, share=True, binary=True)

@@ -9,4 +9,4 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     raise NotImplementedError("analyses read stored values")
 
 
-METRIC = Metric("up", "made up", ("label", "generate"), True, rows, share=False, binary=False)
+METRIC = Metric("up", "made up", ("classification", "generation"), True, rows, share=False, binary=False)

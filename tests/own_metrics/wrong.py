@@ -9,4 +9,4 @@ def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
     raise NotImplementedError("analyses read stored values")
 
 
-METRIC = Metric("wrong", "made up", ("label", "generate"), False, rows, share=True, binary=True)
+METRIC = Metric("wrong", "made up", ("classification", "generation"), False, rows, share=True, binary=True)
