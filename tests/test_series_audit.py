@@ -508,7 +508,7 @@ def test_the_verb_ends_with_a_code_for_ci(tmp_path: Path) -> None:
     assert (done.returncode, "nothing found" in done.stdout) == (0, True), done.stderr
     done = amuro("audit", "series", str(tmp_path / "faulty"), "--store", store, "--json")
     assert done.returncode == 4, done.stderr
-    (told,) = json.loads(done.stdout)
+    (told,) = json.loads(done.stdout)["series"]
     assert [fault["name"] for fault in told["faults"]] == ["equal weights"]
     assert told["checkpoints"][0]["parameters"] == 768
     audits = [m["series"] for m in Store(tmp_path / "store").manifests("audits")]

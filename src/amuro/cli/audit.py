@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amuro.cli import json_output
+from amuro.cli.options import AsJson
 from amuro.core.errors import DataError, SeriesError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def series(
     subject: Annotated[str, typer.Argument(help="A study, a folder of checkpoints, or ORG/NAME@REVISION,…")],
     store: Annotated[Path, typer.Option("--store", help="Where results are kept.")] = Path("amuro-store"),
     metadata_only: Annotated[bool, typer.Option("--metadata-only", help="Do not read weights that lie here.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Are checkpoints what their names say? Equal, transplanted or known-bad ones, holes, drift, outliers.
 
@@ -42,7 +43,7 @@ def series(
     for each in audits:
         keep(each, opened)
     if as_json:
-        typer.echo(json.dumps([each.facts() for each in audits]))
+        json_output.write({"series": [each.facts() for each in audits]})
     else:
         for each in audits:
             console.show_audit(each)
@@ -53,7 +54,7 @@ def series(
 @audit.command("tasks")
 def tasks(
     study: Annotated[Path, typer.Argument(help="A study in TOML.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Labels, chance, doubles, overlap with train, provenance and length of every set that a study asks.
 
@@ -68,7 +69,7 @@ def tasks(
 
     audits, refusals = audit_all(planning.make(studies.load(study)))
     if as_json:
-        typer.echo(json.dumps({"sets": [found.facts() for found in audits], "refused": refusals}))
+        json_output.write({"sets": [found.facts() for found in audits], "refused": refusals})
     else:
         console.show_task_audits(audits, refusals)
     if refusals:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amuro.cli import paper, report
+from amuro.cli import json_output, paper, report
 from amuro.cli.audit import audit
 from amuro.cli.options import (
     ASSUMED_GPU,
@@ -133,7 +132,7 @@ def plan_verb(
         told = {"study": plan.study.name, "cells": cells, "estimate": time.facts(), "arithmetic": cost.facts()}
         told |= {"faults": [dataclasses.asdict(f) for f in faults]}
         told |= {"power": dataclasses.asdict(_power_report(plan, opened, study))} if power else {}
-        typer.echo(json.dumps(told))
+        json_output.write(told)
         return
     console.show_damage(opened)
     console.show_plan(plan, found)
@@ -161,7 +160,7 @@ def status(
     found = selected(plan, opened, None)
     failed = stand.failures(found, opened)
     if as_json:
-        typer.echo(json.dumps({"study": plan.study.name, **stand.facts(found, failed)}))
+        json_output.write({"study": plan.study.name, **stand.facts(found, failed)})
         return
     console.show_damage(opened)
     console.show_status(plan, found, failed)

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+
+VARIABLES: Mapping[str, str] = {
+    "HF_HOME": "Folder of the hub client's cache and token.",
+    "HF_HUB_CACHE": "Folder of the hub client's cache, where it is not below HF_HOME.",
+    "HF_ENDPOINT": "Address of the hub.",
+    "HF_TOKEN": "Token for private and gated repositories.",
+    "HF_HUB_OFFLINE": "Where it is 1, the hub is never asked: only what lies in the cache is read.",
+    "USE_HUB_KERNELS": "transformers fetches no kernels from the hub, unless this says otherwise; amuro sets it to NO.",
+}
+"""Variables that amuro or the hub's client reads, besides those that a study names itself as $NAME."""
 
 _NAMED = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")
 _SECRET = 6

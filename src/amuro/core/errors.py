@@ -37,26 +37,36 @@ class AmuroError(Exception):
 
 
 class StudyError(AmuroError):
+    """The study or the command line asks for what does not exist."""
+
     exit_code = 2
 
 
 class DataError(AmuroError):
+    """Rows, labels or splits are not what the study or the task says they are."""
+
     exit_code = 3
 
 
 class WeightsError(AmuroError):
+    """The files of one checkpoint cannot be read, or are not what they have to be."""
+
     exit_code = 4
 
 
 class SeriesError(WeightsError):
-    pass
+    """The checkpoints of a series do not fit each other."""
 
 
 class StoreError(AmuroError):
+    """The store cannot be written, or what it holds is not what was written."""
+
     exit_code = 5
 
 
 class HubError(AmuroError):
+    """The network does not answer, or the hub refuses."""
+
     exit_code = 6
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 T = TypeVar("T")
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """One value stands for a list of one."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
@@ -29,9 +29,9 @@ def _some(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
-Many = Annotated[tuple[T, ...], BeforeValidator(_listed), AfterValidator(_different)]
+Many = Annotated[tuple[T, ...], BeforeValidator(listed), AfterValidator(_different)]
 """Different values; one alone needs no brackets."""
-Some = Annotated[tuple[T, ...], BeforeValidator(_listed), AfterValidator(_some), AfterValidator(_different)]
+Some = Annotated[tuple[T, ...], BeforeValidator(listed), AfterValidator(_some), AfterValidator(_different)]
 """At least one of them."""
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"

@@ -39,19 +39,23 @@ class SimulatorParameters:
     """Share of an item's difficulty that is the same for all models."""
 
 
+NAMES = tuple(field.name for field in fields(SimulatorParameters) if field.name != "shown_in")
+"""The parameters that the table [toy] may hold."""
+
+
 def of(table: Mapping[str, float]) -> SimulatorParameters:
     """The simulator parameters as a study turns them. Raises StudyError on an unknown one or one out of range."""
-    known = [field.name for field in fields(SimulatorParameters) if field.name != "shown_in"]
     for name, value in table.items():
-        if name not in known:
-            raise StudyError(f"unknown dial {name!r} in [toy]", nearest(name, known))
-        low, high = _range(name)
+        if name not in NAMES:
+            raise StudyError(f"unknown simulator parameter {name!r} in [toy]", nearest(name, NAMES))
+        low, high = bounds(name)
         if not low <= value <= high:
-            raise StudyError(f"dial {name} in [toy] is {value:g}", f"give {low:g} to {high:g}")
+            raise StudyError(f"simulator parameter {name} in [toy] is {value:g}", f"give {low:g} to {high:g}")
     return replace(SimulatorParameters(), **table)  # type: ignore[arg-type]  # names are checked above
 
 
-def _range(name: str) -> tuple[float, float]:
+def bounds(name: str) -> tuple[float, float]:
+    """The least and the largest value of a parameter."""
     if name == "seed_noise":
         return 0.0, _LARGEST
     return (-_LARGEST, _LARGEST) if name in _ANY else (0.0, 1.0)

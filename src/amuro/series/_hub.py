@@ -8,8 +8,9 @@ as its publisher rounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from amuro.core import hub
@@ -24,15 +25,26 @@ from amuro.series.base import (
     UNKNOWN_STEP,
     Grid,
     Inspection,
+    Option,
     SeriesKind,
     TokenSchedule,
+    course_options,
     in_order,
     known_options,
     token_schedule,
     whole,
 )
 
-OPTIONS = ("step_of", "tokens_of", "parameters", "lock", *COURSE_OPTIONS)
+_KNOWN = "as published, where it is known"
+OPTIONS = {
+    "step_of": Option("table of revision = whole number ≥ 0", "Steps of revisions whose names do not tell them.", "{}"),
+    "tokens_of": Option("table of revision = whole number ≥ 0", "Training tokens that revisions have seen.", "{}"),
+    "parameters": Option("whole number ≥ 1", "Numbers in the weights, embeddings included.", _KNOWN),
+    "lock": Option(
+        "table", "Commits of the revisions, as the lock file beside the study keeps them; not for a study's text."
+    ),
+    **course_options(**dict.fromkeys(COURSE_OPTIONS, _KNOWN)),
+}
 """Keys that every kind on the hub reads, besides those that say which revisions are meant."""
 
 
@@ -112,25 +124,31 @@ def named(
     description: str,
     pick: Callable[[str, Mapping[str, Any]], PublishedRun],
     at: str,
-    keys: tuple[str, ...] = (),
+    keys: Mapping[str, Option] = MappingProxyType({}),
 ) -> SeriesKind:
     """A kind for published runs: `pick` takes the run out of the study's table (which may hold `keys`), and `at`
     says which checkpoints are meant where the table does not.
     """
+    known = {**keys, **CHOICE, "at": replace(CHOICE["at"], default=f'"{at}"'), **OPTIONS}
 
     def read(name: str, options: Mapping[str, Any]) -> tuple[PublishedRun, dict[str, Any]]:
-        known_options(name, options, (*keys, *CHOICE, *OPTIONS))
+        known_options(name, options, known)
         run = pick(name, options)
         others = {key: value for key, value in options.items() if key in OPTIONS}
         return run, {"model": model(name, run, options, at), **others}
 
-    return kind_of(kind, description, read)
+    return kind_of(kind, description, read, known)
 
 
 def kind_of(
-    kind: str, description: str, read: Callable[[str, Mapping[str, Any]], tuple[PublishedRun, Mapping[str, Any]]]
+    kind: str,
+    description: str,
+    read: Callable[[str, Mapping[str, Any]], tuple[PublishedRun, Mapping[str, Any]]],
+    options: Mapping[str, Option],
 ) -> SeriesKind:
-    """A kind on the hub. `read`: (name, the study's table) → what is known of the run, and the table with `model`."""
+    """A kind on the hub. `read`: (name, the study's table) → what is known of the run, and the table with `model`;
+    `options`: the keys of that table.
+    """
     return SeriesKind(
         kind,
         description,
@@ -141,6 +159,7 @@ def kind_of(
         document=document,
         at_hand=at_hand,
         grid=lambda name, options, found: grid(read(name, options)[0], found),
+        options=options,
     )
 
 

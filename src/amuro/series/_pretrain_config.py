@@ -21,7 +21,7 @@ TABLE_KEYS = ("kind", "allow_duplicates", "allow_known_bad")
 """What a study reads itself in the table of a series, whatever its kind."""
 MOST_WEIGHTS, MOST_TOKENS = 1e10, 1e12
 """Of a pre-training that is made here: a thousand times what one machine can bear."""
-_MAY_BE_ZERO = ("_seed", "_steps")
+MAY_BE_ZERO = ("_seed", "_steps")
 """Endings of the names of whole numbers that may be 0."""
 
 
@@ -49,7 +49,7 @@ class Pretraining(ABC):
     """Fields that decide no weight: which steps are kept, where a file lies."""
 
     pretrain_seed: int = 0
-    """Initial weights and the order of documents."""
+    """Seed of the initial weights and of the order of documents."""
     steps: tuple[int, ...] = (0, 400, 550, 800, 1150, 1600)
     """Checkpoints, rising. Step 0, the untrained model, is a control of every finding."""
     vocab_size: int = 1280
@@ -57,23 +57,29 @@ class Pretraining(ABC):
     vocabulary_documents: int = 4000
     """First documents of the corpus, from which the vocabulary is learned."""
     hidden_size: int = 128
+    """Width of the hidden states; a multiple of twice the number of heads."""
     layers: int = 4
+    """Number of decoder layers."""
     heads: int = 4
+    """Attention heads of a layer."""
     intermediate_size: int = 320
+    """Width of the feed-forward block of a layer."""
     max_length: int = 512
-    """Longest prompt with its shots."""
+    """Most tokens that the model reads at once: the longest prompt with its shots."""
     rope_theta: float = 5e5
+    """Base of the rotary position embedding."""
     rows: int = 8
-    """Rows a step. More rows learn less from the same tokens."""
+    """Rows per step. More rows learn less from the same tokens."""
     row_length: int = 128
-    """Tokens a row. Whole documents are packed into rows; they attend to themselves only."""
+    """Tokens per row. Whole documents are packed into rows; they attend to themselves only."""
     muon_rate: float = 0.02
-    """Of the hidden matrices."""
+    """Learning rate of the hidden matrices, which Muon trains."""
     adam_rate: float = 0.01
-    """Of embeddings and norms."""
+    """Learning rate of embeddings and norms, which Adam trains."""
     warmup_steps: int = 30
-    """Afterwards the rates are constant: every checkpoint is of the same schedule state."""
+    """Steps over which the rates rise. Afterwards they are constant: every checkpoint is of the same schedule state."""
     max_grad_norm: float = 1.0
+    """Gradients with a larger norm are scaled down to it."""
     anneal_steps: int = 0
     """Above 0, each checkpoint but step 0 is a branch: from it the rates fall linearly to nothing over so many further
     steps. The trunk goes on as if there were no branch, so the checkpoints are those of the constant rate, annealed."""
@@ -180,6 +186,6 @@ class Pretraining(ABC):
 
     def _check_least(self, name: str, value: float) -> None:
         whole = isinstance(value, int)
-        least = 1 if whole and not name.endswith(_MAY_BE_ZERO) else 0
-        if value < least or (value == 0 and not name.endswith(_MAY_BE_ZERO)):
+        least = 1 if whole and not name.endswith(MAY_BE_ZERO) else 0
+        if value < least or (value == 0 and not name.endswith(MAY_BE_ZERO)):
             raise StudyError(f"{name} of a {self.KIND} series is {value}", f"give at least {least or 'more than 0'}")

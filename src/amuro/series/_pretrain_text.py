@@ -24,10 +24,12 @@ class TextConfig(Pretraining):
     source: str = ""
     """`file:PATH`: a file, or a folder of files named by split, whose rows have a field `text`."""
     corpus_split: str = "train"
+    """Which file of the folder is read, by its name without ending; `all` where `source` names a single file."""
     corpus_sha256: str = ""
-    """What the corpus must be, byte for byte. A corpus that moved is the same, a changed one is another series."""
+    """SHA-256 that the corpus must have; without it, that of the files as they are now. A corpus that moved is the
+    same, a changed one is another series."""
     corpus_tokens: int | None = None
-    """Tokens of one pass, checked when the corpus is read; without it nobody knows which tokens are read again."""
+    """Tokens of one pass, checked when the corpus is read; without it, tokens read again are not told from new ones."""
     steps: tuple[int, ...] = (0, 90, 175, 350, 700, 1400, 2800)
     vocab_size: int = 4096
     vocabulary_documents: int = 20_000
@@ -36,7 +38,7 @@ class TextConfig(Pretraining):
     heads: int = 6
     intermediate_size: int = 512
     row_length: int = 256
-    """Tokens a row. Shorter documents are packed whole, longer ones are cut between words; each part attends to
+    """Tokens per row. Shorter documents are packed whole, longer ones are cut between words; each part attends to
     itself only."""
     warmup_steps: int = 50
 

@@ -22,7 +22,7 @@ class PretrainConfig(Pretraining):
     KIND: ClassVar[str] = "world"
 
     world_seed: int = 0
-    """Names, facts and kinds; also the tasks' rows."""
+    """Seed of the embedded world: its names, facts and kinds. Use that of the study, whose tasks ask about them."""
     copy_steps: int = 300
     """Steps at the start that read lists which come again: comparing words grows from them."""
 

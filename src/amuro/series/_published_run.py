@@ -8,9 +8,14 @@ from typing import Any
 
 from amuro.core.errors import StudyError
 from amuro.core.revisions import Revision, nearest_revision, parse_revision, parse_spec, select
-from amuro.series.base import UNKNOWN_STEP, TokenSchedule, wholes
+from amuro.series.base import UNKNOWN_STEP, Option, TokenSchedule, wholes
 
-CHOICE = ("at", "steps")
+CHOICE = {
+    "at": Option(
+        "text", "Checkpoints that are meant: revisions, `logN` or `all`, with commas between (docs/series.md)."
+    ),
+    "steps": Option("list of whole numbers ≥ 0, or one alone", "The same as documented steps; in place of `at`."),
+}
 """Keys of a named series that say which checkpoints are meant; one of them, or neither for the default."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,17 @@ def _nothing_left_out(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """A key that the table of a series may hold, in words: docs/reference.md is made from these."""
+
+    type: str
+    """Such as "whole number ≥ 0"."""
+    meaning: str
+    default: str = "not set"
+    """As TOML, or in words; "needed" where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesKind:
     """A source of checkpoints. Each plugin of `series/` holds one as its constant `SERIES`.
 
@@ -98,6 +109,8 @@ class SeriesKind:
     """(name, table) → what lies with its checkpoints and is not studied, in sentences. Asks no network."""
     pretraining: Callable[[Mapping[str, Any]], Pretraining] | None = None
     """table → the run that makes the checkpoints here, before they are read; None where weights exist already."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    """The keys of its table besides those of every series; empty where they are the fields of its pre-training."""
 
 
 def tokenizer_folder(checkpoint: Checkpoint) -> Path | None:
@@ -136,9 +149,11 @@ class TokenSchedule:
     """How tokens and the state of the schedule follow from the step of a pre-training run."""
 
     tokens_per_step: int | None = None
+    """Training tokens of one step."""
     corpus_tokens: int | None = None
     """Tokens of one pass over the corpus: beyond it, tokens are repeated."""
     warmup_steps: int = 0
+    """Steps before which the state of the schedule is *warmup*."""
     schedule: str = "unknown"
     """State after warm-up: one of SCHEDULES."""
 
@@ -159,7 +174,22 @@ class TokenSchedule:
         return "warmup" if step < self.warmup_steps else self.schedule
 
 
-COURSE_OPTIONS = ("tokens_per_step", "corpus_tokens", "warmup_steps", "schedule")
+COURSE_OPTIONS: Mapping[str, Option] = {
+    "tokens_per_step": Option("whole number ≥ 1", "Training tokens of one step; those of a checkpoint follow."),
+    "corpus_tokens": Option("whole number ≥ 1", "Tokens of one pass over the corpus; beyond it, tokens are repeated."),
+    "warmup_steps": Option("whole number ≥ 0", "Checkpoints before this step count as warm-up.", "0"),
+    "schedule": Option(
+        "one of " + ", ".join(f'"{state}"' for state in SCHEDULES),
+        "State of the learning-rate schedule after warm-up.",
+        '"unknown"',
+    ),
+}
+"""Keys that say how tokens and the schedule follow from the step: the fields of `TokenSchedule`."""
+
+
+def course_options(**defaults: str) -> dict[str, Option]:
+    """The same keys with the defaults of one kind."""
+    return {key: replace(each, default=defaults.get(key, each.default)) for key, each in COURSE_OPTIONS.items()}
 
 
 def token_schedule(name: str, options: Mapping[str, Any], default: TokenSchedule) -> TokenSchedule:
@@ -171,7 +201,7 @@ def token_schedule(name: str, options: Mapping[str, Any], default: TokenSchedule
         key: whole(name, key, options[key], least=int(key != "warmup_steps"))
         if key in options
         else getattr(default, key)
-        for key in COURSE_OPTIONS[:3]
+        for key in ("tokens_per_step", "corpus_tokens", "warmup_steps")
     }
     return TokenSchedule(**numbers, schedule=schedule)
 

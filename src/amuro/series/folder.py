@@ -46,6 +46,7 @@ from amuro.series.base import (
     COURSE_OPTIONS,
     UNKNOWN_STEP,
     Inspection,
+    Option,
     SeriesKind,
     TokenSchedule,
     in_order,
@@ -60,6 +61,13 @@ _NO_TEXT = re.compile("[\ud800-\udfff]")
 _MEANT = re.compile("checkpoint|step|final")
 """In the name of a folder that was meant to hold weights."""
 _ENTRY = ("folder", "step", "tokens", "unique_tokens", "schedule")
+OPTIONS = {
+    "path": Option("text", "The folder of checkpoint folders, or of one model.", "needed"),
+    "tokenizer": Option("text", "Folder of the tokenizer of all checkpoints, in place of their own."),
+    "step": Option("whole number ≥ -1", "Step of a single model; -1 is a step that nobody counted.", str(UNKNOWN_STEP)),
+    "tokens": Option("whole number ≥ 0", "Training tokens that a single model has seen."),
+    **COURSE_OPTIONS,
+}
 
 
 def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
@@ -69,7 +77,7 @@ def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]
     Raises StudyError on bad options, WeightsError on a folder that is no sound checkpoint, SeriesError where nothing
     is found, a name says no step, or a step stands twice.
     """
-    known_options(name, options, ("path", "step", "tokens", "tokenizer", *COURSE_OPTIONS))
+    known_options(name, options, OPTIONS)
     root = _root(name, options, "path")
     listing = _listing(root)
     way = token_schedule(
@@ -288,4 +296,5 @@ SERIES = SeriesKind(
     document=document,
     at_hand=at_hand,
     left_out=left_out,
+    options=OPTIONS,
 )

@@ -19,19 +19,23 @@ from amuro.core.revisions import parse_spec
 from amuro.series import llama3_8b, olmo2_1b, olmo_1b, pythia
 from amuro.series._hub import OPTIONS, kind_of
 from amuro.series._published_run import PublishedRun
-from amuro.series.base import known_options
+from amuro.series.base import Option, known_options
 
 KNOWN = {run.repository: run for member in (llama3_8b, olmo2_1b, olmo_1b, pythia) for run in member.RUNS}
 """Repository → its run, for those that have a file of their own."""
+KEYS = {
+    "model": Option("text", "`ORG/NAME@REVISION,…`: a repository and its revisions, `logN` or `all`.", "needed"),
+    **OPTIONS,
+}
 
 
 def read(name: str, options: Mapping[str, Any]) -> tuple[PublishedRun, Mapping[str, Any]]:
     """What is known of the repository that `model` names, and the study's table. Raises StudyError on bad options."""
-    known_options(name, options, ("model", *OPTIONS))
+    known_options(name, options, KEYS)
     if not isinstance(options.get("model"), str):
         raise StudyError(f"series '{name}' names no model", 'say which: model = "ORG/NAME@REVISION"')
     repository = parse_spec(options["model"]).repository
     return KNOWN.get(repository, PublishedRun(repository)), options
 
 
-SERIES = kind_of("hub", "revisions of any model on the hub", read)
+SERIES = kind_of("hub", "revisions of any model on the hub", read, KEYS)

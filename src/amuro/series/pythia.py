@@ -26,7 +26,7 @@ from typing import Any
 from amuro.core.errors import StudyError, nearest
 from amuro.series._hub import named
 from amuro.series._published_run import PublishedRun
-from amuro.series.base import TokenSchedule
+from amuro.series.base import Option, TokenSchedule
 
 STEPS = (0, *(2**i for i in range(10)), *range(1000, 144_000, 1000))
 
@@ -71,4 +71,9 @@ def pick(name: str, options: Mapping[str, Any]) -> PublishedRun:
     return _run(str(size), deduped)
 
 
-SERIES = named("pythia", "Pythia, 14m to 12b, deduplicated or not: 154 checkpoints", pick, "log8", ("size", "deduped"))
+KEYS = {
+    "size": Option("one of " + ", ".join(f'"{size}"' for size in PARAMETERS), "The model that is meant.", "needed"),
+    "deduped": Option("true or false", "Whether the run on the deduplicated Pile is meant.", "false"),
+}
+
+SERIES = named("pythia", "Pythia, 14m to 12b, deduplicated or not: 154 checkpoints", pick, "log8", KEYS)

@@ -8,10 +8,23 @@ from typing import Any
 
 from amuro.core.hashing import digest
 from amuro.core.types import Checkpoint
-from amuro.series.base import COURSE_OPTIONS, SeriesKind, TokenSchedule, in_order, known_options, token_schedule, wholes
+from amuro.series.base import (
+    Option,
+    SeriesKind,
+    TokenSchedule,
+    course_options,
+    in_order,
+    known_options,
+    token_schedule,
+    wholes,
+)
 
 _COURSE = TokenSchedule(tokens_per_step=1000, corpus_tokens=10**15, schedule="constant")
 """Every token is new: no toy reads that many."""
+OPTIONS = {
+    "steps": Option("list of whole numbers ≥ 0, or one alone", "Steps of the checkpoints.", "needed"),
+    **course_options(tokens_per_step="1000", corpus_tokens="no token comes twice", schedule='"constant"'),
+}
 
 
 def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
@@ -19,7 +32,7 @@ def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]
 
     Raises StudyError on a step that is no whole number ≥ 0, or on a token count below 1.
     """
-    known_options(name, options, ("steps", *COURSE_OPTIONS))
+    known_options(name, options, OPTIONS)
     way = token_schedule(name, options, _COURSE)
     identity = digest({"source": "toy", "tokens_per_step": way.tokens_per_step})
     steps = wholes(name, "steps", options.get("steps", ()))
@@ -36,4 +49,4 @@ def _checkpoint(name: str, step: int, way: TokenSchedule, identity: str) -> Chec
     return Checkpoint(name, step, tokens, way.unique(tokens), way.state(step), source="toy", identity=identity)
 
 
-SERIES = SeriesKind("toy", "checkpoints without weights, for the toy engine", checkpoints, locate)
+SERIES = SeriesKind("toy", "checkpoints without weights, for the toy engine", checkpoints, locate, options=OPTIONS)

@@ -26,25 +26,35 @@ class Study(Table):
     """A whole study as its file states it."""
 
     name: Name
+    """Name of the study, in the store and in the report."""
     question: str = ""
+    """What the study is to answer; the report begins with it."""
     engine: Literal["torch", "toy"] = "torch"
+    """What runs the models; `toy` simulates them without weights, in seconds."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format that models are evaluated and tuned in."""
     device: Device = "cpu"
+    """Where models run: `cpu`, `cuda`, or one GPU such as `cuda:0`."""
     workers: int = Field(0, ge=0, le=4096)
-    """Live processes, one model job each at a time; 0 means one a core (or one a device)."""
+    """Processes at once, each with one model job at a time; 0 means one per core (or one per device)."""
     protocol: Literal["corrected", "paper"] = "corrected"
-    """`paper` words, draws and scores as Sun and Dredze did, defects included (docs/protocol.md)."""
+    """How tasks are put and scored; `paper` does it as Sun and Dredze did, defects included (docs/protocol.md)."""
     world_seed: Seed = 0
     """Seed of the embedded world that `world:` tasks ask about."""
     bootstrap_seed: Seed = 0
+    """Seed of the bootstrap from which some intervals come."""
     shot_seed: Seed = 0
+    """Seed that draws the shots of few-shot prompts."""
     dev_limit: Count = 200
-    """Rows of the dev split for calibration, best way of prompting and the choice of rates."""
+    """Most rows of the dev split that are read for calibration, best prompting and the choice of rates."""
     series: dict[Name, Series] = Field(min_length=1)
+    """The series of checkpoints by name, one table each."""
     tune: tuple[Tune, ...] = ()
+    """The recipes, one table each."""
     evaluate: tuple[Evaluate, ...] = Field(min_length=1)
+    """The blocks of the grid, one table each."""
     tasks: dict[Name, OwnTask] = Field({})
-    """Tasks over data of one's own (`tasks/_custom.py` shows the keys)."""
+    """Tasks over data of one's own by name, one table each."""
     sources: dict[str, str] = Field({})
     """Task → source, where the task's own source is not to be used (a local copy)."""
     revisions: dict[str, str] = Field({})
@@ -309,8 +319,10 @@ def _known(what: str, value: str, known: Sequence[str], place: str) -> None:
         raise StudyError(f"unknown {what} {toml_values.shown(value)} at {place}", cure=nearest(value, known))
 
 
+RECIPE = "recipe"
+"""Name of a shipped recipe (`amuro list recipes`): the table begins with its keys, and what it says itself holds."""
 _KEYS: Mapping[str, Sequence[str]] = {
-    "tune": [*Tune.model_fields, "recipe"],
+    "tune": [*Tune.model_fields, RECIPE],
     "evaluate": list(Evaluate.model_fields),
     "tasks": list(OwnTask.model_fields),
     "series": TABLE_KEYS,

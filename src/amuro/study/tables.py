@@ -27,7 +27,7 @@ class Series(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: str
-    """A file name of `series/`: world, text, folder, hub, pythia, olmo_1b …"""
+    """Where the checkpoints come from: a name that `amuro list series` prints."""
     allow_duplicates: bool = False
     """Accept two checkpoints with equal weights (Pythia's step 0 equals its step 1)."""
     allow_known_bad: bool = False
@@ -42,36 +42,53 @@ class Tune(Table):
     """A recipe, the checkpoints that it is applied to, and what is in and out of its domain."""
 
     name: Name
+    """Name of the recipe, in `models` and in the report."""
     tasks: dict[str, Weight] = Field(min_length=1)
-    """Task → weight in the mixture. A name or a list of names means equal weights."""
+    """Task → weight in the mixture that is learned. A name or a list of names means equal weights."""
     rows: Count = 6000
-    """Training examples a run, drawn once by `row_seed`."""
+    """Training examples of a run, drawn once by `row_seed`."""
     epochs: Count = 3
+    """How often each training example is learned."""
     learning_rate: Some[Rate]
     """One rate, or a list: the best on the dev split, chosen for each checkpoint."""
     batch_size: Count = 8
+    """Training examples of one optimiser step."""
     format: str = "default"
+    """The format that training examples are put in: a name that `amuro list formats` prints."""
     method: Literal["full", "lora"] = "full"
+    """Whether all weights are trained (full) or low-rank adapters beside them (lora)."""
     warmup_ratio: Share = 0.03
+    """Share of the optimiser steps over which the rate rises."""
     schedule: Literal["linear", "constant"] = "linear"
+    """What the rate does after warm-up: it falls linearly to 0, or stays."""
     weight_decay: float = Field(0.0, ge=0, le=10)
+    """Weight decay of AdamW."""
     max_grad_norm: float = Field(1.0, gt=0)
-    max_length: Count = Field(2048, gt=1)
+    """Gradients with a larger norm are scaled down to it."""
+    max_length: int = Field(2048, gt=1, le=10**8)
+    """Tokens of the longest training example; of a longer one the rest is cut."""
     weighting: Literal["token", "example"] = "token"
+    """What weighs the same within an optimiser step: each answer token, or (as in the paper) each example."""
     row_seed: Seed = 42
+    """Seed that draws the training examples."""
     lora_rank: int = Field(16, gt=0, le=65_536)
+    """Rank of the adapters."""
     lora_alpha: int = Field(32, gt=0, le=65_536)
     """Adapters are scaled by alpha / rank."""
     lora_targets: Many[str] = ()
     """Linear layers that get an adapter, such as `q_proj`; all but the head where none is named."""
     tune_seeds: Some[Seed] = (0,)
+    """Seeds of tuning; each is a run of its own at every checkpoint."""
     replicate_seeds: Many[Seed] = ()
     """Further tuning seeds, run only at the steps in `replicate_seeds_at`."""
     replicate_seeds_at: Many[Step] = ()
+    """Steps of the checkpoints that `replicate_seeds` tune as well."""
     checkpoints: Many[Step] = ()
-    """Steps; empty means every checkpoint of every series."""
+    """Steps of the checkpoints that are tuned; empty means every checkpoint of every series."""
     in_domain: Many[str] = ()
+    """Evaluation sets, as TASK/SPLIT, that count as in domain for this recipe."""
     out_of_domain: Many[str] = ()
+    """Evaluation sets, as TASK/SPLIT, that count as out of domain for this recipe."""
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -98,17 +115,20 @@ class Evaluate(Table):
     """A block of the grid: every named model × set × format × number of shots."""
 
     models: Some[str]
-    """`base`, `tuned`, or names of recipes."""
+    """Which models are evaluated: `base`, `tuned`, or names of recipes."""
     sets: Some[str]
-    """TASK/SPLIT, or a role: `in_domain` and `out_of_domain` mean those of each recipe; to a base, those of all."""
+    """Evaluation sets: TASK/SPLIT, or a role. `in_domain` and `out_of_domain` mean those of each recipe;
+    to a base, those of all."""
     formats: Some[str] = ("default",)
+    """Formats that prompts are put in: names that `amuro list formats` prints."""
     shots: Some[Shots] = (0,)
+    """Numbers of solved examples that stand before the question."""
     limit: Count = 500
-    """Rows at the most; the first ones of the split."""
+    """Most rows that are evaluated of a set: the first ones of the split."""
     checkpoints: Many[Step] = ()
-    """Steps; empty means all."""
+    """Steps of the checkpoints that are evaluated; empty means all."""
     tune_seeds: Many[Seed] = ()
-    """Only these tuning seeds; empty means all."""
+    """Tuning seeds whose models are evaluated; empty means all."""
 
 
 def parts(rows: int, mixture: Sequence[tuple[str, float]]) -> dict[str, int]:

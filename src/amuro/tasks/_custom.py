@@ -55,21 +55,26 @@ class OwnTask(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str
+    """Where the rows are: `file:PATH`, or `hub:ORG/NAME[:CONFIG]`."""
     layout: Literal["fields", "prompt_completion", "messages"] = "fields"
+    """What a row holds: columns that the table maps, a prompt with its completion, or a dialogue (as TRL has them)."""
     splits: dict[str, str] = dict(STATED_SPLITS)
     """Our split → the source's, which may be cut: train[:200]."""
     fields: dict[str, str] = {}
+    """Column → label that stands before it in the prompt, in their order."""
     answer: str = ""
+    """Column of the right answer."""
     answers: dict[str, str] = {}
+    """Value of that column → the words that stand for it."""
     labels: tuple[str, ...] = ()
-    """Label words, where the column holds them as they are."""
+    """Label words, where the column of the answer holds them as they are."""
     options: str | tuple[str, ...] = ""
     """Column with a list of candidate answers, or a column for each: the question is then one of choice."""
     contexts: str | tuple[str, ...] = ""
     """Column with a list of texts, or a column for each: what stands before each option, where they differ."""
     cloze: str = ""
-    """Column of a text with one `_`. Up to it, and with an option in it, it is that option's context; what follows is
-    scored."""
+    """Column of a text with one blank, `_`. Up to it, and with an option in it, it is that option's context; what
+    follows is scored."""
     answer_by: Literal["text", "index", "number", "letter"] = "text"
     """How the answer names an option: its text, its place from 0 or from 1, or its letter from A."""
     missing: Literal["refuse", "drop", "omit"] = "refuse"
@@ -81,13 +86,19 @@ class OwnTask(BaseModel):
     id: str = ""
     """Column that names a row; without it the column `id`, and where there is none, its place in the split."""
     cluster: str = ""
+    """Column of what rows share (a person, a passage), the unit of resampling; without it each row stands alone."""
     answer_prefix: str | None = None
-    """Words that the answer follows: "Answer:", and nothing where options have contexts of their own."""
+    """Words that the answer follows; where not set, "Answer:", and nothing where options have contexts of their own."""
     instruction: str = ""
+    """The sentence that the format `instruct` begins with."""
     family: str = "own"
+    """Kind of question, in a word; cells of the families `facts` and `corpus` have that word as their role."""
     metric: str = ""
+    """Primary metric, a name that `amuro list metrics` prints; where empty, rouge_l for free text and else accuracy."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ("\n",)
+    """Texts at which a generated answer ends."""
     max_new_tokens: int = Field(60, gt=0)
+    """Most tokens of a generated answer."""
 
     def task(self, name: str) -> Task:
         """The task. Raises DataError where the table does not say enough."""
