@@ -35,6 +35,7 @@ check: setup
 	$(PY) -m ruff format --check src tests scripts benchmarks
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+	$(PY) scripts/large_files.py
 
 worlds: setup
 	$(PY) tests/run_worlds.py

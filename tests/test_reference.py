@@ -90,7 +90,7 @@ def test_a_study_accepts_every_example(tmp_path: Path, monkeypatch: pytest.Monke
     checkpoints without a network.
     """
     monkeypatch.chdir(tmp_path)
-    content = weight_files.files(weight_files.course()[100])
+    content = weight_files.files(weight_files.pretrained()[100])
     weight_files.write(tmp_path / "runs" / "final", content)
     weight_files.write(tmp_path / "runs" / "tokenizer", {"tokenizer.json": content["tokenizer.json"]})
     study = config.load(reference.EXAMPLES)

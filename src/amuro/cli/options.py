@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amuro import facade
 from amuro.core.errors import StudyError, nearest
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Power = Annotated[bool, typer.Option("--power", help="What the study will be abl
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
 Seeds = Annotated[int | None, typer.Option("--seed", help="One number for world, pre-training and first tuning seed.")]
-DEFAULT_STORE = Path("amuro-store")
+DEFAULT_STORE = facade.DEFAULT_STORE
 ASSUMED_GPU = "A100-80GB"
 
 

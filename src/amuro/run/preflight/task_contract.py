@@ -20,7 +20,7 @@ def check(task: Task) -> Iterator[str]:
     yield from _words(task, registry.names("formats"))
     if task.paper is not None:
         yield from (f"as the paper put it, {line}" for line in _facts(task.paper))
-        yield from (f"as the paper put it, {line}" for line in _words(task.paper, tuple(task.paper.wording)))
+        yield from (f"as the paper put it, {line}" for line in _words(task.paper, tuple(task.paper.templates)))
     for split in task.splits:
         yield _rows(task, split)
 
