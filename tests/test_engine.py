@@ -142,7 +142,7 @@ def test_document_is_scored_from_beginning_of_text(engine: TorchEngine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request", "words_of_error"),
+    ("refused", "words_of_error"),
     [
         (Request("q7", (), ((3,),)), "q7"),
         (Request("q7", (3,), ((),)), "q7"),
@@ -151,10 +151,10 @@ def test_document_is_scored_from_beginning_of_text(engine: TorchEngine) -> None:
     ],
     ids=["empty context", "empty option", "no option", "too long"],
 )
-def test_what_cannot_be_scored_is_refused(engine: TorchEngine, request: Request, words_of_error: str) -> None:
+def test_what_cannot_be_scored_is_refused(engine: TorchEngine, refused: Request, words_of_error: str) -> None:
     """An empty context or option and a row longer than the context stop with the query or its length."""
     with pytest.raises(AmuroError, match=words_of_error):
-        engine.score(make_ask([request]))
+        engine.score(make_ask([refused]))
 
 
 def test_a_full_context_is_scored(engine: TorchEngine) -> None:
