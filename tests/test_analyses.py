@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from conftest import toy_table
 from world_shelf import FLAT, RISE, WORLDS
 from worlds import FLOOR, SEEDS, STEPS, Exam, Floats, SimulatedStudy, climb, task, tune
 
 from amuro.core import registry
-from amuro.core.errors import DataError
+from amuro.core.errors import DataError, StudyError
 from amuro.core.types import Finding
+from amuro.results import analyze
 from amuro.results.analyses import load_analysis
 from amuro.results.analyses.base import Evidence
 from amuro.results.scoring import no_items, no_scores
 from amuro.results.trajectory import trajectories
+from amuro.study import config as studies
+from amuro.study import plan as planning
 
 ANALYSES = registry.names("analyses")
 
@@ -428,3 +432,13 @@ def test_an_example_twice_is_refused() -> None:
     evidence = one_task()
     with pytest.raises(DataError, match="t0/test"):
         run("gain", replace(evidence, items=pl.concat([evidence.items, evidence.items.head(1)])))
+
+
+def test_the_delta_of_a_study_reaches_its_findings() -> None:
+    """`[delta]` of a study file is what its evidence hands to the analysis of that name; an unknown name is refused."""
+    table = toy_table() | {"delta": {"gain": 0.2}}
+    planned = planning.make(studies.parse(table))
+    frame = pl.DataFrame()
+    assert analyze.gathered(planned, frame, frame, frame).delta == {"gain": 0.2}
+    with pytest.raises(StudyError, match=r"unknown analysis 'gains' at delta.*did you mean 'gain'"):
+        studies.parse(table | {"delta": {"gains": 0.2}})

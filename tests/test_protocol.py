@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from conftest import toy_table
 from real_rows import PAPER_ROWS, ROWS
+from resampling import percentile_interval
 
 from amuro.core import coordinates, hub
 from amuro.core.errors import DataError, StudyError
@@ -21,7 +22,7 @@ from amuro.core.types import Example, Recipe, Task
 from amuro.data import sources
 from amuro.prompts import render
 from amuro.prompts.tokenizer import Encoder
-from amuro.results.stats.bootstrap import cluster_draws, percentile_interval
+from amuro.results.stats.bootstrap import cluster_draws
 from amuro.run import records, request_cache, requests, requests_paper
 from amuro.study import config as studies
 from amuro.study import plan as planning

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from resampling import percentile_interval, run_draws, two_level_draws
 from scipy import stats
 
-from amuro.results.stats.bootstrap import cluster_draws, percentile_interval, run_draws, two_level_draws
+from amuro.results.stats.bootstrap import cluster_draws
 from amuro.results.stats.clustered import clustered_mean, clustered_means
 from amuro.results.stats.equivalence import tost
 from amuro.results.stats.estimate import Estimate, combine, satterthwaite
-from amuro.results.stats.multiplicity import benjamini_hochberg, holm
+from amuro.results.stats.multiplicity import holm
 from amuro.results.stats.paired import mcnemar, t_test
 from amuro.results.stats.ratio import PairedRatio, fieller
 from amuro.results.stats.regression import slope
@@ -241,14 +242,6 @@ def test_fieller_covers_a_ratio_and_refuses_a_vague_denominator() -> None:
     assert len(covered) == 1000
     assert 0.93 <= np.mean(covered) <= 0.97
     assert fieller(Estimate.of(0.3, 0.05, 50), Estimate.of(0.05, 0.05, 50)) is None
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_false_discoveries_are_held_as_scipy_holds_them(p: list[float]) -> None:
-    """Benjamini–Hochberg's adjusted values are scipy's, and never above Holm's."""
-    adjusted = benjamini_hochberg(p)
-    assert adjusted == pytest.approx(stats.false_discovery_control(p))
-    assert (adjusted <= holm(p) + 1e-12).all()
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=8))

@@ -12,12 +12,14 @@ from amuro.report.exporters._contract import check as check_exporter
 from amuro.results.analyses._contract import check as check_analysis
 from amuro.results.importers._contract import check as check_importer
 from amuro.run.preflight.task_contract import check as check_task
+from amuro.series._contract import check as check_series
 from amuro.tasks.metrics._contract import check as check_metric
 
 CONTRACTS: dict[str, Callable[[Any], Iterator[str]]] = {
     "tasks": check_task,
     "formats": check_format,
     "metrics": check_metric,
+    "series": check_series,
     "analyses": check_analysis,
     "importers": check_importer,
     "exporters": check_exporter,

@@ -41,14 +41,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def tensor_digests(folder: Path) -> dict[str, str]:
-    """Name → digest of (dtype, shape, bytes) for every tensor of a checkpoint folder, streamed.
-
-    Raises WeightsError where the folder has no weights, a file is unsound, or a name stands in two files.
-    """
-    return {name: found for tensors in _digests_by_file(folder).values() for name, found in tensors.items()}
-
-
 def tensor_digest(folder: Path, memo: Path | None = None) -> str:
     """The digest of all weights of a checkpoint folder, independent of sharding. `memo` as in `remembered`."""
     return weights_digests(folder, memo)[0]

@@ -44,5 +44,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Shots = Annotated[int, Field(ge=0, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=100)]
 Weight = Annotated[float, Field(gt=0, le=1e6)]
+Delta = Annotated[float, Field(gt=0, le=100)]
+"""A smallest effect of interest, on the scale of its analysis."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")]

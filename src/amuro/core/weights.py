@@ -36,14 +36,6 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     raise _no_weights(folder)
 
 
-def read_files(folder: Path, tokenizer: Path | None = None) -> tuple[Path, ...]:
-    """Every file of a checkpoint on which a result can stand: its weights, then its `small_files`.
-
-    Raises WeightsError as `weight_files` does.
-    """
-    return (*weight_files(folder), *small_files(folder, tokenizer))
-
-
 def small_files(folder: Path, tokenizer: Path | None = None) -> tuple[Path, ...]:
     """The files beside the weights that are read, of those that are there: index, configurations, tokenizer.
 

@@ -84,7 +84,7 @@ def _cut_lessons(plan: Plan, store: Store, done: Mapping[str, Manifest]) -> list
 def gathered(plan: Plan, items: pl.DataFrame, totals: pl.DataFrame, planned: pl.DataFrame) -> Evidence:
     """The two tidy frames with all that analyses are given besides."""
     schedules = {checkpoint.address: checkpoint.schedule for checkpoint in plan.checkpoints}
-    return Evidence(items, totals, plan.tasks, plan.study.name, planned, schedules=schedules)
+    return Evidence(items, totals, plan.tasks, plan.study.name, planned, schedules=schedules, delta=plan.study.delta)
 
 
 def analyses() -> tuple[Analysis, ...]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from scipy.stats import false_discovery_control
 
 from amuro.core.coordinates import PROMPT, SETTING, TUNING
 from amuro.core.types import Task, exact
 from amuro.results.scoring import clustered_errors
-from amuro.results.stats.multiplicity import benjamini_hochberg
 from amuro.results.stats.paired import mcnemar, t_test
 from amuro.tasks.metrics import load_metric
 from amuro.tasks.metrics.stopped import METRIC as STOPPED_SHARE
@@ -134,7 +134,7 @@ def _discovered(rows: pl.DataFrame) -> pl.Series:
     exact = (rows["single"] & rows["binary"]).to_numpy()
     p = t_test(rows["gain"].to_numpy(), rows["se"].to_numpy(), rows["clusters"].to_numpy())
     p[exact] = mcnemar(rows["lost"].to_numpy()[exact], rows["won"].to_numpy()[exact])
-    return pl.Series("discovered", benjamini_hochberg(p) <= DISCOVERIES)
+    return pl.Series("discovered", false_discovery_control(p) <= DISCOVERIES)
 
 
 def _formats(scores: pl.DataFrame) -> Iterator[Flag]:

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from amuro.core import hub, registry, regular_files, simulator, toml_values
 from amuro.core.errors import StudyError, nearest
-from amuro.core.limits import Count, Device, Name, Seed
+from amuro.core.limits import Count, Delta, Device, Name, Seed
 from amuro.core.types import EvalSet, Task
 from amuro.series import load_series_kind
 from amuro.series._pretrain_config import TABLE_KEYS
@@ -59,6 +59,9 @@ class Study(Table):
     """Task → source, where the task's own source is not to be used (a local copy)."""
     revisions: dict[str, str] = Field({})
     """Task → commit of its data set on the hub. What is not stated here or by the task stands in the lock file."""
+    delta: dict[str, Delta] = Field({})
+    """Analysis → its smallest effect of interest, where that is not the analysis' own (docs/method.md). State it before
+    the data are seen: a verdict is about this number."""
     toy: dict[str, float] = Field({})
     """Simulator parameters of the toy engine."""
 
@@ -91,6 +94,8 @@ class Study(Table):
         for table in ("sources", "revisions"):
             for task in getattr(self, table):
                 _known("task", task, self._known_tasks, table)
+        for name in self.delta:
+            _known("analysis", name, registry.names("analyses"), "delta")
         simulator.of(self.toy)
         return self
 

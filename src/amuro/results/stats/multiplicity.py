@@ -16,13 +16,3 @@ def holm(p_values: ArrayLike) -> Floats:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
-
-
-def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """Adjusted p values that hold the false discovery rate, for lists to look at (J. R. Statist. Soc. B 57, 1995)."""
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p, kind="stable")[::-1]
-    stepped = np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
