@@ -178,12 +178,12 @@ def run(
 
     Example: `amuro run studies/demo.toml --only task=world_inference`
     """
-    from amuro.study import config as studies
+    from amuro.study import lock_file
 
     plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
     found = selected(plan, opened, only)
     _ask_before_a_long_run(plan, found, opened, yes)
-    if studies.lock(plan.study, study) != plan.study:  # revisions of a hub became commits
+    if lock_file.lock(plan.study, study) != plan.study:  # revisions of a hub became commits
         plan = planned(study, limit, device, dtype, seeds)
         found = selected(plan, opened, only)
     leave(_run(plan, opened, found))

@@ -10,11 +10,11 @@ from typing import Any
 
 from amuro.core.types import Cell, Checkpoint, Model
 from amuro.run import upkeep
+from amuro.run.checkpoint_loader import folder_of
 from amuro.run.claims import Claims, Payload, Share
 from amuro.run.executors.base import Job, OnEvent
-from amuro.run.worker import folder_of
 from amuro.series import load_series_kind
-from amuro.study import plan as planning
+from amuro.study import grid
 from amuro.study.config import Study
 from amuro.study.plan import Plan
 from amuro.study.status import State, states
@@ -88,7 +88,7 @@ class Jobs:
 
     def _asked(self, wanted: set[str]) -> dict[Model, list[str]]:
         by_model = self.plan.cells_by_model()
-        served = {model: planning.candidates(model) for model in self.plan.models}
+        served = {model: grid.candidates(model) for model in self.plan.models}
         members = {member for model, own in served.items() for member in own if member != model}
         asked = {
             model: [c.address for m in dict.fromkeys((model, *own)) for c in by_model.get(m, ()) if c.address in wanted]
