@@ -14,7 +14,7 @@ from amuro.paper.text import WEAKER
 from amuro.results.importers.base import TableNote
 
 NUMBERS = {
-    "cross_task_directions": ("Tuned on one kind, evaluated on the other: mean of ratios (the paper's), and ratio of sums",
+    "cross_task_directions": ("Tuned on one kind, evaluated on the other: mean of ratios, ratio of sums",
                               ("direction", "n", "mean_ratio", "sd", "median", "ratio_of_sums")),
     "out_of_domain_families": ("Out of domain by family", ("family", "n", "mean_change", "low", "high", "state")),
     "average_change": ("Average change by checkpoint", ("group", "checkpoint", "sets", "mean_change", "low", "high")),

@@ -1,4 +1,4 @@
-"""What the digests of weights tell: checkpoints that are equal, and shards that belong to another one."""
+"""Audits by digests of weights: checkpoints that are equal, and shards copied from another checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from amuro.series.base import Inspection, equal_weights, twin_error
 
 
 def twins(inspections: Mapping[Checkpoint, Inspection]) -> Iterator[AuditIssue]:
-    """The later ones of each group of checkpoints with equal weights."""
+    """Yields an issue for all but the earliest of each group of checkpoints with equal weights."""
     for first, *others in equal_weights(inspections):
         for other in others:
             error = twin_error(other.address, first.address)
@@ -18,8 +18,9 @@ def twins(inspections: Mapping[Checkpoint, Inspection]) -> Iterator[AuditIssue]:
 
 
 def transplants(inspections: Mapping[Checkpoint, Inspection], allow: bool = False) -> Iterator[AuditIssue]:
-    """Shards that checkpoints with different weights share. The last checkpoint of a series is taken to be right:
-    it is the one that everybody loads.
+    """Yields an issue for each shard that checkpoints with different weights share.
+
+    The last checkpoint of a series is assumed to be right: it is the one that is loaded most.
     """
     owners: dict[tuple[str, str], list[Checkpoint]] = {}
     for checkpoint, inspection in inspections.items():
@@ -34,6 +35,7 @@ def transplants(inspections: Mapping[Checkpoint, Inspection], allow: bool = Fals
 def _transplant(
     shard: str, sharing: Sequence[Checkpoint], last: Checkpoint | None, allow: bool
 ) -> Iterator[AuditIssue]:
+    """Yields the issues of one shared shard."""
     for checkpoint in sharing:
         others = ", ".join(place(other) for other in sharing if other != checkpoint)
         detail = f"{shard} of {place(checkpoint)} is also that of {others}"
