@@ -28,7 +28,8 @@ from amuro.study import status
 from amuro.study.cost import Work, read_plainly
 from amuro.study.grid import candidates
 from amuro.study.plan import SEMANTICS, Plan, engine_name
-from amuro.study.store import Store, key_of
+from amuro.study.result_keys import key_of
+from amuro.study.store import Store
 from amuro.tasks.metrics import load_metric
 
 Emit = Callable[[Mapping[str, Any]], None]

@@ -20,7 +20,7 @@ from amuro.series import load_series_kind
 from amuro.series._audit.drift import drift
 from amuro.series._audit.issue import AuditIssue, place
 from amuro.series._audit.known_bad import known_bad, known_gaps
-from amuro.series._audit.shards import transplants, twins
+from amuro.series._audit.shards import copied_shards, twins
 from amuro.series._audit.steps import gaps
 from amuro.series._audit.weights import along
 from amuro.series.base import UNKNOWN_STEP, Inspection, SeriesKind, training_flops
@@ -92,7 +92,7 @@ def audit(subject: AuditTarget, weights: bool = True) -> Audit:
         result.unchecked.append(
             f"the files of {unknown} checkpoints: nothing is recorded of them, or the hub is silent"
         )
-    result.faults += transplants(inspections, subject.allow_known_bad)
+    result.faults += copied_shards(inspections, subject.allow_known_bad)
     broken = result.refused()
     result.faults += _drift(result, {c: known for c, known in inspections.items() if c not in broken})
     equal = list(twins(inspections))

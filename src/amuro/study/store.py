@@ -33,7 +33,7 @@ import polars as pl
 
 from amuro.core import disk, owners, regular_files
 from amuro.core.errors import StoreError
-from amuro.core.hashing import digest
+from amuro.study.result_keys import claimed
 
 VERSION = 1
 MANIFEST = disk.MANIFEST
@@ -41,13 +41,6 @@ Manifest = disk.Manifest
 KINDS = ("cells", "models", "checkpoints", "audits", "prompts")
 """Kinds of results; each is a folder of the store."""
 FOLDERS = (*KINDS, "series", "ledger", "attempts", "claims", "tmp", "quarantine")
-KEYED_BY = {"cells": ("address", "declared", "ids", "model_key")}
-"""Kind → the facts whose digest is the key, so that a result in the place of another is detected."""
-
-
-def key_of(kind: str, facts: Mapping[str, Any]) -> str:
-    """Returns the key of a result: the digest of the facts listed in `KEYED_BY`."""
-    return digest({name: facts[name] for name in KEYED_BY[kind]})
 
 
 class Store:
@@ -183,7 +176,7 @@ class Store:
             sizes = {}
         if body is None:
             self.set_aside(place, "its manifest is cut or changed")
-        elif _claimed(body) != (place.parent.parent.name, place.name):
+        elif claimed(body) != (place.parent.parent.name, place.name):
             self.set_aside(place, "it is in the place of another result", body)
         elif any(sizes.get(name) != size for name, (size, _) in body["files"].items()):
             self.set_aside(place, "a file of it is cut or gone", body)
@@ -286,15 +279,6 @@ class Store:
         if note is None:
             self.set_aside(path, "cut or changed")
         return note
-
-
-def _claimed(body: Manifest) -> tuple[str, str]:
-    """Returns the (kind, key) that a manifest claims; the key is recomputed for kinds in `KEYED_BY`."""
-    kind, key = str(body.get("kind")), str(body.get("key"))
-    try:
-        return kind, key_of(kind, body) if kind in KEYED_BY else key
-    except KeyError:
-        return kind, ""
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -13,7 +13,7 @@ from amuro.core.coordinates import EVALUATION, SETTING
 from amuro.report.compare.saved_report import Kept
 
 ASKED = ("series", "checkpoint", "tuned_on", "recipe", "method", *EVALUATION, "format", "shots", *SETTING, "metric")
-"""Coordinates whose values are laid side by side."""
+"""Coordinates whose values are compared."""
 OWN = ("schema", "name", "question", "description", "numbers", "metrics", "checkpoints")
 """Of study.json: what is shown elsewhere, or is each study's own."""
 

@@ -16,7 +16,7 @@ from amuro.report.tables import primary_metric, step_name
 from amuro.study.recipe_names import tuned_by_several
 
 WIDTH, HEIGHT = 320.0, 230.0
-PRETRAINED = {"tokens": "tokens read", "step": "training steps"}
+PRETRAINED = {"tokens": "training tokens", "step": "training steps"}
 MOST = 8
 """Boxes or rows that fit; what is left over is counted in words."""
 

@@ -120,16 +120,16 @@ class TaskAudit:
 
     def lines(self) -> Iterator[str]:
         """Yields every fact that is no warning, as a sentence."""
-        asked = "all" if self.rows == self.whole_rows else f"the first {self.rows:,} of"
+        rows = "all" if self.rows == self.whole_rows else f"the first {self.rows:,} of"
         limit = f" (limit {self.limit:,})" if self.limit else ""
-        yield (f"asks {asked} {self.whole_rows:,} rows{limit} of {self.origin}, {self.clusters:,} of "
-               f"{self.whole_clusters:,} clusters ({self.cluster}), with {self.shots} shots at the most")  # fmt: skip
+        yield (f"evaluates {rows} {self.whole_rows:,} rows{limit} of {self.origin}, {self.clusters:,} of "
+               f"{self.whole_clusters:,} clusters ({self.cluster}), with {self.shots} shots at most")  # fmt: skip
         yield f"in train as well: {self.overlap:.1%} of the questions, {self.shared_clusters:.1%} of the clusters"
         yield f"{self.duplicates:.1%} of the rows repeat an earlier one; the longest has {self.most_words:,} words"
         if self.normalize != "none":
             yield NORMALIZED[self.normalize]
         if self.histogram:
-            yield "right answers: " + ", ".join(f"{name} {share:.0%}" for name, share in self.histogram.items())
+            yield "gold answers: " + ", ".join(f"{name} {share:.0%}" for name, share in self.histogram.items())
 
     def facts(self) -> dict[str, Any]:
         """Returns the audit as plain data, for the store."""
@@ -250,14 +250,14 @@ def _row_notes(examples: Sequence[Example], facts: TaskAudit) -> Iterator[Note]:
         answers.setdefault(render.question(example), set()).add(example.answer)
     torn = sum(len(given) > 1 for given in answers.values())
     if torn and facts.histogram:
-        yield Note(CONTRADICTIONS, f"{torn} questions stand there with different answers")
+        yield Note(CONTRADICTIONS, f"{torn} questions occur with different answers")
     if facts.overlap >= NOTABLE_SHARE:
-        yield Note(SEEN, f"{facts.overlap:.1%} of the questions stand in train word for word ({_named(facts.seen)})")
+        yield Note(SEEN, f"{facts.overlap:.1%} of the questions are in train word for word ({_named(facts.seen)})")
     if facts.dropped:
         count = f"{len(facts.dropped)} of {facts.whole_rows + len(facts.dropped)} rows of the split"
         yield Note(DROPPED, f"{count} have a missing value and are left out ({_named(facts.dropped)})")
     if facts.replaced:
-        yield Note(REPLACED, f"{facts.replaced} of {facts.rows} rows stand among the shots; they are shown others")
+        yield Note(REPLACED, f"{facts.replaced} of {facts.rows} rows are among the shots; they get other shots")
     repeated = sum(not e.contexts and len(set(e.options)) < len(e.options) for e in examples)
     if repeated:
         yield Note(REPEATED, f"{repeated} of {facts.rows} rows offer one option twice")

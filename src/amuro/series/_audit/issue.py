@@ -19,7 +19,7 @@ class AuditIssue:
     """One issue of a series, or of one of its checkpoints."""
 
     name: str
-    """known bad · equal weights · transplanted shard · config drift · tokenizer drift · tokenizer · vocabulary ·
+    """known bad · equal weights · copied shard · config drift · tokenizer drift · tokenizer · vocabulary ·
     unreadable · gap · missing steps · left out · not finite · other tensors · norm outlier ·
     direction outlier."""
     level: Level

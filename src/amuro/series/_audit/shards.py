@@ -17,7 +17,7 @@ def twins(inspections: Mapping[Checkpoint, Inspection]) -> Iterator[AuditIssue]:
             yield AuditIssue("equal weights", "refused", error.message, error.cure, other.address)
 
 
-def transplants(inspections: Mapping[Checkpoint, Inspection], allow: bool = False) -> Iterator[AuditIssue]:
+def copied_shards(inspections: Mapping[Checkpoint, Inspection], allow: bool = False) -> Iterator[AuditIssue]:
     """Yields an issue for each shard that checkpoints with different weights share.
 
     The last checkpoint of a series is assumed to be right: it is the one that is loaded most.
@@ -29,10 +29,10 @@ def transplants(inspections: Mapping[Checkpoint, Inspection], allow: bool = Fals
     last = max(inspections, key=lambda checkpoint: checkpoint.step, default=None)
     for (shard, _), sharing in owners.items():
         if len({inspections[checkpoint].weights for checkpoint in sharing}) > 1:
-            yield from _transplant(shard, sharing, last, allow)
+            yield from _copied_shard(shard, sharing, last, allow)
 
 
-def _transplant(
+def _copied_shard(
     shard: str, sharing: Sequence[Checkpoint], last: Checkpoint | None, allow: bool
 ) -> Iterator[AuditIssue]:
     """Yields the issues of one shared shard."""
@@ -42,4 +42,4 @@ def _transplant(
         if checkpoint != last:
             cure = "" if allow else "leave it out, or set allow_known_bad = true in its [series] table"
             level: Level = "doubtful" if allow else "refused"
-            yield AuditIssue("transplanted shard", level, detail, cure, checkpoint.address)
+            yield AuditIssue("copied shard", level, detail, cure, checkpoint.address)
