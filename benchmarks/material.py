@@ -235,13 +235,13 @@ def training(name: str, count: int) -> Sequences:
 def real_training(count: int) -> Sequences:
     """SocialIQA: write the question to a context."""
     from amuro.data import sources
-    from amuro.run import requests
+    from amuro.run import training_sets
 
     recipe = tuned("float32").recipe
     assert recipe is not None
     task = real_task("socialiqa_question")
     examples = sources.examples(task, "train")[:count]
-    return requests.training_sequences([(task, examples)], recipe, Encoder.from_folder(REAL_MODEL))
+    return training_sets.training_sequences([(task, examples)], recipe, Encoder.from_folder(REAL_MODEL))
 
 
 def tuned(name: str, rows: int = 0) -> Model:

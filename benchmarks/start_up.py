@@ -114,7 +114,7 @@ class Arithmetic:
             for _, cells in live._cells
             for cell in cells
             for request_batch, _ in worker._builder.encoded(
-                cell, worker._encoder(), worker.engine.context_length()
+                cell, worker._checkpoint.encoder(), worker.engine.context_length()
             ).batches(cell)
         ]
         self._engine, self._cells = worker.engine, sum(len(cells) for _, cells in live._cells)

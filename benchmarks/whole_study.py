@@ -30,9 +30,9 @@ from amuro.core.types import Model
 from amuro.engine.training.finetune import step_order
 from amuro.prompts.render import answer
 from amuro.prompts.tokenizer import Encoder
+from amuro.run.checkpoint_loader import folder_of
 from amuro.run.request_cache import RequestBuilder
 from amuro.run.runner import pretrain
-from amuro.run.worker import folder_of
 from amuro.study import config as studies
 from amuro.study import plan as planning
 from amuro.study.plan import Plan

@@ -15,7 +15,7 @@ from amuro.core.types import Recipe
 from amuro.data import sources
 from amuro.prompts import render
 from amuro.prompts.tokenizer import Encoder
-from amuro.run import requests
+from amuro.run import requests, training_sets
 from amuro.tasks import load_task
 
 ENCODER = dataclasses.replace(Encoder.of_bytes(), bos=(7, 7))
@@ -28,7 +28,7 @@ ROOM = 4096
 def test_training_and_scoring_read_the_same_ids() -> None:
     """What is learned for an example is, id for id, what is asked about it and the option that is scored."""
     recipe = Recipe("r", (("world_inference", 1.0),), rows=12, epochs=1, learning_rates=(1e-3,))
-    learned = requests.training_sequences([(TASK, TEST)], recipe, ENCODER)
+    learned = training_sets.training_sequences([(TASK, TEST)], recipe, ENCODER)
     encoded = requests.encode(TASK, "default", TEST, (), ENCODER, ROOM)
     for (prompt, reply), request in zip(learned, encoded.requests, strict=True):
         assert prompt == (*encoded.groups[0][1], *request.context)
@@ -38,8 +38,8 @@ def test_training_and_scoring_read_the_same_ids() -> None:
 def test_a_part_of_a_mixture_may_have_no_rows() -> None:
     """A small weight can round to nothing: the other parts are learned all the same."""
     recipe = Recipe("r", (("world_inference", 1.0),), rows=12, epochs=1, learning_rates=(1e-3,))
-    both = requests.training_sequences([(TASK, ()), (TASK, TEST)], recipe, ENCODER)
-    assert both == requests.training_sequences([(TASK, TEST)], recipe, ENCODER)
+    both = training_sets.training_sequences([(TASK, ()), (TASK, TEST)], recipe, ENCODER)
+    assert both == training_sets.training_sequences([(TASK, TEST)], recipe, ENCODER)
 
 
 def test_shots_are_read_as_they_would_be_learned() -> None:

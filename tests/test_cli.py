@@ -104,7 +104,15 @@ def test_the_papers_studies_are_planned_without_a_network(name: str, tmp_path: P
     """Models, cells, tokens, FLOPs, GPU hours, disk and downloads of every shipped study, offline; none is refused."""
     planned = amuro("plan", f"studies/{name}.toml", "--gpu", "H100-80GB", "--store", str(tmp_path))
     assert planned.returncode == 0, planned.stderr
-    for word in ("tuned models", "cells", "tokens read", "FLOPs", "hours on one H100-80GB", "predictions", "download"):
+    for word in (
+        "tuned models",
+        "cells",
+        "prompt tokens",
+        "FLOPs",
+        "hours on one H100-80GB",
+        "predictions",
+        "download",
+    ):
         assert word in planned.stdout
     assert "refused" not in planned.stdout
 

@@ -17,7 +17,7 @@ from amuro.prompts import cutting
 from amuro.prompts.tokenizer import Encoder
 from amuro.results.analyze import results
 from amuro.results.flags import CUT, FEWER
-from amuro.run import requests
+from amuro.run import requests, training_sets
 from amuro.run.runner import run
 from amuro.study import config as studies
 from amuro.study import plan as planning
@@ -29,7 +29,7 @@ ENCODER = dataclasses.replace(Encoder.of_bytes(), bos=BOS)
 TASK = load_task("world_inference")
 TEST = sources.examples(TASK, "test", "3", limit=6)
 RECIPE = Recipe("r", (("world_inference", 1.0),), rows=6, epochs=1, learning_rates=(1e-3,))
-WHOLE = requests.training_sequences([(TASK, TEST)], RECIPE, ENCODER)
+WHOLE = training_sets.training_sequences([(TASK, TEST)], RECIPE, ENCODER)
 
 parts = st.lists(st.integers(10, 99), min_size=1, max_size=12).map(tuple)
 
@@ -76,7 +76,7 @@ def test_what_is_cut_keeps_its_beginning_its_end_and_its_length(
 @given(room=st.integers(12, max(sum(map(len, pair)) for pair in WHOLE) + 3))
 def test_what_is_learned_is_cut_as_what_is_asked(room: int) -> None:
     """Proves that a prompt too long for the room is learned, id for id, as it is asked, and counted on both sides."""
-    learned = requests.training_set([(TASK, TEST)], RECIPE, ENCODER, room)
+    learned = training_sets.training_set([(TASK, TEST)], RECIPE, ENCODER, room)
     kept = [len(pair[1]) - 1 for pair in WHOLE]
     for (prompt, answer), whole in zip(learned.sequences, WHOLE, strict=True):
         assert prompt[: len(BOS)] == BOS

@@ -21,9 +21,8 @@ from amuro.core.errors import StoreError, WeightsError
 from amuro.report.build import book, source
 from amuro.report.html.provenance import shortfall
 from amuro.results.analyze import results
+from amuro.run import checkpoint_loader, upkeep
 from amuro.run import runner as running
-from amuro.run import upkeep
-from amuro.run import worker as working
 from amuro.run.executors import inline, processes
 from amuro.run.executors.base import Job
 from amuro.run.runner import Outcome, run
@@ -298,14 +297,14 @@ def test_weights_that_pretraining_did_not_write_are_refused(
     checkpoint = plan.checkpoints[0]
     disk.list_files(folder, {"identity": checkpoint.identity, "step": checkpoint.step})
     worker = Worker(plan, Store(tmp_path / "store"), running.engine(plan.study), lambda event: None)
-    monkeypatch.setattr(working, "folder_of", lambda *_: folder)
+    monkeypatch.setattr(checkpoint_loader, "folder_of", lambda *_: folder)
     made_here = SimpleNamespace(pretraining=PretrainConfig.from_options)
-    monkeypatch.setattr(working, "load_series_kind", lambda kind: made_here)
-    worker._folder = folder
-    worker._refuse_damaged(checkpoint)
+    monkeypatch.setattr(checkpoint_loader, "load_series_kind", lambda kind: made_here)
+    worker._checkpoint.folder = folder
+    worker._checkpoint.refuse_damaged(checkpoint)
     (folder / "model.safetensors").write_bytes(b"weighty")
     with pytest.raises(WeightsError, match="no longer what pre-training wrote"):
-        worker._load(checkpoint)
+        worker._checkpoint.load(checkpoint)
 
 
 def test_notes_are_json_that_proves_itself(store: Store) -> None:

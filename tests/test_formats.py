@@ -81,7 +81,7 @@ def test_every_wording_of_the_paper_has_its_golden_file() -> None:
     for name in PAPER_ROWS:
         task = load_task(name, "paper")
         for form in set(FORMATS) - set(task.templates):
-            with pytest.raises(DataError, match=f"the paper has no {form} wording of {name}"):
+            with pytest.raises(DataError, match=f"the paper has no {form} template of {name}"):
                 render.prompt(task, form, task.example(PAPER_ROWS[name][0]))
 
 

@@ -21,6 +21,7 @@ from amuro.core.hashing import digest
 from amuro.core.types import Example
 from amuro.data import sources
 from amuro.study import config as studies
+from amuro.study import lock_file
 from amuro.study import plan as planning
 from amuro.tasks import load_task
 
@@ -134,12 +135,12 @@ def test_a_branch_is_resolved_once_and_a_commit_never(tmp_path: Path, monkeypatc
     path = tmp_path / "news.toml"
     unlocked = studies.parse(hub_study())
     assert planning.make(unlocked).revision("xsum") == "refs/convert/parquet"
-    first = planning.make(studies.lock(unlocked, path))
+    first = planning.make(lock_file.lock(unlocked, path))
     assert asked == [{"repository": "EdinburghNLP/xsum", "revision": "refs/convert/parquet"}]
     assert first.revision("xsum") == f"{1:040x}"
     assert first.revision("boolq") == load_task("boolq").revision
-    locked = studies._with_lock(unlocked, studies.lock_path(path))
-    assert planning.make(studies.lock(locked, path)).revision("xsum") == f"{1:040x}"
+    locked = lock_file.with_lock(unlocked, lock_file.lock_path(path))
+    assert planning.make(lock_file.lock(locked, path)).revision("xsum") == f"{1:040x}"
     assert len(asked) == 1
     assert json.loads(path.with_suffix(".lock").read_text())["data sets"]["xsum"]["commit"] == f"{1:040x}"
 
@@ -148,13 +149,13 @@ def test_a_lock_of_another_repository_does_not_hold(tmp_path: Path, monkeypatch:
     """A commit is a commit of one repository: where the study reads another one, the lock says nothing about it."""
     monkeypatch.setattr(hub_client, "data_commit", lambda repository, revision: "a" * 40)
     path = tmp_path / "news.toml"
-    studies.lock(studies.parse(hub_study()), path)
+    lock_file.lock(studies.parse(hub_study()), path)
     elsewhere = studies.parse(hub_study(sources={"xsum": "hub:acme/news"}))
-    assert studies._with_lock(elsewhere, studies.lock_path(path)).revisions == {}
+    assert lock_file.with_lock(elsewhere, lock_file.lock_path(path)).revisions == {}
     copied = studies.parse(hub_study(sources={"xsum": "file:/somewhere"}))
-    assert planning.make(studies.lock(copied, path)).revision("xsum") is None
+    assert planning.make(lock_file.lock(copied, path)).revision("xsum") is None
     stated = studies.parse(hub_study(revisions={"xsum": "b" * 40}))
-    assert planning.make(studies.lock(stated, path)).revision("xsum") == "b" * 40
+    assert planning.make(lock_file.lock(stated, path)).revision("xsum") == "b" * 40
 
 
 def test_a_commit_is_asked_of_the_real_client_and_offline_of_its_cache(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from amuro.core.types import Recipe
 from amuro.data import sources
 from amuro.prompts import render
 from amuro.prompts.tokenizer import Encoder
-from amuro.run import requests
+from amuro.run import training_sets
 from amuro.run.runner import run
 from amuro.study import config as studies
 from amuro.study import plan as planning
@@ -116,7 +116,7 @@ def test_each_reply_of_a_dialogue_is_learned(row: dict[str, Any], tmp_path: Path
     table = {"source": f"file:{folder}", "layout": "messages", "splits": {"train": "train", "test": "test"}}
     task, encoder = study({"chat": table}, "chat").task("chat"), Encoder.of_bytes()
     found = sources.examples(task, "train")
-    [dialogue, single] = requests.training_sequences(
+    [dialogue, single] = training_sets.training_sequences(
         [(task, found)], Recipe("r", (("chat", 1.0),), 2, 1, (1.0,)), encoder
     )
     told = [encoder.decode(part).removesuffix("<eos>") for part in dialogue]

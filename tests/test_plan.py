@@ -10,6 +10,7 @@ from conftest import toy_table
 
 from amuro.core.errors import StudyError
 from amuro.study import config as studies
+from amuro.study import grid
 from amuro.study import plan as planning
 from amuro.study.plan import Plan
 
@@ -49,7 +50,7 @@ def test_a_rule_adds_the_models_that_it_chooses_from() -> None:
     table["tune"][0] = {**table["tune"][0], "learning_rate": [1e-3, 1e-2], "replicate_seeds_at": []}
     plan = planning.make(studies.parse(table))
     chosen = next(m for m in plan.models if m.recipe and m.learning_rate is None)
-    members = planning.candidates(chosen)
+    members = grid.candidates(chosen)
     assert [m.learning_rate for m in members] == [1e-3, 1e-2]
     assert all({c.eval_set.split for c in plan.cells_by_model()[m]} == {"dev"} for m in members)
 

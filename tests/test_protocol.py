@@ -23,7 +23,7 @@ from amuro.data import sources
 from amuro.prompts import render
 from amuro.prompts.tokenizer import Encoder
 from amuro.results.stats.bootstrap import cluster_draws
-from amuro.run import records, request_cache, requests, requests_paper
+from amuro.run import records, request_cache, requests, requests_paper, training_sets
 from amuro.study import config as studies
 from amuro.study import plan as planning
 from amuro.tasks import load_task
@@ -140,11 +140,11 @@ def test_p5_the_space_before_an_answer_belongs_to_it_or_to_nobody(name: str) -> 
     """
     sound, examples, paper, told = both(name)
     asked = requests_paper.encode(paper, "default", told[:1], (), 0, IN_BYTES, 4096)
-    ((prompt, reply),) = requests.training_sequences([(paper, told[:1])], RECIPE, IN_BYTES)
+    ((prompt, reply),) = training_sets.training_sequences([(paper, told[:1])], RECIPE, IN_BYTES)
     assert text_of(asked, 0) == IN_BYTES.decode(prompt) + " "
     assert IN_BYTES.decode(reply[:-1]) == " " + told[0].answer
     encoded = requests.encode(sound, "default", examples[:1], (), IN_BYTES, 4096)
-    ((prompt, reply),) = requests.training_sequences([(sound, examples[:1])], RECIPE, IN_BYTES)
+    ((prompt, reply),) = training_sets.training_sequences([(sound, examples[:1])], RECIPE, IN_BYTES)
     assert prompt == ids_of(encoded, 0)
     assert reply == (*encoded.requests[0].options[encoded.requests[0].gold], IN_BYTES.eos)
 
@@ -152,7 +152,7 @@ def test_p5_the_space_before_an_answer_belongs_to_it_or_to_nobody(name: str) -> 
 def test_p5_the_line_feed_of_a_dialogue_is_not_learned() -> None:
     """In a dialogue the paper masks the assistant's tag with its line feed: the answer begins with its first letter."""
     _, _, paper, examples = both("tulu")
-    first, reply, second, last = requests.training_sequences([(paper, examples[:1])], RECIPE, IN_BYTES)[0]
+    first, reply, second, last = training_sets.training_sequences([(paper, examples[:1])], RECIPE, IN_BYTES)[0]
     assert IN_BYTES.decode(first).endswith("<|assistant|>\n")
     assert IN_BYTES.decode(reply[:-1]) == "A plum."
     assert IN_BYTES.decode(second) == "\n<|user|>\nAnd a tool?\n<|assistant|>\n"
@@ -164,9 +164,9 @@ def test_the_paper_cuts_what_it_learns_on_the_right(length: int) -> None:
     """Of a dialogue that outgrows the recipe's length the first ids are learned; a row left without answer is not."""
     _, _, paper, examples = both("tulu")
     recipe = dataclasses.replace(RECIPE, max_length=length)
-    whole = requests.training_sequences([(paper, examples[:1])], RECIPE, IN_BYTES)[0]
+    whole = training_sets.training_sequences([(paper, examples[:1])], RECIPE, IN_BYTES)[0]
     flat = [token for part in whole for token in part]
-    learned = requests.training_set([(paper, examples[:1])], recipe, IN_BYTES, 4096)
+    learned = training_sets.training_set([(paper, examples[:1])], recipe, IN_BYTES, 4096)
     ends = [sum(map(len, whole[:count])) for count in (1, 2, 3)]
     kept = 0 if length <= ends[0] else min(length, ends[1]) if length <= ends[2] else min(length, len(flat))
     assert [token for parts in learned.sequences for part in parts for token in part] == flat[:kept]

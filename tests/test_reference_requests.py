@@ -19,7 +19,7 @@ from amuro.core.types import Example, Recipe, Task
 from amuro.data import sources
 from amuro.prompts import render
 from amuro.prompts.tokenizer import Encoder
-from amuro.run import requests, requests_paper
+from amuro.run import requests_paper, training_sets
 from amuro.tasks import load_task
 
 CACHE = Path(os.environ.get("AMURO_REAL", "~/.cache/amuro-real")).expanduser()
@@ -133,5 +133,5 @@ def test_the_paper_compares_labels_of_unequal_numbers_of_tokens() -> None:
     ((_, prefix, _),) = encoded.groups
     assert [encoder.decode([token]) for token in (*prefix, *encoded.requests[0].context)[-2:]] == [":", " "]
     recipe = Recipe("r", (("mnli", 1.0),), rows=1, epochs=1, learning_rates=(1e-3,))
-    ((prompt, reply),) = requests.training_sequences([(task, [example])], recipe, encoder)
+    ((prompt, reply),) = training_sets.training_sequences([(task, [example])], recipe, encoder)
     assert (encoder.decode(prompt[-1:]), encoder.decode(reply[:-1])) == (":", " neutral")

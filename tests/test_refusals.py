@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from amuro.cli.main import app
 from amuro.core.errors import AmuroError, StudyError
 from amuro.study import config as studies
+from amuro.study import lock_file
 from amuro.study import plan as planning
 from amuro.study.plan import Plan
 
@@ -122,7 +123,7 @@ def test_a_damaged_lock_is_one_sentence(tmp_path: Path, lock: str) -> None:
     """What is no lock is named with the cure, which is to delete it."""
     path = tmp_path / "study.toml"
     studies.write_first(path)
-    studies.lock_path(path).write_text(lock, encoding="utf-8")
+    lock_file.lock_path(path).write_text(lock, encoding="utf-8")
     with pytest.raises(StudyError, match=r"study\.lock.*delete"):
         studies.load(path)
 
@@ -164,7 +165,7 @@ def test_dev_rows_have_one_limit_too() -> None:
 
 def test_a_block_without_cells_is_refused() -> None:
     """Bases alone, asked for roles that no recipe has, would be an empty block."""
-    with pytest.raises(StudyError, match=r"evaluate\[0\] asks nothing"):
+    with pytest.raises(StudyError, match=r"evaluate\[0\] evaluates no model"):
         planned(tune=[], evaluate=[{"models": "base", "sets": "in_domain"}])
 
 

@@ -14,8 +14,9 @@ from amuro.core.errors import DataError
 from amuro.results import scoring
 from amuro.run.runner import run
 from amuro.study.plan import Plan
+from amuro.study.result_keys import key_of
 from amuro.study.status import states
-from amuro.study.store import Store, key_of
+from amuro.study.store import Store
 
 
 @pytest.fixture

@@ -125,12 +125,12 @@ def test_a_gap_in_a_local_series_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_a_transplanted_shard_of_a_local_series(tmp_path: Path, allowed: bool) -> None:
+def test_a_copied_shard_of_a_local_series(tmp_path: Path, allowed: bool) -> None:
     """Proves that one shard of the last checkpoint in an earlier one is found, refused, and accepted on demand."""
     content = clean(shards=2)
     content[1000][SHARDS[0]] = content[STEPS[-1]][SHARDS[0]]
     done = audit_of(tmp_path, content, allow_known_bad=allowed)
-    (fault,) = [fault for fault in done.faults if fault.name == "transplanted shard"]
+    (fault,) = [fault for fault in done.faults if fault.name == "copied shard"]
     assert fault.level == ("doubtful" if allowed else "refused")
     assert f"{SHARDS[0]} of {tmp_path}/step1000 is also that of {tmp_path}/step{STEPS[-1]}" in fault.detail
     assert {checkpoint.step for checkpoint in done.refused()} == (set() if allowed else {1000})
@@ -434,7 +434,7 @@ def test_defects_on_a_hub_are_found_without_their_weights(hub: StubHub, tmp_path
     }
     assert faults == {
         "clean": [],
-        "shard": [("transplanted shard", "refused", "1000")],
+        "shard": [("copied shard", "refused", "1000")],
         "duplicate": [("equal weights", "refused", "1000")],
         "config": [("config drift", "doubtful", "1000")],
         "tokenizer": [("tokenizer drift", "doubtful", "1000")],

@@ -104,7 +104,7 @@ def test_splits_that_overlap_show_no_answer(train: str, test: str, tmp_path: Pat
 def test_more_shots_than_rows_are_refused_before_anything_runs(shots: int, train: str, tmp_path: Path) -> None:
     """Four shots of three rows cannot be shown; nor can three to a row that is one of them."""
     splits = {"train": train, "test": "all" if shots == 3 else "all[3:]"}
-    with pytest.raises(DataError, match=f"{shots} shots are asked of mine, whose split train holds"):
+    with pytest.raises(DataError, match=f"{shots} shots are wanted for mine, whose split train has"):
         run(planning.make(study(tmp_path, splits, shots)), Store(tmp_path / "store"), lambda event: None)
     assert not (tmp_path / "store" / "cells").exists() or not list((tmp_path / "store" / "cells").iterdir())
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from amuro.core import disk
 from amuro.core.errors import StoreError
-from amuro.study.store import MANIFEST, Store, key_of
+from amuro.study.result_keys import key_of
+from amuro.study.store import MANIFEST, Store
 
 FRAME = pl.DataFrame({"value": [1.0, 2.0, 3.0]})
 
@@ -72,7 +73,8 @@ def test_no_flipped_bit_survives(tmp_path_factory: pytest.TempPathFactory, posit
 KILLED = """
 import os, sys
 from pathlib import Path
-from amuro.study.store import Store, key_of
+from amuro.study.result_keys import key_of
+from amuro.study.store import Store
 
 store = Store(Path(sys.argv[1]))
 store.prepare()

@@ -161,10 +161,10 @@ def test_the_text_of_the_audit_says_what_its_facts_say(tmp_path: Path) -> None:
     [found], _ = audit_all(planning.make(studies.load(tmp_path / "s.toml")))
     assert found.replaced > 0
     for words in (
-        "asks all 60 rows (limit 500)", "30 of 30 clusters (author), with 3 shots at the most",
-        "50.0% of the questions, 100.0% of the clusters", "the longest has 6 words", "right answers: no 50%, yes 50%",
+        "evaluates all 60 rows (limit 500)", "30 of 30 clusters (author), with 3 shots at most",
+        "50.0% of the questions, 100.0% of the clusters", "the longest has 6 words", "gold answers: no 50%, yes 50%",
         "rows left out: 1 of 61 rows of the split", f"shots replaced: {found.replaced} of 60 rows",
-        "seen in training: 50.0% of the questions stand in train word for word (0, 1, 2, …)",
+        "seen in training: 50.0% of the questions are in train word for word (0, 1, 2, …)",
     ):  # fmt: skip
         assert words in told
 

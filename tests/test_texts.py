@@ -17,7 +17,7 @@ from amuro.core.types import Example, Recipe, Task
 from amuro.data import sources
 from amuro.prompts import render
 from amuro.prompts.tokenizer import Encoder
-from amuro.run import requests
+from amuro.run import requests, training_sets
 from amuro.study import config as studies
 from amuro.tasks._custom import OwnTask
 
@@ -72,7 +72,7 @@ def test_blanks_of_a_row_are_asked_and_learned(
             assert ([*prefix, *request.context], list(ids)) == pair
     written, told = examples(where / "written", rows, **fields)
     recipe = Recipe("r", (("own", 1.0),), rows=2, epochs=1, learning_rates=(1e-3,))
-    learned = requests.training_sequences([(written, told)], recipe, encoder)
+    learned = training_sets.training_sequences([(written, told)], recipe, encoder)
     assert [encoder.decode((*prompt, *answer[:-1])) for prompt, answer in learned] == [
         f"Q: {row['q']}\nA: {row['right']}" for row in rows
     ]

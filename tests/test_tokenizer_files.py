@@ -17,7 +17,7 @@ from amuro.core.errors import WeightsError
 from amuro.core.types import Checkpoint, Example, Recipe, Task
 from amuro.engine import _tokenizer_check
 from amuro.prompts.tokenizer import Encoder
-from amuro.run import requests
+from amuro.run import requests, training_sets
 from amuro.study.tokenizer_audit import endings
 
 SPECIAL = {"<pad>": 0, "<s>": 1, "</s>": 2, "<|end|>": 3}
@@ -102,7 +102,7 @@ def test_an_answer_that_reads_like_a_special_token_is_learned_as_text(tmp_path: 
     encoder = Encoder.from_folder(folder(tmp_path, "<s> $A </s>"))
     task, example = task_of("use </s> to end")
     recipe = Recipe("r", (("own", 1.0),), rows=1, epochs=1, learning_rates=(1e-3,))
-    ((prompt, answer),) = requests.training_sequences([(task, [example])], recipe, encoder)
+    ((prompt, answer),) = training_sets.training_sequences([(task, [example])], recipe, encoder)
     assert (prompt.count(1), prompt[0], answer.count(2), answer[-1]) == (1, 1, 1, 2)
     assert encoder.decode(answer[:-1]) == " use </s> to end"
     encoded = requests.encode(task, "default", [example], (), encoder, 100)

@@ -93,9 +93,9 @@ class LoadedStudy:
         later stands in `failed`.
         """
         from amuro.run import runner
-        from amuro.study import config
+        from amuro.study import lock_file
 
-        if config.lock(self.plan().study, self.path) != self.plan().study:
+        if lock_file.lock(self.plan().study, self.path) != self.plan().study:
             self._plan = None
         self._results = None
         return runner.run(self.plan(), self._opened(), on_event or (lambda event: None))

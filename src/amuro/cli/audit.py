@@ -1,4 +1,4 @@
-"""`amuro audit …`: what is checked before a GPU hour. Each verb imports what it needs when it is called."""
+"""`amuro audit …`: checks before a run. Each command imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from amuro.core.errors import DataError, SeriesError
 if TYPE_CHECKING:
     from amuro.study.series_audits import AuditTarget
 
-audit = typer.Typer(no_args_is_help=True, help="Checks what a study stands on, before a GPU hour is spent.")
+audit = typer.Typer(no_args_is_help=True, help="Checks series and data sets before any GPU time is spent.")
 
 
 @audit.command("series")
 def series(
     subject: Annotated[str, typer.Argument(help="A study, a folder of checkpoints, or ORG/NAME@REVISION,…")],
-    store: Annotated[Path, typer.Option("--store", help="Where results are kept.")] = Path("amuro-store"),
-    metadata_only: Annotated[bool, typer.Option("--metadata-only", help="Do not read weights that lie here.")] = False,
+    store: Annotated[Path, typer.Option("--store", help="Folder of the results.")] = Path("amuro-store"),
+    metadata_only: Annotated[
+        bool, typer.Option("--metadata-only", help="Do not read weights on this machine.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Are checkpoints what their names say? Equal, transplanted or known-bad ones, holes, drift, outliers.
+    """Checks the checkpoints of a series: equal or known-bad ones, copied shards, gaps, drift, outliers.
 
-    Nothing but small files is fetched; weights that lie here already are read through. Exit codes: 0 nothing found
-    (notes do not count) · 4 something found · else as for every verb.
+    Only small files are downloaded; weights on this machine are read. Exit codes: 0 nothing found (notes do not count)
+    · 4 something found · else as for every command.
 
     Example: `amuro audit series EleutherAI/pythia-410m@step[0,1],log8 --metadata-only`
     """
@@ -39,15 +41,15 @@ def series(
     from amuro.study.store import Store
 
     opened = Store(store.expanduser().resolve())
-    audits = [audit(each, weights=not metadata_only) for each in _subjects(subject, opened.root / "series")]
-    for each in audits:
-        keep(each, opened)
+    audits = [audit(result, weights=not metadata_only) for result in _subjects(subject, opened.root / "series")]
+    for result in audits:
+        keep(result, opened)
     if as_json:
-        json_output.write({"series": [each.facts() for each in audits]})
+        json_output.write({"series": [result.facts() for result in audits]})
     else:
-        for each in audits:
-            console.show_audit(each)
-    if any(found(each.faults) for each in audits):
+        for result in audits:
+            console.show_audit(result)
+    if any(found(result.faults) for result in audits):
         sys.exit(SeriesError.exit_code)
 
 
@@ -56,9 +58,9 @@ def tasks(
     study: Annotated[Path, typer.Argument(help="A study in TOML.")],
     as_json: AsJson = False,
 ) -> None:
-    """Labels, chance, doubles, overlap with train, provenance and length of every set that a study asks.
+    """Prints labels, chance, duplicates, overlap with train, source and length of every evaluated set.
 
-    Exit code 3 where a set would be refused: every gold the same, rows that do not fit the task, no access.
+    Exit code 3 if a set would be refused: all golds equal, rows that do not fit the task, no access.
 
     Example: `amuro audit tasks studies/demo.toml`
     """
@@ -77,7 +79,7 @@ def tasks(
 
 
 def _subjects(text: str, cache: Path) -> Iterator[AuditTarget]:
-    """Every series of a study; else the one series that a folder or a name on the hub is."""
+    """Yields every series of a study, or the one series that is a folder or a hub repository."""
     from amuro.series import load_series_kind
     from amuro.study import config as studies
     from amuro.study import plan as planning

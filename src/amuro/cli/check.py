@@ -1,4 +1,4 @@
-"""`amuro check PLUGIN`: finds the kind of a plugin, ours or an outsider's, and runs that kind's contract."""
+"""`amuro check PLUGIN`: finds the kind of a plugin, shipped or external, and runs the contract tests of that kind."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ CONTRACTS: dict[str, Callable[[Any], Iterator[str]]] = {
     "importers": check_importer,
     "exporters": check_exporter,
 }
+"""Plugin kind → its contract tests."""
 
 
 def check_plugin(name: str) -> Iterator[str]:
-    """One line for each promise that holds. Raises `StudyError` at the first one that does not."""
+    """Yields one line per test that passes. Raises `StudyError` at the first one that fails."""
     kind = _kind(name)
     yield f"{name} is one of {kind}"
     yield from CONTRACTS[kind](registry.plugin(kind, name))
 
 
 def _kind(name: str) -> str:
+    """Returns the kind of a plugin. Raises StudyError if there is none, with the nearest name as the cure."""
     if "." not in name:
-        found = [kind for kind in CONTRACTS if name in registry.names(kind)]
-        if found:
-            return found[0]
+        kinds = [kind for kind in CONTRACTS if name in registry.names(kind)]
+        if kinds:
+            return kinds[0]
         known = [n for kind in CONTRACTS for n in registry.names(kind)]
         raise StudyError(f"no plugin is called {name!r}", cure=nearest(name, known))
     for kind in CONTRACTS:

@@ -1,6 +1,6 @@
-"""What the commands print with `--json`: one object each, with the number of its schema.
+"""Prints the results of commands with `--json`: one object each, with the number of its schema.
 
-A key that is renamed or taken away, or whose value changes its form, raises `SCHEMA`; a new key does not.
+A key that is renamed or removed, or whose value changes its form, raises `SCHEMA`; a new key does not.
 """
 
 from __future__ import annotations
@@ -41,6 +41,6 @@ KEYS: Mapping[str, Mapping[str, str]] = {
 """Command → the keys of the object that it prints besides `schema`, and what they hold."""
 
 
-def write(told: Mapping[str, Any]) -> None:
+def write(output: Mapping[str, Any]) -> None:
     """Prints one object as a line of JSON, with `schema` as its first key."""
-    typer.echo(json.dumps({"schema": SCHEMA, **told}))
+    typer.echo(json.dumps({"schema": SCHEMA, **output}))

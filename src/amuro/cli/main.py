@@ -1,4 +1,4 @@
-"""The verbs. Each imports what it needs when it is called, so that help and plans stay quick."""
+"""The commands of `amuro`. Each imports what it needs when it is called, so that help and plans stay fast."""
 
 from __future__ import annotations
 
@@ -32,15 +32,13 @@ from amuro.cli.options import (
     selected,  # fmt: skip
 )
 from amuro.cli.report import tell
+from amuro.cli.running import ask_before_a_long_run, fill_with_progress, power_report
 from amuro.core.errors import AmuroError, SeriesError, StudyError, nearest
 from amuro.core.failures import unforeseen
 from amuro.core.stopping import INTERRUPTED
 
 if TYPE_CHECKING:
-    from amuro.results.power import PowerReport
-    from amuro.study.plan import Plan
-    from amuro.study.status import State
-    from amuro.study.store import Store
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,21 +46,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="What did pre-training teach a language model, and what does fine-tuning reveal, add and destroy?\n\n"
-    "A study is a grid of models and questions; `amuro run` fills its cells, `amuro report` says what they show. "
+    "A study is a grid of models and evaluation sets: `amuro run` fills its cells, `amuro report` prints findings. "
     "Exit codes: 0 done · 1 some cells failed · 2 study · 3 data · 4 weights · 5 store · 6 hub · "
     "130 interrupted · 143 SIGTERM.",
 )
 app.add_typer(audit, name="audit")
 
 STUDIES = Path(__file__).parents[1] / "study" / "shipped"
+"""Folder of the shipped studies."""
 
 BEGIN = "name a command; to begin: amuro demo, or amuro init my_study.toml"
-
-LONG_RUN_SECONDS = 6 * 3600
-"""From which on a run is announced before it starts."""
+"""Printed when no command is given."""
 
 
 def _tell_version(asked: bool) -> None:
+    """Prints the installed versions and exits, if `--version` is given."""
     if asked:
         from amuro.core.versions import versions
 
@@ -74,21 +72,22 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def amuro(
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Says what is installed, and ends.")
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the installed versions and exit."),
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """Takes the options before a command."""
 
 
 @app.command()
 def demo(store: StoreDir = DEFAULT_STORE, out: OutDir = None, seeds: Seeds = None) -> None:
-    """Pre-trains a small language model from nothing, studies it, and prints the findings (about seven minutes).
+    """Pre-trains a small language model from scratch, studies it, and prints the findings (about seven minutes).
 
-    Example: `amuro demo`; with a world of one's own: `amuro demo --seed 7`
+    Example: `amuro demo`; with another world: `amuro demo --seed 7`
     """
     plan = planned(STUDIES / "demo.toml", None, None, None, seeds)
     opened = opened_store(store)
-    failures = _run(plan, opened, None)
+    failures = fill_with_progress(plan, opened, None)
     tell(plan, opened, out)
     leave(failures)
 
@@ -110,7 +109,7 @@ def plan_verb(
     study: StudyFile, store: StoreDir = DEFAULT_STORE, only: Only = None, limit: Limit = None, device: Device = None,
     dtype: Dtype = None, seeds: Seeds = None, gpu: Gpu = ASSUMED_GPU, power: Power = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Shows models and cells, which are done, which would run and why, and what that costs. Loads no torch.
+    """Prints models and cells: which are done, which would run and why, and the costs. Does not load torch.
 
     Example: `amuro plan studies/amuro_olmo1b.toml --gpu H100-80GB`; after a pilot: `amuro plan my_study.toml --power`
     """
@@ -122,24 +121,24 @@ def plan_verb(
     if gpu not in GPUS:
         raise StudyError(f"--gpu {gpu} is not known", cure=nearest(gpu, GPUS))
     plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
-    found = selected(plan, opened, only)
-    (time, cost), faults = of_missing(plan, found, opened, gpu), faults_of(plan, opened)
+    cell_states = selected(plan, opened, only)
+    (time, cost), faults = of_missing(plan, cell_states, opened, gpu), faults_of(plan, opened)
     if as_json:
         cells = [
             {"cell": s.cell.address, "model": s.cell.model.address, "role": plan.roles[s.cell.address], "done": s.done,
-             "diverged": s.diverged, "why": s.reason} for s in found
+             "diverged": s.diverged, "why": s.reason} for s in cell_states
         ]  # fmt: skip
-        told = {"study": plan.study.name, "cells": cells, "estimate": time.facts(), "arithmetic": cost.facts()}
-        told |= {"faults": [dataclasses.asdict(f) for f in faults]}
-        told |= {"power": dataclasses.asdict(_power_report(plan, opened, study))} if power else {}
-        json_output.write(told)
+        output = {"study": plan.study.name, "cells": cells, "estimate": time.facts(), "arithmetic": cost.facts()}
+        output |= {"faults": [dataclasses.asdict(f) for f in faults]}
+        output |= {"power": dataclasses.asdict(power_report(plan, opened, study))} if power else {}
+        json_output.write(output)
         return
     console.show_damage(opened)
-    console.show_plan(plan, found)
+    console.show_plan(plan, cell_states)
     console.show_estimate(time, cost, plan.study.device, gpu)
     console.show_faults(faults)
     if power:
-        console.show_power(_power_report(plan, opened, study))
+        console.show_power(power_report(plan, opened, study))
 
 
 @app.command()
@@ -147,9 +146,9 @@ def status(
     study: StudyFile, store: StoreDir = DEFAULT_STORE, limit: Limit = None, device: Device = None, dtype: Dtype = None,
     seeds: Seeds = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """How far a study is: cells done and missing for each model, and why what failed did.
+    """Prints the progress of a study: cells done and missing per model, and why cells failed.
 
-    Say what you said to `run`: cells of another --limit are other cells.
+    Use the same options as for `run`: cells with another --limit are different cells.
 
     Example: `amuro status studies/demo.toml`
     """
@@ -157,16 +156,16 @@ def status(
     from amuro.study import status as stand
 
     plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
-    found = selected(plan, opened, None)
-    failed = stand.failures(found, opened)
+    cell_states = selected(plan, opened, None)
+    failed = stand.failures(cell_states, opened)
     if as_json:
-        json_output.write({"study": plan.study.name, **stand.facts(found, failed)})
+        json_output.write({"study": plan.study.name, **stand.facts(cell_states, failed)})
         return
     console.show_damage(opened)
-    console.show_status(plan, found, failed)
-    limits = [] if any(s.done for s in found) else stand.other_limits(plan, opened)
+    console.show_status(plan, cell_states, failed)
+    limits = [] if any(s.done for s in cell_states) else stand.other_limits(plan, opened)
     if limits:
-        typer.echo(f"cells with fewer rows are there: say --limit {limits[-1]}")
+        typer.echo(f"there are cells with fewer rows: use --limit {limits[-1]}")
 
 
 @app.command()
@@ -174,19 +173,19 @@ def run(
     study: StudyFile, store: StoreDir = DEFAULT_STORE, only: Only = None, limit: Limit = None, device: Device = None,
     dtype: Dtype = None, seeds: Seeds = None, yes: Yes = False,
 ) -> None:  # fmt: skip
-    """Fills what is missing. Stop it whenever you like (Ctrl-C): finished cells stay, and it goes on from there.
+    """Fills the missing cells. Ctrl-C is safe: finished cells stay, and the next run continues from there.
 
     Example: `amuro run studies/demo.toml --only task=world_inference`
     """
-    from amuro.study import config as studies
+    from amuro.study import lock_file
 
     plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
-    found = selected(plan, opened, only)
-    _ask_before_a_long_run(plan, found, opened, yes)
-    if studies.lock(plan.study, study) != plan.study:  # revisions of a hub became commits
+    cell_states = selected(plan, opened, only)
+    ask_before_a_long_run(plan, cell_states, opened, yes)
+    if lock_file.lock(plan.study, study) != plan.study:  # revisions of a hub became commits
         plan = planned(study, limit, device, dtype, seeds)
-        found = selected(plan, opened, only)
-    leave(_run(plan, opened, found))
+        cell_states = selected(plan, opened, only)
+    leave(fill_with_progress(plan, opened, cell_states))
 
 
 report.add_to(app)
@@ -216,11 +215,11 @@ def list_verb(
 @app.command("run-model")
 def run_model(
     study: StudyFile,
-    model: Annotated[str, typer.Option("--model", help="Address of a model, as `plan --json` has it.")],
+    model: Annotated[str, typer.Option("--model", help="Address of a model, from `plan --json`.")],
     store: StoreDir = DEFAULT_STORE, limit: Limit = None, device: Device = None, dtype: Dtype = None,
     seeds: Seeds = None,
 ) -> None:  # fmt: skip
-    """Fills all missing cells of one model, in this process. What a cluster job calls.
+    """Fills all missing cells of one model, in this process. For cluster jobs.
 
     Example: `amuro run-model studies/demo.toml --model world-1a2b3c@200`
     """
@@ -231,8 +230,8 @@ def run_model(
     addresses = [m.address for m in plan.models]
     if model not in addresses:
         raise StudyError(f"study {plan.study.name} has no model {model}", cure=nearest(model, addresses))
-    own = [state for state in selected(plan, opened, None) if state.cell.model.address == model]
-    outcome = fill(plan, opened, lambda event: None, own, alone=True)
+    of_model = [state for state in selected(plan, opened, None) if state.cell.model.address == model]
+    outcome = fill(plan, opened, lambda event: None, of_model, alone=True)
     if outcome.refused:
         raise SeriesError(outcome.refused[0])
     console.show_outcome(outcome.filled, list(outcome.failed.values()), outcome.diverged, outcome.elsewhere)
@@ -240,8 +239,8 @@ def run_model(
 
 
 @app.command()
-def check(plugin: Annotated[str, typer.Argument(help="A plugin's name, or a dotted module of yours.")]) -> None:
-    """Runs the contract of a kind on one of its plugins, ours or yours: a task, a format, an analysis, an exporter …
+def check(plugin: Annotated[str, typer.Argument(help="Name of a plugin, or a dotted module.")]) -> None:
+    """Runs the contract tests of a plugin, shipped or your own: a task, a format, an analysis, an exporter …
 
     Example: `amuro check my_lab.tasks.hate`
     """
@@ -252,7 +251,7 @@ def check(plugin: Annotated[str, typer.Argument(help="A plugin's name, or a dott
 
 
 def main() -> None:
-    """Runs a verb and ends the process; an error is one sentence on standard error, never a traceback."""
+    """Runs a command and ends the process. An error is one sentence on standard error, never a traceback."""
     try:
         code = app(standalone_mode=False)  # what `typer.Exit` carries comes back as a value
     except AmuroError as error:
@@ -266,40 +265,6 @@ def main() -> None:
 
 
 def _say(sentence: str, code: int) -> int:
+    """Prints a sentence on standard error; returns the exit code."""
     typer.echo(f"amuro: {sentence}", err=True)
     return code
-
-
-def _power_report(plan: Plan, store: Store, path: Path) -> PowerReport:
-    from amuro.results.power import power_report
-
-    return power_report(plan, store, str(path))
-
-
-def _ask_before_a_long_run(plan: Plan, found: list[State], store: Store, yes: bool) -> None:
-    """A run of many hours is announced before it starts; --yes answers beforehand."""
-    from amuro.study.estimates import of_missing
-
-    seconds = of_missing(plan, found, store, ASSUMED_GPU)[0].seconds
-    if seconds > LONG_RUN_SECONDS and not yes:
-        told = f"This would take about {_long(seconds)} of {'core' if plan.study.device == 'cpu' else 'GPU'} time"
-        if not sys.stdin.isatty():
-            raise StudyError(told, cure="say --yes if that is meant, or try --limit and --only first")
-        typer.confirm(f"{told}. Go on?", abort=True)
-
-
-def _long(seconds: float) -> str:
-    days = seconds / 86400
-    return f"{seconds / 3600:.0f} hours" if days < 2 else f"{days:.0f} days" if days < 14 else f"{days / 7:.0f} weeks"
-
-
-def _run(plan: Plan, store: Store, found: list[State] | None) -> list[str]:
-    from amuro.cli import console
-    from amuro.run.runner import run as fill
-    from amuro.study.status import states
-
-    found = states(plan, store) if found is None else found
-    with console.Progress(plan, found) as progress:
-        outcome = fill(plan, store, progress.on_event, found)
-    console.show_outcome(outcome.filled, list(outcome.failed.values()), outcome.diverged, outcome.elsewhere)
-    return outcome.failures

@@ -1,4 +1,4 @@
-"""What the verbs share: their options, and the study, store and cells that these name."""
+"""Options that several commands share, and the study, store and cells that they name."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from amuro.study.store import Store
 
 StudyFile = Annotated[Path, typer.Argument(help="A study in TOML.", show_default=False)]
-StoreDir = Annotated[Path, typer.Option("--store", help="Where results are kept.")]
+StoreDir = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Report and tables; default ./amuro-results/NAME.")]
 Only = Annotated[
     list[str] | None, typer.Option("--only", help="COORDINATE=VALUE, as task=world_inference; repeatable.")
 ]
-Limit = Annotated[int | None, typer.Option("--limit", "-L", help="At most so many rows a set.")]
+Limit = Annotated[int | None, typer.Option("--limit", "-L", help="Most rows per evaluation set.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:0 …")]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16.")]
-Gpu = Annotated[str, typer.Option("--gpu", help="Whose hours are estimated: A100-80GB, H100-80GB …")]
-Power = Annotated[bool, typer.Option("--power", help="What the study will be able to see, from finished cells.")]
+Gpu = Annotated[str, typer.Option("--gpu", help="GPU for which hours are estimated: A100-80GB, H100-80GB …")]
+Power = Annotated[bool, typer.Option("--power", help="Minimum detectable effects, from finished cells.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long run.")]
 Seeds = Annotated[int | None, typer.Option("--seed", help="One number for world, pre-training and first tuning seed.")]
@@ -37,7 +37,9 @@ ASSUMED_GPU = "A100-80GB"
 
 
 def planned(path: Path, limit: int | None, device: str | None, dtype: str | None, seeds: int | None) -> Plan:
-    """The plan of a study with what the command line changes. What it would import is told before."""
+    """Returns the plan of a study with the changes of the command line. Foreign code that it would import is named
+    first.
+    """
     from amuro.study import config as studies
     from amuro.study import plan as planning
 
@@ -50,32 +52,34 @@ def planned(path: Path, limit: int | None, device: str | None, dtype: str | None
 
 
 def _metrics(modules: Collection[str]) -> set[str]:
-    """The metrics outside the package that tasks among these modules name: known only once a task's file was read."""
+    """Returns the metrics outside the package that the tasks in these modules use, known only after importing them."""
     from amuro.tasks import load_task
 
-    found = set()
+    metrics = set()
     for module in modules:
         with suppress(StudyError, AttributeError):  # it holds no task; what cannot be imported is said by the plan
-            found.add(load_task(module).metric)
-    return {name for name in found if "." in name}
+            metrics.add(load_task(module).metric)
+    return {name for name in metrics if "." in name}
 
 
 def _tell_code(whose: object, modules: Collection[str]) -> None:
+    """Prints the modules outside amuro whose code a study runs."""
     if modules:
         typer.echo(f"{whose} runs code that is not amuro's: {', '.join(modules)}", err=True)
 
 
 def opened_store(path: Path) -> Store:
-    """The store in a folder, which need not exist yet."""
+    """Returns the store in a folder, which need not exist yet."""
     from amuro.study.store import Store
 
     return Store(path.expanduser().resolve())
 
 
 def selected(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
-    """Cells with their states, those that `--only` names: of one coordinate any of its values, of several all.
+    """Returns the states of the cells that `--only` selects: any of several values of one coordinate, and all of
+    several coordinates.
 
-    Raises StudyError where it names none.
+    Raises StudyError if it selects none.
     """
     from amuro.core import coordinates
     from amuro.study.status import states
@@ -83,25 +87,25 @@ def selected(plan: Plan, store: Store, only: list[str] | None) -> list[State]:
     wanted: dict[str, set[str]] = {}
     for key, _, value in (text.partition("=") for text in only or ()):
         wanted.setdefault(key, set()).add(value)
-    found = states(plan, store)
-    if not wanted or not found:
-        return found
+    cell_states = states(plan, store)
+    if not wanted or not cell_states:
+        return cell_states
 
     def known(state: State) -> dict[str, str]:
-        told = {**coordinates.of_cell(state.cell), "role": plan.roles[state.cell.address]}
-        return {key: str(value) for key, value in told.items()}
+        coordinate_values = {**coordinates.of_cell(state.cell), "role": plan.roles[state.cell.address]}
+        return {key: str(value) for key, value in coordinate_values.items()}
 
     for key in wanted:
-        if key not in known(found[0]):
-            raise StudyError(f"--only {key}=… names no coordinate", cure=nearest(key, known(found[0])))
-    kept = [s for s in found if all(known(s)[key] in values for key, values in wanted.items())]
-    if not kept:
-        values = sorted({known(s)[key] for s in found for key in list(wanted)[:1]})
+        if key not in known(cell_states[0]):
+            raise StudyError(f"--only {key}=… names no coordinate", cure=nearest(key, known(cell_states[0])))
+    chosen = [s for s in cell_states if all(known(s)[key] in values for key, values in wanted.items())]
+    if not chosen:
+        values = sorted({known(s)[key] for s in cell_states for key in list(wanted)[:1]})
         raise StudyError(f"no cell has {' and '.join(only or ())}", cure=f"values: {', '.join(values[:12])}")
-    return kept
+    return chosen
 
 
 def leave(failures: list[str]) -> None:
-    """Exit code 1 where some cells failed."""
+    """Exits with code 1 if some cells failed."""
     if failures:
         sys.exit(1)

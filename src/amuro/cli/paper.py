@@ -1,4 +1,4 @@
-"""`amuro paper` and `amuro import`: score tables of others. Each verb imports what it needs when it is called."""
+"""`amuro paper` and `amuro import`: score tables of others. Each command imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Where page and tables g
 
 
 def add_to(app: typer.Typer) -> None:
-    """The two verbs as commands of `app`."""
+    """Adds the two commands to `app`."""
     app.command("paper")(paper)
     app.command("import")(import_verb)
 
@@ -30,9 +30,9 @@ def paper(
     from amuro.paper import study as papers
     from amuro.paper.page import write_released
 
-    found = papers.judged(papers.load(tables or []))
-    page = write_released(found, out or Path("amuro-results") / "paper")
-    show_released(found)
+    released = papers.judged(papers.load(tables or []))
+    page = write_released(released, out or Path("amuro-results") / "paper")
+    show_released(released)
     typer.echo(f"\nReport: {page}")
 
 

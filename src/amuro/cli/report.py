@@ -1,4 +1,4 @@
-"""`amuro report` and `amuro export`: what was found. Each verb imports what it needs when it is called."""
+"""`amuro report` and `amuro export`. Each command imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ To = Annotated[list[str] | None, typer.Option("--to", help="What to write, repea
 
 
 def add_to(app: typer.Typer) -> None:
-    """The two verbs as commands of `app`."""
+    """Adds the two commands to `app`."""
     app.command("report")(report)
     app.command("export")(export)
 
@@ -46,29 +46,29 @@ def report(
 ) -> None:  # fmt: skip
     """Prints the findings and writes report.html, findings.json, and the scores as CSV and Parquet.
 
-    Two studies, or folders of reports made earlier, are laid side by side (compare.html); more of them, or `--index`,
-    get one page that leads to each (index.html).
+    Two studies, or folders of earlier reports, are compared (compare.html); more of them, or `--index`, get one page
+    with a link to each (index.html).
 
     Example: `amuro report studies/demo.toml --out my-results`; `amuro report studies/demo.toml results/demo_full`
     """
     from amuro.report.compare import command
 
-    given = studies or []
-    if len(given) == 1 and index is None and not given[0].is_dir():
-        tell(planned(given[0], limit, device, dtype, seeds), opened_store(store), out)
+    paths = studies or []
+    if len(paths) == 1 and index is None and not paths[0].is_dir():
+        tell(planned(paths[0], limit, device, dtype, seeds), opened_store(store), out)
         return
 
     def read(path: Path) -> Kept:
         return command.read(planned(path, limit, device, dtype, seeds), opened_store(store))
 
-    typer.echo(command.told(given, index, out, read))
+    typer.echo(command.told(paths, index, out, read))
 
 
 def export(
     study: StudyFile, to: To = None, store: StoreDir = DEFAULT_STORE, out: ExportDir = None, limit: Limit = None,
     device: Device = None, dtype: Dtype = None, seeds: Seeds = None,
 ) -> None:  # fmt: skip
-    """Writes what was found for papers, peers and pull requests: tables, figures, JSON (`amuro list exporters`).
+    """Writes the findings in other forms: tables, figures, JSON (`amuro list exporters`).
 
     Example: `amuro export studies/demo.toml --to latex --to figures`
     """
@@ -81,15 +81,15 @@ def export(
     exporters = exports.kinds(to or [])
     plan, opened = planned(study, limit, device, dtype, seeds), opened_store(store)
     folder = out or Path("amuro-results") / plan.study.name / "export"
-    found = results(plan, opened)
-    written = exports.write(source(plan, opened, found), exporters, folder)
+    analysed = results(plan, opened)
+    written = exports.write(source(plan, opened, analysed), exporters, folder)
     console.show_damage(opened)
-    console.show_shortfall(shortfall(found.evidence.planned))
-    typer.echo(f"{len(written)} files ({', '.join(each.name for each in exporters)}): {folder}")
+    console.show_shortfall(shortfall(analysed.evidence.planned))
+    typer.echo(f"{len(written)} files ({', '.join(exporter.name for exporter in exporters)}): {folder}")
 
 
 def tell(plan: Plan, store: Store, out: Path | None) -> Results:
-    """Prints the findings of a study and writes its report."""
+    """Prints the findings of a study, writes its report and returns the results."""
     from amuro.cli import console
     from amuro.report.build import book
     from amuro.report.html.provenance import shortfall
@@ -97,12 +97,12 @@ def tell(plan: Plan, store: Store, out: Path | None) -> Results:
     from amuro.results.analyze import results
     from amuro.study.status import failures
 
-    found = results(plan, store)
+    analysed = results(plan, store)
     folder = out or Path("amuro-results") / plan.study.name
-    page = write_report(book(plan, store, found), folder)
+    page = write_report(book(plan, store, analysed), folder)
     console.show_damage(store)
-    console.show_shortfall(shortfall(found.evidence.planned))
-    console.show_findings(found.findings, found.flags)
-    console.show_gaps(found.states, failures(found.states, store))
+    console.show_shortfall(shortfall(analysed.evidence.planned))
+    console.show_findings(analysed.findings, analysed.flags)
+    console.show_gaps(analysed.states, failures(analysed.states, store))
     typer.echo(f"\nReport: {page}")
-    return found
+    return analysed

@@ -1,6 +1,6 @@
-"""What is left of ids for which there is too little room: the one cutter, for what is learned and what is asked.
+"""Cuts token ids that do not fit: the one module for prompts of training and of evaluation.
 
-What stands before every text (BOS) is never cut: what is learned begins as what is asked.
+The begin-of-text ids are never cut, so that training examples begin like prompts.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ from itertools import accumulate
 
 Ids = tuple[int, ...]
 Turns = tuple[Ids, ...]
-"""Alternately prompt and answer: one pair for an ordinary example."""
+"""Alternately prompt and answer; one pair for an ordinary example."""
 
 
 def prompt(ids: Ids, begins: int, room: int) -> Ids:
-    """At most `room` ids: the first `begins`, which stand before every text, and as many of the last as fit."""
-    kept = max(room - begins, 0)
-    return ids if len(ids) <= room else (*ids[:begins], *ids[len(ids) - kept :])
+    """Returns at most `room` ids: the first `begins` (begin-of-text) and as many of the last as fit."""
+    last = max(room - begins, 0)
+    return ids if len(ids) <= room else (*ids[:begins], *ids[len(ids) - last :])
 
 
 def turns(parts: Turns, begins: int, length: int) -> Turns:
-    """At most `length` ids: the first turns of a dialogue go first, then the left of the last prompt.
+    """Returns at most `length` ids: the first turns of a dialogue are dropped first, then the left of the last
+    prompt.
 
-    An answer that leaves no room for a prompt loses its end, and the prompt keeps half of the room at most.
-    begins: ids that stand before the first prompt, and stay before whatever becomes the first.
+    An answer that leaves no room for a prompt loses its end, and the prompt keeps at most half of the room. `begins`:
+    number of begin-of-text ids before the first prompt; they are kept before whatever prompt becomes the first.
     """
     if sum(map(len, parts)) <= length:
         return parts
@@ -38,7 +39,7 @@ def turns(parts: Turns, begins: int, length: int) -> Turns:
 
 
 def right(parts: Turns, length: int) -> Turns:
-    """The first `length` ids, short of a prompt at the end whose answer is cut off: as the paper cuts."""
+    """Returns the first `length` ids, without a final prompt whose answer is cut off, as the paper does."""
     ends = [0, *accumulate(map(len, parts))]
     kept = [part[: length - start] for part, start in zip(parts, ends, strict=False) if start < length]
     return tuple(kept[: len(kept) // 2 * 2])

@@ -1,4 +1,4 @@
-"""Text → token ids. The one encoder: training, shots and scoring call the same two functions."""
+"""Text → token ids. The one encoder: training, shots and scoring use the same two methods."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A tokenizer with its policy for the beginning and the end of a text.
+    """A tokenizer with its rules for the beginning and the end of a text.
 
-    Text is text: what reads like a special token is encoded by its letters. Padding and truncation that a
-    `tokenizer.json` was saved with change nothing.
+    Text that looks like a special token is encoded as ordinary text. Padding and truncation saved in a
+    `tokenizer.json` are ignored.
     """
 
     tokenizer: Tokenizer
     bos: tuple[int, ...]
-    """What the tokenizer itself puts before a text (its post-processor), often nothing; never what it puts behind."""
+    """The ids that the tokenizer's post-processor puts before a text, often none; what it puts after a text is not
+    used.
+    """
     eos: int
-    """Learned behind every answer; it ends a generation."""
+    """The id that is trained after every answer and ends a generation."""
     other_ends: frozenset[int] = frozenset()
-    """More ids that end a generation."""
+    """Further ids that end a generation."""
     remarks: tuple[str, ...] = ()
-    """Where the checkpoint's files, or other readers of them, disagree."""
+    """Disagreements between the checkpoint's files, or with other readers of them."""
 
     def __post_init__(self) -> None:
         _let_alone(self.tokenizer)
@@ -45,10 +47,10 @@ class Encoder:
 
     @classmethod
     def from_folder(cls, folder: Path, words: Path | None = None) -> Encoder:
-        """Of a checkpoint: its `tokenizer.json`, and the ends of a text as `tokenizer_files` finds them.
+        """Returns the encoder of a checkpoint: its `tokenizer.json`, and the end ids as `tokenizer_files` finds them.
 
-        words: the folder of the tokenizer, where that is not the folder of the weights.
-        Raises WeightsError where a file is missing or malformed, or no end of a text is named.
+        `words`: folder of the tokenizer, if that is not the folder of the weights. Raises WeightsError if a file is
+        missing or malformed, or no end-of-text is named.
         """
         path = (words or folder) / TOKENIZER
         if not path.is_file():
@@ -58,13 +60,15 @@ class Encoder:
             )
         tokenizer = _read(path)
         before, after = _around(tokenizer)
-        found = ending(folder, tokenizer.token_to_id, lambda one: tokenizer.id_to_token(one) is not None, words)
-        remarks = (*found.remarks, *around_remarks(folder, before, after, words))
-        return cls(tokenizer, before, found.taught, found.others, remarks)
+        ends = ending(
+            folder, tokenizer.token_to_id, lambda token_id: tokenizer.id_to_token(token_id) is not None, words
+        )
+        remarks = (*ends.remarks, *around_remarks(folder, before, after, words))
+        return cls(tokenizer, before, ends.taught, ends.others, remarks)
 
     @classmethod
     def of_bytes(cls) -> Encoder:
-        """A tokenizer of single bytes that needs no file: for engines without weights."""
+        """Returns an encoder of single bytes that needs no file: for engines without weights."""
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -76,44 +80,47 @@ class Encoder:
 
     @cached_property
     def digest(self) -> str:
-        """Of vocabulary, merges and normalisation: equal digests mean equal ids for every text."""
+        """Digest of vocabulary, merges and normalisation: equal digests mean equal ids for every text."""
         return hashlib.sha256(self.tokenizer.to_str().encode()).hexdigest()
 
     def prompts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Ids of prompts or prompt pieces, without BOS."""
+        """Returns the ids of prompts or parts of prompts, without begin-of-text."""
         return [tuple(e.ids) for e in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def pairs(self, prompts: Sequence[str], texts: Sequence[str]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """Ids of each prompt, and of its answer as it stands behind the prompt and a space, without end-of-text.
+        """Returns the ids of each prompt, and of its answer after the prompt and a space, without end-of-text.
 
-        An answer's are what the joined text has beyond as many ids as the prompt alone has: the rule of lm_eval
-        (`_encode_pair`). So a tokenizer that begins every text with a mark of its own puts none before an answer, and
-        letters joined across the border go with the prompt. Raises DataError where nothing is left of an answer.
+        The ids of an answer are those of the joined text after as many ids as the prompt alone has: the rule of
+        lm_eval (`_encode_pair`). So a tokenizer that begins every text with a mark puts none before an answer, and
+        characters merged across the border belong to the prompt. Raises DataError if nothing is left of an answer.
         """
-        found = [(alone, joined[len(alone) :]) for alone, joined in self._alone_and_joined(prompts, texts)]
-        for (_, ids), prompt, text in zip(found, prompts, texts, strict=True):
+        pairs = [(alone, joined[len(alone) :]) for alone, joined in self._alone_and_joined(prompts, texts)]
+        for (_, ids), prompt, text in zip(pairs, prompts, texts, strict=True):
             if not ids:
                 raise DataError(
                     f"the tokenizer joins the answer {text!r} with the end of its prompt, {prompt[-30:]!r}",
-                    cure="end the format with a mark of its own, such as a colon",
+                    cure="end the format with punctuation such as a colon",
                 )
-        return found
+        return pairs
 
     def answers(self, prompts: Sequence[str], texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Of `pairs`, the answers."""
+        """Returns the answers of `pairs`."""
         return [answer for _, answer in self.pairs(prompts, texts)]
 
     def decode(self, ids: Sequence[int]) -> str:
+        """Returns the text of ids, without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def disagreements(self, prompts: Sequence[str], answers: Sequence[str]) -> int:
-        """In how many of the pairs the ids of prompt and answer differ from those of the joined text."""
+        """Returns the number of pairs in which separate ids of prompt and answer differ from those of the joined
+        text.
+        """
         return sum(joined[: len(alone)] != alone for alone, joined in self._alone_and_joined(prompts, answers))
 
     def _alone_and_joined(
         self, prompts: Sequence[str], texts: Sequence[str]
     ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """Ids of each prompt, and of it with its answer as one text."""
+        """Returns the ids of each prompt alone, and of prompt and answer as one text."""
         different = list(dict.fromkeys(prompts))
         alone = dict(zip(different, self.prompts(different), strict=True))
         joined = self.prompts([f"{prompt} {text}" for prompt, text in zip(prompts, texts, strict=True)])
@@ -121,6 +128,7 @@ class Encoder:
 
 
 def _read(path: Path) -> Tokenizer:
+    """Reads a tokenizer.json. Raises WeightsError if it is none."""
     from tokenizers import Tokenizer
 
     try:
@@ -131,7 +139,7 @@ def _read(path: Path) -> Tokenizer:
 
 
 def _let_alone(tokenizer: Tokenizer) -> Tokenizer:
-    """The same, which pads and cuts nothing and takes text as text."""
+    """Turns off padding, truncation and special tokens in text; returns the same object."""
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.encode_special_tokens = True
@@ -139,7 +147,7 @@ def _let_alone(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _around(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What the tokenizer's post-processor puts before a text, and what behind it."""
+    """Returns the ids that the tokenizer's post-processor puts before a text and after it."""
     for text in ("a", "0", ".", "the"):
         bare = tokenizer.encode(text, add_special_tokens=False).ids
         whole = tokenizer.encode(text).ids

@@ -1,4 +1,4 @@
-"""Results → the book that a report prints. Needs no model, no rows and no torch."""
+"""Builds the data of a report from results. Needs no model, no rows and no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from amuro.study.store import Manifest, Store
 
 
 def book(plan: Plan, store: Store, found: Results) -> ReportData:
-    """What the report prints."""
+    """Returns the data that a report prints."""
     study, weights = plan.study, _weights(found.manifests)
     compared = pairs(found.evidence.items, {task.name: task.metric for task in plan.tasks.values()})
     return ReportData(
@@ -51,7 +51,7 @@ def book(plan: Plan, store: Store, found: Results) -> ReportData:
 
 
 def source(plan: Plan, store: Store, found: Results) -> Source:
-    """What an export is handed: the book, and the kept predictions of each cell."""
+    """Returns what exporters get: the report's data, and the stored predictions of each cell."""
 
     def predictions(cell: str) -> pl.DataFrame | None:
         return store.frame(found.manifests[cell], "predictions.parquet") if cell in found.manifests else None
@@ -69,7 +69,7 @@ SOURCES = {
 
 
 def describe(plan: Plan) -> list[str]:
-    """What was done, in plain words."""
+    """Returns sentences on what was done."""
     tuned = sorted({m.recipe.name for m in plan.models if m.recipe})
     formats = sorted({cell.format for cell in plan.cells})
     origins = sorted({SOURCES.get(series.kind, series.kind) for series in plan.study.series.values()})
@@ -82,21 +82,22 @@ def describe(plan: Plan) -> list[str]:
 
 
 def _texts(store: Store, found: Results) -> Callable[[str], str]:
-    """Prompt hash → what was read."""
+    """Returns a function from prompt hash to the prompt's text."""
     keys = sorted({manifest["prompts"] for manifest in found.manifests.values()})
-    whole = [m for m in (store.manifest("prompts", key) for key in keys) if m is not None]
-    frames = [f for f in (store.frame(m, "prompts.parquet") for m in whole) if f is not None]
+    manifests = [m for m in (store.manifest("prompts", key) for key in keys) if m is not None]
+    frames = [f for f in (store.frame(m, "prompts.parquet") for m in manifests) if f is not None]
     known = {row["prompt_hash"]: row["prefix"] + row["text"] for frame in frames for row in frame.iter_rows(named=True)}
     return lambda prompt_hash: known.get(prompt_hash, "(the text of this prompt is no longer in the store)")
 
 
 def _weights(manifests: Mapping[str, Manifest]) -> dict[str, str]:
-    """Checkpoint → digest of the weights that its cells stand on; none of a checkpoint without weights."""
+    """Returns checkpoint → digest of the weights of its cells; nothing for checkpoints without weights."""
     known = {m["coordinates"]["checkpoint"]: m["declared"]["checkpoint"]["weights"] for m in manifests.values()}
     return {checkpoint: weights for checkpoint, weights in known.items() if weights != UNKNOWN}
 
 
 def _series_seeds(plan: Plan) -> dict[str, Any]:
+    """Returns the seeds of the series that amuro pre-trains."""
     return {
         f"{name}.{key}": value
         for name in plan.study.series
@@ -106,6 +107,7 @@ def _series_seeds(plan: Plan) -> dict[str, Any]:
 
 
 def _ledger(plan: Plan, store: Store) -> pl.DataFrame:
+    """Returns one row per model job: duration and costs."""
     ours = {model.address for model in plan.models}
     kept = ("seconds", "tokens", "flops", "peak_memory_mb")
     rows = [{"model": n["model"], **{k: n[k] for k in kept}} for n in store.notes("ledger") if n["model"] in ours]
@@ -115,7 +117,7 @@ def _ledger(plan: Plan, store: Store) -> pl.DataFrame:
 
 
 def _environment(manifests: Mapping[str, Manifest]) -> dict[str, str]:
-    """Versions and machine of the cells; where cells differ, every value that occurs."""
+    """Returns versions and machine of the cells; if cells differ, every value that occurs."""
     seen: dict[str, dict[str, None]] = {}
     for manifest in manifests.values():
         for key, value in manifest["provenance"].items():
@@ -124,7 +126,9 @@ def _environment(manifests: Mapping[str, Manifest]) -> dict[str, str]:
 
 
 def _encoding(plan: Plan, store: Store) -> str:
-    """How often prompt and answer encoded apart differ from their joint encoding, over everything that was asked."""
+    """Returns a sentence on how often separate and joint encoding of prompt and answer differ, over all evaluated
+    prompts.
+    """
     audits = [m for m in store.manifests("audits") if m["audit"] == "encoding" and m["task"] in plan.tasks]
     pairs, differing = sum(m["pairs"] for m in audits), sum(m["disagreements"] for m in audits)
     worst = ", ".join(sorted({m["task"] for m in audits if m["disagreements"]}))
@@ -132,6 +136,7 @@ def _encoding(plan: Plan, store: Store) -> str:
 
 
 def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """Returns the stored scores of models without weights."""
     return [
         {"task": m["task"], "split": m["split"], "name": name, "value": value}
         for m in audit_keys.kept(plan, store, "baselines")
@@ -140,7 +145,7 @@ def _baselines(plan: Plan, store: Store) -> list[dict[str, Any]]:
 
 
 def series_audits(plan: Plan, store: Store) -> list[dict[str, Any]]:
-    """What the last stored audit of each series says of the checkpoints of this study."""
+    """Returns the last stored audit of each series, for the checkpoints of this study."""
     subjects = [of_study(plan, name, store.root / "series") for name in plan.study.series]
     kept = [audit for subject in subjects if (audit := last_kept(store, subject)) is not None]
     return [{key: audit[key] for key in ("series", "inspected", "faults", "unchecked")} for audit in kept]

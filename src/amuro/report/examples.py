@@ -1,4 +1,6 @@
-"""Single examples: what a tuned model said beside its base; all of them counted, some of each kind chosen."""
+"""Single examples: answers of tuned models compared with those of their base. All are counted, a few of each kind of
+change are shown.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,10 @@ _PLACE = ("task", "split", *RECIPE, "checkpoint", "format")
 
 
 def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
-    """Every answer of a tuned model beside the answer of its base to the same prompt, with the kind of change.
+    """Returns every answer of a tuned model beside its base's answer to the same prompt, with the kind of change.
 
-    `metrics` names each task's primary metric; metrics that know no right and wrong have no pairs. `only` marks a
-    change that the same model shows on this example in no other format in which it was asked. `first` marks the plain
-    way to ask: zero-shot, of each recipe the first tuning seed.
+    `metrics`: task → primary metric; tasks whose metric is not binary have no pairs. `only` marks changes that occur
+    in a single format; `first` marks pairs of the default prompting: zero-shot, first tuning seed of each recipe.
     """
     judged = {task: metric for task, metric in metrics.items() if is_share(metric)}
     types = {name: items.schema[name] for name in ("task", "metric")}
@@ -46,14 +47,16 @@ def pairs(items: pl.DataFrame, metrics: Mapping[str, str]) -> pl.DataFrame:
         "example_id", "cluster", "gold", "prompt_hash", base_cell="cell", predicted_base="predicted", value_base="value"
     )
     matched = tuned.join(_matched_cells(rows), on="cell", maintain_order="left")
-    found = matched.join(base, on=["base_cell", "example_id"], maintain_order="left").with_columns(kind=_kind(judged))
+    compared = matched.join(base, on=["base_cell", "example_id"], maintain_order="left").with_columns(
+        kind=_kind(judged)
+    )
     alone = (pl.len().over("asking", "example_id", "kind") == 1) & (pl.col("formats") > 1)
     changed = pl.col("kind").is_in(CHANGES)
-    return found.with_columns(only=changed & alone).drop("cell", "base_cell", "asking", "formats")
+    return compared.with_columns(only=changed & alone).drop("cell", "base_cell", "asking", "formats")
 
 
 def _matched_cells(rows: pl.DataFrame) -> pl.DataFrame:
-    """A row a tuned cell: the base cell that was asked alike, and what holds for all its answers."""
+    """Returns one row per tuned cell: the base cell with the same prompts, and the facts of all its answers."""
     cells = rows.select("cell", *_SAME, "format", *_MODEL).unique("cell", keep="first", maintain_order=True)
     cells = cells.with_columns(pl.col(pl.Categorical).exclude("cell").cast(pl.String))
     alike = [*_SAME, "format"]
@@ -73,6 +76,7 @@ def _matched_cells(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _kind(metrics: Mapping[str, str]) -> pl.Expr:
+    """Returns the kind of change of an answer, as an expression."""
     lower = pl.col("task").is_in([task for task, metric in metrics.items() if not higher_is_better(metric)])
     was, now = (_right(pl.col(value), lower) for value in ("value_base", "value_tuned"))
     kinds = pl.when(was & ~now).then(pl.lit("lost")).when(~was & now).then(pl.lit("won"))
@@ -81,21 +85,21 @@ def _kind(metrics: Mapping[str, str]) -> pl.Expr:
 
 
 def _right(value: pl.Expr, lower_is_better: pl.Expr) -> pl.Expr:
+    """Whether a value counts as correct, as an expression."""
     return pl.when(lower_is_better).then(value <= 1 - RIGHT).otherwise(value >= RIGHT)
 
 
 def count_changes(found: pl.DataFrame) -> pl.DataFrame:
-    """Rows for `Book.changes`: how many pairs of each kind stand at each place, and how many only in that format."""
+    """Returns the rows of `ReportData.changes`: pairs of each kind per place, and how many only in that format."""
     counts = [(pl.col("kind") == kind).sum().alias(kind) for kind in KINDS]
     alone = [((pl.col("kind") == kind) & pl.col("only")).sum().alias(f"{kind}_only") for kind in CHANGES]
     return found.group_by(_PLACE).agg(*counts, *alone).sort(_PLACE)
 
 
 def choose_examples(found: pl.DataFrame, prompt: Callable[[str], str], per_task: int = PER_TASK) -> pl.DataFrame:
-    """Rows for `Book.examples`: what base and tuned models said, asked in the plain way in each format.
+    """Returns the rows of `ReportData.examples`: answers of base and tuned models, zero-shot, in each format.
 
-    `prompt(hash)` gives the text that was read; it is asked only for the examples that are kept, at most `per_task`
-    a task.
+    `prompt`: returns the text of a prompt hash. `per_task`: most examples of a task.
     """
     plain = found.filter("first").with_columns(pl.col(pl.Categorical).cast(pl.String))
     example = ["task", "split", "example_id"]
@@ -107,11 +111,7 @@ def choose_examples(found: pl.DataFrame, prompt: Callable[[str], str], per_task:
 
 
 def _chosen(plain: pl.DataFrame, per_task: int) -> pl.DataFrame:
-    """task, split, example_id, in an order that only the ids decide.
-
-    Each kind of change takes its turns; within a kind, what is rare (a checkpoint, tuning and format in which it
-    hardly occurs) comes first.
-    """
+    """Returns task, split and example_id of the chosen examples, in an order that depends only on the ids."""
     order = {name: hashlib.sha256(name.encode()).hexdigest() for name in plain["example_id"].unique()}
     group = ["task", *RECIPE, "checkpoint", "format", "kind", "only"]
     hashed = pl.col("example_id").replace_strict(order, default="", return_dtype=pl.String)

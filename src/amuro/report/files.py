@@ -1,4 +1,6 @@
-"""The files beside the page: findings and scores as JSON, CSV and Parquet, figures as SVG. Each is whole or absent."""
+"""The files beside the page: findings and scores as JSON, CSV and Parquet, figures as SVG. Each is complete or
+absent.
+"""
 
 from __future__ import annotations
 
@@ -22,31 +24,33 @@ _LISTS = ("cells", "points")
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one."""
+    """Writes a temporary file and renames it: a reader sees the old file or the new one."""
     draft_finding = path.with_name(f".{path.name}.draft")
     write(draft_finding)
     draft_finding.replace(path)
 
 
 def put_text(path: Path, content: str) -> None:
-    """Text as UTF-8; a lone surrogate becomes a question mark instead of an error at the end of a long study."""
+    """Writes text as UTF-8; a lone surrogate becomes a question mark instead of an error at the end
+    of a long study.
+    """
     data = content.encode("utf-8", "replace")
     replace_file(path, lambda draft_finding: draft_finding.write_bytes(data))
 
 
 def findings_json(study: str, findings: Sequence[Finding]) -> str:
-    """All findings with all their fields; numbers that are not finite are written as null."""
+    """Returns all findings with all their fields as JSON; numbers that are not finite become null."""
     records = [as_json_value(asdict(finding)) for finding in findings]
     return json.dumps({"schema": SCHEMA, "study": study, "findings": records}, indent=1, ensure_ascii=False) + "\n"
 
 
 def environment_json(environment: Mapping[str, Any]) -> str:
-    """Machine and versions that the cells were made with; where cells differ, every value that occurs."""
+    """Returns machine and versions of the cells as JSON; if cells differ, every value that occurs."""
     return json.dumps(as_json_value(environment), indent=1, ensure_ascii=False) + "\n"
 
 
 def as_json_value(value: Any) -> Any:
-    """The same value with null for what JSON cannot say (NaN, infinities)."""
+    """Returns the value with null for numbers that JSON cannot represent (NaN, infinities)."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -57,7 +61,7 @@ def as_json_value(value: Any) -> Any:
 
 
 def findings_frame(findings: Sequence[Finding]) -> pl.DataFrame:
-    """One row a finding; `cells` as their number, the points left to findings.json."""
+    """Returns one row per finding, with the number of its cells and without its points."""
     rows = [
         {key: value for key, value in asdict(finding).items() if key not in _LISTS} | {"cells": len(finding.cells)}
         for finding in findings
@@ -67,7 +71,7 @@ def findings_frame(findings: Sequence[Finding]) -> pl.DataFrame:
 
 
 def put_tables(folder: Path, findings: Sequence[Finding], scores: pl.DataFrame, items: pl.DataFrame) -> None:
-    """scores.csv, scores.parquet, items.parquet and findings.csv."""
+    """Writes scores.csv, scores.parquet, items.parquet and findings.csv."""
     replace_file(folder / "scores.parquet", scores.write_parquet)
     replace_file(folder / "items.parquet", items.write_parquet)
     put_text(folder / "scores.csv", without_formulas(scores).write_csv())
@@ -75,7 +79,7 @@ def put_tables(folder: Path, findings: Sequence[Finding], scores: pl.DataFrame, 
 
 
 def standalone(figure: Markup, style: str, figure_style: str) -> str:
-    """An inline figure as a file of its own: namespace and style within, the page's light colours written out."""
+    """Returns an inline figure as a separate SVG file: namespace and style included, in the page's light colours."""
     light = dict(re.findall(r"(--[\w-]+):\s*light-dark\(([^,]+),", style))
     rules = re.sub(r"var\((--[\w-]+)\)", lambda match: light.get(match[1], "currentColor").strip(), figure_style)
     head, rest = str(figure).split(">", 1)

@@ -1,4 +1,4 @@
-"""How numbers and names are written on the page, and what the field's words mean."""
+"""Formats numbers and names for the page; explains terms."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ FLAGS = {
 
 
 def plain(name: str) -> str:
-    """A name as words."""
+    """Returns a name as words."""
     return name.replace("_", " ")
 
 
 def split_words(split: str, role: str = "") -> str:
-    """Which rows of a task were asked: `test set`, `out-of-domain test set`.
+    """Returns a split in words: `test set`, `out-of-domain test set`.
 
-    `role` is what a recipe calls the set. Only where none says whether it is in or out of domain, its name does.
+    `role`: the role of the set for the model, if it is to be named.
     """
     if role == "in_domain":
         return f"{plain(split)} set"
@@ -64,9 +64,9 @@ def split_words(split: str, role: str = "") -> str:
 
 
 def sentence(text: str, tasks: Iterable[str], roles: Mapping[tuple[str, str], str] = NO_ROLES) -> str:
-    """A statement as people read it: names of tasks, splits and metrics as words, true minus signs.
+    """Returns a statement for readers: tasks, splits and metrics in words, true minus signs.
 
-    `roles` says of (task, split) whether it is in or out of domain.
+    `tasks`: names to replace. `roles`: (task, split) → role.
     """
     known = {*tasks, *(name for name in registry.names("metrics") if "_" in name)}
     names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
@@ -80,7 +80,7 @@ def sentence(text: str, tasks: Iterable[str], roles: Mapping[tuple[str, str], st
 
 
 def metric_facts(metric: str) -> Metric | None:
-    """What a metric says of itself; None where it is not at hand (a metric of another place, in a report kept here)."""
+    """Returns a metric, or None if it is not installed here (in a report of another machine)."""
     try:
         return load_metric(metric)
     except StudyError:
@@ -88,30 +88,30 @@ def metric_facts(metric: str) -> Metric | None:
 
 
 def plain_metric(metric: str) -> str:
-    """A metric in words."""
+    """Returns a metric in words."""
     facts = metric_facts(metric)
     return facts.words if facts else plain(metric)
 
 
 def metric_words(metric: str) -> str:
-    """A metric in words, and in which direction it is good where that is not obvious."""
+    """Returns a metric in words, with its direction if that is not obvious."""
     return plain_metric(metric) if higher_is_better(metric) else f"{plain_metric(metric)} (lower is better)"
 
 
 def higher_is_better(metric: str) -> bool:
-    """In which direction a metric is good; a metric that is not at hand is taken to be better the higher."""
+    """Returns the direction of a metric; True for a metric that is not installed here."""
     facts = metric_facts(metric)
     return facts is None or facts.higher_is_better
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric's values lie from 0 to 1."""
+    """Whether a metric's values are between 0 and 1."""
     facts = metric_facts(metric)
     return facts is not None and facts.share
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A plain number with a true minus sign; a dash where there is none."""
+    """Returns a number with a true minus sign; a dash for None."""
     if value is None or not math.isfinite(value):
         return "–"
     text = f"{value:.{digits}f}"
@@ -119,23 +119,23 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A number that always shows its sign."""
+    """Returns a number with its sign."""
     text = number(value)
     return f"+{text}" if value is not None and value > 0 and float(text) > 0 else text
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval in brackets; empty where there is none."""
+    """Returns an interval in brackets; '' for None."""
     return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
 
 
 def count(value: float | None) -> str:
-    """A whole number with thousands marked; a dash where there is none."""
+    """Returns a whole number with thousands separators; a dash for None."""
     return "–" if value is None else f"{round(value):,}"
 
 
 def compact(value: float | None) -> str:
-    """A large number in a few characters: 66k, 1.2M, 84B, 3.1e+15."""
+    """Returns a large number in a few characters: 66k, 1.2M, 84B, 3.1e+15."""
     if value is None:
         return "unknown"
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
@@ -146,12 +146,12 @@ def compact(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Returns seconds in words."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def slug(text: str) -> str:
-    """A name that is safe as an HTML id and as a file name."""
+    """Returns a name that is safe as an HTML id and as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80] or "x"

@@ -1,4 +1,4 @@
-"""What a report is made of: everything that the page and the tables beside it show, and nothing else."""
+"""The data of a report: everything that the page and the files beside it show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from amuro.results.analyses.base import Analysis
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """One study, ready to be printed. Frames are polars; an empty frame is a study of which nothing has run."""
+    """One study, ready to be printed. Frames are polars; an empty frame means that nothing has run."""
 
     study: Mapping[str, Any]
     """name, question, description (lines), seeds, engine, precision; further keys are listed as they stand."""
@@ -47,7 +47,7 @@ class ReportData:
     """Facts about the tasks by name, where at hand: primary metric, instruction, what a cluster is."""
 
     def metric(self, task: str) -> str:
-        """Name of the primary metric of `task`: as the task states it, else the first under which it has scores."""
+        """Returns the primary metric of a task: as the task states it, else the first under which it has scores."""
         if task in self.tasks:
             return self.tasks[task].metric
         return min(self.scores.filter(pl.col("task") == task)["metric"], default="") if self.scores.height else ""

@@ -1,4 +1,4 @@
-"""Tables of scores: base and tuned models over checkpoints, in every way of asking."""
+"""Tables of scores: base and tuned models over checkpoints, per prompt variant."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ALWAYS_NAMED = ("split", "tuned_on", "format")
 
 
 def overview(book: ReportData, series: str) -> Table | None:
-    """Base and tuned scores of every task over checkpoints, asked in the plain way, by the primary metric."""
-    whole = book.scores.filter((pl.col("series") == series) & (pl.col("split") != "dev"))
+    """Returns base and tuned scores of every task over checkpoints: default format, zero-shot, primary metric."""
+    evaluated = book.scores.filter((pl.col("series") == series) & (pl.col("split") != "dev"))
     rows = primary_metric(book, primary(book.scores, series))
     steps, known, words, roles = steps_of(rows), _by_place(rows), recipe_words(book.scores), roles_of(book.scores)
     body, keys = [], []
-    for (task, split), here in sorted(whole.group_by("task", "split"), key=lambda pair: pair[0]):
+    for (task, split), here in sorted(evaluated.group_by("task", "split"), key=lambda pair: pair[0]):
         place = f"{plain(task)}, {split_words(split, roles.get((task, split), ''))}"
         home = here.filter(pl.col("role").is_in([HOME, AWAY]) | (pl.col("tuned_on") == task))
         named = [(BASE, "base")] * _has_base(here)
@@ -43,23 +43,27 @@ def overview(book: ReportData, series: str) -> Table | None:
 
 
 def _has_base(rows: pl.DataFrame) -> bool:
+    """Whether any row is of a base model."""
     return bool((rows["tuned_on"] == "none").any())
 
 
 def _by_place(rows: pl.DataFrame) -> dict[tuple[Any, ...], Mapping[str, Any]]:
-    """(columns of `RECIPE`, task, split, step) → the pooled scores there."""
+    """Returns (columns of `RECIPE`, task, split, step) → pooled scores."""
     places = [*RECIPE, "task", "split", "step"]
     return {tuple(row[name] for name in places): row for row in pool(rows, places).iter_rows(named=True)}
 
 
 def score_tables(book: ReportData, task: str) -> list[Table]:
-    """One table a metric of `task`, the primary one first: a row per way of asking, a column per checkpoint."""
+    """Returns one table per metric of `task`, the primary one first: one row per prompt variant, one column per
+    checkpoint.
+    """
     mine = book.scores.filter((pl.col("task") == task) & (pl.col("split") != "dev"))
     metrics = sorted(mine["metric"].unique().to_list(), key=lambda m: (m != book.metric(task), m))
     return [_score_table(book, mine.filter(pl.col("metric") == metric), task, metric) for metric in metrics]
 
 
 def _score_table(book: ReportData, rows: pl.DataFrame, task: str, metric: str) -> Table:
+    """Returns the table of one metric."""
     steps, roles = steps_of(rows), roles_of(book.scores)
     named = [c for c in COORDINATES if c in ALWAYS_NAMED or rows[c].n_unique() > 1]
     pooled = pool(rows, [*COORDINATES, "role", "step"])
@@ -81,11 +85,12 @@ def _score_table(book: ReportData, rows: pl.DataFrame, task: str, metric: str) -
 
 
 def _shots_shown(rows: pl.DataFrame) -> pl.DataFrame:
-    """`COORDINATES`, and the mean of the shots that prompts of theirs show."""
+    """Returns `COORDINATES` and the mean number of shots in the prompts."""
     return rows.group_by(COORDINATES).agg(pl.col("shots_shown").mean())
 
 
 def _order(key: Sequence[Any], task: str) -> tuple[Any, ...]:
+    """Returns the sort key of a row."""
     place = dict(zip(COORDINATES, key, strict=True))
     return (
         place["split"], place["tuned_on"] != "none", place["tuned_on"] != task, place["tuned_on"], place["shots"],
@@ -94,13 +99,13 @@ def _order(key: Sequence[Any], task: str) -> tuple[Any, ...]:
 
 
 def _role(rows: pl.DataFrame, agreed: str) -> str:
-    """What the recipe of these rows calls their set; of a base, what all recipes agree on."""
+    """Returns the role of these rows' set by their recipe; for a base, the role on which all recipes agree."""
     role = str(rows["role"][0])
     return role if role in (HOME, AWAY) else agreed
 
 
 def _row_name(place: Mapping[str, Any], named: Sequence[str], role: str) -> str:
-    """What tells this row from its neighbours, in words."""
+    """Returns what distinguishes this row from its neighbours, in words."""
     tuned = place["tuned_on"] != "none"
     first = f"tuned on {plain(place['tuned_on'])}" if tuned else "base"
     rest = [f"asked as {plain(place['format'])}", split_words(place["split"], role)]
@@ -108,14 +113,16 @@ def _row_name(place: Mapping[str, Any], named: Sequence[str], role: str) -> str:
         rest.insert(0, f"taught as {plain(place['tune_format'])}")
     if "shots" in named:
         rest.append(shots_shown.in_words(f"{place['shots']} shots", place["shots"], place["shots_shown"]))
-    said = {"tuned_on", "format", "split", "tune_format", "shots"} | (set() if tuned else {"method", "recipe"})
-    skipped = said | ({"recipe"} if place["recipe"] == place["tuned_on"] else set())
+    named_elsewhere = {"tuned_on", "format", "split", "tune_format", "shots"} | (
+        set() if tuned else {"method", "recipe"}
+    )
+    skipped = named_elsewhere | ({"recipe"} if place["recipe"] == place["tuned_on"] else set())
     rest += [f"{plain(c)} {plain(str(place[c]))}" for c in named if c not in skipped]
     return " · ".join([first, *rest])
 
 
 def _square(row: Mapping[str, Any] | None, size: bool = False) -> Square:
-    """The square of a score; with `size` it says itself how much it stands on, where the row cannot say it once."""
+    """Returns the cell of a score; `size`: it states its own number of examples, because the row's cells differ."""
     if row is None or (row["value"] is None and not row["runs"]):
         return NOT_RUN
     if row["mixed"]:
@@ -127,7 +134,7 @@ def _square(row: Mapping[str, Any] | None, size: bool = False) -> Square:
 
 
 def _spread(row: Mapping[str, Any]) -> str:
-    """One standard error of a single run, the range of several."""
+    """Returns the standard error of a single run, or the range of several."""
     runs = row["runs"]
     if len(runs) > 1:
         return f"{number(min(runs))}–{number(max(runs))}"
@@ -135,11 +142,13 @@ def _spread(row: Mapping[str, Any]) -> str:
 
 
 def _size(row: Mapping[str, Any]) -> str:
+    """Returns the number of examples and clusters in words."""
     runs = f" · {len(row['runs'])} runs" if len(row["runs"]) > 1 else ""
     return f"n {row['n']} in {row['clusters']} clusters{runs}"
 
 
 def _hint(row: Mapping[str, Any], odd: Sequence[str], size: bool) -> str:
+    """Returns the text shown on hover."""
     parts = [_size(row)] if size else []
     if odd and row["top_share"] is not None:
         parts.append(f"most frequent answer {number(100 * row['top_share'], 0)} %")
@@ -147,6 +156,7 @@ def _hint(row: Mapping[str, Any], odd: Sequence[str], size: bool) -> str:
 
 
 def _baseline_row(row: Mapping[str, Any], width: int, roles: Roles) -> tuple[str, tuple[Square, ...]]:
+    """Returns the row of a baseline."""
     squares = (Square(number(row["value"]), "baseline"),)
     blank = (Square(""),) * (width - 1)
     asked = split_words(row["split"], roles.get((row["task"], row["split"]), ""))

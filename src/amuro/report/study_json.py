@@ -1,4 +1,4 @@
-"""study.json: what a study states of itself and how large it is, for indexes and comparisons."""
+"""study.json: what a study states and how large it is, for indexes and comparisons."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SCHEMA = 1
 
 
 def facts(book: ReportData) -> dict[str, Any]:
-    """The study's own statements, its size, the digest of each checkpoint's weights, the primary metric of each task,
-    and the metrics that are better the lower: a metric of one's own need not be at hand where the report is read.
+    """Returns the study's statements, its size, the digests of its checkpoints, each task's primary metric, and the
+    metrics for which lower is better (a custom metric may not be installed where the report is read).
     """
     tasks = book.scores["task"].unique().sort().to_list() if book.scores.height else []
     metrics = book.scores["metric"].unique().sort().to_list() if book.scores.height else []
-    told: dict[str, Any] = as_json_value(
+    stated: dict[str, Any] = as_json_value(
         {
             "schema": SCHEMA,
             **book.study,
@@ -31,16 +31,16 @@ def facts(book: ReportData) -> dict[str, Any]:
             "lower_is_better": [name for name in metrics if not higher_is_better(name)],
         }
     )
-    return told
+    return stated
 
 
 def study_json(book: ReportData) -> str:
-    """The same as text."""
+    """Returns the facts as JSON."""
     return json.dumps(facts(book), indent=1, ensure_ascii=False) + "\n"
 
 
 def kept(book: ReportData) -> Kept:
-    """A book as a folder of its report would give it."""
-    told = facts(book)
+    """Returns a report's data as if loaded from its folder."""
+    stated = facts(book)
     environment: dict[str, Any] = as_json_value(book.environment)
-    return Kept(str(book.study["name"]), told, tuple(book.findings), book.scores, environment)
+    return Kept(str(book.study["name"]), stated, tuple(book.findings), book.scores, environment)

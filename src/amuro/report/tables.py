@@ -1,4 +1,4 @@
-"""Tables ready for the page, and the groups of scores that stand in them."""
+"""Tables for the page, and the groups of scores in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from amuro.series.base import UNKNOWN_STEP
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """One cell of a table: what stands there, how it looks, and what is said on hover."""
+    """One cell of a table: its text, its style, and the text shown on hover."""
 
     text: str
     css: str = ""
@@ -25,7 +25,7 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table ready for the page; `rows` are (head, squares)."""
+    """A table for the page; `rows` are (head, cells)."""
 
     caption: str
     head: tuple[str, ...]
@@ -40,10 +40,10 @@ NOT_RUN = Square("not run", "hole")
 
 
 def pool(scores: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """Seeds pooled within `keys`: value (null if a run of the group is missing), se, runs, missing, n, states.
+    """Returns scores pooled over seeds within `keys`: value (null if a run is missing), se, runs, missing, n, states.
 
-    The standard error is the mean of the runs' own: sampling of examples, not the spread between seeds. Rows that
-    differ in more than their seeds are not pooled: their value is null and `mixed` is true.
+    The standard error is the mean of the runs' own: sampling of examples, not the spread between seeds. Rows without
+    a value are not pooled.
     """
     measured = pl.col("value").is_not_null() & (pl.col("evidence") != "not run")
     mixed = pl.struct("tune_seed", "shot_seed").is_duplicated().any()
@@ -61,7 +61,7 @@ def pool(scores: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
 
 
 def primary(scores: pl.DataFrame, series: str) -> pl.DataFrame:
-    """One series asked in the plain way, default format and no shots: its bases, and what each recipe made of them."""
+    """Returns the rows of one series in the default format without shots: its bases, and its tuned models."""
     plain = (pl.col("format") == "default") & (pl.col("shots") == 0)
     rows = scores.filter((pl.col("series") == series) & plain & (pl.col("split") != "dev"))
     for column in ("protocol", "precision", "device"):
@@ -70,25 +70,25 @@ def primary(scores: pl.DataFrame, series: str) -> pl.DataFrame:
 
 
 def primary_metric(book: ReportData, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of each task's primary metric."""
+    """Returns the rows of each task's primary metric."""
     metrics = {task: book.metric(task) for task in rows["task"].unique()}
     return rows.filter(pl.col("metric") == pl.col("task").replace_strict(metrics, default=None, return_dtype=pl.String))
 
 
 def steps_of(rows: pl.DataFrame) -> list[tuple[int | None, int]]:
-    """(tokens, step) of the checkpoints in `rows`, in order."""
+    """Returns (tokens, step) of the checkpoints in `rows`, in order."""
     return rows.select("tokens", "step").unique().sort("tokens", "step").rows()
 
 
 def step_name(tokens: int | None, step: int) -> str:
-    """A checkpoint as the head of a column."""
+    """Returns a checkpoint as the head of a column."""
     if tokens is None and step == UNKNOWN_STEP:
         return "checkpoint"
     return f"step {step:,}" if tokens is None else f"{compact(tokens)} tokens"
 
 
 def checkpoint_names(book: ReportData) -> dict[str, str]:
-    """Address of each checkpoint → its name in words, in the order of the series; of several series, each is named."""
+    """Returns address → name of each checkpoint, in the order of the series, which is named if there are several."""
     several = len({row["series"] for row in book.series}) > 1
     return {
         str(row["checkpoint"]): (f"{row['series']} · " if several else "") + _place(row.get("tokens"), row.get("step"))
@@ -97,12 +97,13 @@ def checkpoint_names(book: ReportData) -> dict[str, str]:
 
 
 def _place(tokens: int | None, step: int | None) -> str:
+    """Returns tokens, else the step, in words."""
     return "checkpoint" if step is None else step_name(tokens, step)
 
 
 @dataclass(frozen=True, slots=True)
 class CellPlaces:
-    """In which format each cell was asked, and of which checkpoint: places in the two lists of words."""
+    """The format and the checkpoint of each cell, as indices into two lists of names."""
 
     cells: Mapping[str, tuple[int, int]]
     formats: tuple[str, ...]
@@ -110,7 +111,9 @@ class CellPlaces:
 
 
 def cell_places(book: ReportData) -> CellPlaces:
-    """Of every cell that has scores; the default format first, checkpoints in the order of their series."""
+    """Returns the places of every cell with scores; the default format first, checkpoints in the order of their
+    series.
+    """
     if not book.scores.height or not book.series:
         return CellPlaces({}, (), ())
     known = checkpoint_names(book)

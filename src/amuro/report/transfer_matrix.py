@@ -1,4 +1,4 @@
-"""The forgetting matrix: what tuning on one task gave and took everywhere."""
+"""The transfer matrix: changes of every task's score by tuning on one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FULL_SHADE = 0.5
 
 
 def forgetting_tables(book: ReportData, series: str) -> list[Table]:
-    """One matrix a checkpoint, the latest first: rows tuned on, columns asked, squares tuned minus base.
+    """Returns one matrix per checkpoint, the latest first: rows tuned on, columns evaluated on, cells tuned − base.
 
-    All are asked in the plain way, by each task's primary metric. Every recipe has a row; every set that is in or out
-    of domain for one of them a column, and of other tasks the split most often asked of tuned models.
+    Default format, zero-shot, primary metric of each task. Every recipe has a row. Every set that is in or out of
+    domain for a recipe has a column; of other tasks, the split most often evaluated on tuned models.
     """
     rows = primary_metric(book, primary(book.scores, series))
     asked = rows.filter(pl.col("tuned_on") != "none")
@@ -40,6 +40,7 @@ Column = tuple[str, str, str, str]
 
 
 def _columns(asked: pl.DataFrame, roles: Roles) -> list[Column]:
+    """Returns the columns of the matrices."""
     counts = asked.group_by("task", "split", "metric").agg(
         pl.len(), declared=pl.col("role").is_in([HOME, AWAY]).any(), home=(pl.col("role") == HOME).any()
     )
@@ -55,6 +56,7 @@ def _columns(asked: pl.DataFrame, roles: Roles) -> list[Column]:
 
 
 def _matrix(rows: pl.DataFrame, place: str, tuned: Sequence[tuple[Recipe, str]], columns: Sequence[Column]) -> Table:
+    """Returns the matrix of one checkpoint."""
     pooled = pool(rows, [*RECIPE, "task", "split", "role"])
     bases = {(r["task"], r["split"]): r for r in pooled.iter_rows(named=True) if r["tuned_on"] == "none"}
     values = {(*(r[name] for name in RECIPE), r["task"], r["split"]): r for r in pooled.iter_rows(named=True)}
@@ -67,6 +69,7 @@ def _matrix(rows: pl.DataFrame, place: str, tuned: Sequence[tuple[Recipe, str]],
 
 
 def _difference(base: Mapping[str, Any] | None, tuned: Mapping[str, Any] | None, metric: str) -> Square:
+    """Returns the cell of one difference."""
     if base is None or tuned is None or base["value"] is None or tuned["value"] is None:
         return NOT_RUN
     change = tuned["value"] - base["value"]

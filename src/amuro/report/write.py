@@ -1,4 +1,4 @@
-"""The report of a study: one page that needs nothing else, and the tables and figures beside it."""
+"""Writes the report of a study: one self-contained page, and tables and figures beside it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Options that each stand behind a question of their own (WinoGrande): asked apart, judged beside each other.
+"""Options with a context of their own (WinoGrande): scored as separate lines, compared within their row.
 
-The rows are unfolded into one line an option, made a encoded set like any other, and folded again.
+Each row is unfolded into one line per option, encoded like any other set, and folded again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from amuro.prompts.tokenizer import Encoder
 from amuro.run import requests
 
 _RIGHT, _WRONG = 0, -1
-"""Place of the right option among the one that a line has; there is none in a line of a wrong option."""
+"""Gold index of a line: 0 for the line of the gold option, -1 for the others."""
 
 
 def encode(
@@ -27,26 +27,26 @@ def encode(
     context_length: int,
     own_shots: Mapping[int, Sequence[Example]],
 ) -> requests.EncodedEvalSet:
-    """As `asks.encoded set`. All options of a row are shown the same number of shots."""
+    """Encodes a set as `requests.encode` does. All options of a row get the same number of shots."""
     rows = [row for row, example in enumerate(examples) for _ in example.options]
     lines = [line for example in examples for line in _lines(example)]
     shown = {line: own_shots.get(row, shots) for line, row in enumerate(rows)}
-    own = {line: shown[line] for line, row in enumerate(rows) if row in own_shots}
+    line_shots = {line: shown[line] for line, row in enumerate(rows) if row in own_shots}
 
     def fitted() -> requests.EncodedEvalSet:
-        return requests.encode(task, format_name, lines, shots, encoder, context_length, own)
+        return requests.encode(task, format_name, lines, shots, encoder, context_length, line_shots)
 
-    found = fitted()
-    fewest = _fewest(found, rows)
-    uneven = {rows[line] for line, k in enumerate(found.k_effective()) if k > fewest[rows[line]]}
+    encoded = fitted()
+    fewest = _fewest(encoded, rows)
+    uneven = {rows[line] for line, k in enumerate(encoded.k_effective()) if k > fewest[rows[line]]}
     if uneven:
-        own |= {line: shown[line][: fewest[row]] for line, row in enumerate(rows) if row in uneven}
-        found = fitted()
-    return _folded(found, task, examples, rows)
+        line_shots |= {line: shown[line][: fewest[row]] for line, row in enumerate(rows) if row in uneven}
+        encoded = fitted()
+    return _folded(encoded, task, examples, rows)
 
 
 def _lines(example: Example) -> list[Example]:
-    """The example once an option, each with that option alone."""
+    """Returns one example per option, with that option alone."""
     return [
         replace(example, inputs=inputs, options=(option,), answer=option, contexts=(),
                 gold=_RIGHT if place == example.gold else _WRONG)
@@ -55,7 +55,7 @@ def _lines(example: Example) -> list[Example]:
 
 
 def _fewest(lines: requests.EncodedEvalSet, rows: Sequence[int]) -> dict[int, int]:
-    """Row → the fewest shots that any of its lines has room for."""
+    """Returns row → the fewest shots that fit in any of its lines."""
     fewest: dict[int, int] = {}
     for row, k in zip(rows, lines.k_effective(), strict=True):
         fewest[row] = min(k, fewest.get(row, k))
@@ -65,13 +65,15 @@ def _fewest(lines: requests.EncodedEvalSet, rows: Sequence[int]) -> dict[int, in
 def _folded(
     lines: requests.EncodedEvalSet, task: Task, examples: Sequence[Example], rows: Sequence[int]
 ) -> requests.EncodedEvalSet:
-    """The encoded set of the rows, which asks what the encoded set of their lines asks."""
-    of: list[list[int]] = [[] for _ in examples]
+    """Returns the encoded set of the rows; its `lines` is what the engine evaluates."""
+    lines_of_row: list[list[int]] = [[] for _ in examples]
     for line, row in enumerate(rows):
-        of[row].append(line)
+        lines_of_row[row].append(line)
     folded = [
-        Request(example.id, (), tuple(lines.requests[line].options[0] for line in own), render.gold(task, example))
-        for example, own in zip(examples, of, strict=True)
+        Request(
+            example.id, (), tuple(lines.requests[line].options[0] for line in row_lines), render.gold(task, example)
+        )
+        for example, row_lines in zip(examples, lines_of_row, strict=True)
     ]
     texts = lines.texts["text"].to_list()
     prefixes = lines.texts["prefix"].to_list()
@@ -79,9 +81,13 @@ def _folded(
         lines,
         examples=tuple(examples),
         requests=tuple(folded),
-        groups=tuple((k, prefix, tuple(dict.fromkeys(rows[i] for i in own))) for k, prefix, own in lines.groups),
-        truncated=tuple(any(lines.truncated[line] for line in own) for own in of),
-        texts=requests.text_frame([(prefixes[own[0]], "\n".join(texts[line] for line in own)) for own in of]),
+        groups=tuple(
+            (k, prefix, tuple(dict.fromkeys(rows[i] for i in row_lines))) for k, prefix, row_lines in lines.groups
+        ),
+        truncated=tuple(any(lines.truncated[line] for line in row_lines) for row_lines in lines_of_row),
+        texts=requests.text_frame(
+            [(prefixes[row_lines[0]], "\n".join(texts[line] for line in row_lines)) for row_lines in lines_of_row]
+        ),
         ids_digest=digest([lines.ids_digest, [request.gold for request in folded]]),
         lines=lines,
         rows=tuple(rows),

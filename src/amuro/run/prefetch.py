@@ -1,4 +1,4 @@
-"""The next checkpoint is fetched, and its files are brought into memory, while the present one is worked on."""
+"""Fetches the next checkpoint and reads its files into the page cache while the current one is in use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from amuro.core.weights import weight_files
 
 
 def read_ahead(locate: Callable[[], Path | None]) -> Thread:
-    """Begins in the background, and never fails: whatever is wrong is said when the checkpoint is loaded.
+    """Starts to read in the background. Never fails: an error occurs again when the checkpoint is loaded.
 
-    locate: the checkpoint's folder, fetched if need be.
+    `locate`: returns the checkpoint's folder, fetched if needed.
     """
     thread = Thread(target=_read, args=(locate,), name="read ahead", daemon=True)
     thread.start()
@@ -22,6 +22,7 @@ def read_ahead(locate: Callable[[], Path | None]) -> Thread:
 
 
 def _read(locate: Callable[[], Path | None]) -> None:
+    """Fetches a checkpoint and reads its weight files ahead; all errors are ignored."""
     with contextlib.suppress(Exception):
         folder = locate()
         for file in weight_files(folder) if folder and folder.is_dir() else ():
@@ -29,7 +30,7 @@ def _read(locate: Callable[[], Path | None]) -> None:
 
 
 def _advise(file: Path) -> None:
-    """Ask the kernel to read the file; it does so when the disk has nothing else to do."""
+    """Asks the kernel to read a file into the page cache; does nothing on systems without posix_fadvise."""
     if not hasattr(os, "posix_fadvise"):
         return
     number = os.open(file, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""What is written of a cell: its coordinates, its predictions, and what they were made with."""
+"""The rows that are stored for a cell, and the provenance of its result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def predictions(
     generated: Mapping[int, Generation],
     unconditional: Sequence[tuple[float, ...]] = (),
 ) -> pl.DataFrame:
-    """One row an example, in the order of the set (columns: docs/tour.md)."""
+    """Returns the predictions, one row per example in the order of the set (columns: docs/tour.md).
+
+    `scored`: row → log-probability of each option. `generated`: row → generation.
+    """
     task, rows = encoded.task, range(len(encoded.examples))
     document = task.kind == "language_modeling"
     options = [[] if document else list(render.options(task, e)) for e in encoded.examples]
@@ -60,7 +63,7 @@ def predictions(
 
 
 def _by_label(encoded: EncodedEvalSet, scores: Sequence[float]) -> list[float]:
-    """Scores of whole options as they are; of sub-tokens, the highest of each label."""
+    """Returns one score per label: the scores themselves, or for sub-tokens the highest of each label."""
     if not encoded.owners:
         return list(scores)
     owned = list(zip(encoded.owners, scores, strict=True))
@@ -68,7 +71,7 @@ def _by_label(encoded: EncodedEvalSet, scores: Sequence[float]) -> list[float]:
 
 
 def _lengths(encoded: EncodedEvalSet, row: int) -> list[int]:
-    """Tokens of each option that were scored."""
+    """Returns the number of scored tokens of each option."""
     return (
         [1] * len(encoded.task.labels) if encoded.owners else [len(option) for option in encoded.requests[row].options]
     )
@@ -76,13 +79,15 @@ def _lengths(encoded: EncodedEvalSet, row: int) -> list[int]:
 
 @lru_cache(maxsize=1)
 def provenance() -> dict[str, str]:
-    """What was installed, and on what: recorded, never part of a key. `code` is a digest of the sources that touch
-    numbers: shown, and no cause for *mixed*; what decides is `semantics`.
+    """Returns versions of libraries and hardware, and `code`, a digest of the sources that can change predictions.
+
+    Recorded and shown, never part of a key: `semantics` decides which results are comparable.
     """
     return {**versions(), "code": _code()[:12]}
 
 
 def _code() -> str:
+    """Returns a digest of the package's sources, without those in `AFTER_THE_STORE`."""
     root = Path(__file__).parents[1]
     sources = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.py"))}
     touching = {place: path for place, path in sources.items() if not place.startswith(AFTER_THE_STORE)}

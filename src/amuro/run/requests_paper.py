@@ -1,8 +1,8 @@
-"""Questions as the paper asked them (docs/protocol.md): its defects are what makes its numbers comparable.
+"""Requests as the paper made them (docs/protocol.md). Its defects are kept: they make the numbers comparable.
 
-Shots are the first rows of the evaluated split itself, which are scored all the same (P3), nothing is cut to the
-context (P4), the prompt keeps the trailing space of its template (P5), and a label scores what the likeliest of all its
-sub-tokens scores at the next position (P6). Multiple choice draws its shots from train anew for each row.
+Shots are the first rows of the evaluated split itself, which are also scored (P3); nothing is cut to the context
+(P4); the prompt keeps the trailing space of its template (P5); a label gets the score of the likeliest of all its
+sub-tokens at the next position (P6). Multiple choice samples its shots from train again for each row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def encode(
     encoder: Encoder,
     context_length: int,
 ) -> EncodedEvalSet:
-    """The encoded set of a task whose protocol is the paper's. `train` is read by multiple choice alone."""
+    """Returns the encoded set of a task in the paper's protocol. `train`: rows for the shots of
+    multiple choice only.
+    """
     shared = shots_text(task, format_name, examples[:shots])
     heads = (
         [shots_text(task, format_name, row_shots(train, shots, i)) for i in range(len(examples))]
@@ -34,22 +36,23 @@ def encode(
         else [shared] * len(examples)
     )
     bodies = [render.prompt(task, format_name, example) for example in examples]
-    read = [(*encoder.bos, *ids) for ids in encoder.prompts([h + b for h, b in zip(heads, bodies, strict=True)])]
+    prompts = [(*encoder.bos, *ids) for ids in encoder.prompts([h + b for h, b in zip(heads, bodies, strict=True)])]
     candidates, owners = _candidates(task, examples, bodies, encoder)
-    truncated = [False] * len(read)
+    truncated = [False] * len(prompts)
     if task.shots_from == "train_by_row":  # of the paper's two evaluations, only this one cuts to the context
         rooms = [context_length - max(map(len, options)) for options in candidates]
-        truncated = [len(ids) > room for ids, room in zip(read, rooms, strict=True)]
-        read = [ids[-room:] for ids, room in zip(read, rooms, strict=True)]
+        truncated = [len(ids) > room for ids, room in zip(prompts, rooms, strict=True)]
+        prompts = [ids[-room:] for ids, room in zip(prompts, rooms, strict=True)]
     shown = min(shots, len(examples))
     texts = [(shown, head, body) for head, body in zip(heads, bodies, strict=True)]
-    return encode_rows(task, examples, texts, read, candidates, truncated, encoder, owners)
+    return encode_rows(task, examples, texts, prompts, candidates, truncated, encoder, owners)
 
 
 def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:
-    """The few-shot prefix: prompt, answer and separator of each shot.
+    """Returns the few-shot prefix: prompt, answer and separator of each shot.
 
-    The tuned tasks join them as they are, the prompt's own space between; multiple choice strips both.
+    Tasks with whole-text encoding join prompt and answer unchanged (the prompt ends in a space); multiple choice
+    strips both.
     """
     pairs = [(render.prompt(task, format_name, shot), shot.answer) for shot in shots]
     if task.encoding == "whole_text":
@@ -58,16 +61,20 @@ def shots_text(task: Task, format_name: str, shots: Sequence[Example]) -> str:
 
 
 def row_shots(train: Sequence[Example], shots: int, row: int) -> list[Example]:
-    """Shots of one row of multiple choice: drawn from train with the row's number as the seed, as catwalk does."""
+    """Returns the shots of one row of multiple choice, sampled from train with the row number as seed, as catwalk
+    does.
+
+    Raises DataError if train has too few rows.
+    """
     if shots > len(train):
-        raise DataError(f"{shots} shots are asked, and train holds {len(train)} rows", "ask with fewer shots")
+        raise DataError(f"{shots} shots are wanted, and train has {len(train)} rows", "use fewer shots")
     return Random(row).sample(train, shots) if shots else []
 
 
 def _candidates(
     task: Task, examples: Sequence[Example], bodies: Sequence[str], encoder: Encoder
 ) -> tuple[list[tuple[Ids, ...]], tuple[int, ...]]:
-    """Candidate ids of each row, and the label that owns each of them where labels are scored by sub-tokens."""
+    """Returns the candidate ids of each row, and the label of each candidate if labels are scored by sub-tokens."""
     if task.label_scoring == "sub_tokens":
         texts = [*task.labels, *(f" {label}" for label in task.labels)]
         pairs = [

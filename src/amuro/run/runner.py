@@ -1,4 +1,4 @@
-"""Fill what is missing, skip what is done."""
+"""Runs a plan: fills the cells that are missing and skips those that are done."""
 
 from __future__ import annotations
 
@@ -31,46 +31,49 @@ from amuro.study.store import Store
 from amuro.study.twins import blocked
 
 ENTRY_POINT = "amuro.run.runner:perform"
+"""The function that worker processes call for each job."""
 
 
 @dataclass
 class Outcome:
-    """What a run did."""
+    """The result of a run."""
 
     filled: int = 0
+    """Cells that this run filled."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Address of a cell (of a job that has none, its name) → why it failed."""
+    """Address of a cell (or name of a job without cells) → error."""
     diverged: dict[str, str] = field(default_factory=dict)
-    """Address of a model whose training diverged now → how: a result, no failure."""
+    """Address of a model whose training diverged in this run → how. A result, not a failure."""
     elsewhere: int = 0
-    """Cells that were missing when it began, and that other runs have filled."""
+    """Cells that were missing at the start and were filled by other runs."""
     refused: list[str] = field(default_factory=list)
-    """Why checkpoints were left out; their cells are among those that failed."""
+    """Why checkpoints were left out; their cells are in `failed`."""
 
     @property
     def failures(self) -> list[str]:
+        """One sentence per failure."""
         return [f"{where}: {why}" for where, why in self.failed.items()]
 
 
 def run(
     plan: Plan, store: Store, on_event: OnEvent, only: Sequence[State] | None = None, alone: bool = False
 ) -> Outcome:
-    """Fills the missing cells of a plan (or those of `only`). Finished cells are never touched.
+    """Fills the missing cells of a plan (or of the cells in `only`). Finished cells are never changed.
 
-    What is damaged or was lost beside finished cells is told (event *damaged*) and made anew. Everything that can be
-    refused is refused before any compute: rows, labels, splits, checkpoints, baselines. Other runs of the same store
-    share the work; this one ends when nothing is left to do. alone: in this process.
+    What is damaged or lost besides finished cells is reported (event *damaged*) and made again. Everything that can
+    be refused is refused before any compute: rows, labels, splits, checkpoints, baselines. Other runs of the same
+    store share the work; this run ends when nothing is left to do. `alone`: everything happens in this process.
     """
     store.prepare()
-    for kept in (_plan, _worker):  # by an earlier run of this process: files may have changed since
-        kept.cache_clear()
+    for cache in (_plan, _worker):  # of an earlier run of this process; files may have changed since
+        cache.cache_clear()
     claims = Claims(store.root)
-    found = _found(plan, store, only)
-    if upkeep.check_made(store, jobs.made_here(plan, [s.cell for s in found if s.missing])):
-        found = _found(plan, store, only)
-    broken = upkeep.damaged(found, store)
-    missing = [s.cell for s in found if s.missing or s.cell.address in broken]
-    finished = [s for s in found if s.done and s.cell.address not in broken]
+    cell_states = _found(plan, store, only)
+    if upkeep.check_made(store, jobs.made_here(plan, [s.cell for s in cell_states if s.missing])):
+        cell_states = _found(plan, store, only)
+    broken = upkeep.damaged(cell_states, store)
+    missing = [s.cell for s in cell_states if s.missing or s.cell.address in broken]
+    finished = [s for s in cell_states if s.done and s.cell.address not in broken]
     record = Record(store, missing, on_event)
     _tell(store, record)
     unaudited = set(upkeep.unaudited_sets(plan, store, [s.cell for s in finished]))
@@ -88,13 +91,13 @@ def run(
 
 
 def _found(plan: Plan, store: Store, only: Sequence[State] | None) -> list[State]:
-    """The cells as they stand now: since others saw them, other runs may have filled some."""
-    asked = None if only is None else {state.cell.address for state in only}
-    return [state for state in states(plan, store) if asked is None or state.cell.address in asked]
+    """Returns the present states of the cells (those in `only`): other runs may have filled some meanwhile."""
+    wanted = None if only is None else {state.cell.address for state in only}
+    return [state for state in states(plan, store) if wanted is None or state.cell.address in wanted]
 
 
 def _check_device(study: Study) -> None:
-    """Once for all models, and before anything is made; a CPU is always there."""
+    """Checks the device once, before anything is made. Raises the engine's error if it is not available."""
     if study.engine == "torch" and study.device != "cpu":
         from amuro.engine.torch import check_device
 
@@ -102,6 +105,7 @@ def _check_device(study: Study) -> None:
 
 
 def _execute(plan: Plan, store: Store, claims: Claims, wanted: Sequence[Job], record: OnEvent, alone: bool) -> None:
+    """Runs the jobs, in this process or in worker processes, and clears abandoned drafts before and after."""
     drafts = upkeep.Drafts(store)
     drafts.clear()
     if wanted:
@@ -113,19 +117,22 @@ def _execute(plan: Plan, store: Store, claims: Claims, wanted: Sequence[Job], re
 
 
 def _tell(store: Store, emit: OnEvent) -> None:
+    """Emits an event for each damaged result that was not reported yet."""
     for text in store.told():
         emit({"event": "damaged", "text": text})
 
 
 class Record:
-    """Hears every event of a run: counts, notes what was lost, and passes it on."""
+    """Receives every event of a run: counts it, notes failures in the store and passes it on."""
 
     def __init__(self, store: Store, missing: Sequence[Cell], on_event: OnEvent) -> None:
+        """`missing`: the cells that the run is to fill."""
         self.outcome = Outcome()
         self._store, self._on_event = store, on_event
         self._missing = {cell.address: cell for cell in missing}
 
     def __call__(self, event: Mapping[str, Any]) -> None:
+        """Handles one event."""
         match event["event"]:
             case "cell":
                 if self._missing.pop(event["cell"], None) is None:  # a dev cell that a rule looked at once more
@@ -145,14 +152,14 @@ class Record:
         self._on_event(event)
 
     def _lost(self, job: str, error: str, trace: str) -> None:
-        """All that a lost model job should have filled has failed, for its reason; another job stands for itself."""
+        """Records a job that failed: all cells that it should have filled have failed with its error."""
         self._store.note("attempts", {"job": job, "error": error, "trace": trace})
         for where in self._behind(job) or [job]:
             self._missing.pop(where, None)
             self.outcome.failed[where] = error
 
     def _behind(self, name: str) -> list[str]:
-        """The cells still missing that wait for a model's model job, or for a checkpoint."""
+        """Returns the missing cells of a model, of its choice of rates, or of a checkpoint."""
         return [
             address
             for address, cell in self._missing.items()
@@ -161,22 +168,23 @@ class Record:
 
 
 def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent) -> dict[Checkpoint, str]:
-    """Checkpoints that the audit of their series refuses before any weights are loaded → why. Audits are kept.
+    """Audits the series of the missing cells; returns refused checkpoint → reason. Audits are stored, no weights are
+    read.
 
-    Tells of each refused checkpoint that has missing cells (event *lost*), and of each doubtful one (*doubt*).
+    Emits *lost* for each refused checkpoint that has missing cells, and *doubt* for each doubtful one.
     """
     faults: dict[Checkpoint, str] = {}
     for name in dict.fromkeys(cell.model.checkpoint.series for cell in missing):
-        found = series_audit.audit(series_audit.of_study(plan, name, store.root / "series"), weights=False)
-        series_audit.keep(found, store)
-        faults |= found.refused()
-        for fault in found.faults:
+        result = series_audit.audit(series_audit.of_study(plan, name, store.root / "series"), weights=False)
+        series_audit.keep(result, store)
+        faults |= result.refused()
+        for fault in result.faults:
             if fault.level == "doubtful":
                 on_event({"event": "doubt", "job": fault.checkpoint or name, "error": str(fault)})
     twins = blocked(plan, store)
     faults |= {c: str(twin_error(c.address, twins[c.address])) for c in plan.checkpoints if c.address in twins}
-    asked = dict.fromkeys(cell.model.checkpoint for cell in missing)
-    refused = {checkpoint: faults[checkpoint] for checkpoint in asked if checkpoint in faults}
+    checkpoints = dict.fromkeys(cell.model.checkpoint for cell in missing)
+    refused = {checkpoint: faults[checkpoint] for checkpoint in checkpoints if checkpoint in faults}
     for checkpoint, why in refused.items():
         on_event({"event": "lost", "job": checkpoint.address, "error": why})
     return refused
@@ -186,7 +194,7 @@ def audited(plan: Plan, store: Store, missing: Sequence[Cell], on_event: OnEvent
 
 
 def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
-    """One job: pre-training of a series, or one model job. What an executor starts."""
+    """Does one job in a worker process: pre-training, audits, prompts or a model job."""
     plan, store = _plan(payload["study"]), _store(payload["store"])
     store.join()
     if "pretrain" in payload:
@@ -201,6 +209,7 @@ def perform(payload: Mapping[str, Any], emit: OnEvent) -> None:
 
 
 def _run_model(plan: Plan, worker: Worker, payload: Mapping[str, Any]) -> None:
+    """Does a model job, or stores lost prompts again."""
     if "texts" in payload:
         lost = set(payload["texts"])
         worker.keep_texts([cell for cell in plan.cells if cell.address in lost])
@@ -212,24 +221,24 @@ def _run_model(plan: Plan, worker: Worker, payload: Mapping[str, Any]) -> None:
 
 
 def pretrain(plan: Plan, store: Store, name: str, emit: OnEvent) -> None:
-    """Pre-trains a series into the store; goes on where an interrupted run stopped."""
+    """Pre-trains a series into the store; resumes an interrupted run."""
     from amuro.engine.pretraining.pretrain import pretrain as train
 
     declare = load_series_kind(plan.study.series[name].kind).pretraining
-    assert declare is not None  # no other series has such a job
+    assert declare is not None  # only series that amuro pre-trains have such a job
     declared = declare(plan.series_options(name))
 
     def on_progress(done: int, total: int, loss: float) -> None:
         emit({"event": "pretrain", "series": name, "done": done, "total": total, "loss": loss})
 
     folder = _pretrained.folder(declared.digest(), store.root / "series")
-    with stopping.held():  # it saves the step that it is at
+    with stopping.held():  # a stop is delayed until the current step is saved
         damaged = partial(store.set_aside, why="a file of it is cut or changed")
         train(declared, folder, on_progress, stopping.wanted, threads(plan.study), damaged)
 
 
 def engine(study: Study) -> Engine:
-    """The engine that a study asks for. Torch is imported only here."""
+    """Returns the engine of a study. Torch is imported only here."""
     if study.engine == "toy":
         from amuro.engine.toy import ToyEngine
 
@@ -240,21 +249,24 @@ def engine(study: Study) -> Engine:
 
 
 def threads(study: Study) -> int:
-    """Cores for each live process."""
+    """Returns the cores per worker process."""
     return max(1, len(os.sched_getaffinity(0)) // jobs.workers(study))
 
 
 @lru_cache(maxsize=2)
 def _plan(study: str) -> Plan:
+    """Returns the plan of a study given as JSON, cached."""
     return planning.make(Study.model_validate_json(study))
 
 
 @lru_cache(maxsize=1)
 def _worker(study: str, store: str) -> Worker:
+    """Returns the worker of this process, cached, so that weights and rows stay in memory between jobs."""
     plan = _plan(study)
     return Worker(plan, _store(store), engine(plan.study), lambda event: None)
 
 
 @lru_cache(maxsize=1)
 def _store(root: str) -> Store:
+    """Returns the store of this process, cached."""
     return Store(Path(root))

@@ -1,4 +1,4 @@
-"""What a run looks after before it begins: what no longer verifies, what was lost beside finished cells, old drafts."""
+"""Maintenance before a run: damaged results, results lost besides finished cells, abandoned drafts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from amuro.study.status import State
 from amuro.study.store import Store
 
 
-def damaged(found: Sequence[State], store: Store) -> set[str]:
-    """Addresses of finished cells whose files are no longer what was written; these are set aside."""
-    return {s.cell.address for s in found if s.manifest is not None and not store.verify(s.manifest)}
+def damaged(cell_states: Sequence[State], store: Store) -> set[str]:
+    """Returns the addresses of finished cells whose files are damaged; these are moved to quarantine."""
+    return {s.cell.address for s in cell_states if s.manifest is not None and not store.verify(s.manifest)}
 
 
 def check_made(store: Store, checkpoints: Sequence[Checkpoint]) -> bool:
-    """Sets aside each of these checkpoints, pre-trained into this store, that is not what pre-training wrote.
+    """Moves damaged checkpoints that amuro pre-trained to quarantine; returns whether there were any.
 
-    Whether there was one: cells that seemed to stand on other weights may then be done after all.
+    If so, states of cells must be looked up again: they may have been compared with damaged weights.
     """
     folders = {checkpoint: _pretrained.locate(checkpoint, store.root / "series") for checkpoint in checkpoints}
     made = {checkpoint: folder for checkpoint, folder in folders.items() if folder.is_dir()}
@@ -38,31 +38,32 @@ def check_made(store: Store, checkpoints: Sequence[Checkpoint]) -> bool:
 
 
 def without_texts(plan: Plan, store: Store, finished: Sequence[State]) -> list[Cell]:
-    """Cells to be put into words once more, because prompts or the audit of their encoding are lost: one for each."""
-    texts = {state.manifest["prompts"]: state.cell for state in reversed(finished) if state.manifest}
-    lost = [cell for key, cell in texts.items() if not store.has("prompts", key)]
+    """Returns one cell for each stored set of prompts, or audit of their encoding, that is lost."""
+    cells_by_prompts = {state.manifest["prompts"]: state.cell for state in reversed(finished) if state.manifest}
+    lost = [cell for key, cell in cells_by_prompts.items() if not store.has("prompts", key)]
     known = {(m["task"], m["format"]) for m in store.manifests("audits") if m["audit"] == "encoding"}
-    asked = {_worded(state.cell): state.cell for state in reversed(finished)}
-    for (_, task, form), cell in asked.items():
+    cells_by_format = {_worded(state.cell): state.cell for state in reversed(finished)}
+    for (_, task, format_name), cell in cells_by_format.items():
         apart = plan.tasks[task].kind != "language_modeling" and plan.tasks[task].encoding == "prompt_then_answer"
-        if apart and (task, form) not in known:
+        if apart and (task, format_name) not in known:
             lost.append(cell)
     return list(dict.fromkeys(lost))
 
 
 def _worded(cell: Cell) -> tuple[str, str, str]:
+    """Returns series, task and format: the encoding audit depends on these."""
     return cell.model.checkpoint.series, cell.eval_set.task, cell.format
 
 
 def unaudited_sets(plan: Plan, store: Store, cells: Sequence[Cell]) -> list[str]:
-    """The evaluation sets of these cells without a stored audit or baselines of the rows that are asked now."""
+    """Returns the evaluation sets of these cells that lack a stored audit or baselines of the rows evaluated now."""
     known = [{(m["task"], m["split"]) for m in audit_keys.kept(plan, store, kind)} for kind in ("tasks", "baselines")]
     sets = [chosen for chosen in dict.fromkeys(cell.eval_set for cell in cells) if chosen.split not in ("train", "dev")]
-    return [str(chosen) for chosen in sets if not all((chosen.task, chosen.split) in found for found in known)]
+    return [str(chosen) for chosen in sets if not all((chosen.task, chosen.split) in audited for audited in known)]
 
 
 def keep_series_audits(plan: Plan, store: Store, finished: Sequence[State]) -> None:
-    """Audits anew each series whose stored audit is lost, where its checkpoints lie on this machine."""
+    """Repeats the audit of each series whose stored audit is lost, if its checkpoints are on this machine."""
     for name in dict.fromkeys(state.cell.model.checkpoint.series for state in finished):
         subject = series_audit.of_study(plan, name, store.root / "series")
         from_hub = any(checkpoint.source.startswith("hub:") for checkpoint in subject.checkpoints)
@@ -71,14 +72,17 @@ def keep_series_audits(plan: Plan, store: Store, finished: Sequence[State]) -> N
 
 
 class Drafts:
-    """The drafts that lie in a store when a run begins."""
+    """The drafts in a store at the start of a run."""
 
     def __init__(self, store: Store) -> None:
+        """Records the size of each draft."""
         self._store, self._since = store, time.monotonic()
         self._seen = {path: _extent(path) for path in _drafts(store)}
 
     def clear(self) -> None:
-        """Removes those whose process is gone; of another machine's, those that did not grow for a whole lease."""
+        """Removes drafts of processes that no longer exist; of other machines, those that did not grow for a whole
+        lease.
+        """
         old = time.monotonic() - self._since > LEASE_SECONDS
         for path in _drafts(self._store):
             gone = owners.is_gone(path.name.split(".")[-2] if path.name.count(".") > 1 else "")
@@ -87,17 +91,19 @@ class Drafts:
 
 
 def _drafts(store: Store) -> Iterator[Path]:
+    """Yields every draft in a store."""
     yield from (store.root / "tmp").glob("*")
     yield from (store.root / "series").glob("*/**/.draft-*")
 
 
 def _extent(path: Path) -> int:
-    """Bytes in a file or folder; less than 0 where it is not there."""
+    """Returns the bytes in a file or folder; -1 if it does not exist."""
     with suppress(OSError):
-        return sum(each.stat().st_size for each in [path, *path.rglob("*")])
+        return sum(entry.stat().st_size for entry in [path, *path.rglob("*")])
     return -1
 
 
 def _remove(path: Path) -> None:
+    """Removes a file or folder; errors are ignored."""
     with suppress(OSError):
         shutil.rmtree(path) if path.is_dir() else path.unlink()

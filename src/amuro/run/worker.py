@@ -1,4 +1,4 @@
-"""The unit of work: one model and all its missing cells, in a live process that has the weights."""
+"""Does a model job: one model and all its missing cells, in a process that keeps the weights."""
 
 from __future__ import annotations
 
@@ -8,32 +8,28 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from amuro.core import coordinates
-from amuro.core.errors import AmuroError, StoreError, WeightsError
+from amuro.core.errors import AmuroError, StoreError
 from amuro.core.failures import reason, trace
 from amuro.core.hashing import digest
 from amuro.core.types import Cell, Checkpoint, Generation, Model, Training
 from amuro.engine.base import Engine
-from amuro.prompts.tokenizer import Encoder
 from amuro.results.scoring import cell_value
-from amuro.run import requests
-from amuro.run.prefetch import read_ahead
+from amuro.run.checkpoint_loader import CheckpointLoader
 from amuro.run.records import predictions, provenance
 from amuro.run.request_cache import RequestBuilder
-from amuro.series import _pretrained, load_series_kind
-from amuro.series.base import tokenizer_folder, twin_error
+from amuro.run.requests import EncodedEvalSet
+from amuro.run.training_sets import TrainingSet
 from amuro.study import status
 from amuro.study.cost import Work, read_plainly
-from amuro.study.inputs import UNKNOWN, Inputs
-from amuro.study.plan import SEMANTICS, Plan, candidates, engine_name
-from amuro.study.store import Store, key_of
-from amuro.study.twins import blocked
+from amuro.study.grid import candidates
+from amuro.study.plan import SEMANTICS, Plan, engine_name
+from amuro.study.result_keys import key_of
+from amuro.study.store import Store
 from amuro.tasks.metrics import load_metric
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -44,37 +40,35 @@ class Cost:
     """What a model job has used so far."""
 
     tokens: int = 0
+    """Tokens of prompts, options, generation and training."""
     flops: float = 0.0
     tuning_seconds: float = 0.0
     work: Work = field(default_factory=Work)
-    """What was done, for estimates of model jobs like this one."""
+    """Amounts by kind, from which later model jobs of this kind are estimated."""
 
     def add(self, tokens: int, flops_per_token: float) -> None:
+        """Adds tokens at a number of FLOPs per token."""
         self.tokens += tokens
         self.flops += tokens * flops_per_token
 
     def did(self, **amounts: int) -> None:
-        """Adds to what was done."""
+        """Adds to the amounts of `work`, by field."""
         self.work = dataclasses.replace(self.work, **{k: getattr(self.work, k) + n for k, n in amounts.items()})
 
 
 class Worker:
-    """Fills cells of one plan into one store with one engine. Rows and base weights are kept between
-    models, and all ids for each tokenizer (not for each checkpoint).
+    """Fills cells of one plan into one store with one engine.
+
+    Rows and base weights are kept between models, encoded sets once per tokenizer (not per checkpoint).
     """
 
     def __init__(self, plan: Plan, store: Store, engine: Engine, emit: Emit) -> None:
+        """`emit` is called with each event."""
         self.plan, self.store, self.engine, self.emit = plan, store, engine, emit
-        self._loaded: Checkpoint | None = None
-        self._folder: Path | None = None
-        self._tokenizer: Path | None = None
-        """Where the live checkpoint's tokenizer lies, if not beside its weights."""
-        self._following: Checkpoint | None = None
         self._builder = RequestBuilder(plan, store)
         self._inputs = self._builder.inputs
-        self._read_encoder = lru_cache(maxsize=4)(_encoder)
-        self._encoders: dict[tuple[str, int, frozenset[int]], Encoder] = {}
-        self._told: set[str] = set()
+        # `emit` is looked up at each event: a later job of this process sets another one.
+        self._checkpoint = CheckpointLoader(plan, store, engine, self._inputs, lambda event: self.emit(event))
 
     def run_model(
         self,
@@ -82,8 +76,10 @@ class Worker:
         cells: Sequence[Cell],
         following: Checkpoint | None = None,
     ) -> None:
-        """Loads, tunes where the model is tuned, fills `cells`, and leaves a cost ledger. One failed cell is
-        noted and does not stop the others. Meanwhile the checkpoint that will be `following` is read ahead.
+        """Loads a checkpoint, tunes it if `model` is tuned, fills `cells` and notes a cost ledger.
+
+        A cell that fails is noted and does not stop the others. Meanwhile the files of the checkpoint `following` are
+        read ahead.
         """
         method = model.recipe.method if model.recipe else ""
         started, cost = (
@@ -92,11 +88,9 @@ class Worker:
         )
         core_started = time.process_time()
         self.emit({"event": "model", "model": model.address})
-        self._load(model.checkpoint)
-        if following not in (None, self._following):
-            self._following = following
-            read_ahead(lambda: folder_of(self.plan, self.store, following))
-        key: str | None  # none where tuning diverged
+        self._checkpoint.load(model.checkpoint)
+        self._checkpoint.read_ahead(following)
+        key: str | None  # None: the training diverged
         if model.recipe is None:
             key = self._inputs.model(model.checkpoint)
         else:
@@ -109,28 +103,28 @@ class Worker:
         self.store.note("ledger", {"model": model.address, "cells": filled, **where, **used})
 
     def _fill(self, cells: Sequence[Cell], model_key: str, cost: Cost) -> dict[Cell, str]:
-        """Cell → key of its result, for those that did not fail."""
+        """Fills cells; returns cell → key of its result for those that did not fail."""
         filled = {}
         for cell in cells:
             try:
                 filled[cell] = self.fill(cell, model_key, cost)
             except StoreError:
-                raise  # it would be the same for every other cell
+                raise  # every other cell would fail for the same reason
             except Exception as error:
-                told = {"cell": cell.address, "error": reason(error), "trace": trace(error)}
-                self.store.note("attempts", told)
-                self.emit({"event": "failed", **told})
+                failure = {"cell": cell.address, "error": reason(error), "trace": trace(error)}
+                self.store.note("attempts", failure)
+                self.emit({"event": "failed", **failure})
         return filled
 
     def fill(self, cell: Cell, model_key: str, cost: Cost) -> str:
-        """Asks the live model one cell's questions and commits its predictions; returns the key of the result.
+        """Evaluates the loaded model on one cell and commits its predictions; returns the key of the result.
 
-        A result that is there and whole is not made again: the dev cells of a rule are asked for by each of its jobs.
+        A result that exists undamaged is kept: the dev cells of a choice are filled by each of its model jobs.
         """
-        encoded = self._builder.encoded(cell, self._encoder(), self.engine.context_length())
+        encoded = self._builder.encoded(cell, self._checkpoint.encoder(), self.engine.context_length())
         declared = self._inputs.declared(cell)
-        decided = {"address": cell.address, "declared": declared, "ids": encoded.ids_digest, "model_key": model_key}
-        key = key_of("cells", decided)
+        key_facts = {"address": cell.address, "declared": declared, "ids": encoded.ids_digest, "model_key": model_key}
+        key = key_of("cells", key_facts)
         if self.store.has("cells", key):
             self.emit({"event": "there", "cell": cell.address})
             return key
@@ -139,7 +133,7 @@ class Worker:
         cost.add(tokens, self.engine.flops_per_token())
         written = frame.height * self.plan.tasks[cell.eval_set.task].max_new_tokens if cell.decoding == "greedy" else 0
         cost.did(cells=1, rows=frame.height, read=tokens, written=written)
-        facts = {**decided, "coordinates": coordinates.of_cell(cell), "prompts": self._keep_texts(encoded),
+        facts = {**key_facts, "coordinates": coordinates.of_cell(cell), "prompts": self._keep_texts(encoded),
                  "seconds": time.monotonic() - started, "tokens": tokens,
                  "provenance": {**provenance(), **self._reading()},
                  "ceiling": [self.plan.tasks[cell.eval_set.task].metric, encoded.ceiling]}  # fmt: skip
@@ -148,22 +142,24 @@ class Worker:
         return key
 
     def keep_texts(self, cells: Sequence[Cell]) -> None:
-        """Words and encodes these cells once more and stores the texts; no model is tuned or asked."""
+        """Stores the prompts of these cells again; no model is tuned or evaluated."""
         for cell in cells:
-            self._load(cell.model.checkpoint)
-            self._keep_texts(self._builder.encoded(cell, self._encoder(), self.engine.context_length()))
+            self._checkpoint.load(cell.model.checkpoint)
+            self._keep_texts(self._builder.encoded(cell, self._checkpoint.encoder(), self.engine.context_length()))
 
-    def _keep_texts(self, encoded: requests.EncodedEvalSet) -> str:
+    def _keep_texts(self, encoded: EncodedEvalSet) -> str:
+        """Commits the prompts of an encoded set; returns the key of that result."""
         key = digest(encoded.texts["prompt_hash"].to_list())
         self.store.commit("prompts", key, {}, {"prompts.parquet": encoded.texts})
         return key
 
     def _reading(self) -> dict[str, str]:
-        """What is to be known of how the live model is read; nothing of a kind whose rows share passes."""
-        told = "; ".join(self.engine.remarks())
-        return {"reading": told} if told else {}
+        """Returns the engine's remarks on how the model is evaluated, for the provenance of a cell."""
+        remarks = "; ".join(self.engine.remarks())
+        return {"reading": remarks} if remarks else {}
 
-    def _predict(self, cell: Cell, encoded: requests.EncodedEvalSet) -> tuple[pl.DataFrame, int]:
+    def _predict(self, cell: Cell, encoded: EncodedEvalSet) -> tuple[pl.DataFrame, int]:
+        """Returns the predictions of a cell, one row per example, and the tokens that were processed."""
         scored: dict[int, tuple[float, ...]] = {}
         generated: dict[int, Generation] = {}
         tokens = 0
@@ -174,7 +170,7 @@ class Worker:
             for row, scores in zip(rows, self.engine.score(request_batch), strict=True):
                 scored[row] = (*scored.get(row, ()), *scores)
             if cell.decoding == "greedy":
-                answers = self.engine.generate(request_batch, self._encoder().decode)
+                answers = self.engine.generate(request_batch, self._checkpoint.encoder().decode)
                 generated.update(zip(rows, answers, strict=True))
                 tokens += sum(answer.tokens for answer in answers)
         unconditional: list[tuple[float, ...]] = []
@@ -183,64 +179,16 @@ class Worker:
             tokens += sum(sum(map(len, q.options)) for q in encoded.unconditional)
         return predictions(encoded, scored, generated, unconditional), tokens
 
-    # -- the model
-
-    def _load(self, checkpoint: Checkpoint) -> None:
-        if self._loaded == checkpoint:
-            self.engine.reset()
-            return
-        self._loaded = None  # until it is whole and known to be nobody's twin
-        self._folder = folder_of(self.plan, self.store, checkpoint)
-        self._tokenizer = tokenizer_folder(checkpoint)
-        self._refuse_damaged(checkpoint)
-        read = self._inputs.checkpoint(checkpoint)
-        self.engine.load(checkpoint, self._folder)
-        if Inputs(self.plan, self.store).checkpoint(checkpoint) != read:
-            raise WeightsError(f"the files of {checkpoint.address} changed since the run began", cure="run again")
-        for remark in {*self.engine.remarks(), *self._encoder().remarks} - self._told:
-            self._told.add(remark)
-            self.emit({"event": "remark", "job": checkpoint.address, "text": remark})
-        self._refuse_twin(checkpoint)
-        self._loaded = checkpoint
-
-    def _encoder(self) -> Encoder:
-        """Of the live checkpoint. Equal ones of other folders are one object, and so is all that they encoded."""
-        found = self._read_encoder(self._folder, self._tokenizer)
-        return self._encoders.setdefault((found.digest, found.eos, found.ends), found)
-
-    def _refuse_damaged(self, checkpoint: Checkpoint) -> None:
-        """What was pre-trained here must be what was written then."""
-        made_here = load_series_kind(self.plan.study.series[checkpoint.series].kind).pretraining is not None
-        if made_here and self._folder and self._folder.is_dir() and not _pretrained.is_whole(checkpoint, self._folder):
-            raise WeightsError(
-                f"{checkpoint.address} in {self._folder} is no longer what pre-training wrote",
-                cure="amuro run sets it aside and makes it anew",
-            )
-
-    def _refuse_twin(self, checkpoint: Checkpoint) -> None:
-        """Of checkpoints of a series with equal weights, all but the earliest step are blocked by name.
-
-        What was loaded is recorded first, and looked at then: of two workers that load twins at once, one sees it.
-        """
-        facts = {"checkpoint": checkpoint.address, "weights": self._inputs.checkpoint(checkpoint)["weights"]}
-        if facts["weights"] == UNKNOWN:
-            return
-        before = blocked(self.plan, self.store)
-        self.store.commit("checkpoints", digest(facts), facts, {})
-        found = blocked(self.plan, self.store)
-        if checkpoint.address in found:
-            raise twin_error(checkpoint.address, found[checkpoint.address])
-        for later in found.keys() - before.keys():
-            self.emit({"event": "failed", "cell": later, "error": str(twin_error(later, found[later]))})
-
     def _tuned(self, model: Model, cost: Cost) -> str | None:
-        """Tunes the loaded checkpoint and returns the key of the live model.
+        """Tunes the loaded checkpoint; returns the key of the tuned model, which stays loaded.
 
-        None stands for a training that diverged, now or before: that is kept as its result, under its key.
+        Returns None if the training diverges or diverged before: that result is stored under the same key.
         """
         assert model.recipe is not None
         assert model.learning_rate is not None
-        training_set = self._builder.training_set(model.recipe, self._encoder(), self.engine.context_length())
+        training_set = self._builder.training_set(
+            model.recipe, self._checkpoint.encoder(), self.engine.context_length()
+        )
         key = self._tuned_key(model, training_set)
         if self._has_diverged(key):
             return None
@@ -255,8 +203,8 @@ class Worker:
         self._record_training(model, key, dataclasses.replace(training, truncated=training_set.truncated))
         return None if self._has_diverged(key) else key
 
-    def _tuned_key(self, model: Model, training_set: requests.TrainingSet) -> str:
-        """Key of a tuned model, made of the inputs of its training."""
+    def _tuned_key(self, model: Model, training_set: TrainingSet) -> str:
+        """Returns the key of a tuned model, a digest of the inputs of its training."""
         assert model.recipe is not None
         return digest({
             "parent": self._inputs.model(model.checkpoint), "recipe": dataclasses.asdict(model.recipe) | {"name": ""},
@@ -266,42 +214,45 @@ class Worker:
         })  # fmt: skip
 
     def _has_diverged(self, key: str) -> bool:
+        """Whether the store records that this training diverged."""
         known = self.store.manifest("models", key)
         return known is not None and status.diverged_at(known) is not None
 
     def _record_training(self, model: Model, key: str, training: Training) -> None:
-        told = {k: v for k, v in dataclasses.asdict(training).items() if k != "losses"}
-        facts = {**self._named(model), "training": told, "weights": self.engine.weights_digest()}
+        """Commits the record and the loss curve of a training."""
+        training_facts = {k: v for k, v in dataclasses.asdict(training).items() if k != "losses"}
+        facts = {**self._named(model), "training": training_facts, "weights": self.engine.weights_digest()}
         curve = pl.DataFrame({"loss": list(training.losses)}, schema={"loss": pl.Float64})
         self.store.commit("models", key, facts, {"losses.parquet": curve})
         if training.diverged_at is not None:
             self.emit({"event": "diverged", "model": model.address, "text": status.how_it_diverged(facts)})
 
     def _named(self, model: Model) -> dict[str, Any]:
-        """What says, without weights, which training a record is of."""
+        """Returns the facts that identify a training without its weights: the model and its declared inputs."""
         cell = self.plan.cells_by_model()[model][0]
         return {"model": model.address, "declared": status.training_inputs(cell, self._inputs.declared(cell))}
 
     def _chosen(self, model: Model, cost: Cost) -> str | None:
-        """Tunes at each rate of the rule and makes the one live that does best on the dev split (primary metric, the
-        first one on a tie). The choice is stored; returns the key of the chosen model. Rates that diverge do not
-        compete; where all do, that is stored, and None returned.
+        """Tunes at each candidate rate and restores the model that scores best on dev; returns its key.
+
+        The score is the primary metric, the first rate wins a tie. The choice is stored. Rates that diverge do not
+        compete; if all do, that is stored and None is returned.
         """
         scores: dict[float, float] = {}
         best: tuple[float, str, Any] | None = None
-        members = candidates(model)
-        for member in members:
-            assert member.learning_rate is not None
-            key = self._tuned(member, cost)
+        candidate_models = candidates(model)
+        for candidate in candidate_models:
+            assert candidate.learning_rate is not None
+            key = self._tuned(candidate, cost)
             if key is None:
                 continue
-            score = self._on_dev(member, key, cost)
-            scores[member.learning_rate] = score
+            score = self._on_dev(candidate, key, cost)
+            scores[candidate.learning_rate] = score
             if best is None or score > best[0]:
                 best = score, key, self.engine.keep()
         facts = {**self._named(model), "chosen_for": model.address, "dev_scores": [[r, s] for r, s in scores.items()],
                  "learning_rate": max(scores, key=lambda rate: scores[rate], default=None),
-                 "diverged": [m.learning_rate for m in members if m.learning_rate not in scores]}  # fmt: skip
+                 "diverged": [m.learning_rate for m in candidate_models if m.learning_rate not in scores]}  # fmt: skip
         self.store.commit("models", digest(facts), facts, {})
         if best is None:
             self.emit({"event": "diverged", "model": model.address, "text": status.how_it_diverged(facts)})
@@ -309,19 +260,22 @@ class Worker:
         self.engine.restore(best[2])
         return best[1]
 
-    def _on_dev(self, member: Model, model_key: str, cost: Cost) -> float:
-        """The live model's mean score on its dev cells, the higher the better, by results that stand on these very
-        weights. Raises AmuroError where one of them failed: no rate may win by what was not asked.
+    def _on_dev(self, candidate: Model, model_key: str, cost: Cost) -> float:
+        """Returns the loaded model's mean score on its dev cells, higher is better, from results of exactly these
+        weights.
+
+        Raises AmuroError if a dev cell failed: a rate must not win by cells that were not evaluated.
         """
-        dev = [cell for cell in self.plan.cells_by_model()[member] if cell.eval_set.split == "dev"]
+        dev = [cell for cell in self.plan.cells_by_model()[candidate] if cell.eval_set.split == "dev"]
         filled = self._fill(dev, model_key, cost)
         scores = [self._dev_score(cell, key) for cell, key in filled.items()]
         if len(scores) < len(dev) or not all(map(math.isfinite, scores)):
             what = f"{len(dev) - len(scores)} of {len(dev)} dev cells failed" if len(scores) < len(dev) else "no score"
-            raise AmuroError(f"no rate can be chosen: {what} at rate {member.learning_rate}")
+            raise AmuroError(f"no rate can be chosen: {what} at rate {candidate.learning_rate}")
         return sum(scores) / len(scores)
 
     def _dev_score(self, cell: Cell, key: str) -> float:
+        """Returns the oriented metric of one dev result. Raises AmuroError if that was damaged meanwhile."""
         result = self.store.manifest("cells", key)
         frame = self.store.frame(result, "predictions.parquet") if result else None
         if frame is None:
@@ -330,15 +284,6 @@ class Worker:
         return load_metric(task.metric).oriented(cell_value(task, frame))
 
 
-def folder_of(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path | None:
-    """Where a checkpoint's weights lie; fetched by the series if need be."""
-    return load_series_kind(plan.study.series[checkpoint.series].kind).locate(checkpoint, store.root / "series")
-
-
-def _encoder(folder: Path | None, words: Path | None) -> Encoder:
-    return Encoder.from_folder(folder, words) if folder else Encoder.of_bytes()
-
-
 def peak_memory_mb() -> float:
-    """Of this process so far."""
+    """Returns the peak resident memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

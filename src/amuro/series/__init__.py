@@ -1,4 +1,6 @@
-"""The kinds of series: where checkpoints come from. Each file beside this one is one, listed by its name."""
+"""Series kinds: where checkpoints come from. Each file of this package without a leading _ is one, listed by its
+name.
+"""
 
 from __future__ import annotations
 
@@ -11,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def load_series_kind(name: str) -> SeriesKind:
-    """The kind of series `series/NAME.py`, or that of a dotted module. Errors as in `registry.plugin`."""
+    """Returns the series kind of `series/NAME.py` or of a dotted module. Raises the errors of `registry.plugin`."""
     return cast("SeriesKind", registry.plugin("series", name))

@@ -1,8 +1,8 @@
-"""Series whose checkpoints a repository on the hub keeps as revisions: what all such kinds share.
+"""Series whose checkpoints are revisions of a hub repository: what all such kinds share.
 
-`series/hub.py` reads any repository, the named kinds (`series/pythia.py`, …) one published run whose facts they state.
-Tokens follow from the step where the run is known or `tokens_per_step` is told; else from the revision's name, rounded
-as its publisher rounded.
+`series/hub.py` reads any repository; the named kinds (`series/pythia.py`, …) read one published run whose facts they
+state. Tokens follow from the step if the run is known or `tokens_per_step` is given; otherwise from the revision's
+name, rounded as its publisher rounded.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ OPTIONS = {
     ),
     **course_options(**dict.fromkeys(COURSE_OPTIONS, _KNOWN)),
 }
-"""Keys that every kind on the hub reads, besides those that say which revisions are meant."""
+"""Keys that every hub kind reads, besides those that choose revisions."""
 
 
 def checkpoints(name: str, run: PublishedRun, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
-    """The checkpoints that the option `model` names. The hub is asked only for `logN` and `all` without a `lock`.
+    """Returns the checkpoints that the option `model` names.
 
-    Raises StudyError on bad options, HubError where the hub is needed and does not answer, SeriesError on a step that
-    stands twice or is unknown beside others.
+    Uses the network only for `logN` and `all` without a `lock`. Raises StudyError on bad options, HubError if the hub
+    is needed and does not answer, SeriesError on a step that occurs twice or is unknown among several.
     """
     spec = parse_spec(options["model"])
     table = _table(name, run, options)
@@ -60,46 +60,47 @@ def checkpoints(name: str, run: PublishedRun, options: Mapping[str, Any]) -> tup
 
 
 def locate(checkpoint: Checkpoint, cache: Path) -> Path | None:
-    """The folder of its weights in the hub client's own cache (HF_HOME, not `cache`), downloaded if need be.
+    """Returns the folder of the weights in the hub client's own cache (HF_HOME, not `cache`), downloaded if needed.
 
-    Raises HubError and WeightsError, as `hub_client.fetch`, `check_folder` and `check_vocabulary` do.
+    Raises HubError and WeightsError as `hub.fetch`, `check_folder` and `check_vocabulary` do.
     """
     return check_vocabulary(check_folder(hub.fetch(*address(checkpoint))))
 
 
 def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
-    """The folder of its weights where the client's cache holds them whole. Asks no network."""
+    """Returns the folder of the weights if the client's cache has all of them. Uses no network."""
     return hub.at_hand(*address(checkpoint))
 
 
 def inspect(checkpoint: Checkpoint, cache: Path) -> Inspection | None:
-    """The sha256 of its weights files and the ids of its small files, which the hub records: nothing is downloaded.
+    """Returns the sha256 of the weights files and the ids of the small files, as the hub records them; downloads
+    nothing.
 
-    Raises HubError and WeightsError as `hub_client.records` does.
+    Raises HubError and WeightsError as `hub.records` does.
     """
     known = hub.records(*address(checkpoint))
     return Inspection(digest(sorted(known[0].values())), *known) if known else None
 
 
 def document(checkpoint: Checkpoint, name: str) -> Path | None:
-    """A small file of the revision, fetched if need be; None where it has none. Raises HubError."""
+    """Returns a small file of the revision, downloaded if needed; None if it does not exist. Raises HubError."""
     return hub.document(*address(checkpoint), name)
 
 
 def lock(name: str, run: PublishedRun, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The commit of each revision: as in the `lock` among the options, else as the hub has it now.
+    """Returns the commit of each revision: from the option `lock`, else as the hub has it now.
 
-    A repository that has moved is named as before and, as `moved_to`, as today. Raises HubError on a revision that is
-    not there, and what `checkpoints` raises.
+    A repository that was renamed keeps its name, with the present one as `moved_to`. Raises HubError on a revision
+    that does not exist, and the errors of `checkpoints`.
     """
-    found = [address(checkpoint) for checkpoint in checkpoints(name, run, options)]
-    repository = found[0][0]
+    addresses = [address(checkpoint) for checkpoint in checkpoints(name, run, options)]
+    repository = addresses[0][0]
     before = _locked(name, options)
     if before.get("model") == options["model"]:
         return dict(before)
     listed = hub.revisions(repository)
     commits: dict[str, str] = {}
-    for _, revision, commit in found:
+    for _, revision, commit in addresses:
         exact = revision if commit else match(revision, listed, repository)
         commits[exact] = commit or listed[exact]
     today = hub.find(repository, next(iter(commits))).repository
@@ -108,9 +109,10 @@ def lock(name: str, run: PublishedRun, options: Mapping[str, Any]) -> Mapping[st
 
 
 def grid(run: PublishedRun, found: tuple[Checkpoint, ...]) -> Grid:
-    """The steps that the repository lists today, of the stages and seeds among `found`, and the documented ones.
+    """Returns the steps that the repository lists today, of the stages and seeds in `found`, and the documented
+    steps.
 
-    Raises HubError where the hub does not answer.
+    Raises HubError if the hub does not answer.
     """
     revisions = [parse_revision(address(checkpoint)[1]) for checkpoint in found]
     runs = {(r.stage, r.seed_name) for r in revisions if r} or {(run.stage, "")}
@@ -126,8 +128,10 @@ def named(
     at: str,
     keys: Mapping[str, Option] = MappingProxyType({}),
 ) -> SeriesKind:
-    """A kind for published runs: `pick` takes the run out of the study's table (which may hold `keys`), and `at`
-    says which checkpoints are meant where the table does not.
+    """Returns the series kind of published runs.
+
+    `pick`: returns the run that a study's table means; the table may have `keys`. `at`: the checkpoints that are
+    meant if the table names none.
     """
     known = {**keys, **CHOICE, "at": replace(CHOICE["at"], default=f'"{at}"'), **OPTIONS}
 
@@ -146,8 +150,10 @@ def kind_of(
     read: Callable[[str, Mapping[str, Any]], tuple[PublishedRun, Mapping[str, Any]]],
     options: Mapping[str, Option],
 ) -> SeriesKind:
-    """A kind on the hub. `read`: (name, the study's table) → what is known of the run, and the table with `model`;
-    `options`: the keys of that table.
+    """Returns a series kind on the hub.
+
+    `read`: (name, the study's table) → what is known of the run, and the table with `model`. `options`: the keys of
+    that table.
     """
     return SeriesKind(
         kind,
@@ -164,14 +170,14 @@ def kind_of(
 
 
 def address(checkpoint: Checkpoint) -> tuple[str, str, str | None]:
-    """Repository, revision, and commit where it is pinned."""
+    """Returns repository, revision, and commit or None if it is not pinned."""
     revision, _, commit = (checkpoint.revision or "main").partition("@")
     return checkpoint.source.removeprefix("hub:"), revision, commit or None
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A study's table of one series, read once."""
+    """The options of one series, parsed."""
 
     name: str
     run: PublishedRun
@@ -183,6 +189,7 @@ class _Table:
     """Revision → commit, from the lock; empty without one."""
 
     def checkpoint(self, revision: str) -> Checkpoint:
+        """Returns the checkpoint of a revision."""
         parsed = parse_revision(revision)
         step = self.steps.get(revision, self.run.step(parsed) if parsed else UNKNOWN_STEP)
         tokens = self.tokens.get(revision, self.way.tokens(step, parsed.tokens if parsed else None))
@@ -202,6 +209,7 @@ class _Table:
 
 
 def _table(name: str, run: PublishedRun, options: Mapping[str, Any]) -> _Table:
+    """Parses the options of a series. Raises StudyError on a bad value."""
     parameters = options.get("parameters", run.parameters)
     main_tokens = {} if run.main_tokens is None else {"main": run.main_tokens}
     return _Table(
@@ -216,6 +224,7 @@ def _table(name: str, run: PublishedRun, options: Mapping[str, Any]) -> _Table:
 
 
 def _counts(name: str, key: str, options: Mapping[str, Any]) -> dict[str, int]:
+    """Returns the table revision → whole number of an option."""
     table = options.get(key, {})
     if not isinstance(table, Mapping):
         raise StudyError(f"{key} of series '{name}' is {table!r}", f"give a table: {key} = {{main = 738020}}")
@@ -223,24 +232,25 @@ def _counts(name: str, key: str, options: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _pins(name: str, repository: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """Returns revision → commit of the lock. Raises StudyError if the lock is of another repository."""
     locked = _locked(name, options)
     if locked and locked.get("repository") != repository:
-        cure = "delete that part of the lock file, and it is written anew"
+        cure = "delete that part of the lock file, and it is written again"
         raise StudyError(f"the lock of series '{name}' is of {locked.get('repository')}, not {repository}", cure)
     return dict(locked.get("revisions", {}))
 
 
 def _locked(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The lock among the options; empty without one. Raises StudyError where it is none."""
+    """Returns the option `lock`, {} without one. Raises StudyError if it is not valid."""
     locked = options.get("lock") or {}
     pins = locked.get("revisions", {}) if isinstance(locked, Mapping) else None
     if not isinstance(pins, Mapping) or not all(isinstance(commit, str) for commit in pins.values()):
-        raise StudyError(f"the lock of series '{name}' is no lock", "delete the lock file, and it is written anew")
+        raise StudyError(f"the lock of series '{name}' is no lock", "delete the lock file, and it is written again")
     return dict(locked)
 
 
 def _names(name: str, spec: Spec, table: _Table, options: Mapping[str, Any]) -> list[str]:
-    """The revisions that are meant: those of the lock, if it was made for the same `model`."""
+    """Returns the revisions that are meant: those of the lock, if it was made for the same `model`."""
     if table.pins and options["lock"].get("model") == options["model"]:
         return list(table.pins)
     listed = _list(name, spec) if spec.listed else {}
@@ -251,6 +261,7 @@ def _names(name: str, spec: Spec, table: _Table, options: Mapping[str, Any]) -> 
 
 
 def _list(name: str, spec: Spec) -> Mapping[str, str]:
+    """Returns revision → commit of a repository. Raises HubError if the hub does not answer."""
     try:
         return hub.revisions(spec.repository)
     except hub.UnreachableError as error:
@@ -258,10 +269,11 @@ def _list(name: str, spec: Spec) -> Mapping[str, str]:
         raise HubError(f"series '{name}' chooses among revisions, and the hub does not answer", cure) from error
 
 
-def _told(name: str, found: list[Checkpoint]) -> list[Checkpoint]:
-    for checkpoint in found:
-        if checkpoint.step == UNKNOWN_STEP and len(found) > 1:
+def _told(name: str, checkpoints: list[Checkpoint]) -> list[Checkpoint]:
+    """Returns the checkpoints. Raises SeriesError if a step is unknown among several."""
+    for checkpoint in checkpoints:
+        if checkpoint.step == UNKNOWN_STEP and len(checkpoints) > 1:
             revision = address(checkpoint)[1]
             cure = f'state it: step_of = {{"{revision}" = …}}'
             raise SeriesError(f"the step of {revision} in series '{name}' is unknown", cure)
-    return found
+    return checkpoints

@@ -1,4 +1,4 @@
-"""The declaration of one pre-training run on text from files."""
+"""The configuration of a pre-training run on text from files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEMANTICS = 1
 
 @dataclass(frozen=True, slots=True)
 class TextConfig(Pretraining):
-    """How a checkpoint series on text is made. The defaults suit a few million words: 3.4 million weights."""
+    """Configuration of a series on text. The defaults suit a few million words: 3.4 million parameters."""
 
     KIND: ClassVar[str] = "text"
     UNDECLARED: ClassVar[frozenset[str]] = frozenset({"steps", "source", "corpus_split", "corpus_tokens"})
@@ -24,12 +24,15 @@ class TextConfig(Pretraining):
     source: str = ""
     """`file:PATH`: a file, or a folder of files named by split, whose rows have a field `text`."""
     corpus_split: str = "train"
-    """Which file of the folder is read, by its name without ending; `all` where `source` names a single file."""
+    """The file of the folder that is read, by its name without ending; `all` if `source` names a single file."""
     corpus_sha256: str = ""
-    """SHA-256 that the corpus must have; without it, that of the files as they are now. A corpus that moved is the
-    same, a changed one is another series."""
+    """SHA-256 that the corpus must have; without it, that of the files as they are now. A corpus that was moved is
+    the same series, a changed one is another series.
+    """
     corpus_tokens: int | None = None
-    """Tokens of one pass, checked when the corpus is read; without it, tokens read again are not told from new ones."""
+    """Tokens of one pass, checked when the corpus is read; without it, repeated tokens are not counted apart from new
+    ones.
+    """
     steps: tuple[int, ...] = (0, 90, 175, 350, 700, 1400, 2800)
     vocab_size: int = 4096
     vocabulary_documents: int = 20_000
@@ -38,8 +41,9 @@ class TextConfig(Pretraining):
     heads: int = 6
     intermediate_size: int = 512
     row_length: int = 256
-    """Tokens per row. Shorter documents are packed whole, longer ones are cut between words; each part attends to
-    itself only."""
+    """Tokens per row. Shorter documents are packed whole, longer ones are cut between words; each part attends only
+    to itself.
+    """
     warmup_steps: int = 50
 
     def __post_init__(self) -> None:
@@ -52,21 +56,22 @@ class TextConfig(Pretraining):
 
     @property
     def path(self) -> str:
+        """The path of the corpus."""
         return self.source.removeprefix("file:")
 
     def pinned(self) -> Self:
-        """The same with the digest of the corpus as it lies there now, unless one is stated. Raises DataError."""
+        """Returns the configuration with the present digest of the corpus, unless one is stated. Raises DataError."""
         if self.corpus_sha256:
             return self
         return replace(self, corpus_sha256=files.sha256(self.path, self.corpus_split))
 
     def corpus(self) -> TextCorpus:
-        """Raises DataError where the corpus cannot be read, or is not the pinned one."""
+        """Returns the corpus. Raises DataError if it cannot be read or is not the pinned one."""
         texts = documents(self.path, self.corpus_split, self.pinned().corpus_sha256)
         return TextCorpus(texts, self.pretrain_seed, self.vocabulary_documents, self.row_length, self.corpus_tokens)
 
     def unique_tokens_at(self, step: int) -> int | None:
-        """At most one pass over the corpus: an epoch ends before the next one begins."""
+        """Returns at most one pass over the corpus: an epoch ends before the next one begins."""
         return None if self.corpus_tokens is None else min(self.tokens_at(step), self.corpus_tokens)
 
     def _declared(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The declaration of one pre-training run on the embedded world."""
+"""The configuration of a pre-training run on the embedded world."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ SEMANTICS = 1
 
 @dataclass(frozen=True, slots=True)
 class PretrainConfig(Pretraining):
-    """How a checkpoint series of the embedded world is made. The defaults are the demo's recipe: nearly every word of
-    the world is one token, documents are shorter than a row, and the steps after 0 are log-spaced and lie beyond the
-    copy phase, whose lists are another kind of text.
+    """Configuration of a series of the embedded world. The defaults are those of the demo: nearly every word of the
+    world is one token, documents are shorter than a row, and the steps after 0 are log-spaced and come after the copy
+    phase, whose lists are another kind of text.
     """
 
     KIND: ClassVar[str] = "world"
 
     world_seed: int = 0
-    """Seed of the embedded world: its names, facts and kinds. Use that of the study, whose tasks ask about them."""
+    """Seed of the embedded world: its names, facts and kinds. Use the seed of the study, whose
+    tasks are about them.
+    """
     copy_steps: int = 300
-    """Steps at the start that read lists which come again: comparing words grows from them."""
+    """Steps at the start on lists with repetitions, from which the model learns to compare words."""
 
     def corpus(self) -> WorldCorpus:
+        """Returns the documents of the world."""
         return WorldCorpus(self.world_seed, self.pretrain_seed, self.copy_steps, self.vocabulary_documents)
 
     def unique_tokens_at(self, step: int) -> int:
-        """All of them: no document is read twice."""
+        """Returns all tokens: no document is repeated."""
         return self.tokens_at(step)
 
     def _declared(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checkpoints that a declared pre-training makes here: what they count, and where they lie."""
+"""Checkpoints that amuro pre-trains itself: their facts and their folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from amuro.series.base import in_order
 
 
 def checkpoints(name: str, declared: Pretraining) -> tuple[Checkpoint, ...]:
-    """One checkpoint for each step of the declared pre-training, whether made already or not."""
+    """Returns one checkpoint per step of the configuration, whether or not it exists already."""
     identity = declared.digest()
     return in_order(
         name,
@@ -32,21 +32,21 @@ def checkpoints(name: str, declared: Pretraining) -> tuple[Checkpoint, ...]:
 
 
 def folder(identity: str, cache: Path) -> Path:
-    """Where the pre-training of that identity keeps its checkpoints and its state."""
+    """Returns the folder in which the pre-training of this identity keeps checkpoints and state."""
     return cache / identity[:16]
 
 
 def locate(checkpoint: Checkpoint, cache: Path) -> Path:
-    """The folder of a checkpoint; it exists once pre-training has come that far."""
+    """Returns the folder of a checkpoint; it exists once pre-training has reached the step."""
     return folder(checkpoint.identity, cache) / f"step-{checkpoint.step:08d}"
 
 
 def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
-    """The same folder, if pre-training has come that far."""
-    found = locate(checkpoint, cache)
-    return found if found.is_dir() else None
+    """Returns the folder of a checkpoint if it exists."""
+    path = locate(checkpoint, cache)
+    return path if path.is_dir() else None
 
 
 def is_whole(checkpoint: Checkpoint, folder: Path) -> bool:
-    """Whether a folder is that checkpoint as pre-training wrote it. Reads all of it."""
+    """Whether a folder has exactly the files that pre-training wrote for this checkpoint. Reads all of them."""
     return disk.whole(folder, identity=checkpoint.identity, step=checkpoint.step) is not None

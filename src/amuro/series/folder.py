@@ -28,13 +28,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from amuro.core.configs import read_json, read_object
+from amuro.core.configs import read_object
 from amuro.core.environment import filled
 from amuro.core.errors import SeriesError, StudyError
 from amuro.core.hashing import sample_digest, weights_digests
@@ -42,6 +41,7 @@ from amuro.core.revisions import Revision, parse_revision
 from amuro.core.safetensors_header import read_header
 from amuro.core.types import Checkpoint
 from amuro.core.weights import INDEX, TOKENIZER, TOKENIZER_FILES, check_folder, check_vocabulary, pickled, weight_files
+from amuro.series._folder_listing import is_folder, listing_of
 from amuro.series.base import (
     COURSE_OPTIONS,
     UNKNOWN_STEP,
@@ -59,8 +59,7 @@ from amuro.series.base import (
 _SAVE = "wait until one is written, or save one with save_pretrained(folder)"
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 _MEANT = re.compile("checkpoint|step|final")
-"""In the name of a folder that was meant to hold weights."""
-_ENTRY = ("folder", "step", "tokens", "unique_tokens", "schedule")
+"""Part of the name of a folder that is meant to hold weights."""
 OPTIONS = {
     "path": Option("text", "The folder of checkpoint folders, or of one model.", "needed"),
     "tokenizer": Option("text", "Folder of the tokenizer of all checkpoints, in place of their own."),
@@ -68,45 +67,46 @@ OPTIONS = {
     "tokens": Option("whole number ≥ 0", "Training tokens that a single model has seen."),
     **COURSE_OPTIONS,
 }
+"""Keys of the table of this kind."""
 
 
 def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
-    """The checkpoints of a folder, each checked: safetensors, config and tokenizer there, no code.
+    """Returns the checkpoints of a folder, each checked: safetensors, config and tokenizer exist, no code.
 
-    A checkpoint's identity is a sample of its bytes, so that a moved folder is the same and an exchanged one is not.
-    Raises StudyError on bad options, WeightsError on a folder that is no sound checkpoint, SeriesError where nothing
-    is found, a name says no step, or a step stands twice.
+    The identity is a digest of a sample of the bytes, so that a moved folder is the same checkpoint and an exchanged
+    one is not. Raises StudyError on bad options, WeightsError on a folder that is not a valid checkpoint, SeriesError
+    if there is none, a name has no step, or a step occurs twice.
     """
     known_options(name, options, OPTIONS)
     root = _root(name, options, "path")
-    listing = _listing(root)
-    way = token_schedule(
+    listing = listing_of(root)
+    schedule = token_schedule(
         name, {**{key: listing[key] for key in COURSE_OPTIONS if key in listing}, **options}, TokenSchedule()
     )
-    entries = listing["checkpoint"] if listing else list(_found(root, options, way))
+    entries = listing["checkpoint"] if listing else list(_found(root, options, schedule))
     tokenizer = _root(name, options, "tokenizer") if "tokenizer" in options else None
     if {"step", "tokens"} & options.keys() and entries[0]["folder"] != ".":
         raise StudyError(
             f"series '{name}' states step or tokens for many checkpoints", f"state them in {root}/series.toml"
         )
-    return in_order(name, [_checkpoint(name, root, entry, way, tokenizer) for entry in entries])
+    return in_order(name, [_checkpoint(name, root, entry, schedule, tokenizer) for entry in entries])
 
 
 def locate(checkpoint: Checkpoint, cache: Path) -> Path | None:
-    """The folder itself, checked once more. Raises WeightsError where it has changed for the worse, or where the
-    tokenizer does not fit the weights.
+    """Returns the folder, checked again. Raises WeightsError if it is no longer valid or the tokenizer does not fit
+    the weights.
     """
     words = tokenizer_folder(checkpoint)
     return check_vocabulary(check_folder(_folder(checkpoint), words), words)
 
 
 def at_hand(checkpoint: Checkpoint, cache: Path) -> Path | None:
-    """The folder itself."""
+    """Returns the folder."""
     return _folder(checkpoint)
 
 
 def inspect(checkpoint: Checkpoint, cache: Path) -> Inspection | None:
-    """Digests of its tensors, remembered in the cache folder, and of its small files."""
+    """Returns the digests of its tensors, cached in the cache folder, and of its small files."""
     folder = _folder(checkpoint)
     weights, shards = weights_digests(folder, memo=cache / "digests.json")
     small = {name: document(checkpoint, name) for name in ("config.json", TOKENIZER)}
@@ -114,123 +114,85 @@ def inspect(checkpoint: Checkpoint, cache: Path) -> Inspection | None:
 
 
 def document(checkpoint: Checkpoint, name: str) -> Path | None:
-    """A file of the folder, or of its tokenizer's; None where there is none."""
+    """Returns a file of the folder, or of its tokenizer's folder; None if it does not exist."""
     elsewhere = tokenizer_folder(checkpoint) if name in TOKENIZER_FILES else None
     path = (elsewhere or _folder(checkpoint)) / name
     return path if path.is_file() else None
 
 
 def left_out(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """What lies in the folder and is no part of the series, in sentences; nothing where a listing says what is."""
+    """Returns sentences about what is in the folder and not part of the series; none if a listing
+    defines the series.
+    """
     root = _root(name, options, "path")
-    if _listing(root) or not (named := _named(root)):
+    if listing_of(root) or not (named := _named(root)):
         return ()
-    own = [f"the weights in {root} itself"] if _has_weights(root) else []
+    root_weights = [f"the weights in {root} itself"] if _has_weights(root) else []
     bare = [f"{path.name}, which holds no weights" for path, _ in named if not _holds_any(path)]
     nameless = [path for path in _folders(root) if _is_nameless(path)]
     other = [f"{path.name}, whose name says no step" + _if_bare(path) for path in nameless]
-    return tuple(f"{root}: {what}" for what in (*own, *bare, *other))
+    return tuple(f"{root}: {what}" for what in (*root_weights, *bare, *other))
 
 
 def _root(name: str, options: Mapping[str, Any], key: str) -> Path:
+    """Returns the folder that an option names. Raises StudyError without one, SeriesError if it does not exist."""
     text = options.get(key)
     if not isinstance(text, str) or not text:
         raise StudyError(f"series '{name}' has no {key}", f'say which folder is meant: {key} = "…"')
     path = Path(os.path.expanduser(filled(text)))  # noqa: PTH111  # raises on no unknown user
-    if not _is_folder(path):  # told as it is written: what a variable holds is nobody else's business
+    if not is_folder(path):  # quoted as written: the value of an environment variable stays private
         raise SeriesError(f"series '{name}': there is no folder {text:.200}", f"correct its {key} in the study")
     return path.resolve()
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # a name that is too long or that no file system can hold
-        return False
-
-
-def _listing(root: Path) -> dict[str, Any]:
-    for path in (root / "series.toml", root / "series.json"):
-        if path.is_file():
-            return _checked_listing(path, _read(path))
-    return {}
-
-
-def _read(path: Path) -> Any:
-    if path.suffix == ".json":
-        return read_json(path)
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise SeriesError(f"{path} is no valid TOML ({error})", "mend the line that it names") from error
-
-
-def _checked_listing(path: Path, listing: Any) -> dict[str, Any]:
-    entries = listing.get("checkpoint") if isinstance(listing, dict) else None
-    if not isinstance(entries, list) or not entries:
-        raise SeriesError(f"{path} lists no checkpoints", "give each a table [[checkpoint]] with folder and step")
-    known_options(str(path), listing, ("checkpoint", *COURSE_OPTIONS))
-    for entry in entries:
-        if not isinstance(entry, dict):
-            raise SeriesError(f"{path} lists {entry!r:.60}", "give each checkpoint a table with folder and step")
-        known_options(str(path), entry, _ENTRY)
-        if not {"folder", "step"} <= entry.keys():
-            raise SeriesError(f"{path} has a checkpoint without folder or step: {entry!r:.200}", "state both")
-        _check_place(path, entry["folder"])
-    return dict(listing)
-
-
-def _check_place(path: Path, folder: Any) -> None:
-    """Raises SeriesError unless a listing names a folder within its own."""
-    if not isinstance(folder, str) or not folder:
-        raise SeriesError(f"{path} has folder = {folder!r:.60}", "name a folder beside it in quotes")
-    if Path(folder).is_absolute() or ".." in Path(folder).parts:
-        raise SeriesError(f"{path} leaves its own folder: {folder!r:.200}", "list what lies within it")
-    if not _is_folder(path.parent / folder):
-        raise SeriesError(f"{path} lists {folder!r:.200}: there is no such folder", "correct its name")
-
-
-def _found(root: Path, options: Mapping[str, Any], way: TokenSchedule) -> Iterator[dict[str, Any]]:
+def _found(root: Path, options: Mapping[str, Any], schedule: TokenSchedule) -> Iterator[dict[str, Any]]:
+    """Yields folder, step and tokens of each checkpoint folder by its name; of a single model if there are none."""
     named = _named(root)
     if not named:
         yield _single(root, options)
-    whole_ones = [(path, revision) for path, revision in named if _holds_any(path)]
-    if named and not whole_ones:
+    with_weights = [(path, revision) for path, revision in named if _holds_any(path)]
+    if named and not with_weights:
         raise SeriesError(f"no checkpoint in {root} holds weights ({named[0][0].name} is the first)", _SAVE)
-    for path, revision in whole_ones:
+    for path, revision in with_weights:
         stated = revision.tokens if (counted := _trainer_tokens(path)) is None else counted
-        yield {"folder": path.name, "step": revision.step, "tokens": way.tokens(revision.step, stated)}
+        yield {"folder": path.name, "step": revision.step, "tokens": schedule.tokens(revision.step, stated)}
 
 
 def _folders(root: Path) -> list[Path]:
-    found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for path in found:
-        if _NO_TEXT.search(path.name):  # bytes that are no text stand for themselves, and no result can hold them
+    """Returns the visible subfolders, sorted. Raises SeriesError on a name that is not valid text."""
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in folders:
+        if _NO_TEXT.search(path.name):  # such a name cannot be stored in any result
             raise SeriesError(f"{root} holds a folder {path.name!a}", "rename it: its name is no text")
-    return found
+    return folders
 
 
 def _named(root: Path) -> list[tuple[Path, Revision]]:
-    """The folders whose names say a step. Drafts (`tmp-checkpoint-700`, `checkpoint-700.tmp`) say none."""
+    """Returns the folders whose names contain a step. Drafts (`tmp-checkpoint-700`, `checkpoint-700.tmp`) do not
+    count.
+    """
     return [(path, revision) for path in _folders(root) if (revision := parse_revision(path.name))]
 
 
 def _is_nameless(folder: Path) -> bool:
-    """Whether it holds weights, or is called as if it should, and its name says no step."""
+    """Whether a folder without a step in its name has weights, or a name as if it should."""
     return not parse_revision(folder.name) and (_holds_any(folder) or bool(_MEANT.search(folder.name)))
 
 
 def _if_bare(folder: Path) -> str:
+    """Returns a remark if a folder has no weights."""
     return "" if _holds_any(folder) else ", and which holds no weights"
 
 
 def _holds_any(folder: Path) -> bool:
-    """Whether there are weights of any form: what was not written yet is left out, what cannot be read is refused."""
+    """Whether a folder has weights in any format: unreadable ones are refused later, missing ones are skipped."""
     return _has_weights(folder) or (folder / INDEX).is_file() or bool(pickled(folder))
 
 
 def _trainer_tokens(folder: Path) -> int | None:
-    """Tokens that the trainer of transformers has counted; None where it was not asked to (then it writes 0)."""
+    """Returns the tokens that the transformers Trainer counted; None if it was not asked to count
+    (it writes 0 then).
+    """
     path = folder / "trainer_state.json"
     state = read_object(path) if path.is_file() else {}
     seen = state.get("num_input_tokens_seen")
@@ -238,6 +200,7 @@ def _trainer_tokens(folder: Path) -> int | None:
 
 
 def _single(root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the entry of a single model. Raises SeriesError if only subfolders have weights."""
     inner = [path.name for path in _folders(root) if _has_weights(path)]
     if inner and not _has_weights(root):
         cure = f"list it in {root}/series.toml, or let path end there"
@@ -248,24 +211,26 @@ def _single(root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has_weights(folder: Path) -> bool:
+    """Whether a folder has safetensors."""
     return any(folder.glob("*.safetensors"))
 
 
 def _checkpoint(
-    name: str, root: Path, entry: Mapping[str, Any], way: TokenSchedule, tokenizer: Path | None = None
+    name: str, root: Path, entry: Mapping[str, Any], token_rules: TokenSchedule, tokenizer: Path | None = None
 ) -> Checkpoint:
+    """Returns the checkpoint of an entry."""
     folder = check_folder((root / entry["folder"]).resolve(), tokenizer)
     step = whole(name, "step", entry["step"], least=UNKNOWN_STEP)
-    own = token_schedule(name, {"schedule": entry["schedule"]} if "schedule" in entry else {}, way)
+    entry_rules = token_schedule(name, {"schedule": entry["schedule"]} if "schedule" in entry else {}, token_rules)
     tokens = _count(name, "tokens", entry)
-    tokens = way.tokens(step) if tokens is None else tokens
+    tokens = token_rules.tokens(step) if tokens is None else tokens
     unique = _count(name, "unique_tokens", entry)
     return Checkpoint(
         series=name,
         step=step,
         tokens=tokens,
-        unique_tokens=way.unique(tokens) if unique is None else unique,
-        schedule=own.schedule if "schedule" in entry else way.state(step),
+        unique_tokens=token_rules.unique(tokens) if unique is None else unique,
+        schedule=entry_rules.schedule if "schedule" in entry else token_rules.state(step),
         source=f"folder:{folder}",
         identity=sample_digest(folder),
         parameters=sum(prod(tensor.shape) for path in weight_files(folder) for tensor in read_header(path)),
@@ -275,15 +240,18 @@ def _checkpoint(
 
 
 def _count(name: str, key: str, entry: Mapping[str, Any]) -> int | None:
+    """Returns a whole number of an entry, None if not given."""
     value = entry.get(key)
     return None if value is None else whole(name, key, value)
 
 
 def _sha256(path: Path) -> str:
+    """Returns the sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _folder(checkpoint: Checkpoint) -> Path:
+    """Returns the folder of a checkpoint's weights."""
     return Path(checkpoint.source.removeprefix("folder:"))
 
 

@@ -6,7 +6,7 @@
     # optional: tokens_per_step, corpus_tokens, warmup_steps, schedule, parameters; step_of and tokens_of by revision,
     # such as step_of = {main = 738020}
 
-A repository whose run has a file of its own in this folder keeps the facts that stand there.
+For a repository whose run has a file of its own in this package, the facts of that file apply.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from amuro.series._hub import OPTIONS, kind_of
 from amuro.series._published_run import PublishedRun
 from amuro.series.base import Option, known_options
 
-KNOWN = {run.repository: run for member in (llama3_8b, olmo2_1b, olmo_1b, pythia) for run in member.RUNS}
-"""Repository → its run, for those that have a file of their own."""
+KNOWN = {run.repository: run for module in (llama3_8b, olmo2_1b, olmo_1b, pythia) for run in module.RUNS}
+"""Repository → its run, for the runs with a file of their own."""
 KEYS = {
     "model": Option("text", "`ORG/NAME@REVISION,…`: a repository and its revisions, `logN` or `all`.", "needed"),
     **OPTIONS,
 }
+"""Keys of the table of this kind."""
 
 
 def read(name: str, options: Mapping[str, Any]) -> tuple[PublishedRun, Mapping[str, Any]]:
-    """What is known of the repository that `model` names, and the study's table. Raises StudyError on bad options."""
+    """Returns what is known of the repository that `model` names, and the study's table. Raises StudyError on bad
+    options.
+    """
     known_options(name, options, KEYS)
     if not isinstance(options.get("model"), str):
         raise StudyError(f"series '{name}' names no model", 'say which: model = "ORG/NAME@REVISION"')

@@ -31,7 +31,7 @@ RUNS = (RUN,)
 
 
 def pick(name: str, options: Mapping[str, Any]) -> PublishedRun:
-    """The only run."""
+    """Returns the only run."""
     return RUN
 
 

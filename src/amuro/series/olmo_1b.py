@@ -30,19 +30,21 @@ THOUSANDS = """
 413-420 424-431 436-448 450 452-460 463-470 475-482 486-493 497-505 509-516 520-527 530-538 540 542-550 554-561 565-572
 577-584 589-601 605-612 615-624 628-640 650 660 670 680 690 693-701 710 720 730-738
 """
-"""Steps that are whole thousands, as first and last of each unbroken stretch."""
+"""Steps that are multiples of 1,000, in thousands, as first-last of each unbroken range."""
 
 BETWEEN = (
     117_850, 337_700, 349_350, 360_850, 371_900, 392_550, 404_150, 420_650, 431_900, 443_400, 459_400, 470_750, 482_050,
     493_050, 504_200, 516_250, 527_150, 538_100, 549_700, 561_250, 572_850, 584_550, 596_100, 612_650, 624_150, 635_850,
     639_650, 738_020,
 )  # fmt: skip
-"""Steps that are none: the ends of the parts in which the run was made."""
+"""Steps that are no multiples of 1,000: the ends of the parts in which the run was made."""
 
 PAPER = "step[1000,18000,342000,424000,505000,592000,738000],main"
+"""The checkpoints that the paper tunes."""
 
 
 def _steps() -> Iterator[int]:
+    """Yields all documented steps."""
     for stretch in THOUSANDS.split():
         first, _, last = stretch.partition("-")
         yield from (1000 * thousand for thousand in range(int(first), int(last or first) + 1))
@@ -50,6 +52,7 @@ def _steps() -> Iterator[int]:
 
 
 def _run(repository: str) -> PublishedRun:
+    """Returns the run in one of its two repositories."""
     return PublishedRun(
         repository,
         token_schedule=TokenSchedule(4_194_304, None, warmup_steps=2_000, schedule="decay"),
@@ -65,7 +68,7 @@ RUNS = (RUN, _run("allenai/OLMo-1B"))
 
 
 def pick(name: str, options: Mapping[str, Any]) -> PublishedRun:
-    """The converted repository: transformers reads it without code of its own."""
+    """Returns the run of the converted repository, which transformers loads without code of its own."""
     return RUN
 
 

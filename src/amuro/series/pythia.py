@@ -29,6 +29,7 @@ from amuro.series._published_run import PublishedRun
 from amuro.series.base import Option, TokenSchedule
 
 STEPS = (0, *(2**i for i in range(10)), *range(1000, 144_000, 1000))
+"""The documented steps."""
 
 PARAMETERS = {
     "14m": 14_067_712,
@@ -42,12 +43,14 @@ PARAMETERS = {
     "6.9b": 6_857_302_016,
     "12b": 11_846_072_320,
 }
+"""Size → parameters."""
 
 PASS = {False: 300_000_000_000, True: 207_000_000_000}
-"""Deduplicated or not → tokens of one pass."""
+"""Whether the corpus is deduplicated → tokens of one pass."""
 
 
 def _run(size: str, deduped: bool) -> PublishedRun:
+    """Returns the run of a size."""
     return PublishedRun(
         repository=f"EleutherAI/pythia-{size}{'-deduped' if deduped else ''}",
         token_schedule=TokenSchedule(2_097_152, PASS[deduped], warmup_steps=1_430, schedule="decay"),
@@ -62,7 +65,7 @@ RUNS = tuple(_run(size, deduped) for size in PARAMETERS for deduped in PASS)
 
 
 def pick(name: str, options: Mapping[str, Any]) -> PublishedRun:
-    """The run of a size. Raises StudyError on an unknown one."""
+    """Returns the run of the options `size` and `deduped`. Raises StudyError on unknown values."""
     size, deduped = options.get("size"), options.get("deduped", False)
     if str(size) not in PARAMETERS:
         raise StudyError(f"series '{name}' has size {size!r}", nearest(str(size), PARAMETERS))
@@ -75,5 +78,6 @@ KEYS = {
     "size": Option("one of " + ", ".join(f'"{size}"' for size in PARAMETERS), "The model that is meant.", "needed"),
     "deduped": Option("true or false", "Whether the run on the deduplicated Pile is meant.", "false"),
 }
+"""Keys of the table besides those of every named kind."""
 
 SERIES = named("pythia", "Pythia, 14m to 12b, deduplicated or not: 154 checkpoints", pick, "log8", KEYS)

@@ -1,4 +1,4 @@
-"""Checkpoints of a small decoder that is pre-trained here, from nothing, on text of one's own.
+"""Checkpoints of a small decoder that amuro pre-trains from scratch on text from files.
 
 The table of a study; what is not stated has the defaults of `series/_pretrain_text.py`, as have size, rates and rows:
 
@@ -7,7 +7,7 @@ The table of a study; what is not stated has the defaults of `series/_pretrain_t
     source = "file:corpus"              # holds train.jsonl (or .csv, .parquet) whose rows have a field `text`
     corpus_split = "train"              # any file name of that folder, or `all` for a single file
     corpus_sha256 = "9f86d0…"           # refuses a corpus that has changed
-    corpus_tokens = 3_400_000           # of one pass, so that tokens read again are told from new ones
+    corpus_tokens = 3_400_000           # of one pass, so that repeated tokens are counted apart from new ones
     pretrain_seed = 1
     steps = [0, 100, 300, 1000, 3000]
 """
@@ -24,15 +24,15 @@ from amuro.series.base import SeriesKind
 
 
 def pretraining(options: Mapping[str, Any]) -> TextConfig:
-    """The pre-training that a study's table declares, on the corpus as it is now or as the table pins it.
+    """Returns the configuration in a study's table, on the corpus as it is now or as the table pins it.
 
-    Raises StudyError on an unknown key or a bad value, DataError where an unpinned corpus cannot be read.
+    Raises StudyError on an unknown key or a bad value, DataError if an unpinned corpus cannot be read.
     """
     return TextConfig.from_options({key: value for key, value in options.items() if key != "kind"}).pinned()
 
 
 def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
-    """One checkpoint for each step of the declared pre-training, whether made already or not."""
+    """Returns one checkpoint per step of the configuration, whether or not it exists already."""
     return _pretrained.checkpoints(name, pretraining(options))
 
 

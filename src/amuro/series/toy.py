@@ -1,4 +1,4 @@
-"""Checkpoints without weights, for the toy engine: they only say where on the way they stand."""
+"""Checkpoints without weights, for the toy engine: they only have a step and a number of tokens."""
 
 from __future__ import annotations
 
@@ -20,33 +20,37 @@ from amuro.series.base import (
 )
 
 _COURSE = TokenSchedule(tokens_per_step=1000, corpus_tokens=10**15, schedule="constant")
-"""Every token is new: no toy reads that many."""
+"""No token is repeated: no toy series has that many tokens."""
 OPTIONS = {
     "steps": Option("list of whole numbers ≥ 0, or one alone", "Steps of the checkpoints.", "needed"),
     **course_options(tokens_per_step="1000", corpus_tokens="no token comes twice", schedule='"constant"'),
 }
+"""Keys of the table of this kind."""
 
 
 def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
-    """One checkpoint for each of `steps`; tokens = step × `tokens_per_step` (1,000 unless told), each token new.
+    """Returns one checkpoint per step in `steps`; tokens = step × `tokens_per_step` (default 1,000), none repeated.
 
-    Raises StudyError on a step that is no whole number ≥ 0, or on a token count below 1.
+    Raises StudyError on a step that is not a whole number ≥ 0, or on a token count below 1.
     """
     known_options(name, options, OPTIONS)
-    way = token_schedule(name, options, _COURSE)
-    identity = digest({"source": "toy", "tokens_per_step": way.tokens_per_step})
+    schedule = token_schedule(name, options, _COURSE)
+    identity = digest({"source": "toy", "tokens_per_step": schedule.tokens_per_step})
     steps = wholes(name, "steps", options.get("steps", ()))
-    return in_order(name, (_checkpoint(name, step, way, identity) for step in steps))
+    return in_order(name, (_checkpoint(name, step, schedule, identity) for step in steps))
 
 
 def locate(checkpoint: Checkpoint, cache: Path) -> Path | None:
-    """There are no weights."""
+    """Returns None: there are no weights."""
     return None
 
 
-def _checkpoint(name: str, step: int, way: TokenSchedule, identity: str) -> Checkpoint:
-    tokens = way.tokens(step)
-    return Checkpoint(name, step, tokens, way.unique(tokens), way.state(step), source="toy", identity=identity)
+def _checkpoint(name: str, step: int, token_rules: TokenSchedule, identity: str) -> Checkpoint:
+    """Returns the checkpoint of a step."""
+    tokens = token_rules.tokens(step)
+    return Checkpoint(
+        name, step, tokens, token_rules.unique(tokens), token_rules.state(step), source="toy", identity=identity
+    )
 
 
 SERIES = SeriesKind("toy", "checkpoints without weights, for the toy engine", checkpoints, locate, options=OPTIONS)

@@ -1,4 +1,4 @@
-"""Checkpoints of the embedded world, made by `engine.pretrain` before they are read."""
+"""Checkpoints of the embedded world, which amuro pre-trains (`engine/pretraining/`)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from amuro.series.base import SeriesKind
 
 
 def pretraining(options: Mapping[str, Any]) -> PretrainConfig:
-    """The pre-training that a study's table declares. Raises StudyError on an unknown key or a bad value."""
+    """Returns the configuration in a study's table. Raises StudyError on an unknown key or a bad value."""
     return PretrainConfig.from_options({key: value for key, value in options.items() if key != "kind"})
 
 
 def checkpoints(name: str, options: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
-    """One checkpoint for each step of the declared pre-training, whether made already or not."""
+    """Returns one checkpoint per step of the configuration, whether or not it exists already."""
     return _pretrained.checkpoints(name, pretraining(options))
 
 

@@ -1,4 +1,4 @@
-"""What audits of sets are filed under, so that a store tells those of the rows that are asked now from all others."""
+"""Keys of stored data set audits: they match an audit to the rows that a study evaluates now."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from amuro.study.plan import Plan
 from amuro.study.store import Manifest, Store
 
 BELOW = "right answers below the best score"
-"""Name of the note and of the flag on a set whose right answers themselves do not score best."""
+"""Name of the note and of the flag on a set whose gold answers do not get the best score."""
 
 
 def filed(plan: Plan, inputs: Inputs, task: str, split: str) -> dict[str, Any]:
-    """Where the rows come from, which of them are asked, and digests of their bytes and of the rows of train."""
+    """Returns the key of an audit: source of the rows, their limit and shots, digests of the split's and of train's
+    rows.
+    """
     return {**_whole(plan, inputs, task, split), **plan.asked(task, split)}
 
 
 def _whole(plan: Plan, inputs: Inputs, task: str, split: str) -> dict[str, Any]:
-    """The same of a whole split, however much of it is asked."""
-    read = {name: inputs.rows(task, name) for name in sorted({split, "train"} & set(plan.tasks[task].splits))}
-    return {**plan.origin(task, split), "read": read}
+    """Returns the part of the key that does not depend on how many rows are evaluated."""
+    digests = {name: inputs.rows(task, name) for name in sorted({split, "train"} & set(plan.tasks[task].splits))}
+    return {**plan.origin(task, split), "read": digests}
 
 
 def kept(plan: Plan, store: Store, audit: str) -> Iterator[Manifest]:
-    """The stored audits of one kind that are of the rows which this study asks."""
+    """Yields the stored audits of kind `audit` whose rows are the ones that this study evaluates now."""
     inputs = Inputs(plan, store)
     for manifest in store.manifests("audits"):
         known = manifest["audit"] == audit and manifest["task"] in plan.tasks
@@ -34,13 +36,13 @@ def kept(plan: Plan, store: Store, audit: str) -> Iterator[Manifest]:
 
 
 def kept_of_whole(plan: Plan, store: Store, task: str, split: str) -> Iterator[Manifest]:
-    """The stored audits of a set's very rows, of however many of them."""
+    """Yields the stored task audits of this set's rows, whatever number of rows they covered."""
     now = _whole(plan, Inputs(plan, store), task, split)
     yield from (m for m in store.manifests("audits") if m["audit"] == "tasks" and _agrees(now, m))
 
 
 def _agrees(now: Mapping[str, Any], manifest: Manifest) -> bool:
-    """Whether an audit was made of today's inputs; rows that do not lie on this machine contradict none."""
-    read = {name: found for name, found in now["read"].items() if found != UNKNOWN}
+    """Whether a stored audit has the inputs `now`; rows that are not on this machine contradict no audit."""
+    digests = {name: value for name, value in now["read"].items() if value != UNKNOWN}
     others = {name: value for name, value in now.items() if name != "read"}
-    return others.items() <= manifest.items() and read.items() <= manifest["read"].items()
+    return others.items() <= manifest.items() and digests.items() <= manifest["read"].items()

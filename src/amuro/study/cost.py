@@ -1,8 +1,8 @@
-"""What a study would cost before anything is loaded: tokens, FLOPs, GPU hours, disk, downloads. Estimates, shown as ~.
+"""Estimates what a study would cost before anything is loaded: tokens, FLOPs, GPU hours, disk, downloads. Shown as ~.
 
-Rows and mean tokens come from each task's `size` (with its source) or, where the rows lie here, from themselves;
-parameters from the series. A few-shot prefix is read once for all rows. With N parameters a token costs 2·N FLOPs to
-read and 6·N to learn from (Kaplan et al. 2020, arXiv:2001.08361, §2.1).
+Rows and mean tokens come from each task's `size` (with its source) or, for files on this machine, from the rows;
+parameters come from the series. A few-shot prefix is processed once for all rows. With N parameters a token costs 2·N
+FLOPs in a forward pass and 6·N in training (Kaplan et al. 2020, arXiv:2001.08361, §2.1).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from amuro.series import load_series_kind
 from amuro.study.plan import Plan
 
 Sizes = Mapping[str, Size | None]
-"""Task → what is known of its size."""
+"""Task → its size, None if unknown."""
 
 GPUS: Mapping[str, tuple[float, float]] = {
     "A100-80GB": (312e12, 0.35),
@@ -28,96 +28,103 @@ GPUS: Mapping[str, tuple[float, float]] = {
     "L40S": (362e12, 0.35),
     "RTX-4090": (165e12, 0.40),
 }
-"""Name → dense bfloat16 FLOP/s by NVIDIA's data sheets, and the share of it that is assumed to be reached."""
+"""GPU → dense bfloat16 FLOP/s by NVIDIA's data sheets, and the share of it that is assumed to be reached."""
 
 OPTIONS = 4
-"""Options of a multiple-choice question."""
+"""Assumed number of options of a multiple-choice question."""
 PREDICTION_BYTES = 120
-"""Of one kept prediction, measured on the embedded demo."""
+"""Bytes per stored prediction, measured on the embedded demo."""
 WEIGHT_BYTES = 4
-"""Of one parameter in downloaded weights, where the series does not say how large its files are."""
+"""Bytes per parameter in downloaded weights, if the series does not state the size of its files."""
 GENERATION_SLOWDOWN = 10
-"""How much slower a written token is than a read one: decoding is bound by memory, not by arithmetic. Assumed."""
+"""Cost of a generated token in prompt tokens: decoding is bound by memory, not by arithmetic. Assumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one model job does, as far as sizes are known; or what it did, in its ledger."""
+    """Amounts of one model job: an estimate from known sizes, or what it really did, from its ledger."""
 
     parameters: int = 0
-    """0 where the series does not tell."""
+    """Parameters of the model; 0 if the series does not state them."""
     method: str = ""
-    """Of tuning; empty for a base."""
+    """Method of tuning; '' for a base model."""
     cells: int = 0
     rows: int = 0
     read: float = 0.0
-    """Tokens, as are the next two."""
+    """Prompt tokens."""
     written: float = 0.0
-    """At the most: as if nothing stopped early."""
+    """Generated tokens, at most: as if no generation stopped early."""
     learned: float = 0.0
+    """Training tokens."""
     steps: int = 0
-    """Of the optimiser, all rates of a rule together."""
+    """Optimiser steps, summed over the candidate rates."""
     plain: bool = False
-    """Rows are read one by one: the model is of a kind that shares nothing between them."""
+    """Whether rows are processed one by one: models of this architecture share no passes between rows."""
 
     @property
     def asking_flops(self) -> float:
-        """A written token counts as many as can be read meanwhile."""
+        """FLOPs of evaluation; a generated token counts as `GENERATION_SLOWDOWN` prompt tokens."""
         return 2.0 * self.parameters * (self.read + GENERATION_SLOWDOWN * self.written)
 
     @property
     def tuning_flops(self) -> float:
+        """FLOPs of tuning."""
         return 6.0 * self.parameters * self.learned
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of what is missing; what a task or a series does not tell is not counted."""
+    """Costs of the missing cells. Tasks and series of unknown size are not counted."""
 
     works: tuple[Work, ...]
-    """One a model job."""
+    """One per model job."""
     disk_mb: float
+    """Megabytes of predictions."""
     download_mb: float
+    """Megabytes of weights and data sets from a hub."""
     unknown: tuple[str, ...]
-    """Tasks and series whose size is not known."""
+    """Tasks and series of unknown size."""
 
     @property
     def flops(self) -> float:
+        """FLOPs of evaluation and tuning."""
         return sum(work.asking_flops + work.tuning_flops for work in self.works)
 
     @property
     def read_tokens(self) -> float:
+        """Prompt tokens."""
         return sum(work.read for work in self.works)
 
     @property
     def written_tokens(self) -> float:
-        """At the most: as if nothing stopped early."""
+        """Generated tokens, at most: as if no generation stopped early."""
         return sum(work.written for work in self.works)
 
     @property
     def learned_tokens(self) -> float:
+        """Training tokens."""
         return sum(work.learned for work in self.works)
 
     def facts(self) -> dict[str, Any]:
-        """As plain data, the model jobs together."""
+        """Returns the sums over all model jobs as plain data."""
         names = ("flops", "read_tokens", "written_tokens", "learned_tokens", "disk_mb", "download_mb", "unknown")
         return {name: getattr(self, name) for name in names}
 
     def gpu_hours(self, gpu: str) -> float:
-        """Hours on one GPU of that name (see GPUS)."""
+        """Returns the hours on one GPU (a name in `GPUS`)."""
         return gpu_seconds(self.flops, gpu) / 3600
 
 
 def gpu_seconds(flops: float, gpu: str) -> float:
-    """Seconds of one GPU of that name (see GPUS)."""
+    """Returns the seconds that `flops` take on one GPU (a name in `GPUS`)."""
     peak, share = GPUS[gpu]
     return flops / (peak * share)
 
 
 def costs(plan: Plan, missing: Sequence[Cell], sizes: Sizes | None = None) -> Costs:
-    """What filling `missing` takes; each tuned model is tuned once for each rate that its rule tries.
+    """Estimates what filling the missing cells costs; a model is tuned once per candidate rate.
 
-    sizes: what is known of each task, where that is more than what the tasks themselves say.
+    `sizes`: sizes of the tasks, if more is known than the tasks state.
     """
     known = sizes or {name: task.size for name, task in plan.tasks.items()}
     jobs: dict[Model, list[Cell]] = {}
@@ -130,20 +137,21 @@ def costs(plan: Plan, missing: Sequence[Cell], sizes: Sizes | None = None) -> Co
 
 
 def _made_with(model: Model) -> Model:
-    """The model in whose job a cell is filled: one that a rule chooses from is made in the job of the choice."""
+    """Returns the model in whose job a model is made: candidate rates are tuned in the job of the choice."""
     chosen_from = model.recipe is not None and len(model.recipe.learning_rates) > 1
     return replace(model, learning_rate=None) if chosen_from else model
 
 
 def _work(plan: Plan, model: Model, cells: Sequence[Cell], sizes: Sizes) -> Work:
-    asked = [(cell, size) for cell in cells if (size := sizes[cell.eval_set.task])]
+    """Returns the amounts of the model job that fills `cells`. Cells of tasks of unknown size count without tokens."""
+    sized = [(cell, size) for cell in cells if (size := sizes[cell.eval_set.task])]
     plain = read_plainly(plan, model)
-    tokens = [cell_tokens(plan.tasks[cell.eval_set.task], cell, size, plain) for cell, size in asked]
+    tokens = [cell_tokens(plan.tasks[cell.eval_set.task], cell, size, plain) for cell, size in sized]
     return Work(
         model.checkpoint.parameters or 0,
         model.recipe.method if model.recipe else "",
         cells=len(cells),
-        rows=sum(_rows(cell, size) for cell, size in asked),
+        rows=sum(_rows(cell, size) for cell, size in sized),
         read=sum(read for read, _ in tokens),
         written=sum(written for _, written in tokens),
         learned=tuning_tokens(model, sizes) if model.recipe else 0.0,
@@ -153,33 +161,38 @@ def _work(plan: Plan, model: Model, cells: Sequence[Cell], sizes: Sizes) -> Work
 
 
 def read_plainly(plan: Plan, model: Model) -> bool:
-    """Whether the rows of a model are read one by one, by the configuration that lies here."""
+    """Whether the rows of a model are processed one by one, by the config.json on this machine."""
     if plan.study.engine == "toy":
         return False
     kind = load_series_kind(plan.study.series[model.checkpoint.series].kind)
-    folder = kind.at_hand(model.checkpoint, Path())  # series that are made here are of a fast kind: none is looked for
+    folder = kind.at_hand(
+        model.checkpoint, Path()
+    )  # series made by amuro need no look: their architecture is supported
     return is_plain(folder / "config.json" if folder else None)
 
 
 def cell_tokens(task: Task, cell: Cell, size: Size, plain: bool = False) -> tuple[float, float]:
-    """(tokens read, tokens written at the most) of one cell. Read plainly, each option has shots and prompt anew."""
-    asked, said = size.prompt_tokens, size.answer_tokens
+    """Returns (prompt tokens, most generated tokens) of one cell. `plain`: shots and prompt are processed again for
+    each option.
+    """
+    prompt, answer = size.prompt_tokens, size.answer_tokens
     options = {"classification": len(task.labels), "multiple_choice": OPTIONS}.get(task.kind, 1)
     rows = _rows(cell, size)
     written = rows * task.max_new_tokens if cell.decoding == "greedy" else 0
     if plain:
-        return rows * options * ((cell.shots + 1) * (asked + said)), written
-    return cell.shots * (asked + said) + rows * (asked + options * said), written
+        return rows * options * ((cell.shots + 1) * (prompt + answer)), written
+    return cell.shots * (prompt + answer) + rows * (prompt + options * answer), written
 
 
 def tuning_tokens(model: Model, sizes: Sizes) -> float:
-    """Tokens that the tuning of one model reads, all rates of its rule together; a task of unknown size adds none."""
+    """Returns the training tokens of one model, summed over its candidate rates; tasks of unknown size add none."""
     recipe = model.recipe
     assert recipe is not None
     return _rates(model) * recipe.epochs * sum(_learned(sizes[name], share, recipe) for name, share in recipe.mixture)
 
 
 def _learned(size: Size | None, share: float, recipe: Recipe) -> float:
+    """Returns the training tokens of one task per epoch."""
     if size is None:
         return 0.0
     rows = recipe.rows * share / sum(weight for _, weight in recipe.mixture)
@@ -187,18 +200,22 @@ def _learned(size: Size | None, share: float, recipe: Recipe) -> float:
 
 
 def _steps(recipe: Recipe) -> int:
+    """Returns the optimiser steps of a recipe."""
     return recipe.epochs * ceil(recipe.rows / recipe.batch_size)
 
 
 def _rates(model: Model) -> int:
+    """Returns how many times a model is tuned: once per candidate rate."""
     return len(model.recipe.learning_rates) if model.recipe and model.learning_rate is None else 1
 
 
 def _rows(cell: Cell, size: Size) -> int:
+    """Returns the rows of a cell: its limit, or all rows of the split if there are fewer."""
     return min(cell.limit, size.rows.get(cell.eval_set.split, cell.limit))
 
 
 def _nameless(cell: Cell, sizes: Sizes) -> Iterable[str]:
+    """Yields the tasks of a cell whose size is unknown, and its series if its parameters are."""
     recipe = cell.model.recipe
     for task in (cell.eval_set.task, *(name for name, _ in (recipe.mixture if recipe else ()))):
         if sizes[task] is None:
@@ -208,7 +225,9 @@ def _nameless(cell: Cell, sizes: Sizes) -> Iterable[str]:
 
 
 def _download(plan: Plan, missing: Sequence[Cell]) -> float:
-    """Megabytes of weights and rows that come from a hub; what lies in the hub client's cache already is not known."""
+    """Returns the megabytes of weights and rows that come from a hub, including those that its local cache has
+    already.
+    """
     weights = {
         c.address: (c.bytes or WEIGHT_BYTES * (c.parameters or 0)) / 1e6
         for c in (cell.model.checkpoint for cell in missing)

@@ -1,8 +1,8 @@
-"""How long a study would take: the arithmetic of `study/cost.py` at assumed speeds, or at those of its own jobs.
+"""Estimates how long a study takes: the costs of `study/cost.py` at assumed speeds, corrected by earlier model jobs.
 
-A model job's ledger says what it did (cells, tokens, optimiser steps) and how long that took. What the same arithmetic
-gives for it, against what it took, corrects the estimate of jobs like it: same engine, device, precision and kind of
-work, and a model of about the same size. Nothing else is taken from it.
+A model job's ledger records its amounts (cells, tokens, optimiser steps) and its duration. The ratio of the measured
+to the assumed duration corrects the estimate of similar jobs: same engine, device, precision and method, and a model
+of about the same size.
 """
 
 from __future__ import annotations
@@ -22,97 +22,107 @@ from amuro.study.status import State
 from amuro.study.store import Store
 
 CORE_FLOPS = 4e10
-"""Of one CPU core in float32 on models of a few million weights."""
+"""FLOP/s of one CPU core in float32 on models of a few million parameters."""
 CELL_SECONDS, ROW_SECONDS = 0.1, 5e-4
-"""Of words, ids, predictions and their storing, besides arithmetic."""
+"""Seconds per cell and per row for prompts, token ids, predictions and their storing, without arithmetic."""
 STEP_SECONDS = 0.01
-"""Of one optimiser step, besides arithmetic."""
+"""Seconds per optimiser step, without arithmetic."""
 PLAIN_ROW_SECONDS, PLAIN_STEPS = 2e-2, 4
-"""Of a row whose options are read one by one, and by how much a step with padded rows is slower."""
+"""Seconds per row whose options are processed one by one, and slowdown of a step with padded rows."""
 START_SECONDS = 6.0
-"""Of a worker: torch and transformers are loaded."""
+"""Seconds to start a worker process: it imports torch and transformers."""
 LOAD_SECONDS, LOAD_BYTES = 1.0, 1e9
-"""Of one checkpoint, and bytes of its weights a second."""
+"""Seconds to load a checkpoint, plus bytes of weights per second."""
 TOY_CELL_SECONDS = 0.02
+"""Seconds per cell of the toy engine."""
 ALIKE = 2.0
-"""Models up to so many times larger or smaller are alike."""
+"""Models are similar in size if their parameters differ by at most this factor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds of one core, or of the device where it is no CPU. What is not known is not counted (`Costs.unknown`)."""
+    """Seconds of one core, or of the device if that is no CPU. What is unknown is not counted (`Costs.unknown`)."""
 
     asking_seconds: float
-    """With the loading of checkpoints."""
+    """Evaluation, including the loading of checkpoints."""
     tuning_seconds: float
     pretraining_seconds: float
-    """Of series that are made here and are not there yet."""
+    """Series that amuro pre-trains and that are not in the store yet."""
     model_jobs: int
+    """Number of model jobs."""
     measured: int
-    """Visits that are estimated by the ledgers of model jobs like them."""
+    """Number of model jobs whose estimate is corrected by ledgers of similar jobs."""
 
     @property
     def seconds(self) -> float:
+        """Evaluation, tuning and pre-training."""
         return self.asking_seconds + self.tuning_seconds + self.pretraining_seconds
 
     def facts(self) -> dict[str, float]:
-        """As plain data."""
+        """Returns the estimate as plain data."""
         return {"seconds": self.seconds, **asdict(self)}
 
 
-def of_missing(plan: Plan, found: Sequence[State], store: Store, gpu: str) -> tuple[Estimate, Costs]:
-    """What the missing cells among `found` take. Raises DataError where the files of a task are not what is asked."""
-    missing = [state.cell for state in found if state.missing]
+def of_missing(plan: Plan, cell_states: Sequence[State], store: Store, gpu: str) -> tuple[Estimate, Costs]:
+    """Estimates the missing cells among `cell_states`. Raises DataError if a task's files do not have the planned
+    rows.
+    """
+    missing = [state.cell for state in cell_states if state.missing]
     cost = costs(plan, missing, row_counts.check(plan, missing, only_here=True))
     return estimate(plan, missing, cost, store, gpu), cost
 
 
 def estimate(plan: Plan, missing: Sequence[Cell], cost: Costs, store: Store, gpu: str) -> Estimate:
-    """How long what is missing takes. `gpu` names the GPU whose speed is assumed where the device is no CPU."""
+    """Returns the estimate of the missing cells. `gpu`: the GPU whose speed is assumed if the device is no CPU."""
     notes = [note for note in store.notes("ledger") if "work" in note]
-    asking = tuning = 0.0
+    evaluation = tuning = 0.0
     measured = 0
     for work, jobs in Counter(cost.works).items():
-        like = [note for note in notes if _alike(note, work, plan.study)]
-        batches, tunes = assumed(work, plan.study, gpu)
-        asking += jobs * batches * _correction(like, plan.study, gpu, 0)
-        tuning += jobs * tunes * _correction(like, plan.study, gpu, 1)
-        measured += jobs * bool(like)
+        similar = [note for note in notes if _alike(note, work, plan.study)]
+        evaluation_seconds, tuning_seconds = assumed(work, plan.study, gpu)
+        evaluation += jobs * evaluation_seconds * _correction(similar, plan.study, gpu, 0)
+        tuning += jobs * tuning_seconds * _correction(similar, plan.study, gpu, 1)
+        measured += jobs * bool(similar)
     if plan.study.engine != "toy":
-        asking += START_SECONDS * min(max(1, plan.study.workers), len(cost.works))
-    return Estimate(asking, tuning, _pretraining(plan, missing, store, gpu), len(cost.works), measured)
+        evaluation += START_SECONDS * min(max(1, plan.study.workers), len(cost.works))
+    return Estimate(evaluation, tuning, _pretraining(plan, missing, store, gpu), len(cost.works), measured)
 
 
 def assumed(work: Work, study: Study, gpu: str) -> tuple[float, float]:
-    """Seconds of asking (with loading) and of tuning, at assumed speeds."""
+    """Returns the seconds of evaluation (with loading) and of tuning of one model job at the assumed speeds."""
     if study.engine == "toy":
         return work.cells * TOY_CELL_SECONDS, 0.0
     load = LOAD_SECONDS + 4 * work.parameters / LOAD_BYTES
     row, step = (PLAIN_ROW_SECONDS, PLAIN_STEPS * STEP_SECONDS) if work.plain else (ROW_SECONDS, STEP_SECONDS)
-    request_batch = load + work.cells * CELL_SECONDS + work.rows * row + _arithmetic(work.asking_flops, study, gpu)
-    return request_batch, work.steps * step + _arithmetic(work.tuning_flops, study, gpu)
+    evaluation = load + work.cells * CELL_SECONDS + work.rows * row + _arithmetic(work.asking_flops, study, gpu)
+    return evaluation, work.steps * step + _arithmetic(work.tuning_flops, study, gpu)
 
 
 def _arithmetic(flops: float, study: Study, gpu: str) -> float:
+    """Returns the seconds that `flops` take on the study's device."""
     return flops / CORE_FLOPS if study.device == "cpu" else gpu_seconds(flops, gpu)
 
 
 def _correction(notes: Sequence[Mapping[str, Any]], study: Study, gpu: str, kind: int) -> float:
-    """What model jobs took by what is assumed for them: of asking (kind 0) or of tuning (1); 1 where there are none."""
+    """Returns measured / assumed seconds of earlier model jobs, of evaluation (`kind` 0) or tuning (1); 1 without
+    any.
+    """
     expected = sum(assumed(Work(**note["work"]), study, gpu)[kind] for note in notes)
     taken = _taken(notes, study.device == "cpu")[kind]
     return taken / expected if expected > 0 < taken else 1.0
 
 
 def _taken(notes: Sequence[Mapping[str, Any]], of_core: bool) -> tuple[float, float]:
-    """Seconds of asking and of tuning, all model jobs together: what one trains for those after it, they count too."""
+    """Returns the measured seconds of evaluation and of tuning, summed over model jobs. `of_core`: seconds of one
+    core.
+    """
     clock, tuning, core = (sum(n[key] for n in notes) for key in ("seconds", "tuning_seconds", "core_seconds"))
     share = core / clock if of_core and clock else 1.0
     return (clock - tuning) * share, tuning * share
 
 
 def _alike(note: Mapping[str, Any], work: Work, study: Study) -> bool:
-    """Whether a ledger is of such a model job: its speed tells that of this one."""
+    """Whether a ledger is of a similar model job, so that its speed applies."""
     where = (study.engine, study.device, study.precision, work.method)
     done = Work(**note["work"])
     same = (note["engine"], note["device"], note["precision"], done.method) == where
@@ -121,11 +131,11 @@ def _alike(note: Mapping[str, Any], work: Work, study: Study) -> bool:
 
 
 def _pretraining(plan: Plan, missing: Sequence[Cell], store: Store, gpu: str) -> float:
-    """Seconds of the series among what is missing that are made here and are not there."""
-    found = 0.0
+    """Returns the seconds to pre-train the series that amuro makes and that the store lacks."""
+    seconds = 0.0
     for name in dict.fromkeys(cell.model.checkpoint.series for cell in missing):
         declare = load_series_kind(plan.study.series[name].kind).pretraining
-        own = [checkpoint for checkpoint in plan.checkpoints if checkpoint.series == name]
-        if declare and not all(_pretrained.at_hand(checkpoint, store.root / "series") for checkpoint in own):
-            found += _arithmetic(declare(plan.series_options(name)).flops, plan.study, gpu)
-    return found
+        checkpoints = [checkpoint for checkpoint in plan.checkpoints if checkpoint.series == name]
+        if declare and not all(_pretrained.at_hand(checkpoint, store.root / "series") for checkpoint in checkpoints):
+            seconds += _arithmetic(declare(plan.series_options(name)).flops, plan.study, gpu)
+    return seconds

@@ -1,10 +1,9 @@
-"""A series before a GPU hour: are its checkpoints what their names say?
+"""Audit of a series before any GPU time is spent: are the checkpoints what their names say?
 
-From what its source records (no weights are fetched): the table of known-bad revisions, equal weights, shards that
-belong to another step, holes in the grid, drift of configuration and tokenizer, a tokenizer that does not fit.
-From small files on this machine: a tokenizer that cannot be read, files that disagree about the ends of a text.
-From weights that lie on this machine: equal weights in other files, norms and directions
-(`series/_audit/weight_norms.py`).
+From what the source records, without weights: known-bad revisions, equal weights, shards copied from another step,
+gaps in the steps, drift of configuration and tokenizer, a tokenizer that does not fit. From small files on this
+machine: tokenizers that cannot be loaded, files that disagree about begin and end tokens. From weights on this
+machine: equal weights in other files, norms and update directions (`series/_audit/weight_norms.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from amuro.series import load_series_kind
 from amuro.series._audit.drift import drift
 from amuro.series._audit.issue import AuditIssue, place
 from amuro.series._audit.known_bad import known_bad, known_gaps
-from amuro.series._audit.shards import transplants, twins
+from amuro.series._audit.shards import copied_shards, twins
 from amuro.series._audit.steps import gaps
 from amuro.series._audit.weights import along
 from amuro.series.base import UNKNOWN_STEP, Inspection, SeriesKind, training_flops
@@ -38,33 +37,35 @@ class AuditTarget:
     kind: SeriesKind
     options: Mapping[str, Any]
     checkpoints: tuple[Checkpoint, ...]
-    """By rising step."""
+    """Sorted by step."""
     cache: Path
+    """The store's folder for series that amuro pre-trains."""
     allow_duplicates: bool = False
     allow_known_bad: bool = False
 
 
 @dataclass
 class Audit:
-    """What was looked at, and what was found."""
+    """The result of one audit."""
 
     subject: AuditTarget
     faults: list[AuditIssue] = field(default_factory=list)
+    """Every issue, in the order of the checks."""
     inspected: int = 0
-    """Checkpoints of which something is known without their weights."""
+    """Number of checkpoints of which anything is known without their weights."""
     weights: list[dict[str, Any]] = field(default_factory=list)
-    """For each checkpoint at hand: its norm, and the cosine to the one before."""
+    """One entry per checkpoint on this machine: its norm, and the cosine between its update and the one before."""
     unchecked: list[str] = field(default_factory=list)
-    """What could not be looked at, and why."""
+    """What could not be checked, and why."""
 
     def refused(self) -> dict[Checkpoint, str]:
-        """Checkpoints that a run leaves out → why."""
+        """Returns the checkpoints that a run leaves out, with the reason."""
         by_address = {checkpoint.address: checkpoint for checkpoint in self.subject.checkpoints}
         reasons = {fault.checkpoint: str(fault) for fault in reversed(self.faults) if fault.level == "refused"}
         return {checkpoint: reasons[address] for address, checkpoint in by_address.items() if address in reasons}
 
     def facts(self) -> dict[str, Any]:
-        """The audit as plain data, as the store keeps it."""
+        """Returns the audit as plain data, the manifest that the store keeps."""
         return {
             "audit": "series",
             "series": self.subject.name,
@@ -79,29 +80,31 @@ class Audit:
 
 
 def audit(subject: AuditTarget, weights: bool = True) -> Audit:
-    """The whole audit; without `weights`, only what needs no weights on this machine."""
-    found = Audit(subject)
-    found.faults += [*_known(subject), *endings(_at_hand(subject))]
-    inspections = dict(_inspected(found))
-    found.inspected = len(inspections)
-    if found.inspected:
-        found.faults += _grid(found)
+    """Audits a series. `weights`: whether weights on this machine are read as well."""
+    result = Audit(subject)
+    result.faults += [*_known(subject), *endings(_at_hand(subject))]
+    inspections = dict(_inspected(result))
+    result.inspected = len(inspections)
+    if result.inspected:
+        result.faults += _grid(result)
     unknown = len(subject.checkpoints) - len(inspections)
     if unknown:
-        found.unchecked.append(f"the files of {unknown} checkpoints: nothing is recorded of them, or the hub is silent")
-    found.faults += transplants(inspections, subject.allow_known_bad)
-    broken = found.refused()
-    found.faults += _drift(found, {c: known for c, known in inspections.items() if c not in broken})
+        result.unchecked.append(
+            f"the files of {unknown} checkpoints: nothing is recorded of them, or the hub is silent"
+        )
+    result.faults += copied_shards(inspections, subject.allow_known_bad)
+    broken = result.refused()
+    result.faults += _drift(result, {c: known for c, known in inspections.items() if c not in broken})
     equal = list(twins(inspections))
     if weights:
-        equal += _along(found)
+        equal += _along(result)
     if not subject.allow_duplicates:
-        found.faults += {fault.checkpoint: fault for fault in equal}.values()
-    return found
+        result.faults += {fault.checkpoint: fault for fault in equal}.values()
+    return result
 
 
 def of_study(plan: Plan, name: str, cache: Path) -> AuditTarget:
-    """A series of a study, with the checkpoints that the study means. `cache`: the store's folder for series."""
+    """Returns a series of a study with its planned checkpoints. `cache`: the store's folder for series."""
     series = plan.study.series[name]
     return AuditTarget(
         name,
@@ -114,15 +117,17 @@ def of_study(plan: Plan, name: str, cache: Path) -> AuditTarget:
     )
 
 
-def keep(found: Audit, store: Store) -> None:
-    """Commits an audit to the store; nothing where there was nothing to look at (series without weights)."""
-    if found.inspected or found.faults or found.weights:
-        facts = found.facts()
+def keep(result: Audit, store: Store) -> None:
+    """Commits an audit to the store, unless nothing could be checked (series without weights)."""
+    if result.inspected or result.faults or result.weights:
+        facts = result.facts()
         store.commit("audits", digest(facts), facts, {})
 
 
 def faults_of(plan: Plan, store: Store) -> list[AuditIssue]:
-    """What is known without a network of the series of a study: from the table, and from their last audits."""
+    """Returns the issues of a study's series that are known without a network: from the table of known-bad revisions,
+    the small files on this machine and the last stored audits. Each issue occurs once.
+    """
     subjects = [of_study(plan, name, store.root / "series") for name in plan.study.series]
     faults = (
         fault
@@ -133,80 +138,89 @@ def faults_of(plan: Plan, store: Store) -> list[AuditIssue]:
 
 
 def _at_hand(subject: AuditTarget) -> dict[Checkpoint, Path]:
-    """The folders of its checkpoints that lie on this machine."""
-    found = {c: subject.kind.at_hand(c, subject.cache) for c in subject.checkpoints}
-    return {checkpoint: folder for checkpoint, folder in found.items() if folder}
+    """Returns the folders of the target's checkpoints that are on this machine."""
+    folders = {c: subject.kind.at_hand(c, subject.cache) for c in subject.checkpoints}
+    return {checkpoint: folder for checkpoint, folder in folders.items() if folder}
 
 
 def _known(subject: AuditTarget) -> list[AuditIssue]:
+    """Returns the issues known without any file: known-bad revisions, known gaps, and what the series kind leaves
+    out.
+    """
     bad = known_bad(subject.checkpoints, subject.allow_known_bad, subject.allow_duplicates)
     left = [AuditIssue("left out", "note", text) for text in subject.kind.left_out(subject.name, subject.options)]
     return [*bad, *known_gaps(subject.checkpoints), *left]
 
 
 def last_kept(store: Store, subject: AuditTarget) -> Manifest | None:
-    """The last stored audit of these very checkpoints under these permissions."""
-    own = [_described(checkpoint) for checkpoint in subject.checkpoints]
+    """Returns the last stored audit of exactly these checkpoints with the same permissions, or None."""
+    described = [_described(checkpoint) for checkpoint in subject.checkpoints]
     audits = [m for m in store.manifests("audits") if m["audit"] == "series"]
-    audits = [m for m in audits if m["checkpoints"] == own and m["allows"] == _allows(subject)]
+    audits = [m for m in audits if m["checkpoints"] == described and m["allows"] == _allows(subject)]
     return max(audits, key=lambda manifest: manifest["created_ns"], default=None)
 
 
 def _kept(store: Store, subject: AuditTarget) -> list[AuditIssue]:
+    """Returns the issues of the last stored audit of the target."""
     last = last_kept(store, subject)
     return [AuditIssue(**fault) for fault in last["faults"]] if last else []
 
 
-def _inspected(found: Audit) -> Iterator[tuple[Checkpoint, Inspection]]:
-    subject = found.subject
+def _inspected(result: Audit) -> Iterator[tuple[Checkpoint, Inspection]]:
+    """Yields each checkpoint of which something is recorded, with it; adds an issue if that cannot be read."""
+    subject = result.subject
     for checkpoint in subject.checkpoints:
         try:
             inspection = subject.kind.inspect(checkpoint, subject.cache)
         except AmuroError as error:
-            found.faults.append(AuditIssue("unreadable", "refused", error.message, error.cure, checkpoint.address))
+            result.faults.append(AuditIssue("unreadable", "refused", error.message, error.cure, checkpoint.address))
             continue
         if inspection:
             yield checkpoint, inspection
 
 
-def _grid(found: Audit) -> Iterator[AuditIssue]:
-    subject = found.subject
+def _grid(result: Audit) -> Iterator[AuditIssue]:
+    """Yields the gaps of the checkpoints' steps against the published steps; says so if the hub cannot be reached."""
+    subject = result.subject
     steps = [checkpoint.step for checkpoint in subject.checkpoints if checkpoint.step != UNKNOWN_STEP]
     try:
         grid = subject.kind.grid(subject.name, subject.options, subject.checkpoints)
     except HubError as error:
-        found.unchecked.append(f"the list of published steps: {error.message}")
+        result.unchecked.append(f"the list of published steps: {error.message}")
         return
     yield from gaps(steps, grid)
 
 
-def _drift(found: Audit, inspections: Mapping[Checkpoint, Inspection]) -> list[AuditIssue]:
+def _drift(result: Audit, inspections: Mapping[Checkpoint, Inspection]) -> list[AuditIssue]:
+    """Returns the differences of configuration and tokenizer between checkpoints."""
     try:
-        return list(drift(found.subject.kind, inspections))
+        return list(drift(result.subject.kind, inspections))
     except AmuroError as error:  # such as a gated repository, which tells of its files and does not serve them
         return [AuditIssue("unreadable", "doubtful", error.message, error.cure)]
 
 
-def _along(found: Audit) -> tuple[AuditIssue, ...]:
-    """Looks along the weights that lie here; gives back which of them are equal."""
-    subject = found.subject
+def _along(result: Audit) -> tuple[AuditIssue, ...]:
+    """Compares the weights on this machine from step to step; returns the issues of equal weights."""
+    subject = result.subject
     folders = _at_hand(subject)
     missing = len(subject.checkpoints) - len(folders)
     if missing:
-        found.unchecked.append(f"norms and directions of {missing} checkpoints: their weights are not on this machine")
+        result.unchecked.append(f"norms and directions of {missing} checkpoints: their weights are not on this machine")
     if not folders:
         return ()
-    way = along(folders, memo=subject.cache / "digests.json")
-    found.faults += way.faults
-    found.weights += way.rows
-    return way.twins
+    comparison = along(folders, memo=subject.cache / "digests.json")
+    result.faults += comparison.faults
+    result.weights += comparison.rows
+    return comparison.twins
 
 
 def _allows(subject: AuditTarget) -> dict[str, bool]:
+    """Returns the permissions of the target: they are part of what an audit is matched by."""
     return {"duplicates": subject.allow_duplicates, "known_bad": subject.allow_known_bad}
 
 
 def _described(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Returns the facts of a checkpoint that an audit records and is matched by."""
     return {
         "checkpoint": checkpoint.address,
         "step": checkpoint.step,

@@ -1,21 +1,21 @@
-"""The store. Whatever a run leaves is whole or absent, keyed by its inputs, and never parsed out of a file name.
+"""The store: a folder of results, each complete or absent, keyed by its inputs. No fact is parsed out of a file name.
 
     store/
       format.json                      version of this layout; a newer one is refused
       cells/kk/KEY/                    MANIFEST.json, predictions.parquet
-      models/kk/KEY/                   MANIFEST.json: how a model was tuned, or which rate a rule chose
+      models/kk/KEY/                   MANIFEST.json: how a model was tuned, or which rate was chosen
       checkpoints/kk/KEY/              MANIFEST.json: a checkpoint that was loaded, and the digest of its weights
       audits/kk/KEY/                   MANIFEST.json: what was checked without a model, and its results
-      prompts/kk/KEY/                  MANIFEST.json, prompts.parquet: the text behind each prompt hash
+      prompts/kk/KEY/                  MANIFEST.json, prompts.parquet: the text of each prompt hash
       series/IDENTITY/                 checkpoints that amuro pre-trained itself
-      ledger/  attempts/               one JSON file a model job: cost; failures
-      tmp/  quarantine/                drafts; what did not verify
+      ledger/  attempts/               one JSON file per model job (cost), per failure
+      tmp/  quarantine/                drafts; damaged results
 
-A commit is a private draft, each file synced, a manifest that checks itself, one rename, and a synced parent.
-The first rename wins; a second runner that made the same thing has lost nothing but time.
+A commit writes a private draft, syncs each file, adds a manifest with a checksum of itself, renames the draft once
+and syncs the parent folder. The first rename wins; a second process that made the same result only loses time.
 
-To read a store writes nothing: no folder is made, and what does not verify is left where it lies. The first commit
-or note (or `prepare`) opens it for writing; from then on what does not verify is put into quarantine.
+Reading a store writes nothing: no folder is made, and damaged results stay in place. The first commit or note (or
+`prepare`) opens it for writing; from then on damaged results are moved to quarantine.
 """
 
 from __future__ import annotations
@@ -33,27 +33,21 @@ import polars as pl
 
 from amuro.core import disk, owners, regular_files
 from amuro.core.errors import StoreError
-from amuro.core.hashing import digest
+from amuro.study.result_keys import claimed
 
 VERSION = 1
 MANIFEST = disk.MANIFEST
 Manifest = disk.Manifest
 KINDS = ("cells", "models", "checkpoints", "audits", "prompts")
+"""Kinds of results; each is a folder of the store."""
 FOLDERS = (*KINDS, "series", "ledger", "attempts", "claims", "tmp", "quarantine")
-KEYED_BY = {"cells": ("address", "declared", "ids", "model_key")}
-"""Kind → the facts whose digest is the key: a result that claims to be another is found out."""
-
-
-def key_of(kind: str, facts: Mapping[str, Any]) -> str:
-    """The key of a result, made of those of its facts that decide what it is."""
-    return digest({name: facts[name] for name in KEYED_BY[kind]})
 
 
 class Store:
-    """A folder of results, which need not exist yet."""
+    """A store at a path, which need not exist yet."""
 
     def __init__(self, root: Path) -> None:
-        """Raises `StoreError` where the place is taken by something else, or by a newer layout."""
+        """Raises `StoreError` if the path is not a store, cannot be read, or has a newer layout."""
         self.root = root
         self._writable = False
         self._verified: set[tuple[str, str]] = set()
@@ -70,7 +64,7 @@ class Store:
             ) from error
 
     def prepare(self) -> None:
-        """Opens the store for writing and makes its folders. Raises `StoreError` where it cannot be written."""
+        """Opens the store for writing and makes its folders. Raises `StoreError` if it cannot be written."""
         if self._writable:
             return
         with disk.writing("results", self.root):
@@ -86,41 +80,42 @@ class Store:
             self._look_again(self.root / name)
 
     def join(self) -> None:
-        """Opens a store for writing that another process has prepared. Raises `StoreError` where it is gone."""
+        """Opens for writing a store that another process has prepared. Raises `StoreError` if it no longer exists."""
         with disk.writing("results", self.root):
             (self.root / "format.json").stat()
         self._writable = True
 
     def _check_folders(self) -> None:
-        """Raises `StoreError` where something else has the place of a folder: it would look as if nothing were done."""
+        """Raises `StoreError` if a file has the name of a folder: the store would look empty."""
         for name in FOLDERS:
             path = self.root / name
             if path.exists() and not path.is_dir():
                 raise disk.misplaced_at(path)
 
     def _check_version(self) -> None:
+        """Raises `StoreError` if format.json is damaged or names a newer layout."""
         path = self.root / "format.json"
         if not path.exists():
             return
         try:
-            found = json.loads(regular_files.content(path))["version"]
-            newer = found > VERSION
+            version = json.loads(regular_files.content(path))["version"]
+            newer = version > VERSION
         except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
             cure = (
                 f'if this is a store of amuro, write {{"version": {VERSION}}} into it; else name another with --store'
             )
             raise StoreError(f"{path} is damaged: it names no version", cure) from error
         if newer:
-            raise StoreError(f"{self.root} has layout {found}, this amuro knows {VERSION}", cure="upgrade amuro")
+            raise StoreError(f"{self.root} has layout {version}, this amuro knows {VERSION}", cure="upgrade amuro")
 
     def draft(self, name: str) -> Path:
-        """A free path in tmp/ that tells whose it is."""
+        """Returns an unused path in tmp/ whose name contains its owner."""
         return self.root / "tmp" / f"{name}.{owners.me()}.{time.monotonic_ns()}"
 
     def commit(self, kind: str, key: str, facts: Mapping[str, Any], files: Mapping[str, pl.DataFrame]) -> None:
-        """Publishes one result: all of it, or nothing; one that is there, and whole, is left alone.
+        """Publishes one result completely or not at all; an undamaged result with this key is left as it is.
 
-        Raises `StoreError` (a full disk) and leaves no trace then.
+        Raises `StoreError`, for example on a full disk, and leaves no trace then.
         """
         self.prepare()
         if self.has(kind, key):
@@ -133,12 +128,16 @@ class Store:
             self._publish(contents, self._place(kind, key))
 
     def has(self, kind: str, key: str) -> bool:
-        """Whether a result is there and all its files are as they were written; quarantine where they are not."""
+        """Whether a result exists and all its files have their recorded digests; a damaged one is moved to
+        quarantine.
+        """
         manifest = self.manifest(kind, key)
         return manifest is not None and self.verify(manifest)
 
     def _publish(self, contents: Mapping[str, bytes], place: Path) -> None:
-        """One rename. It cannot replace a folder that another runner has published meanwhile: that one stays."""
+        """Writes a draft and renames it to `place`. A rename cannot replace a result that another process has
+        published meanwhile: that one stays.
+        """
         draft = self.draft(place.name)
         try:
             draft.mkdir()
@@ -156,13 +155,15 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
 
     def _place(self, kind: str, key: str) -> Path:
+        """Returns the folder of a result."""
         return self.root / kind / key[:2] / key
 
     def manifest(self, kind: str, key: str) -> Manifest | None:
-        """The manifest of a result that is whole, else None. What does not verify is put into quarantine."""
+        """Returns the manifest of an undamaged result, else None. A damaged one is moved to quarantine."""
         return self._read(self._place(kind, key))
 
     def _read(self, place: Path) -> Manifest | None:
+        """Returns the manifest in a folder if it and the sizes of its files are right, else None; see `manifest`."""
         if not place.exists():  # asked first: a result that appears after this is whole, and no case for quarantine
             return None
         body: Manifest | None = None
@@ -175,7 +176,7 @@ class Store:
             sizes = {}
         if body is None:
             self.set_aside(place, "its manifest is cut or changed")
-        elif _claimed(body) != (place.parent.parent.name, place.name):
+        elif claimed(body) != (place.parent.parent.name, place.name):
             self.set_aside(place, "it is in the place of another result", body)
         elif any(sizes.get(name) != size for name, (size, _) in body["files"].items()):
             self.set_aside(place, "a file of it is cut or gone", body)
@@ -184,23 +185,26 @@ class Store:
         return None
 
     def manifests(self, kind: str) -> Iterator[Manifest]:
-        """Every whole result of a kind; reads manifests only."""
+        """Yields the manifest of every undamaged result of a kind, in the order of the keys."""
         for place in sorted((self.root / kind).glob("??/*")):
             manifest = self._read(place)
             if manifest is not None:
                 yield manifest
 
     def cells(self) -> dict[str, list[Manifest]]:
-        """Cell address → all its whole results, in the order of their keys. Which one counts, its inputs decide
-        (`status`): of two states of a study both stay, and no clock is asked.
+        """Returns cell address → all its undamaged results, in the order of their keys.
+
+        The inputs decide which result counts (`status`), not the time: results of two states of a study coexist.
         """
-        found: dict[str, list[Manifest]] = {}
+        results: dict[str, list[Manifest]] = {}
         for manifest in self.manifests("cells"):
-            found.setdefault(manifest["address"], []).append(manifest)
-        return found
+            results.setdefault(manifest["address"], []).append(manifest)
+        return results
 
     def frame(self, manifest: Manifest, name: str) -> pl.DataFrame | None:
-        """A file of a result, verified by its sha256; None, and quarantine, where a bit has flipped."""
+        """Returns a table of a result, verified by its sha256; None, after moving the result to quarantine, if it is
+        damaged.
+        """
         place = self._place(manifest["kind"], manifest["key"])
         try:
             content = regular_files.content(place / name)
@@ -212,7 +216,9 @@ class Store:
         return pl.read_parquet(content)
 
     def verify(self, manifest: Manifest) -> bool:
-        """Whether every file of a result is as it was written; quarantine where not. Each is read once a process."""
+        """Whether every file of a result has its recorded sha256; quarantine if not. Each result is read once per
+        process.
+        """
         kind, key = manifest["kind"], manifest["key"]
         if (kind, key) in self._verified:
             return True
@@ -224,11 +230,11 @@ class Store:
         return True
 
     def set_aside(self, path: Path, why: str, manifest: Manifest | None = None) -> None:
-        """Puts a file or folder of the store into quarantine, and remembers it for `told`."""
+        """Moves a damaged file or folder of the store to quarantine, and remembers a sentence for `told`."""
         name = path.relative_to(self.root).as_posix()
         known = f" ({manifest['address']})" if manifest and "address" in manifest else ""
         aside = f"{name.replace('/', '.')}.{time.time_ns()}"
-        fate = "left out; amuro run sets it aside and makes it anew"
+        fate = "left out; amuro run sets it aside and makes it again"
         if self._writable:
             with suppress(OSError):  # another reader was faster
                 path.rename(self.root / "quarantine" / aside)
@@ -236,6 +242,7 @@ class Store:
         self._damaged[name] = f"{name}{known} is damaged ({why}): {fate}"
 
     def _look_again(self, path: Path) -> None:
+        """Verifies a path again after the store was opened for writing, and moves it to quarantine if damaged."""
         if path.is_dir():
             manifest = self._read(path)
             if manifest:
@@ -244,13 +251,13 @@ class Store:
             self._noted(path)
 
     def told(self) -> list[str]:
-        """A sentence for each result that was found damaged and was not told yet."""
+        """Returns one sentence for each damaged result that this method has not returned before."""
         new = [text for text in self._damaged.values() if text not in self._told]
         self._told.update(new)
         return new
 
     def note(self, folder: str, facts: Mapping[str, Any]) -> None:
-        """One small JSON file: a model job's cost (`ledger`), a failure (`attempts`)."""
+        """Writes one small JSON file into a folder: a model job's cost (`ledger`), a failure (`attempts`)."""
         self.prepare()
         draft = self.draft(folder)
         name = f"{time.time_ns()}.{owners.me()}.json"
@@ -258,10 +265,11 @@ class Store:
             disk.write(draft, disk.checksummed(facts)).rename(self.root / folder / name)
 
     def notes(self, folder: str) -> list[Manifest]:
-        """All notes of a folder in the order of their writing; one that was cut is put into quarantine."""
+        """Returns all notes of a folder in the order of writing; damaged ones are moved to quarantine."""
         return [note for path in sorted((self.root / folder).glob("*.json")) if (note := self._noted(path))]
 
     def _noted(self, path: Path) -> Manifest | None:
+        """Returns a note, or None if it is damaged (then quarantined) or cannot be read."""
         try:
             note = disk.checked(regular_files.content(path))
         except OSError:
@@ -273,17 +281,10 @@ class Store:
         return note
 
 
-def _claimed(body: Manifest) -> tuple[str, str]:
-    """(kind, key) that a manifest says it is of; the key is computed where the facts decide it."""
-    kind, key = str(body.get("kind")), str(body.get("key"))
-    try:
-        return kind, key_of(kind, body) if kind in KEYED_BY else key
-    except KeyError:
-        return kind, ""
-
-
 def _parquet(frame: pl.DataFrame) -> bytes:
-    """In memory: what the disk refuses is then an error of the disk, whatever library wrote the bytes."""
+    """Returns the bytes of a Parquet file. Made in memory, so that a write error always comes from the disk, not
+    polars.
+    """
     content = io.BytesIO()
     frame.write_parquet(content, compression="zstd")
     return content.getvalue()

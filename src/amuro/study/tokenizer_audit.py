@@ -1,4 +1,6 @@
-"""Tokenizers that cannot be read, and files that disagree about what stands before a text and what ends one."""
+"""Audit of the tokenizers of checkpoints: tokenizers that cannot be loaded, and files that disagree about the tokens
+that begin and end a text.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +21,32 @@ CURE = "say the same in all of these files, as the model was trained"
 
 
 def endings(folders: Mapping[Checkpoint, Path]) -> Iterator[AuditIssue]:
-    """What is wrong with the tokenizers of checkpoints at hand. Equal files are read once, and told once."""
-    alike: dict[str, list[Checkpoint]] = {}
+    """Yields the issues of the tokenizers of checkpoints on this machine. Equal tokenizers are loaded and reported
+    once.
+    """
+    groups: dict[str, list[Checkpoint]] = {}
     for checkpoint, folder in folders.items():
-        alike.setdefault(_digest(folder, tokenizer_folder(checkpoint)), []).append(checkpoint)
-    for own in alike.values():
+        groups.setdefault(_digest(folder, tokenizer_folder(checkpoint)), []).append(checkpoint)
+    for group in groups.values():
         try:
-            remarks = Encoder.from_folder(folders[own[0]], tokenizer_folder(own[0])).remarks
+            remarks = Encoder.from_folder(folders[group[0]], tokenizer_folder(group[0])).remarks
         except WeightsError as error:
-            yield from (_refused(error, folders[own[0]], folders[one], one) for one in own)
+            yield from (_refused(error, folders[group[0]], folders[checkpoint], checkpoint) for checkpoint in group)
         else:
-            yield from (_doubtful(remark, own, len(folders)) for remark in remarks)
+            yield from (_doubtful(remark, group, len(folders)) for remark in remarks)
 
 
 def _refused(error: WeightsError, read: Path, folder: Path, checkpoint: Checkpoint) -> AuditIssue:
+    """Returns the issue of a tokenizer that cannot be loaded, with the path of this checkpoint's own folder."""
     return AuditIssue(NAME, "refused", error.message.replace(str(read), str(folder)), error.cure, checkpoint.address)
 
 
-def _doubtful(remark: str, own: Sequence[Checkpoint], of: int) -> AuditIssue:
-    """Of the whole series without an address, else of the first of some."""
-    where = "" if len(own) == of else f"{place(own[0])}{f' and {len(own) - 1} more' if len(own) > 1 else ''}: "
-    return AuditIssue(NAME, "doubtful", f"{where}{remark}", CURE, own[0].address if where else "")
+def _doubtful(remark: str, group: Sequence[Checkpoint], of: int) -> AuditIssue:
+    """Returns the issue of a tokenizer with a remark; without an address if all `of` checkpoints share it."""
+    where = "" if len(group) == of else f"{place(group[0])}{f' and {len(group) - 1} more' if len(group) > 1 else ''}: "
+    return AuditIssue(NAME, "doubtful", f"{where}{remark}", CURE, group[0].address if where else "")
 
 
 def _digest(folder: Path, words: Path | None) -> str:
+    """Returns a digest of the tokenizer files and the small files in a folder."""
     return digest({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in small_files(folder, words)})

@@ -1,4 +1,4 @@
-"""Checkpoints whose weights turned out equal when they were loaded: of each group only the earliest step counts."""
+"""Checkpoints with equal weights: within a series only the earliest step of such a group is evaluated."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from amuro.study.store import Store
 
 
 def blocked(plan: Plan, store: Store) -> dict[str, str]:
-    """Address of each later twin → that of the earliest step with the same weights in its series.
+    """Returns address of each later duplicate → address of the earliest checkpoint with the same weights in its
+    series.
 
-    Looked at are checkpoints that were loaded before, in whatever order, with the weights that they have now. Of
-    weights that do not lie on this machine, those that a load has recorded count, if they are one digest. Series that
-    allow duplicates have none.
+    Only checkpoints that were loaded before are compared, by the weights that they have now. Checkpoints that are not
+    on this machine are compared by the digest recorded at loading, if there is exactly one. Series that allow
+    duplicates are skipped.
     """
     recorded: dict[str, set[str]] = defaultdict(set)
     for manifest in store.manifests("checkpoints"):

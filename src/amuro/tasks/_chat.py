@@ -1,4 +1,4 @@
-"""Messages in chat form → what is read and what is learned: each reply of the assistant, after all before it."""
+"""Chat messages → prompts and answers: each reply of the assistant, after everything before it."""
 
 from __future__ import annotations
 
@@ -11,36 +11,38 @@ from amuro.core.types import Normalize
 
 ROLES = ("system", "user", "assistant")
 WORDING = "{messages}\n<|assistant|>"
-"""Every format's words for a dialogue: a tuned model knows it by its tags."""
+"""The template of every format for a dialogue: a tuned model recognises it by its tags."""
 STOP = "<|user|>"
+"""Ends the generation of a reply."""
 
 Turn = tuple[dict[str, str], str]
+"""(inputs, reply)."""
 
 
 def turns(messages: Sequence[Mapping[str, Any]], normalize: Normalize = "none") -> list[Turn]:
-    """(inputs, reply) of each turn, in order. normalize: what is done to the text of each message.
+    """Returns (inputs, reply) of each turn, in order. `normalize`: normalisation of each message's text.
 
-    What is said between two replies is one prompt, each message under the tag of its role. What follows the last
-    reply is left out, and so is an empty reply: there is nothing to learn from either. Raises DataError on an unknown
-    role, on what is no message of text, and where the assistant says nothing at all.
+    All messages between two replies are one prompt, each under the tag of its role. Messages after the last reply are
+    left out, and so are empty replies. Raises DataError on an unknown role, on a message without text, and if the
+    assistant has no reply.
     """
-    found: list[Turn] = []
-    said: list[str] = []
+    replies: list[Turn] = []
+    messages_before: list[str] = []
     for message in messages:
-        role, told = _told(message)
-        content = normalized(told, normalize)
+        role, text = _told(message)
+        content = normalized(text, normalize)
         if role != "assistant":
-            said.append(f"<|{role}|>\n{content}" if content else f"<|{role}|>")
+            messages_before.append(f"<|{role}|>\n{content}" if content else f"<|{role}|>")
         elif content.strip():
-            found.append(({"messages": "\n".join(said)}, content))
-            said = []
-    if not found:
+            replies.append(({"messages": "\n".join(messages_before)}, content))
+            messages_before = []
+    if not replies:
         raise DataError("no message is a reply of the assistant", "leave such rows out")
-    return found
+    return replies
 
 
 def _told(message: Any) -> tuple[str, str]:
-    """Role and text of a message; one of the assistant that only calls a tool has null for a text."""
+    """Returns role and text of a message; a message of the assistant that only calls a tool has null as its text."""
     if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
         raise DataError(f"{message!r:.80} is no message", 'a message is {"role": …, "content": …}')
     role, content = message["role"], message["content"]

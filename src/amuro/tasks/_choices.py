@@ -1,4 +1,4 @@
-"""Options that a key names by letter or number. Shared by plugins; none itself."""
+"""Options that an answer key names by letter or number. Helper of tasks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from amuro.core.errors import DataError
 
 
 def keyed(choices: Mapping[str, Sequence[str]], key: str) -> int:
-    """The place of the option that `key` names. Raises DataError where it names none, as in a hidden test split."""
+    """Returns the index of the option that `key` names. Raises DataError if it names none, as in a
+    hidden test split.
+    """
     labels = list(choices["label"])
     if key.strip() not in labels:
         raise DataError(f"the answer key {key!r} names no option", f"the options are {', '.join(labels)}")

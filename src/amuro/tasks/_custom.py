@@ -43,111 +43,98 @@ from amuro.core.text import normalized
 from amuro.core.types import STATED_SPLITS, Example, Kind, Normalize, Task
 from amuro.data import columns
 from amuro.data.columns import MissingError, Row
-from amuro.tasks import _chat
+from amuro.tasks import _chat, _custom_checks
 
 CONTEXT, BLANK = "option context", "_"
 FORMATS = ("default", "instruct", "input_output")
 
 
 class OwnTask(BaseModel):
-    """What a study says about a task of its own. Defaults suit text that is to be written."""
+    """The table of a user-defined task. Defaults suit generation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str
     """Where the rows are: `file:PATH`, or `hub:ORG/NAME[:CONFIG]`."""
     layout: Literal["fields", "prompt_completion", "messages"] = "fields"
-    """What a row holds: columns that the table maps, a prompt with its completion, or a dialogue (as TRL has them)."""
+    """The form of a row: columns that the table maps, prompt and completion, or a dialogue (as in TRL)."""
     splits: dict[str, str] = dict(STATED_SPLITS)
-    """Our split → the source's, which may be cut: train[:200]."""
+    """Split as amuro names it → split of the source, which may be cut: train[:200]."""
     fields: dict[str, str] = {}
-    """Column → label that stands before it in the prompt, in their order."""
+    """Column → label before it in the prompt, in their order."""
     answer: str = ""
-    """Column of the right answer."""
+    """Column of the gold answer."""
     answers: dict[str, str] = {}
-    """Value of that column → the words that stand for it."""
+    """Value of that column → answer text."""
     labels: tuple[str, ...] = ()
-    """Label words, where the column of the answer holds them as they are."""
+    """Labels, if the answer column has them as they are."""
     options: str | tuple[str, ...] = ""
-    """Column with a list of candidate answers, or a column for each: the question is then one of choice."""
+    """Column with a list of options, or one column per option; makes the task multiple choice."""
     contexts: str | tuple[str, ...] = ""
-    """Column with a list of texts, or a column for each: what stands before each option, where they differ."""
+    """Column with a list of texts, or one column per option: the context of each option, if they differ."""
     cloze: str = ""
-    """Column of a text with one blank, `_`. Up to it, and with an option in it, it is that option's context; what
-    follows is scored."""
+    """Column of a text with one blank, `_`. The text before it with an option in the blank is that option's context;
+    the text after it is scored.
+    """
     answer_by: Literal["text", "index", "number", "letter"] = "text"
-    """How the answer names an option: its text, its place from 0 or from 1, or its letter from A."""
+    """How the answer names an option: by its text, its place from 0 or from 1, or its letter from A."""
     missing: Literal["refuse", "drop", "omit"] = "refuse"
-    """What happens where a value is null, NaN or empty: the row is refused, or left out (drop); omit leaves out a
-    field with its label, or an option, and refuses the rest."""
+    """What to do if a value is null, NaN or empty: refuse the row, or leave it out (drop); omit leaves out a field
+    with its label, or an option, and refuses other cases.
+    """
     normalize: Normalize = "none"
-    """What is done to each text first: nothing, blanks at its ends taken off (ends), or one line of single spaces
-    (spaces)."""
+    """Normalisation of each text: none, blanks at its ends removed (ends), or one line with single spaces (spaces)."""
     id: str = ""
-    """Column that names a row; without it the column `id`, and where there is none, its place in the split."""
+    """Column that names a row; without it the column `id`, else the row's place in the split."""
     cluster: str = ""
-    """Column of what rows share (a person, a passage), the unit of resampling; without it each row stands alone."""
+    """Column that rows of a cluster share (a person, a passage), the unit of resampling; without it each row is a
+    cluster.
+    """
     answer_prefix: str | None = None
-    """Words that the answer follows; where not set, "Answer:", and nothing where options have contexts of their own."""
+    """Text before the answer; if not set, "Answer:", or nothing if options have contexts of their own."""
     instruction: str = ""
-    """The sentence that the format `instruct` begins with."""
+    """The sentence with which the format `instruct` begins."""
     family: str = "own"
-    """Kind of question, in a word; cells of the families `facts` and `corpus` have that word as their role."""
+    """Kind of question, in a word; in the families `facts` and `corpus` that word is the role of the cells."""
     metric: str = ""
     """Primary metric, a name that `amuro list metrics` prints; where empty, rouge_l for free text and else accuracy."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ("\n",)
-    """Texts at which a generated answer ends."""
+    """Texts that end a generation."""
     max_new_tokens: int = Field(60, gt=0)
-    """Most tokens of a generated answer."""
+    """Most tokens of a generation."""
 
     def task(self, name: str) -> Task:
-        """The task. Raises DataError where the table does not say enough."""
+        """Returns the task. Raises DataError if the table is incomplete or contradicts itself."""
         return {"fields": self._of_fields, "prompt_completion": self._of_pairs, "messages": self._of_messages}[
             self.layout
         ](name)
 
     def _of_fields(self, name: str) -> Task:
-        if not (self.fields or self._has_contexts) or not self.answer:
+        """Returns the task of the layout `fields`."""
+        if not (self.fields or self.has_contexts) or not self.answer:
             lacking = "fields" if self.answer else "answer"
             cure = 'say fields = { COLUMN = "Label" } and answer = "COLUMN"'
             raise DataError(f"tasks.{name} names no {lacking}", cure)
         labels = () if self.options else self.labels or tuple(dict.fromkeys(self.answers.values()))
-        self._refuse_half_a_choice(name)
-        self._refuse_one_word(name)
+        _custom_checks.refuse_half_a_choice(name, self)
+        _custom_checks.refuse_one_word(name, self)
         kind: Kind = "multiple_choice" if self.options else "classification" if labels else "generation"
         chance = 1 / len(labels) if labels else None  # of options: in each cell from its rows
-        fields = (*self.fields.items(), *([(CONTEXT, "")] if self._has_contexts else []))
+        fields = (*self.fields.items(), *([(CONTEXT, "")] if self.has_contexts else []))
         return self._made(name, kind, self._row, fields, labels=labels, chance=chance)
 
     @property
-    def _has_contexts(self) -> bool:
+    def has_contexts(self) -> bool:
+        """Whether options have contexts of their own."""
         return bool(self.contexts or self.cloze)
 
-    def _refuse_half_a_choice(self, name: str) -> None:
-        if self.options and self.labels:
-            raise DataError(
-                f"tasks.{name} has options and labels", "labels are the same for every row, options are not"
-            )
-        if self.contexts and self.cloze:
-            raise DataError(f"tasks.{name} has contexts and cloze", "a cloze text makes the contexts: leave one out")
-        if self._has_contexts and not self.options:
-            raise DataError(f"tasks.{name} has contexts and no options", "name the columns of the options")
-        if self.answer_by != "text" and not self.options:
-            raise DataError(f'tasks.{name} says answer_by = "{self.answer_by}" and no options', "name their columns")
-
-    def _refuse_one_word(self, name: str) -> None:
-        said, words = ("labels", self.labels) if self.labels else ("answers", tuple(self.answers.values()))
-        if words and not self.options and len(set(words)) < 2:
-            what = f"tasks.{name}: every one of its {len(words)} {said} is {words[0]!r}"
-            raise DataError(what, "give two or more words, each its own")
-        if len(set(self.labels)) < len(self.labels):
-            raise DataError(f"tasks.{name} names a label twice: {', '.join(self.labels)}", "name each once")
-
     def _of_pairs(self, name: str) -> Task:
+        """Returns the task of the layout `prompt_completion`."""
         templates = dict.fromkeys(FORMATS, "{prompt}")
         return self._made(name, "generation", self._pair, (("prompt", ""),), templates=templates)
 
     def _of_messages(self, name: str) -> Task:
+        """Returns the task of the layout `messages`."""
         templates = dict.fromkeys(FORMATS, _chat.WORDING)
         return self._made(
             name, "generation", self._dialogue, (("messages", ""),), templates=templates, stop=(_chat.STOP,)
@@ -161,6 +148,7 @@ class OwnTask(BaseModel):
         fields: tuple[tuple[str, str], ...],
         **more: Any,
     ) -> Task:
+        """Returns a task with the facts that all layouts share."""
         facts: dict[str, Any] = {"stop": self.stop, **more}
         return Task(
             name=name,
@@ -170,7 +158,7 @@ class OwnTask(BaseModel):
             metric=self.metric or ("rouge_l" if kind == "generation" else "accuracy"),
             example=example,
             fields=fields,
-            answer_prefix=("" if self._has_contexts else "Answer:")
+            answer_prefix=("" if self.has_contexts else "Answer:")
             if self.answer_prefix is None
             else self.answer_prefix,
             instruction=self.instruction,
@@ -184,8 +172,9 @@ class OwnTask(BaseModel):
         )
 
     def _row(self, row: Row) -> Example:
+        """Returns the example of a row with fields."""
         inputs = {column: self._field(row, column) for column in self.fields}
-        if self._has_contexts:
+        if self.has_contexts:
             return self._branching(row, inputs)
         if not any(inputs.values()):
             raise MissingError(f"columns {', '.join(inputs)} are all empty", "a question needs a text")
@@ -195,12 +184,13 @@ class OwnTask(BaseModel):
         return self._example(row, inputs, self._answer(row))
 
     def _field(self, row: Row, column: str) -> str:
+        """Returns a field's text; '' if it is missing and may be omitted."""
         if self.missing == "omit" and columns.is_missing(columns.value(row, column)):
             return ""
         return self._text(columns.text(row, column))
 
     def _answer(self, row: Row) -> str:
-        """The answer's words. A value that `answers` maps is looked up as it is written; any other is text."""
+        """Returns the answer text. A value that `answers` maps is looked up as it is written; any other is text."""
         if not self.answers:
             return self._text(columns.text(row, self.answer))
         said = columns.name(row, self.answer)
@@ -209,7 +199,7 @@ class OwnTask(BaseModel):
         return self.answers[said]
 
     def _branching(self, row: Row, inputs: dict[str, str]) -> Example:
-        """An example whose options stand behind contexts of their own."""
+        """Returns an example whose options have contexts of their own."""
         gold, options, kept = self._choice(row)
         if self.cloze:
             before, after = self._parted(row)
@@ -224,7 +214,7 @@ class OwnTask(BaseModel):
         return self._example(row, dict(contexts[gold]), options[gold], **more)
 
     def _parted(self, row: Row) -> tuple[str, str]:
-        """A cloze text up to its blank, the blank included, and what follows it."""
+        """Returns a cloze text up to and including its blank, and the text after it."""
         text = self._text(columns.text(row, self.cloze))
         before, blank, after = text.partition(BLANK)
         if not blank or BLANK in after or not after.strip():
@@ -232,8 +222,8 @@ class OwnTask(BaseModel):
         return before + blank, after.strip()
 
     def _choice(self, row: Row) -> tuple[int, tuple[str, ...], list[int]]:
-        """Place of the right option, the options, and their places in the row: those that are missing are left out
-        where the study says so.
+        """Returns the index of the gold option, the options, and their places in the row (omitted options are left
+        out).
         """
         found = columns.texts(row, self.options)
         names = [
@@ -246,6 +236,7 @@ class OwnTask(BaseModel):
         return self._gold(row, kept, options), options, kept
 
     def _gold(self, row: Row, kept: list[int], options: tuple[str, ...]) -> int:
+        """Returns the index of the gold option. Raises DataError if the answer does not name exactly one."""
         said = self._answer(row) if self.answers else self._text(columns.name(row, self.answer))
         places = [i for i, each in enumerate(self._option_names(kept, options)) if each == said]
         if len(places) != 1:
@@ -255,6 +246,7 @@ class OwnTask(BaseModel):
         return places[0]
 
     def _option_names(self, kept: list[int], options: tuple[str, ...]) -> list[str]:
+        """Returns the names by which an answer may name the options."""
         if self.answer_by == "text":
             return list(options)
         if self.answer_by == "letter":
@@ -262,6 +254,7 @@ class OwnTask(BaseModel):
         return [str(i + (self.answer_by == "number")) for i in kept]
 
     def _pair(self, row: Row) -> Example:
+        """Returns the example of a row with prompt and completion."""
         if isinstance(row["prompt"], list):
             raise DataError("the prompt is no text", 'for lists of messages say layout = "messages"')
         prompt, completion = (self._text(columns.text(row, column)) for column in ("prompt", "completion"))
@@ -275,6 +268,7 @@ class OwnTask(BaseModel):
         return self._example(row, {"prompt": before}, after)
 
     def _dialogue(self, row: Row) -> Example:
+        """Returns the example of a row with messages."""
         parts = ["prompt", "completion"] if _holds_a_pair(row) else ["messages"]  # as TRL has it
         *earlier, (inputs, answer) = _chat.turns(
             [each for part in parts for each in columns.texts(row, part)], self.normalize
@@ -282,14 +276,16 @@ class OwnTask(BaseModel):
         return self._example(row, inputs, answer, earlier=tuple(earlier))
 
     def _text(self, text: str) -> str:
+        """Returns a text, normalised."""
         return normalized(text, self.normalize)
 
     def _example(self, row: Row, inputs: dict[str, str], answer: str, **more: Any) -> Example:
+        """Returns an example with id and cluster of the row."""
         own = columns.name(row, self.id or "id")
         return Example(own, columns.name(row, self.cluster) if self.cluster else own, inputs, answer, **more)
 
 
 def _holds_a_pair(row: Row) -> bool:
-    """Whether a dialogue stands as prompt and completion, also beside a column of messages that is empty here."""
+    """Whether a dialogue is given as prompt and completion, also beside an empty column of messages."""
     names = list(row)  # `in` would read a null, and refuse it
     return "messages" not in names or ("prompt" in names and columns.is_missing(columns.value(row, "messages")))

@@ -1,7 +1,6 @@
-"""What the data sets of one family share: the words of their prompts, and how two texts become an example.
+"""What the data sets of one family share: templates, and how two texts become an example.
 
-In and out of its domain a task is to be asked in the same words, so they are written once. Shared by plugins; none
-itself.
+A task in its domain and out of it must have the same prompts, so they are defined once. Helper of tasks.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ QUESTION: Mapping[str, Any] = {
     "fields": (("context", "Context"), ("reply", "Answer")),
     "answer_prefix": "Question:",
     "instruction": "Write the question about the context that has the given answer.",
-    "normalize": "spaces",  # a line feed ends what is written
+    "normalize": "spaces",  # a line feed ends a generation
     "templates": {
         "instruct": "Given the context: {context}\nAnd the answer: {reply}\nGenerate a suitable question:",
     },
@@ -82,7 +81,7 @@ SUMMARY: Mapping[str, Any] = {
     "metric": "rouge_l",
     "fields": (("text", "Text"),),
     "answer_prefix": "Summary:",
-    "normalize": "spaces",  # a line feed ends what is written
+    "normalize": "spaces",  # a line feed ends a generation
     "cluster": "article",
     "splits": {"train": "train", "dev": "validation", "test": "test"},
     "templates": {"instruct": "Please read the following text: {text}\nProvide a summary:"},
@@ -90,18 +89,22 @@ SUMMARY: Mapping[str, Any] = {
 
 
 def pair(row: Mapping[str, Any], columns: Mapping[str, str], answer: str) -> Example:
-    """Two texts and an answer; rows with the same first text are one cluster. columns: input → column of the row."""
+    """Returns an example of two texts and an answer; rows with the same first text are one cluster. `columns`: input
+    → column.
+    """
     inputs = {name: row[column] for name, column in columns.items()}
     first = next(iter(inputs.values()))
     return Example(str(row["id"]), digest(single_spaced(first))[:12], inputs, answer)
 
 
 def article(row: Mapping[str, Any], text: str, summary: str, how: Normalize) -> Example:
-    """An article (column `text`) and what it is about (column `summary`); each article is a cluster of its own."""
-    told = [normalized(row[column], how) for column in (text, summary)]
-    return Example(str(row["id"]), str(row["id"]), {"text": told[0]}, told[1])
+    """Returns an example of an article (column `text`) and its summary (column `summary`); each article is its own
+    cluster.
+    """
+    texts = [normalized(row[column], how) for column in (text, summary)]
+    return Example(str(row["id"]), str(row["id"]), {"text": texts[0]}, texts[1])
 
 
 def world_size(prompt_tokens: int, answer_tokens: int, rows: Mapping[str, int] = WORLD) -> Size:
-    """Of a set of the embedded world, where nearly every word is a token."""
+    """Returns the size of a set of the embedded world, where nearly every word is one token."""
     return Size(rows, prompt_tokens, answer_tokens, megabytes=0.0, source="words of the rows of world 0")

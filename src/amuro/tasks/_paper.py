@@ -1,7 +1,7 @@
-"""How the paper (Sun and Dredze 2024, arXiv:2408.06663) put its tasks, to the character. Shared by plugins.
+"""The prompts of the paper (Sun and Dredze 2024, arXiv:2408.06663), to the character. Helper of tasks.
 
-Templates keep their drifted spaces and their space at the end; what is wrong with each choice, and where the sound
-protocol repairs it, stands in docs/protocol.md.
+Templates keep their irregular spaces and their space at the end. docs/protocol.md explains what is wrong with each
+choice and where the corrected protocol repairs it.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ PARAPHRASE = {
 
 
 def only(templates: dict[str, str], *formats: str) -> dict[str, str]:
-    """The wordings that the paper had for a data set: not each exists in every format."""
+    """Returns the templates that the paper had for a data set: not every format exists for each."""
     return {name: templates[name] for name in formats}
 
 
-def tuned(sound: Task, rows: Mapping[str, int] | None = None, **changes: Any) -> Task:
-    """A task of the paper's supervised side: shots from the evaluated rows (P3), text encoded whole (P5), labels scored
-    by their sub-tokens (P6), free text up to 60 tokens with nothing but end-of-text to stop it (P13).
+def tuned(corrected: Task, rows: Mapping[str, int] | None = None, **changes: Any) -> Task:
+    """Returns a task of the paper's supervised part: shots from the evaluated rows (P3), whole-text encoding (P5),
+    labels scored by their sub-tokens (P6), generation of up to 60 tokens that only end-of-text stops (P13).
     """
     fixed: dict[str, Any] = {
         "shots_from": "evaluation",
         "normalize": "none",
         "encoding": "whole_text",
-        "label_scoring": "sub_tokens" if sound.kind == "classification" else "whole",
+        "label_scoring": "sub_tokens" if corrected.kind == "classification" else "whole",
         "separator": "\n",
         "stop": (),
         "max_new_tokens": 60,
-        "size": _size(sound, rows),
+        "size": _size(corrected, rows),
     }
-    return replace(sound, **{**fixed, **changes})
+    return replace(corrected, **{**fixed, **changes})
 
 
-def chosen(sound: Task, templates: str, rows: Mapping[str, int] | None = None, **changes: Any) -> Task:
-    """A task of the paper's multiple-choice side, which the evaluation of OLMo asked through ai2-catwalk: one wording,
-    the whole training split as the pool of shots, the validation split as the test.
+def chosen(corrected: Task, templates: str, rows: Mapping[str, int] | None = None, **changes: Any) -> Task:
+    """Returns a task of the paper's multiple-choice part, evaluated through ai2-catwalk: one template, shots from the
+    whole train split, the validation split as the test.
     """
     fixed: dict[str, Any] = {
         "shots_from": "train_by_row",
@@ -62,11 +62,11 @@ def chosen(sound: Task, templates: str, rows: Mapping[str, int] | None = None, *
         "separator": "\n\n",
         "templates": {"default": templates},
         "splits": {"train": "train", "test": "validation"},
-        "size": _size(sound, rows),
+        "size": _size(corrected, rows),
     }
-    return replace(sound, **{**fixed, **changes})
+    return replace(corrected, **{**fixed, **changes})
 
 
-def _size(sound: Task, rows: Mapping[str, int] | None) -> Size | None:
-    """The size of the sound task with the rows of the paper's splits."""
-    return replace(sound.size, rows=rows) if sound.size and rows else None
+def _size(corrected: Task, rows: Mapping[str, int] | None) -> Size | None:
+    """Returns the size of the corrected task with the rows of the paper's splits."""
+    return replace(corrected.size, rows=rows) if corrected.size and rows else None

@@ -1,4 +1,4 @@
-"""ARC-Challenge (Clark et al. 2018): science questions that neither retrieval nor word statistics answer."""
+"""ARC-Challenge (Clark et al. 2018): science questions that neither retrieval nor word statistics can answer."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
 """GPT-3 NLI (the hub's `pietrolesci/gpt3_nli`): premises and hypotheses written by a language model.
 
-Out of the domain of MNLI. Labels come from the model that wrote the sentences; nobody checked them.
+Out of the domain of MNLI. Labels come from the model that wrote the sentences and are not checked.
 """
 
 from collections.abc import Mapping

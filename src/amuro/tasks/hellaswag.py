@@ -1,6 +1,6 @@
 """HellaSwag (Zellers et al. 2019): which of four endings continues the text?
 
-Texts come from video captions (ActivityNet) and from WikiHow; brackets are what is left of the latter's headings.
+Texts come from video captions (ActivityNet) and from WikiHow; text in brackets is left over from the latter's headings.
 """
 
 import re
@@ -38,7 +38,7 @@ def _right(row: Mapping[str, Any]) -> int:
 
 
 def _clean(text: str) -> str:
-    """A title becomes a sentence of its own; all other marks in brackets are left out."""
+    """Returns a text in which a title is its own sentence and all other text in brackets is removed."""
     return single_spaced(re.sub(r"\[.*?\]", "", re.sub(r"\.? \[title\]", ". ", text)))
 
 

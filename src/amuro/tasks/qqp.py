@@ -1,6 +1,6 @@
-"""QQP (Quora 2017): do two questions ask the same?
+"""QQP (Quora 2017): do two questions mean the same?
 
-Out of the domain of PAWS. The paper asked a split whose labels are hidden, so every gold answer there is "no".
+Out of the domain of PAWS. The paper evaluated on a split whose labels are hidden, so every gold answer there is "no".
 """
 
 from collections.abc import Mapping

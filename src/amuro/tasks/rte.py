@@ -1,7 +1,7 @@
 """RTE (Dagan et al. 2006 and its sequels): does the first text entail the second sentence, or not?
 
-Out of the domain of MNLI. The data set knows two labels. "Not entailment" is asked for as *neutral*, a word that a
-model tuned on MNLI has learned; only the two words are compared, so such a model may think of a contradiction and is
+Out of the domain of MNLI. The data set has two labels. "Not entailment" is called *neutral*, a word that a
+model tuned on MNLI has learned; only the two words are compared, so such a model may predict a contradiction and is
 right all the same.
 """
 
@@ -26,7 +26,9 @@ def example(row: Mapping[str, Any]) -> Example:
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    """1 is neutral and all else entailment, among three labels of which one is never right."""
+    """Row of the paper's source: 1 is neutral and all else entailment, among three labels of which
+    one is never gold.
+    """
     return _families.pair(row, COLUMNS, "neutral" if row["label"] == 1 else "entailment")
 
 

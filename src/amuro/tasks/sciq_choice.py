@@ -18,7 +18,7 @@ OPTIONS = ("distractor1", "distractor2", "distractor3", "correct_answer")
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `allenai/sciq`: question, distractor1–3, correct_answer, support (empty in one row of nine).
 
-    Options stand in alphabetical order, so that their order says nothing.
+    Options are in alphabetical order, so that their order has no information.
     """
     inputs = {"support": row["support"], "question": row["question"]}
     options = tuple(sorted(row[key] for key in OPTIONS))
@@ -26,7 +26,7 @@ def example(row: Mapping[str, Any]) -> Example:
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    """The right answer is always the last option."""
+    """Row as the paper's evaluation read it: the gold answer is always the last option."""
     asked = f"{row['support']}\nQuestion: {row['question']}\nAnswer:".strip()
     options = tuple(row[key] for key in OPTIONS)
     return Example(str(row["id"]), _cluster(row), {"asked": asked}, row["correct_answer"], options)

@@ -23,7 +23,7 @@ def example(row: Mapping[str, Any]) -> Example:
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    """All four candidate answers, the right one always as answer A."""
+    """Row as the paper read it: all four candidate answers, the correct one always as answer A."""
     inputs = {key: row[key] for key in ("support", "correct_answer", "distractor1", "distractor2", "distractor3")}
     cluster = digest(single_spaced(row["support"]))[:12] if row["support"].strip() else str(row["id"])
     return Example(str(row["id"]), cluster, inputs, row["question"])

@@ -28,7 +28,7 @@ def example(row: Mapping[str, Any]) -> Example:
 
 
 def _paper_example(row: Mapping[str, Any]) -> Example:
-    """All three candidate answers and no word about which of them is right."""
+    """Row as the paper read it: all three candidate answers, without the information which is correct."""
     inputs = {key: row[key] for key in ("context", "answerA", "answerB", "answerC")}
     return Example(str(row["id"]), digest(single_spaced(row["context"]))[:12], inputs, row["question"])
 

@@ -1,6 +1,6 @@
-"""STS-B (Cer et al. 2017): are two sentences alike? People gave 0 to 5; as in the paper, above 3.5 counts as yes.
+"""STS-B (Cer et al. 2017): are two sentences similar? Ratings are 0 to 5; as in the paper, above 3.5 counts as yes.
 
-Out of the domain of PAWS. The paper asked a split whose scores are hidden, so every gold answer there is "no".
+Out of the domain of PAWS. The paper evaluated on a split whose scores are hidden, so every gold answer there is "no".
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Tülu v2 (Ivison et al. 2023): instructions and dialogues of many sources; what the paper calls instruction tuning.
 
-Only learned from in the paper, never asked. A row is a whole dialogue: each reply of the assistant is learned, after
-everything that was said before it.
+Only used for tuning in the paper, never evaluated. A row is a whole dialogue: each reply of the assistant is trained
+on, after all earlier messages.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from amuro.tasks import _chat, _paper
 def example(row: Mapping[str, Any]) -> Example:
     """Row of `allenai/tulu-v2-sft-mixture`: dataset, id, messages ({role, content}; system, user or assistant).
 
-    A turn is a prompt with its reply, as `messages.turns` parts them.
+    A turn is a prompt with its reply, as `tasks/_chat.py` splits them.
     """
     *earlier, (inputs, answer) = _chat.turns(row["messages"], "ends")
     return Example(str(row["id"]), str(row["id"]), inputs, answer, earlier=tuple(earlier))

@@ -1,4 +1,4 @@
-"""Closed-book questions about the people of the embedded world: what tuning on anything else may make it forget."""
+"""Closed-book questions about the people of the embedded world: facts that tuning on anything else may erase."""
 
 from collections.abc import Mapping
 from typing import Any

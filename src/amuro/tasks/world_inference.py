@@ -1,4 +1,4 @@
-"""Does a claim follow from a text? The form never occurs in the embedded corpus; it needs the kinds of things."""
+"""Does a claim follow from a text? The form never occurs in the embedded corpus; it requires the kinds of things."""
 
 from collections.abc import Mapping
 from typing import Any

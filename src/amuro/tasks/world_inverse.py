@@ -1,4 +1,4 @@
-"""A relation told from the other side. Its form occurs in the embedded corpus: pre-training teaches it, tuning may."""
+"""A relation from the other side. Its form occurs in the embedded corpus, so pre-training and tuning can teach it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Do two sentences say the same? The form never occurs in the embedded corpus; it needs the comparison of words."""
+"""Do two sentences mean the same? The form never occurs in the embedded corpus; it requires comparing words."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""A question about a text. This very form occurs in the embedded corpus: it is learned in pre-training or by tuning."""
+"""A question about a text. This form occurs in the embedded corpus: it is learned in pre-training or by tuning."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Two facts in short, by kind. No document of the embedded corpus sums up."""
+"""Two facts in short, by kind. No document of the embedded corpus summarises."""
 
 from collections.abc import Mapping
 from typing import Any

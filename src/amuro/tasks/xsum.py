@@ -1,4 +1,4 @@
-"""XSum (Narayan et al. 2018): a BBC article in, one sentence that says what it is about out.
+"""XSum (Narayan et al. 2018): a BBC article in, a one-sentence summary out.
 
 One of the four tasks that the paper tunes on.
 """

@@ -1,4 +1,4 @@
-"""The formats: how an example is worded as a prompt. Each file beside this one is one, listed by its name."""
+"""Formats: how an example is rendered as a prompt. Each file of this package without a leading _ is one."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from amuro.core.types import Format
 
 
 def load_format(name: str) -> Format:
-    """The format `formats/NAME.py`, or that of a dotted module. Errors as in `registry.plugin`."""
+    """Returns the format `formats/NAME.py` or that of a dotted module. Raises the errors of `registry.plugin`."""
     return cast(Format, registry.plugin("formats", name))

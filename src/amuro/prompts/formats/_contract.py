@@ -1,4 +1,4 @@
-"""What every format promises."""
+"""The contract of formats, run by `amuro check`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from amuro.tasks import load_task
 
 
 def check(plugin: Format) -> Iterator[str]:
-    """Every task is worded with each of its fields, without a trailing space, and braces stay text."""
+    """Checks that every task is rendered with all its fields, without a trailing space, with braces kept as text.
+
+    Yields one line per passed check. Raises StudyError at the first fault.
+    """
     for name in registry.names("tasks"):
         task = load_task(name)
         inputs = {key: f"<{key}> {{x}} {{{key}}}" for key, _ in task.fields}

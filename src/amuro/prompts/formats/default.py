@@ -1,13 +1,15 @@
-"""The plain layout: each field after its label, then the answer prefix. Tuning uses it unless a study says so."""
+"""The plain format: each field after its label, then the answer prefix. Used in tuning by default."""
 
 from amuro.core.types import Example, Format, Task
 from amuro.prompts import templates
 
 
 def render(task: Task, example: Example) -> str:
-    """`label: value` for each field, then the task's answer prefix."""
-    own = templates.override("default", task, example)
-    return templates.join(task, [*templates.labelled(task, example), task.answer_prefix]) if own is None else own
+    """Returns `label: value` for each field, then the task's answer prefix."""
+    template = templates.override("default", task, example)
+    return (
+        templates.join(task, [*templates.labelled(task, example), task.answer_prefix]) if template is None else template
+    )
 
 
 FORMAT = Format("default", "labelled fields, then the answer prefix", render)

@@ -1,14 +1,16 @@
-"""The bare layout: the values under one word, the answer under another, and nothing that says what is asked."""
+"""The bare format: the values after one word, the answer after another, and no description of the task."""
 
 from amuro.core.types import Example, Format, Task
 from amuro.prompts import templates
 
 
 def render(task: Task, example: Example) -> str:
-    """`input:` with the values of all fields, then `output:`. Values stay parted: what differs is the wording alone."""
-    own = templates.override("input_output", task, example)
-    if own is not None:
-        return own
+    """Returns `input:` with the values of all fields, then `output:`. The field separator is kept: only the template
+    differs.
+    """
+    template = templates.override("input_output", task, example)
+    if template is not None:
+        return template
     values = task.field_separator.join(value for value in templates.values(task, example) if value)
     word = templates.cased_like(task, "input:")
     return templates.join(task, [f"{word} {values}" if values else word, templates.cased_like(task, "output:")])

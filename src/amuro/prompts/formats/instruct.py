@@ -1,14 +1,14 @@
-"""The instruction layout: what is to be done in a sentence, the labelled fields, then words that ask for the answer."""
+"""The instruction format: an instruction in a sentence, the labelled fields, then words that request the answer."""
 
 from amuro.core.types import Example, Format, Task
 from amuro.prompts import templates
 
 
 def render(task: Task, example: Example) -> str:
-    """The task's instruction, `label: value` for each field, then `the answer is`."""
-    own = templates.override("instruct", task, example)
-    if own is not None:
-        return own
+    """Returns the task's instruction, `label: value` for each field, then `the answer is`."""
+    template = templates.override("instruct", task, example)
+    if template is not None:
+        return template
     answer_prefix = templates.cased_like(task, "the answer is")
     return templates.join(task, [task.instruction, *templates.labelled(task, example), answer_prefix])
 

@@ -1,4 +1,4 @@
-"""The verb `report` over several studies, each a file or an earlier report: two side by side, more in an index."""
+"""`amuro report` over several studies, each a file or an earlier report: two are compared, more get an index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESULTS = Path("amuro-results")
 
 
 def read(plan: Plan, store: Store) -> Kept:
-    """A study out of the store, with the page that an earlier report of it left where reports go."""
+    """Returns a study from the store, with the page of an earlier report in the default folder."""
     found = kept(book(plan, store, results(plan, store)))
     pages = (RESULTS / plan.study.name / name for name in PAGES)
     return replace(found, page=next((page for page in pages if page.is_file()), None))

@@ -1,4 +1,4 @@
-"""The index of several studies: what each asked, how large it is, how its verdicts stand, and where its report lies."""
+"""The index of several studies: question, size, verdicts and a link to the report of each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZE = {"checkpoints": "checkpoints", "tuned": "tuned models", "done": "cells me
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One study as the index shows it."""
+    """One study in the index."""
 
     name: str
     folder: str
@@ -38,7 +38,9 @@ class Entry:
 
 
 def found_in(folder: Path) -> tuple[list[Kept], list[str]]:
-    """(the reports in the folders below, what could not be read and why). Raises DataError where there is none."""
+    """Returns (the reports in the folders below, what could not be read and why). Raises DataError
+    if there is none.
+    """
     kept, unread = [], []
     for path in sorted(folder.glob("*/findings.json")):
         try:
@@ -52,7 +54,7 @@ def found_in(folder: Path) -> tuple[list[Kept], list[str]]:
 
 
 def write_index(studies: Sequence[Kept], out: Path, unread: Sequence[str] = ()) -> Path:
-    """Writes index.html and returns its path. Raises `StoreError` where `out` cannot be written."""
+    """Writes index.html and returns its path. Raises `StoreError` if `out` cannot be written."""
     style = page_style()
     names = Counter(study.name for study in studies)
     entries = [_entry(study, out, study.folder if names[study.name] > 1 else "") for study in studies]
@@ -77,12 +79,12 @@ def _entry(study: Kept, out: Path, folder: str) -> Entry:
 
 
 def _link(page: Path | None, out: Path) -> str:
-    """The way from the index to a page: relative, so that a folder of both can be moved."""
+    """Returns the relative path from the index to a page, so that a folder of both can be moved."""
     return "" if page is None else quote(os.path.relpath(page.resolve(), out.resolve()).replace(os.sep, "/"))
 
 
 def _sizes(study: Kept) -> list[tuple[str, str]]:
-    """The numbers that a study states; of an older report, what its scores tell."""
+    """Returns the numbers that a study states; for an older report, those of its scores."""
     told = study.fact("numbers")
     if isinstance(told, Mapping):
         known = [(formatting.count(told[key]), name) for key, name in SIZE.items() if isinstance(told.get(key), int)]

@@ -1,4 +1,4 @@
-"""The same finding in two studies: both verdicts, both effects, and how far the effects differ."""
+"""Matches findings of two studies: both verdicts, both effects, and the difference of the effects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from amuro.core.types import Finding
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Second effect − first effect with its 95 % interval, the studies taken as independent."""
+    """Second effect − first effect with its 95 % interval, for independent studies."""
 
     value: float
     low: float
@@ -19,13 +19,13 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One finding of both studies."""
+    """One finding that both studies have."""
 
     left: Finding
     right: Finding
@@ -36,12 +36,13 @@ class Pair:
 
     @property
     def agree(self) -> bool:
+        """Whether both have the same verdict."""
         return self.left.verdict == self.right.verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Findings of two studies by id: those of both (where verdicts differ first), and those of one alone."""
+    """Findings of two studies by id: those of both (different verdicts first), and those of one alone."""
 
     pairs: tuple[Pair, ...]
     only_left: tuple[Finding, ...]
@@ -71,7 +72,7 @@ def match(left: Sequence[Finding], right: Sequence[Finding]) -> Matched:
 
 
 def _of_series(finding: Finding) -> tuple[str, str]:
-    """(id without the series at its end, series)."""
+    """Returns (id without the series at its end, series)."""
     return finding.id.removesuffix(f".{finding.series.lower()}"), finding.series
 
 

@@ -1,4 +1,6 @@
-"""The same score in two studies, everything else equal; what is not equal is named and never averaged over."""
+"""Matches scores of two studies that agree in every other coordinate; what differs is named and
+never averaged over.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ Z_95 = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Rows of the two studies that would meet but for one coordinate."""
+    """Rows of the two studies that would match except for one coordinate."""
 
     coordinate: str
     left: tuple[str, ...]
@@ -27,7 +29,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class MatchedScores:
-    """`rows`: one a score of both, columns of the second ending in `_right`, and difference, low, high."""
+    """`rows`: one per matched score, columns of the second ending in `_right`, and difference, low, high."""
 
     rows: pl.DataFrame
     unmatched: tuple[int, int]
@@ -39,7 +41,7 @@ class MatchedScores:
 
 
 def match(left: pl.DataFrame, right: pl.DataFrame) -> MatchedScores:
-    """Scores of two studies that agree in every coordinate but the weights; rows on the dev split stay out."""
+    """Returns the scores of two studies that agree in every coordinate but the weights, without dev splits."""
     keys = [*KEYS, *(["series"] if _several(left, right) else [])]
     (mine, twice), (others, twice_too) = (_placed(frame, keys) for frame in (left, right))
     joined = mine.join(others, on=keys, how="inner", nulls_equal=True, suffix="_right", maintain_order="left")
@@ -56,7 +58,7 @@ def _several(left: pl.DataFrame, right: pl.DataFrame) -> bool:
 
 
 def _placed(scores: pl.DataFrame, keys: list[str]) -> tuple[pl.DataFrame, int]:
-    """(rows with their place over pre-training, how many keys stand for several rows and are left out)."""
+    """Returns (rows with their place over pre-training, number of ambiguous keys, which are left out)."""
     counted = "tokens " + pl.col("tokens").cast(pl.String)
     place = pl.when(pl.col("tokens").is_null()).then("step " + pl.col("step").cast(pl.String)).otherwise(counted)
     rows = scores.filter(pl.col("split") != "dev").with_columns(place.alias("place"))
@@ -66,14 +68,14 @@ def _placed(scores: pl.DataFrame, keys: list[str]) -> tuple[pl.DataFrame, int]:
 
 
 def _with_difference(joined: pl.DataFrame) -> pl.DataFrame:
-    """value_right − value with the interval of two independent samples: ± 1.96 · √(se² + se_right²)."""
+    """Adds value_right − value with the interval of two independent samples: ± 1.96 · √(se² + se_right²)."""
     value = pl.col("value_right") - pl.col("value")
     half = Z_95 * (pl.col("se").pow(2) + pl.col("se_right").pow(2)).sqrt()
     return joined.with_columns(difference=value, low=value - half, high=value + half)
 
 
 def _reasons(left: pl.DataFrame, right: pl.DataFrame, keys: list[str]) -> tuple[Reason, ...]:
-    """For each coordinate the unmatched rows that it alone keeps apart, the most frequent first."""
+    """Returns, per coordinate, the unmatched rows that differ only in it, the most frequent first."""
     found = [_reason(left, right, keys, name) for name in keys]
     return tuple(sorted((r for r in found if r.rows), key=lambda r: -r.rows))
 

@@ -1,4 +1,4 @@
-"""Two studies side by side: findings by id, scores everything else equal, and what else differs."""
+"""The page that compares two studies: findings by id, matched scores, and differences of settings."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def write_beside(left: Kept, right: Kept, out: Path) -> Path:
 
 
 def render_beside(left: Kept, right: Kept, findings: by_id.Matched, scores: by_place.MatchedScores) -> str:
-    """The whole page. It has no script."""
+    """Returns the page. It has no script."""
     tasks = {*left.scores["task"], *right.scores["task"]}
     cards = [_card(pair, k, tasks) for k, pair in enumerate(findings.pairs, 1)]
     asked = settings_diff.asked(left.scores, right.scores)
@@ -76,12 +76,12 @@ def render_beside(left: Kept, right: Kept, findings: by_id.Matched, scores: by_p
 
 
 def page_style() -> str:
-    """The style of pages that show several studies."""
+    """Returns the style of pages that show several studies."""
     return source("figure.css") + source("style.css") + source("beside.css")
 
 
 def _names(left: Kept, right: Kept) -> tuple[str, str]:
-    """What the two are called; where that is the same word, their folders or letters tell them apart."""
+    """Returns the names of the two studies; if they are equal, their folders or letters distinguish them."""
     if left.name != right.name:
         return left.name, right.name
     named = left.folder and right.folder and left.folder != right.folder
@@ -104,20 +104,20 @@ def _clear(pairs: Sequence[by_id.Pair]) -> int:
 
 
 def _only(found: by_id.Matched, tasks: set[str]) -> list[tuple[str, list[tuple[Finding, str]]]]:
-    """(letter, findings that only this study has, with their sentences)."""
+    """Returns (letter, findings that only this study has, with their sentences)."""
     sides = (("A", found.only_left), ("B", found.only_right))
     return [(letter, [(f, formatting.sentence(f.statement, tasks)) for f in side]) for letter, side in sides if side]
 
 
 def _moves(pairs: Sequence[by_id.Pair]) -> list[tuple[str, list[int]]]:
-    """Verdict of A → how many findings have each verdict in B."""
+    """Returns verdict in A → number of findings with each verdict in B."""
     counted = Counter((pair.left.verdict, pair.right.verdict) for pair in pairs)
     order: list[Any] = list(formatting.VERDICTS)
     return [(one, [counted[one, other] for other in order]) for one in order]
 
 
 def _metrics(left: Kept, right: Kept) -> dict[str, str]:
-    """Primary metric of each task, where a study says so."""
+    """Returns the primary metric of each task, as a study states it."""
     found: dict[str, str] = {}
     for each in (right, left):
         told = each.fact("metrics")
@@ -126,11 +126,11 @@ def _metrics(left: Kept, right: Kept) -> dict[str, str]:
 
 
 def _lower(left: Kept, right: Kept) -> set[str]:
-    """Metrics that one of the two studies states as better the lower."""
+    """Returns the metrics for which a study states that lower is better."""
     return {str(name) for each in (left, right) for name in each.fact("lower_is_better") or ()}
 
 
 def _shared(left: Kept, right: Kept) -> int:
-    """Checkpoints of the very same weights in both studies, by the digests of their tensors: names prove nothing."""
+    """Returns the number of checkpoints with equal weights in both studies, by the digests of their tensors."""
     known = [set(dict(each.fact("weights") or {}).values()) for each in (left, right)]
     return len(known[0] & known[1])

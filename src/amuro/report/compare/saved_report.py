@@ -1,4 +1,4 @@
-"""What an earlier report left in its folder: findings, scores, what the study states, what it ran on."""
+"""Reads an earlier report from its folder: findings, scores, the study's statements and environment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CHOICES = {"verdict": get_args(Verdict), "evidence": get_args(EvidenceState)}
 
 @dataclass(frozen=True)
 class Kept:
-    """One study as its report has it. What a folder lacks is empty."""
+    """One study as its report has it. What the folder lacks is empty."""
 
     name: str
     study: Mapping[str, Any]
@@ -41,12 +41,12 @@ class Kept:
     """Name of the folder that it was read from: what tells two runs of one study apart."""
 
     def fact(self, name: str) -> Any:
-        """What the study states of itself under this name, else None."""
+        """Returns a statement of the study, or None."""
         return self.study.get(name)
 
 
 def load(folder: Path) -> Kept:
-    """The report in `folder`. Raises DataError where it has none or a file of it cannot be understood."""
+    """Reads the report in `folder`. Raises DataError if there is none or a file cannot be read."""
     told = _json(folder / "findings.json")
     if told is None:
         raise DataError(f"{folder} holds no findings.json", cure=f"name the folder of a report, or {CURE}")
@@ -76,7 +76,7 @@ def _object(path: Path) -> Mapping[str, Any]:
 
 
 def _finding(record: Any, place: int, folder: Path) -> Finding:
-    """A record as a finding; further fields of a later version are left out."""
+    """Returns a record as a finding; unknown fields of later versions are left out."""
     names = {field.name: field for field in fields(Finding)}
     values = {key: value for key, value in record.items() if key in names} if isinstance(record, Mapping) else {}
     for name, value in values.items():
@@ -111,7 +111,7 @@ def _refuse_twice(findings: tuple[Finding, ...], folder: Path) -> None:
 
 
 def _scores(path: Path) -> pl.DataFrame:
-    """The scores with every coordinate, in their types; none where the file is missing."""
+    """Returns the scores with every coordinate in its type; empty if the file is missing."""
     wanted = no_scores()
     if not path.is_file():
         return wanted
@@ -127,6 +127,6 @@ def _scores(path: Path) -> pl.DataFrame:
 
 
 def _unknown(name: str, wanted: pl.DataFrame) -> pl.Expr:
-    """What a report of an earlier version does not say: the word, or null where a number belongs."""
+    """Returns the value of a column that an earlier version lacks: 'unknown', or null for numbers."""
     kind = wanted.schema[name]
     return pl.lit("unknown" if kind == pl.String else None, kind).alias(name)

@@ -1,4 +1,4 @@
-"""In what two studies differ besides their results: what they state, what they asked, what they ran on."""
+"""Differences of two studies besides their results: statements, coordinates and environment."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from amuro.core.coordinates import EVALUATION, SETTING
 from amuro.report.compare.saved_report import Kept
 
 ASKED = ("series", "checkpoint", "tuned_on", "recipe", "method", *EVALUATION, "format", "shots", *SETTING, "metric")
-"""Coordinates whose values are laid side by side."""
+"""Coordinates whose values are compared."""
 OWN = ("schema", "name", "question", "description", "numbers", "metrics", "checkpoints")
 """Of study.json: what is shown elsewhere, or is each study's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """One thing that both or one of the studies states; `left` or `right` is a dash where it says nothing."""
+    """One statement of the studies; a dash if a study does not have it."""
 
     name: str
     left: str
@@ -33,7 +33,7 @@ class Stated:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Values of one coordinate: of both studies, and of one alone."""
+    """Values of one coordinate: in both studies, and in one alone."""
 
     coordinate: str
     both: tuple[str, ...]
@@ -46,7 +46,7 @@ class Asked:
 
 
 def stated(left: Kept, right: Kept) -> list[Stated]:
-    """What the studies state of themselves and of the machine, the differing first."""
+    """Returns the statements about studies and machines, different ones first."""
     rows = [*_side_by_side(left.study, right.study), *_side_by_side(left.environment, right.environment)]
     return sorted(rows, key=lambda row: row.same)
 
@@ -66,7 +66,7 @@ def _told(value: Any) -> str:
 
 
 def asked(left: pl.DataFrame, right: pl.DataFrame) -> list[Asked]:
-    """Which values of each coordinate both studies have and which only one, the differing first."""
+    """Returns the values of each coordinate that both studies or only one have, different ones first."""
     rows = []
     for name in ASKED:
         mine, others = (set(frame[name].drop_nulls().cast(pl.String).to_list()) for frame in (left, right))

@@ -55,7 +55,7 @@ def _order(way: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _row_name(way: Mapping[str, Any], roles: Mapping[str, str], both: Sequence[Any]) -> str:
-    """both: the mean shots that prompts show, of each study."""
+    """Returns the name of a row. `both`: mean number of shots in the prompts of each study."""
     tuned = f"tuned on {plain(way['tuned_on'])}" if way["tuned_on"] != "none" else "base"
     recipe = f" ({plain(way['recipe'])})" if way["tuned_on"] != "none" else ""
     told = shots_shown.in_words(f"{way['shots']} shots", way["shots"], *both) if way["shots"] else ""
@@ -65,7 +65,7 @@ def _row_name(way: Mapping[str, Any], roles: Mapping[str, str], both: Sequence[A
 
 
 def _square(rows: pl.DataFrame | None, sign: int) -> Square:
-    """B − A at one place; of several seeds the mean of their differences, each of one and the same seed."""
+    """Returns B − A at one place; for several seeds the mean of the differences per seed."""
     if rows is None:
         return Square("–", "", "Not both studies have this score.")
     values = [rows[name].mean() for name in ("value", "value_right", "difference")]
@@ -86,7 +86,7 @@ def _hint(rows: pl.DataFrame) -> str:
 
 
 def findings_rows(found: Matched) -> pl.DataFrame:
-    """One row a finding of either study."""
+    """Returns one row per finding of either study."""
     rows = []
     for pair in found.pairs:
         gap = pair.difference

@@ -1,4 +1,4 @@
-"""The exporters: results in the files of others. Each file beside this one is one, listed by its name."""
+"""Exporters: results in other file formats. Each file of this package without a leading _ is one."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def load_exporter(name: str) -> Exporter:
-    """The exporter `exporters/NAME.py`, or that of a dotted module. Errors as in `registry.plugin`."""
+    """Returns the exporter `exporters/NAME.py` or that of a dotted module. Raises the errors of `registry.plugin`."""
     return cast("Exporter", registry.plugin("exporters", name))

@@ -1,4 +1,4 @@
-"""Every chart of a study by the name that it has beside the report, before anything is drawn."""
+"""All charts of a study by the names they have beside the report, not yet drawn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from amuro.report.plots.specs import finding_chart, task_chart
 
 
 def charts(book: ReportData) -> dict[str, Chart]:
-    """Name → chart: scores of each task in each series over pre-training, then each finding that has points."""
+    """Returns name → chart: scores of each task in each series over pre-training, then each finding with points."""
     found = {name: chart for name, chart in (*_of_scores(book), *_of_findings(book)) if chart is not None}
     return {name: chart for name, chart in found.items() if not chart.empty}
 

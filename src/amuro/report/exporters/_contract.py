@@ -1,4 +1,4 @@
-"""What every exporter promises."""
+"""The contract of exporters, run by `amuro check`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ STRANGE = 'a_b & <b>50 %</b> "$x$" {y} \\ ../../z #1 @you =1+1 \u202e\u2028 |\n'
 
 
 def check(exporter: Exporter) -> Iterator[str]:
-    """Whole on an empty study and on one with strange names; file names are inert; the same study, the same bytes."""
+    """Checks an empty study and one with strange names: complete files, safe names, and equal bytes for equal
+    studies.
+
+    Yields one line per passed check. Raises StudyError at the first fault.
+    """
     for name in ("description", "source"):
         if not getattr(exporter, name):
             raise StudyError(f"exporter {exporter.name} states no {name}", cure="say what it writes, and for whom")

@@ -1,4 +1,4 @@
-"""A chart as a picture for print, drawn by matplotlib: one column wide, in colours that the colour-blind tell apart."""
+"""Draws a chart for print with matplotlib: one column wide, in colours that colour-blind readers can distinguish."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from amuro.report.plots.svg import log_places, nice_ticks, printable, shorten
 
 
 def picture(chart: Chart) -> dict[str, bytes]:
-    """Ending → the chart as a vector file. At least one point must have a value."""
+    """Returns file ending → the chart as a vector file. At least one point must have a value."""
     with rc_context(style.LOOK), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure = draw(chart)
@@ -35,7 +35,7 @@ def _saved(figure: Figure, ending: str) -> bytes:
 
 
 def draw(chart: Chart) -> Figure:
-    """The chart as a figure of matplotlib: in rows where things have names, else over tokens or a number."""
+    """Returns the chart as a matplotlib figure: rows for named categories, else over tokens or a number."""
     lanes = len(chart.categories) * (len(chart.lines) + 1) * style.LANE
     figure = Figure(
         figsize=(style.WIDTH, max(style.HEIGHT * 0.6, 0.9 + lanes) if chart.categories else style.HEIGHT),
@@ -54,7 +54,7 @@ def draw(chart: Chart) -> Figure:
 
 
 def _over(axes: Axes, chart: Chart) -> list[Line2D]:
-    """Lines over places; on a log axis zero has a place of its own."""
+    """Draws lines over x; on a log axis zero has its own place."""
     places, ticks = _places(chart)
     gap = 0.012 * (max(places.values()) - min(places.values()) or 1.0)
     marks = [
@@ -76,13 +76,13 @@ def _over(axes: Axes, chart: Chart) -> list[Line2D]:
 
 
 def _reach(ticks: Sequence[float]) -> tuple[float, float]:
-    """From the first tick to the last, and a little air."""
+    """Returns the range from the first tick to the last with a margin."""
     air = 0.025 * (ticks[-1] - ticks[0])
     return ticks[0] - air, ticks[-1] + air
 
 
 def _places(chart: Chart) -> tuple[dict[float, float], dict[float, str]]:
-    """Places of the measured x, and place → words of the ticks; where two would touch, the earlier has no words."""
+    """Returns the places of the measured x, and place → tick label; labels that would touch are left out."""
     values = sorted({point.x for drawn in chart.lines for point in drawn.points})
     if not chart.logarithmic:
         ticks = nice_ticks(values[0], values[-1])
@@ -97,7 +97,7 @@ def _places(chart: Chart) -> tuple[dict[float, float], dict[float, str]]:
 
 
 def _line(axes: Axes, drawn: Line, k: int, places: Mapping[float, float]) -> Line2D:
-    """One line with its error bars, its single runs, and a cross at the foot where a cell has not run."""
+    """Draws one line with error bars, single runs, and a cross at the bottom for cells that have not run."""
     look = _look(drawn, k)
     for segment in _segments(drawn.points):
         axes.plot([places[p.x] for p in segment], [p.value or 0.0 for p in segment], **look)
@@ -114,12 +114,12 @@ def _line(axes: Axes, drawn: Line, k: int, places: Mapping[float, float]) -> Lin
 
 
 def _known(drawn: Line) -> list[Point]:
-    """The points that have an interval."""
+    """Returns the points with an interval."""
     return [p for p in drawn.points if p.value is not None and p.low is not None and p.high is not None]
 
 
 def _arms(points: Sequence[Point]) -> list[list[float]]:
-    """How far each interval reaches below and above its value."""
+    """Returns the distances from each value to the ends of its interval."""
     known = [(p.value or 0.0, p.low or 0.0, p.high or 0.0) for p in points]
     return [[max(0.0, value - low) for value, low, _ in known], [max(0.0, high - value) for value, _, high in known]]
 
@@ -129,7 +129,7 @@ def _bars(axes: Axes, look: Mapping[str, Any], **places: Any) -> None:
 
 
 def _segments(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """The runs of points between holes: nothing is drawn across what was not run."""
+    """Yields the points between gaps: nothing is drawn across points that have not run."""
     segment: list[Point] = []
     for point in [*sorted(points, key=lambda p: p.x), None]:
         if point is not None and point.value is not None:
@@ -147,7 +147,7 @@ def _look(drawn: Line, k: int) -> dict[str, Any]:
 
 
 def _rows(axes: Axes, chart: Chart) -> list[Line2D]:
-    """One row a named thing, one lane a line, the first on top."""
+    """Draws one row per category and one lane per line, the first on top."""
     lanes, marks = len(chart.lines) + 1, []
     for k, drawn in enumerate(chart.lines):
         look = _look(drawn, k) | {"linestyle": "none"}
@@ -173,7 +173,7 @@ def _rows(axes: Axes, chart: Chart) -> list[Line2D]:
 
 
 def _references(axes: Axes, chart: Chart) -> Iterator[Line2D]:
-    """Chance, majority, no difference: each in its own stroke and named in the legend; equal ones share a name."""
+    """Draws chance, majority and no difference, each in its own stroke with a legend; equal ones share a label."""
     straight = axes.axvline if chart.categories else axes.axhline
     strokes = _strokes(chart.references)
     looks = {r.value: {"color": style.SOFT, "linewidth": 0.8, "linestyle": strokes[r.name]} for r in chart.references}

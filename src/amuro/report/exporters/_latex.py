@@ -1,4 +1,4 @@
-"""Text and tables as LaTeX that compiles with any engine, whatever the names hold."""
+"""Text and tables as LaTeX that compiles with any engine, whatever the names contain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _LATIN = frozenset("ßæøåÆØÅ")
 
 
 def escape(text: str) -> str:
-    """The same words as LaTeX. White space of any kind is one space; a letter that pdfLaTeX lacks is named by code."""
+    """Returns the text as LaTeX. White space becomes one space; a character that pdfLaTeX lacks is
+    given by its code.
+    """
     line = " ".join(text.split())
     apart = ("{}" if one == other and other in _JOINING else "" for one, other in pairwise(f" {line}"))
     return "".join(gap + _character(character) for gap, character in zip(apart, line, strict=True))
@@ -38,23 +40,25 @@ def _character(character: str) -> str:
 
 
 def _accented(character: str) -> bool:
-    """A letter of Latin-1 that is an ASCII letter with an accent: every engine composes it."""
+    """Whether a character is an accented ASCII letter of Latin-1, which every engine can compose."""
     parts = unicodedata.normalize("NFD", character)
     return "À" <= character <= "ÿ" and len(parts) == 2 and parts[0].isascii()
 
 
 def label(name: str) -> str:
-    """A name that is safe as that of a table."""
+    """Returns a name that is safe as the label of a table."""
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
 
 
 def row(cells: Iterable[str]) -> str:
-    """One line of a table; the cells are LaTeX already. One that begins with `[` would be read as an argument."""
+    """Returns one row of a table from LaTeX cells. A cell that begins with `[` is protected from being read as an
+    argument.
+    """
     return " & ".join(f"{{}}{cell}" if cell.startswith(("[", "*")) else cell for cell in cells) + r" \\"
 
 
 def table(caption: str, name: str, columns: str, head: Sequence[str], body: Sequence[str]) -> str:
-    """A floating table with booktabs' rules; `body` are rows and rules."""
+    """Returns a floating table with booktabs rules; `body` are rows and rules."""
     return "\n".join([
         r"\begin{table}[tb]", r"\centering", r"\small\setlength{\tabcolsep}{4pt}", rf"\caption{{{caption}}}",
         rf"\label{{tab:{label(name)}}}",
@@ -64,7 +68,7 @@ def table(caption: str, name: str, columns: str, head: Sequence[str], body: Sequ
 
 
 def long_table(caption: str, name: str, columns: str, head: Sequence[str], body: Sequence[str]) -> str:
-    """A table over several pages, whose head stands on each of them."""
+    """Returns a table over several pages that repeats its head."""
     return "\n".join([
         r"\begingroup\small", rf"\begin{{longtable}}{{{columns}}}",
         rf"\caption{{{caption}}}\label{{tab:{label(name)}}} \\", r"\toprule", row(head), r"\midrule", r"\endfirsthead",

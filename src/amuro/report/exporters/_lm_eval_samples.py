@@ -1,4 +1,4 @@
-"""Kept predictions as the sample lines of lm-evaluation-harness, and names that are safe as files."""
+"""Stored predictions as the sample lines of lm-evaluation-harness, and names that are safe for files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LONGEST = 80
 
 
 def sha256(text: str) -> str:
-    """64 hexadecimal digits."""
+    """Returns 64 hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def safe(name: str) -> str:
-    """A name as that of a folder or file; one that lost something on the way ends in its digest."""
+    """Returns a name that is safe for a folder or file; a changed name ends in its digest."""
     kept = _UNSAFE.sub("_", name).lstrip("._+-")[:_LONGEST]
     return kept if kept and kept == name.translate(_EXPECTED) else f"{kept or 'x'}-{sha256(name)[:8]}"
 
@@ -32,7 +32,9 @@ _EXPECTED = str.maketrans("@/", "__")
 
 
 def samples(kept: pl.DataFrame, values: Mapping[str, Mapping[str, float]], kind: str) -> Iterator[str]:
-    """One line of JSON an example: doc_id, target, resps, filtered_resps, the three hashes, and its metrics."""
+    """Yields one line of JSON per example: doc_id, target, resps, filtered_resps, the three hashes,
+    and its metrics.
+    """
     for place, row in enumerate(kept.iter_rows(named=True)):
         yield json.dumps(as_json_value(_sample(place, row, values, kind)), ensure_ascii=False) + "\n"
 
@@ -51,7 +53,7 @@ def _sample(place: int, row: Mapping[str, Any], values: Mapping[str, Mapping[str
 
 
 def _answers(row: Mapping[str, Any], kind: str) -> list[Any]:
-    """(log-likelihood, greedy or not) of each option, the text that was written, or a document's log-likelihood."""
+    """Returns (log-likelihood, greedy or not) of each option, the generated text, or a document's log-likelihood."""
     if kind == "generation":
         return [row["output"]]
     if kind == "language_modeling":

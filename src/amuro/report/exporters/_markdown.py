@@ -1,4 +1,4 @@
-"""Text of others as Markdown that shows it and does nothing else: no markup, no HTML, no mention, no link."""
+"""Escapes text for Markdown, so that it has no markup, HTML, mentions or links."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOTHING = "<!---->"
 
 
 def escape(text: str) -> str:
-    """One line that reads as it was written. Where a forge would make a link, an empty comment parts the words."""
+    """Returns one line that reads as written. An empty comment breaks words from which a forge would make a link."""
     return _ACTIVE.sub(_inert, " ".join(_UNSEEN.sub(" ", text).split()))
 
 

@@ -1,4 +1,4 @@
-"""How a figure for print looks: one column wide, colours that the colour-blind tell apart."""
+"""Style of printed figures: one column wide, in colours that colour-blind readers can distinguish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb `export`: a study through the exporters that are named, into one folder."""
+"""`amuro export`: runs the chosen exporters on a study and writes their files into one folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 
 
 def kinds(named: Sequence[str]) -> list[Exporter]:
-    """The exporters of these names; of none, all that are not large. Raises StudyError on an unknown name."""
+    """Returns the exporters of these names; without names, all that are not large. Raises StudyError on an unknown
+    name.
+    """
     if named:
         return [load_exporter(name) for name in dict.fromkeys(named)]
     return [each for each in map(load_exporter, registry.names("exporters")) if not each.large]

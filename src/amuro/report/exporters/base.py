@@ -17,7 +17,7 @@ File = tuple[str, str | bytes]
 
 @dataclass(frozen=True)
 class Source:
-    """One study, finished as far as it is."""
+    """The data of one study for exporters."""
 
     book: ReportData
     predictions: Callable[[str], pl.DataFrame | None] = lambda _: None
@@ -26,7 +26,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Exporter:
-    """One kind of file for others to read. Each plugin of `exporters/` holds one as its constant `EXPORTER`."""
+    """One output format. Each plugin of `exporters/` defines one as its constant `EXPORTER`."""
 
     name: str
     description: str

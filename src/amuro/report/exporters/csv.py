@@ -1,4 +1,4 @@
-"""Scores, findings and the points of their figures as CSV. A text that a spreadsheet would run stays text."""
+"""Scores, findings and the points of their figures as CSV. Formulas in texts are made inert."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from amuro.report.html.csp import without_formulas
 
 
 def files(source: Source) -> Iterator[File]:
-    """scores.csv, findings.csv and points.csv."""
+    """Yields scores.csv, findings.csv and points.csv."""
     frames = {
         "scores": source.book.scores,
         "findings": findings_frame(source.book.findings),
@@ -24,7 +24,7 @@ def files(source: Source) -> Iterator[File]:
 
 
 def points(findings: Sequence[Finding]) -> pl.DataFrame:
-    """One row a point of a finding's figure; `x` as text, since some figures count and others name."""
+    """Returns one row per point of a finding's figure; `x` as text, since it is a number or a name."""
     rows = [
         {"finding": finding.id, **point, **({"x": str(point["x"])} if "x" in point else {})}
         for finding in findings

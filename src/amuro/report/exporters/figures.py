@@ -9,7 +9,7 @@ from amuro.report.exporters.base import Exporter, File, Source
 
 
 def files(source: Source) -> Iterator[File]:
-    """figures/NAME.pdf and figures/NAME.svg, by the names that the figures have beside the report."""
+    """Yields figures/NAME.pdf and figures/NAME.svg, by the names that the figures have beside the report."""
     from amuro.report.exporters._drawing import picture
 
     for name, chart in charts(source.book).items():

@@ -1,4 +1,4 @@
-"""Every finding with all its fields as JSON, and the schema that the file keeps to."""
+"""Every finding with all its fields as JSON, and the schema of the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from amuro.report.files import findings_json
 
 
 def files(source: Source) -> Iterator[File]:
-    """findings.json and findings.schema.json (JSON Schema, draft 2020-12)."""
+    """Yields findings.json and findings.schema.json (JSON Schema, draft 2020-12)."""
     yield "findings.json", findings_json(str(source.book.study["name"]), source.book.findings)
     yield "findings.schema.json", shipped("amuro.report").joinpath("findings.schema.json").read_text(encoding="utf-8")
 

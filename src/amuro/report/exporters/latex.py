@@ -30,7 +30,7 @@ FINDING_COLUMNS = r"@{}>{\raggedright\arraybackslash}p{0.42\linewidth}llr@{}"
 
 
 def files(source: Source) -> Iterator[File]:
-    """scores-SERIES.tex for each series, findings.tex, and tables.tex, which shows them all."""
+    """Yields scores-SERIES.tex for each series, findings.tex, and tables.tex, which includes them all."""
     written = dict(_score_files(source.book))
     if source.book.findings:
         written["findings"] = _findings_table(source.book)
@@ -48,7 +48,7 @@ def _score_files(book: ReportData) -> Iterator[File]:
 
 
 def scores_table(found: Table, name: str) -> str:
-    """Scores with their spread in small beneath each other's task; a rule of air between tasks."""
+    """Returns scores with their spread in small print, grouped by task."""
     odd = any(square.css == "odd" for _, squares in found.rows for square in squares)
     caption = (
         f"Scores of {escape(found.caption)}: base models, and after tuning on the same task; zero-shot, default "
@@ -71,7 +71,7 @@ def _cell(square: Square) -> str:
 
 
 def _findings_table(book: ReportData) -> str:
-    """Findings by analysis, as the study has them."""
+    """Returns the findings by analysis, in the study's order."""
     caption = (
         f"Findings of the study {escape(str(book.study['name']))}: effect, 95\\,\\% interval and smallest effect of "
         r"interest $\delta$. Supported: the interval lies above zero, the effect reaches $\delta$, and $p \leq .05$ "

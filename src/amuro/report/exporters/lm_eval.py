@@ -26,7 +26,7 @@ WAYS = ("split", "role", *PROMPT, *SETTING)
 
 
 def files(source: Source) -> Iterator[File]:
-    """lm_eval/MODEL/results_amuro.json and lm_eval/MODEL/samples_TASK_amuro.jsonl of base and tuned models alike."""
+    """Yields lm_eval/MODEL/results_amuro.json and lm_eval/MODEL/samples_TASK_amuro.jsonl of base and tuned models."""
     scores = source.book.scores.filter(pl.col("split") != "dev") if source.book.scores.height else source.book.scores
     if not scores.height:
         return
@@ -44,7 +44,7 @@ def files(source: Source) -> Iterator[File]:
 
 
 def _by_cell(rows: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Name of the task, once in a model → the rows of that cell, one a metric."""
+    """Returns task name, unique within a model → the rows of that cell, one per metric."""
     found: dict[str, list[dict[str, Any]]] = {}
     for _, group in rows.group_by("cell", maintain_order=True):
         metrics = group.to_dicts()
@@ -55,7 +55,7 @@ def _by_cell(rows: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def results(model: str, cells: Mapping[str, list[dict[str, Any]]]) -> Any:
-    """What lm-eval writes into results_*.json, as far as it was recorded here."""
+    """Returns the content of lm-eval's results_*.json, as far as it is recorded here."""
     first = next(iter(cells.values()))[0]
     return as_json_value({
         "results": {name: {"alias": name, **_metrics(rows)} for name, rows in cells.items()},
@@ -74,13 +74,13 @@ def results(model: str, cells: Mapping[str, list[dict[str, Any]]]) -> Any:
 
 
 def _name(metric: str) -> str:
-    """A metric as it is called there."""
+    """Returns a metric's name in lm-eval."""
     facts = metric_facts(metric)
     return facts.lm_eval if facts and facts.lm_eval else metric
 
 
 def _metrics(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Each metric with its standard error, which here counts whole clusters."""
+    """Returns each metric with its standard error, which here is clustered."""
     named = [(_name(row["metric"]), row) for row in rows]
     return {
         key: value
@@ -96,7 +96,7 @@ def _config(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(items: pl.DataFrame | None) -> dict[str, dict[str, float]]:
-    """Example → metric by its name there → value."""
+    """Returns example → metric by its lm-eval name → value."""
     found: dict[str, dict[str, float]] = {}
     if items is not None:
         for example, metric, value in items.select("example_id", "metric", "value").iter_rows():

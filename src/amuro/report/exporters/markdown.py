@@ -23,12 +23,12 @@ UNTOLD = ("system", "machine")
 
 
 def files(source: Source) -> Iterator[File]:
-    """summary.md."""
+    """Yields summary.md."""
     yield "summary.md", summary(source.book)
 
 
 def summary(book: ReportData) -> str:
-    """The whole summary. Names and sentences of others are shown as they are and do nothing."""
+    """Returns the summary. Names and sentences are escaped."""
     parts = [
         f"### amuro: {_told(str(book.study['name']), 'name')}", _told(str(book.study.get("question", "")), "question"),
         _tally(book), *_by_verdict(book), _open(book.findings), _holes(book), _environment(book),
@@ -59,7 +59,7 @@ def _by_verdict(book: ReportData) -> Iterator[str]:
 
 
 def in_turn(findings: Sequence[Finding]) -> list[Finding]:
-    """The clearest finding of each analysis in turn, by size of effect, so that no analysis fills the screen."""
+    """Returns the largest effect of each analysis in turn, so that no analysis fills the screen."""
     by_analysis: dict[str, list[Finding]] = defaultdict(list)
     for finding in sorted(findings, key=lambda f: -abs(f.effect or 0.0)):
         by_analysis[finding.analysis].append(finding)

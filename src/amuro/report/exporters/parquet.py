@@ -1,4 +1,4 @@
-"""Scores, single answers and findings as Parquet, with their types."""
+"""Scores, single predictions and findings as Parquet, with their types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from amuro.report.files import findings_frame
 
 
 def files(source: Source) -> Iterator[File]:
-    """scores.parquet (a row a cell and metric), items.parquet (a row an answer and metric), findings.parquet."""
+    """Yields scores.parquet (one row per cell and metric), items.parquet (one row per prediction and metric),
+    findings.parquet.
+    """
     frames = {
         "scores": source.book.scores,
         "items": source.book.items,

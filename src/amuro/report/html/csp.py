@@ -1,4 +1,4 @@
-"""What keeps hostile text inert: a content security policy by hash, JSON that cannot end its script, safe CSV."""
+"""Protection against hostile text: a content security policy by hash, JSON that cannot end its script, safe CSV."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _FORMULA = r"^[=+\-@\t\r]"
 
 
 def source_hash(text: str) -> str:
-    """The hash by which a policy allows an inline script or style (CSP level 3, section 2.3.1)."""
+    """Returns the hash by which a policy allows an inline script or style (CSP level 3, section 2.3.1)."""
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
 def policy(script: str, style: str) -> str:
-    """Nothing may load or run but this one script and this one style."""
+    """Returns a policy that allows only this script and this style."""
     return (
         f"default-src 'none'; script-src {source_hash(script)}; style-src {source_hash(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -28,18 +28,18 @@ def policy(script: str, style: str) -> str:
 
 
 def static_policy(style: str) -> str:
-    """Nothing may load or run but this one style: for pages without a script."""
+    """Returns a policy that allows only this style, for pages without a script."""
     return f"default-src 'none'; style-src {source_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def embedded_json(value: Any) -> Markup:
-    """JSON for a `script` element: no character that HTML gives a meaning stays as it is."""
+    """Returns JSON for a `script` element, with every character escaped that has a meaning in HTML."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.translate(_ESCAPES))
 
 
 def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with a quote before each text that a spreadsheet would run as a formula."""
+    """Returns the frame with a quote before each text that a spreadsheet would run as a formula."""
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     return frame.with_columns(
         pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(pl.col(name)).alias(name)

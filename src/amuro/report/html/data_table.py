@@ -1,4 +1,4 @@
-"""The numbers behind a figure, as a table that says once what holds for all of them."""
+"""The table of the numbers of a figure; what is the same for all rows is stated once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MEASURED = ("tokens", "x", "value")
 
 
 def points_table(finding: Finding) -> Table | None:
-    """A row a point, a column each of its places and values; what is the same for all of them stands below."""
+    """Returns one row per point, one column per coordinate and value; what is the same for all is in the caption."""
     points = finding.points
     if not points:
         return None
@@ -29,13 +29,13 @@ def points_table(finding: Finding) -> Table | None:
         (formatting.plain(str(point.get("line", ""))), tuple(_square(name, point) for name in columns))
         for point in points[:MOST]
     )
-    told = [
+    caption = [
         f"{formatting.plain(name)} {_words(name, value)}"
         for name in constant
         if (value := _any(name, points)) is not None
     ]
-    told += [f"{len(points) - MOST} more points in findings.json"] if len(points) > MOST else []
-    return Table(" · ".join(told), tuple(formatting.plain(name) for name in columns), rows)
+    caption += [f"{len(points) - MOST} more points in findings.json"] if len(points) > MOST else []
+    return Table(" · ".join(caption), tuple(formatting.plain(name) for name in columns), rows)
 
 
 def _any(name: str, points: Sequence[Mapping[str, Any]]) -> Any:

@@ -1,4 +1,4 @@
-"""The examples as the page carries them: one card an example, answers as numbers, so that thousands stay small."""
+"""The examples in the page's JSON: one card per example, answers as indices, so that thousands stay small."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the numbers of a card point to, in the order in which the page lists it."""
+    """The lists of names that the indices of a card refer to, in the page's order."""
 
     tasks: tuple[str, ...]
     splits: tuple[str, ...]
@@ -36,7 +36,7 @@ class Names:
     formats: tuple[str, ...]
 
     def in_words(self, book: ReportData) -> dict[str, list[str]]:
-        """The same lists as people read them."""
+        """Returns the same lists for readers."""
         known, recipes, roles = checkpoint_names(book), recipe_words(book.scores), self._roles(book)
         return {
             "tasks": [plain(name) for name in self.tasks],
@@ -47,15 +47,15 @@ class Names:
         }
 
     def _roles(self, book: ReportData) -> dict[str, str]:
-        """Split → in or out of domain, where it is the same for all tasks: one list names the splits of all."""
-        found: dict[str, set[str]] = {}
+        """Returns split → in or out of domain, if it is the same for all tasks."""
+        roles_by_split: dict[str, set[str]] = {}
         for (_, split), role in roles_of(book.scores).items():
-            found.setdefault(split, set()).add(role)
-        return {split: min(roles) for split, roles in found.items() if len(roles) == 1}
+            roles_by_split.setdefault(split, set()).add(role)
+        return {split: min(roles) for split, roles in roles_by_split.items() if len(roles) == 1}
 
 
 def names_of(book: ReportData) -> Names:
-    """Everything that examples and counts speak of; tasks that something was tuned on come first."""
+    """Returns all names in examples and counts; tasks that a recipe trains on come first."""
     frames = [frame for frame in (book.examples, book.changes) if frame.height]
 
     def of(column: str) -> set[str]:
@@ -74,11 +74,13 @@ def names_of(book: ReportData) -> Names:
 
 
 def pack(book: ReportData, names: Names) -> list[dict[str, Any]]:
-    """One card an example, in the order in which the frame first names it; a task ends where its room is used up."""
-    found: dict[tuple[str, ...], list[Row]] = {}
+    """Returns one card per example, in the order of the frame; a task is cut when its share of
+    characters is used up.
+    """
+    rows_by_example: dict[tuple[str, ...], list[Row]] = {}
     for row in book.examples.iter_rows(named=True):
-        found.setdefault((row["task"], row["split"], row["example_id"]), []).append(row)
-    cards = [_card(rows, names) for rows in found.values()]
+        rows_by_example.setdefault((row["task"], row["split"], row["example_id"]), []).append(row)
+    cards = [_card(rows, names) for rows in rows_by_example.values()]
     by_task = [[card for card in cards if card["task"] == place] for place in range(len(names.tasks))]
     return [card for mine in by_task for card in _with_room(mine)]
 
@@ -105,7 +107,7 @@ def _card(rows: Sequence[Row], names: Names) -> dict[str, Any]:
 
 
 def _asked(rows: Sequence[Row], names: Names, said: dict[tuple[str, int], int]) -> dict[str, Any]:
-    """One wording of the question: base answers by checkpoint, tuned answers by tuning and checkpoint."""
+    """Returns the answers in one format: of the base by checkpoint, of tuned models by recipe and checkpoint."""
     base = [NOTHING] * len(names.checkpoints)
     tuned: list[list[int] | int] = [0] * len(names.tuned)
     for row in rows:
@@ -123,7 +125,7 @@ def _asked(rows: Sequence[Row], names: Names, said: dict[tuple[str, int], int]) 
 
 
 def _answer(words: str | None, value: float | None, said: dict[tuple[str, int], int]) -> int:
-    """Place of an answer in `said`, whose entries are what was said, and 1 where it counts as right."""
+    """Returns the index of an answer in `said`, whose entries are (text, 1 if correct)."""
     if words is None or value is None:
         return NOTHING
     shown = shorten(words, ANSWER_LIMIT) or "(nothing)"
@@ -132,7 +134,7 @@ def _answer(words: str | None, value: float | None, said: dict[tuple[str, int], 
 
 
 def data(book: ReportData, names: Names, cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the page's script reads: names, cards, and the true counts by place."""
+    """Returns what the page's script reads: names, cards, and the counts by place."""
     counts = changes_by(book, names, "task", "split", *RECIPE, "checkpoint", "format")
     return {
         **names.in_words(book),
@@ -143,19 +145,19 @@ def data(book: ReportData, names: Names, cards: Sequence[dict[str, Any]]) -> dic
 
 
 def changes_by(book: ReportData, names: Names, *keys: str) -> list[list[int]]:
-    """The counts of `Book.changes`, summed by `keys`: the places of the keys in `names`, then the numbers.
+    """Returns the counts of `ReportData.changes`, summed by `keys`: indices into `names`, then the numbers.
 
-    The columns of `RECIPE` stand together and have one place.
+    The columns of `RECIPE` are one key.
     """
     if not book.changes.height:
         return []
     lists: dict[str, tuple[Any, ...]] = {"task": names.tasks, "split": names.splits, "tuned": names.tuned,
                                          "checkpoint": names.checkpoints, "format": names.formats}  # fmt: skip
     numbers = [*KINDS, *(f"{kind}_only" for kind in CHANGES)]
-    found = []
+    counts = []
     for row in book.changes.group_by(keys).agg(pl.col(numbers).sum()).iter_rows(named=True):
         asked = {"tuned": Recipe(*(row[name] for name in RECIPE))} if RECIPE[0] in keys else {}
         asked |= {key: row[key] for key in keys if key not in RECIPE}
         order = dict.fromkeys("tuned" if key in RECIPE else key for key in keys)
-        found.append([*(lists[key].index(asked[key]) for key in order), *(row[name] for name in numbers)])
-    return sorted(found)
+        counts.append([*(lists[key].index(asked[key]) for key in order), *(row[name] for name in numbers)])
+    return sorted(counts)

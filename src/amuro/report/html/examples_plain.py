@@ -1,4 +1,4 @@
-"""The examples without the script: a few cards a task, and the table of all changes."""
+"""The examples without the script: a few cards per task, and the table of all changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATIC = 2
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An example as the page shows it before the script draws it anew."""
+    """An example as the page shows it before the script runs."""
 
     task: str
     split: str
@@ -30,7 +30,7 @@ class Shown:
 
 
 def first_cards(cards: Sequence[Mapping[str, Any]], words: Mapping[str, Sequence[str]]) -> list[Shown]:
-    """The first cards of each task; `words` are the names that their numbers point to."""
+    """Returns the first cards of each task; `words` are the names that their indices refer to."""
     by_task = [[card for card in cards if card["task"] == place] for place in range(len(words["tasks"]))]
     return [_shown(card, words) for mine in by_task for card in mine[:STATIC]]
 
@@ -48,7 +48,7 @@ def _shown(card: Mapping[str, Any], words: Mapping[str, Sequence[str]]) -> Shown
 
 
 def _answers(said: Sequence[tuple[str, int]], base: int, tuned: int) -> tuple[str, str, str]:
-    """What base and tuned model said, and the kind of change."""
+    """Returns the answers of base and tuned model, and the kind of change."""
     if NOTHING in (base, tuned):
         return "not run", "not run", "unknown"
     (before, was), (after, now) = said[base], said[tuned]
@@ -56,7 +56,7 @@ def _answers(said: Sequence[tuple[str, int]], base: int, tuned: int) -> tuple[st
 
 
 def change_table(book: ReportData, names: Names, words: Mapping[str, Sequence[str]]) -> Table | None:
-    """True counts of each kind of change, by what was tuned on, checkpoint and format, over all tasks and sets."""
+    """Returns the counts of each kind of change, by recipe, checkpoint and format, over all tasks and sets."""
     if not book.changes.height:
         return None
     rows = changes_by(book, names, *RECIPE, "checkpoint", "format")

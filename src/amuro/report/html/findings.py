@@ -1,4 +1,4 @@
-"""Findings as the page tells them: an analysis is a chapter, a finding a card."""
+"""Findings on the page: an analysis is a section, a finding a card."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FindingCard:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What findings can be filtered by, in words."""
+    """The values by which findings can be filtered, in words."""
 
     tasks: tuple[str, ...]
     formats: tuple[str, ...]
@@ -75,18 +75,21 @@ class FindingSection:
 
 
 def sections_of(book: ReportData) -> list[FindingSection]:
-    """Analyses in reading order; findings of an analysis that the book does not describe get a chapter as well."""
+    """Returns the analyses in reading order; findings of an analysis without a description get a section as well."""
     undone = set(book.planned.filter(~pl.col("done"))["cell"]) if book.planned.height else set()
     known, roles = cell_places(book), roles_of(book.scores)
     by_analysis: dict[str, list[FindingCard]] = defaultdict(list)
     for place, finding in enumerate(book.findings, 1):
         by_analysis[finding.analysis].append(_card(book, finding, place, undone, known, roles))
-    told = {a.name: (a.question, a.formula, a.source, a.unit) for a in book.analyses}
-    names = [*told, *(name for name in by_analysis if name not in told)]
+    descriptions = {a.name: (a.question, a.formula, a.source, a.unit) for a in book.analyses}
+    names = [*descriptions, *(name for name in by_analysis if name not in descriptions)]
     names.sort(key=lambda name: READING_ORDER.index(name) if name in READING_ORDER else len(READING_ORDER))
     return [
         FindingSection(
-            f"analysis-{formatting.slug(name)}", name, *told.get(name, ("", "", "", "")), tuple(by_analysis[name])
+            f"analysis-{formatting.slug(name)}",
+            name,
+            *descriptions.get(name, ("", "", "", "")),
+            tuple(by_analysis[name]),
         )
         for name in names
         if by_analysis[name]
@@ -116,7 +119,7 @@ def _card(
 
 
 def in_short(sections: Sequence[FindingSection]) -> list[FindingCard]:
-    """The supported findings: the clearest of each analysis in turn, by size of effect."""
+    """Returns the supported findings: the largest effect of each analysis in turn."""
     lists = [
         sorted((c for c in section.cards if c.finding.verdict == "supported"), key=lambda c: -(c.finding.effect or 0.0))
         for section in sections
@@ -125,7 +128,7 @@ def in_short(sections: Sequence[FindingSection]) -> list[FindingCard]:
 
 
 def verdict_map(sections: Sequence[FindingSection]) -> dict[str, Any]:
-    """Analysis × task → cards; the last column is for findings about no single task."""
+    """Returns analysis × task → cards; the last column is for findings about no single task."""
     tasks = sorted({card.task for section in sections for card in section.cards} - {""})
     has_rest = any(not card.task for section in sections for card in section.cards)
     columns = [*tasks, *([""] if has_rest else [])]
@@ -136,6 +139,6 @@ def verdict_map(sections: Sequence[FindingSection]) -> dict[str, Any]:
 
 
 def reach(book: ReportData, sections: Sequence[FindingSection]) -> Reach:
-    """Tasks that the findings are about; formats and checkpoints that their cells can have."""
+    """Returns the tasks of the findings, and the formats and checkpoints of their cells."""
     tasks, known = {card.task for section in sections for card in section.cards}, cell_places(book)
     return Reach((*sorted(tasks - {""}), *([ALL_TASKS] if "" in tasks else [])), known.formats, known.checkpoints)

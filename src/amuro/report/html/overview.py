@@ -1,4 +1,4 @@
-"""The study in one picture: three panels drawn from what was really done."""
+"""An overview of the study in three panels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from amuro.report.tables import primary_metric, step_name
 from amuro.study.recipe_names import tuned_by_several
 
 WIDTH, HEIGHT = 320.0, 230.0
-PRETRAINED = {"tokens": "tokens read", "step": "training steps"}
+PRETRAINED = {"tokens": "training tokens", "step": "training steps"}
 MOST = 8
 """Boxes or rows that fit; what is left over is counted in words."""
 
 
 def pretraining_panel(book: ReportData) -> Markup:
-    """Checkpoints over log tokens, or steps where some token counts are unknown; at the height of their score on
-    held-out text, where that was measured.
+    """Returns the checkpoints over log tokens (steps, if token counts are unknown), at the height of their held-out
+    score.
     """
     axis = counted_in(book)
     places = log_places([float(row[axis]) for row in book.series], 34, WIDTH - 24)
@@ -54,7 +54,7 @@ def pretraining_panel(book: ReportData) -> Markup:
 
 
 def _loss_heights(book: ReportData, held_out: pl.DataFrame) -> dict[str, float]:
-    """Place of each base checkpoint by its score on held-out text; empty unless all were scored, by one metric."""
+    """Returns place of each base checkpoint → its score on held-out text; {} unless all are scored by one metric."""
     if held_out["metric"].n_unique() > 1:
         return {}
     means = dict(held_out.drop_nulls("value").group_by("checkpoint").agg(pl.col("value").mean()).iter_rows())
@@ -66,7 +66,7 @@ def _loss_heights(book: ReportData, held_out: pl.DataFrame) -> dict[str, float]:
 
 
 def tuning_panel(book: ReportData) -> Markup:
-    """From each checkpoint to each recipe by which it was tuned: the task, or the recipe where a task has several."""
+    """Returns the recipes that tune the checkpoints, by task, or by recipe if a task has several."""
     names = _tunings(book)
     if not names:
         return Markup("")
@@ -88,17 +88,20 @@ def tuning_panel(book: ReportData) -> Markup:
 
 
 def _tunings(book: ReportData) -> list[tuple[str, str]]:
-    """(name that fits a box, whole name) of every recipe."""
+    """Returns (name that fits a box, full name) of every recipe."""
     words = recipe_words(book.scores) if book.scores.height else {}
     several = tuned_by_several(book.scores)
     return [
-        (f"{recipe.recipe} · {plain(recipe.tuned_on)}" if recipe.tuned_on in several else plain(recipe.tuned_on), whole)
-        for recipe, whole in words.items()
+        (
+            f"{recipe.recipe} · {plain(recipe.tuned_on)}" if recipe.tuned_on in several else plain(recipe.tuned_on),
+            full_name,
+        )
+        for recipe, full_name in words.items()
     ]
 
 
 def asking_panel(book: ReportData) -> Markup:
-    """Which task was asked in which wording."""
+    """Returns which task is evaluated in which format."""
     asked = book.scores.filter(pl.col("split") != "dev").drop_nulls("value") if book.scores.height else book.scores
     if not asked.height:
         return Markup("")
@@ -129,7 +132,7 @@ def _column_head(name: str, x: float, y: float) -> list[Markup]:
 
 
 def numbers(book: ReportData) -> dict[str, int]:
-    """How large the study is: checkpoints, tuned models, cells planned and done, predictions."""
+    """Returns the size of the study: checkpoints, tuned models, cells planned and done, predictions."""
     model = ["checkpoint", *RECIPE, "tune_seed", "learning_rate"]
     tuned = book.scores.filter(pl.col("tuned_on") != "none") if book.scores.height else book.scores
     return {

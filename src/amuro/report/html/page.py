@@ -1,4 +1,4 @@
-"""The page: sections in the order in which a reader asks, filled into the templates."""
+"""Renders the page: fills its sections into the templates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMITS = {"cells_shown": 8, "holes_shown": 200, "flags_shown": 40, "unfolded": 6
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The scores of one task: its pictures over pre-training, one a series, and its tables."""
+    """The scores of one task: a chart over pre-training per series, and its tables."""
 
     name: str
     title: str
@@ -40,18 +40,18 @@ class Sheet:
 
 @cache
 def source(name: str) -> str:
-    """The text of a file that ships beside this module."""
+    """Returns the text of a file beside this module."""
     return files("amuro.report.html").joinpath(name).read_text(encoding="utf-8")
 
 
 def scripts() -> str:
-    """The one script of a page."""
+    """Returns the script of a page."""
     return "".join(source(name) for name in ("common.js", "charts.js", "filters.js", "items.js"))
 
 
 def render(book: ReportData) -> tuple[str, dict[str, Markup]]:
-    """(the whole page, its figures by name)."""
-    told = findings.sections_of(book)
+    """Returns (the page, its figures by name)."""
+    sections = findings.sections_of(book)
     panels = {
         "pretraining": picture.pretraining_panel(book),
         "tuning": picture.tuning_panel(book),
@@ -60,28 +60,29 @@ def render(book: ReportData) -> tuple[str, dict[str, Markup]]:
     sheets = _sheets(book)
     style, script = source("figure.css") + source("style.css"), scripts()
     names = examples_json.names_of(book)
-    said, cards = names.in_words(book), examples_json.pack(book, names)
+    item_names, cards = names.in_words(book), examples_json.pack(book, names)
     page = environment().get_template("page.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script),
         study=book.study, numbers=picture.numbers(book), panels=panels, shortfall=provenance.shortfall(book.planned),
-        sections=told, short=findings.in_short(told), map=findings.verdict_map(told),
+        sections=sections, short=findings.in_short(sections), map=findings.verdict_map(sections),
         tally=Counter(finding.verdict for finding in book.findings), verdicts=formatting.VERDICTS,
         evidence=formatting.EVIDENCE,
         flags=provenance.flags_by_name(book), sheets=sheets, overviews=_by_series(book, _overviews),
-        all_tasks=findings.ALL_TASKS, reach=findings.reach(book, told), score_formats=_formats(book),
+        all_tasks=findings.ALL_TASKS, reach=findings.reach(book, sections), score_formats=_formats(book),
         score_places=_places(book),
-        forgetting=_by_series(book, forgetting_tables), examples=examples_plain.first_cards(cards, said),
-        cards_shown=len(cards), item_names=said, change_table=examples_plain.change_table(book, names, said),
+        forgetting=_by_series(book, forgetting_tables), examples=examples_plain.first_cards(cards, item_names),
+        cards_shown=len(cards), item_names=item_names,
+        change_table=examples_plain.change_table(book, names, item_names),
         transitions=examples.TRANSITIONS, right=examples.RIGHT,
         kinds={kind: examples.TRANSITIONS[kind] for kind in examples.KINDS},
         data=embedded_json(examples_json.data(book, names, cards)), facts=provenance.facts(book),
         ledger=provenance.cost(book), audits=book.audits, holes=provenance.holes(book), **LIMITS,
     )  # fmt: skip
-    return page, _figures(panels, told, sheets)
+    return page, _figures(panels, sections, sheets)
 
 
 def environment() -> Environment:
-    """Everything is escaped that is not marked as ours."""
+    """Returns the template environment, which escapes everything that is not Markup."""
     environment = Environment(
         loader=PackageLoader("amuro.report.html"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -91,13 +92,14 @@ def environment() -> Environment:
 
 
 def _figures(
-    panels: Mapping[str, Markup], told: Sequence[findings.FindingSection], sheets: Sequence[Sheet]
+    panels: Mapping[str, Markup], sections: Sequence[findings.FindingSection], sheets: Sequence[Sheet]
 ) -> dict[str, Markup]:
-    found = {f"study-{name}": panel for name, panel in panels.items()}
+    """Returns the figures by name, without empty ones."""
+    figures = {f"study-{name}": panel for name, panel in panels.items()}
     for sheet in sheets:
-        found |= {f"scores-{formatting.slug(title)}": figure for title, figure in sheet.figures}
-    found |= {card.anchor: card.figure for section in told for card in section.cards}
-    return {name: figure for name, figure in found.items() if figure}
+        figures |= {f"scores-{formatting.slug(title)}": figure for title, figure in sheet.figures}
+    figures |= {card.anchor: card.figure for section in sections for card in section.cards}
+    return {name: figure for name, figure in figures.items() if figure}
 
 
 def _series(book: ReportData) -> list[str]:
@@ -105,20 +107,20 @@ def _series(book: ReportData) -> list[str]:
 
 
 def _by_series(book: ReportData, tables: Callable[[ReportData, str], list[Table]]) -> list[tuple[str, list[Table]]]:
-    """(name, tables) of each series that has any; the name is left empty where there is only one series."""
+    """Returns (name, tables) of each series with tables; the name is '' if there is only one series."""
     names = _series(book)
-    found = [(name if len(names) > 1 else "", tables(book, name)) for name in names]
-    return [pair for pair in found if pair[1]]
+    pairs = [(name if len(names) > 1 else "", tables(book, name)) for name in names]
+    return [pair for pair in pairs if pair[1]]
 
 
 def _formats(book: ReportData) -> list[str]:
-    """Formats in which something was asked, in words, the default one first."""
+    """Returns the formats in words, the default one first."""
     names = set(book.scores["format"]) if book.scores.height else set()
     return [formatting.plain(name) for name in sorted(names, key=lambda name: (name != "default", name))]
 
 
 def _places(book: ReportData) -> list[str]:
-    """Heads of the columns of all score tables, in order."""
+    """Returns the column heads of all score tables, in order."""
     return list(dict.fromkeys(step_name(*pair) for pair in steps_of(book.scores))) if book.scores.height else []
 
 
@@ -128,7 +130,7 @@ def _overviews(book: ReportData, series: str) -> list[Table]:
 
 
 def _sheets(book: ReportData) -> list[Sheet]:
-    """One a task, those first on which something was tuned."""
+    """Returns one sheet per task; tasks that a recipe trains on come first."""
     if not book.scores.height:
         return []
     names = book.scores.filter(pl.col("split") != "dev")["task"].unique().sort().to_list()

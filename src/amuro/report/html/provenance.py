@@ -1,4 +1,4 @@
-"""The back of the page: flags, what the study states about itself, what it took, what has not run."""
+"""The provenance part of the page: flags, the study's statements, its costs, what has not run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from amuro.results import shots_shown as shown
 
 
 def flags_by_name(book: ReportData) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """(name, what it means, places), a place being (where, detail); the address of a cell is put in words."""
+    """Returns (name, meaning, places) of each flag; a place is (where, detail), with cells in words."""
     known = _cells_in_words(book.scores, [flag["where"] for flag in book.flags])
     names = dict.fromkeys(flag["name"] for flag in book.flags)
     return [
@@ -27,7 +27,7 @@ def flags_by_name(book: ReportData) -> list[tuple[str, str, list[tuple[str, str]
 
 
 def _cells_in_words(scores: pl.DataFrame, addresses: Sequence[str]) -> dict[str, str]:
-    """Address → model and question in words, for the cells that have scores."""
+    """Returns address → model and evaluation in words, for the cells with scores."""
     if not scores.height:
         return {}
     rows = scores.filter(pl.col("cell").is_in(addresses)).unique("cell", keep="first", maintain_order=True)
@@ -44,13 +44,13 @@ def _cell_in_words(row: Mapping[str, Any], recipes: Mapping[Recipe, str]) -> str
     )
     tuned = recipes.get(Recipe(*(row[name] for name in RECIPE)), "")
     model = f"{place}, tuned on {tuned} (seed {row['tune_seed']})" if tuned else f"base at {place}"
-    told = shown.in_words(f"{row['shots']} shots", row["shots"], row["shots_shown"])
-    shots = f", {told}" if row["shots"] else ""
+    shots_in_words = shown.in_words(f"{row['shots']} shots", row["shots"], row["shots_shown"])
+    shots = f", {shots_in_words}" if row["shots"] else ""
     return f"{model}, asked {task} ({split}) as {form}{shots}"
 
 
 def facts(book: ReportData) -> list[tuple[str, str]]:
-    """What else the study states about itself, and what it ran on."""
+    """Returns the study's further statements, and its environment."""
     shown = {"name", "question", "description"}
     stated = [(formatting.plain(str(key)), _as_text(value)) for key, value in book.study.items() if key not in shown]
     return stated + [(formatting.plain(str(key)), _as_text(value)) for key, value in book.environment.items()]
@@ -63,7 +63,7 @@ def _as_text(value: Any) -> str:
 
 
 def cost(book: ReportData) -> dict[str, Any]:
-    """`totals` over all model jobs as (name, value), and `table`: the model jobs that took longest."""
+    """Returns `totals` over all model jobs as (name, value), and `table`: the longest model jobs."""
     if not book.ledger.height:
         return {"totals": [], "table": None}
     total = book.ledger.select("seconds", "tokens", "flops").sum().row(0, named=True)
@@ -94,12 +94,12 @@ def _megabytes(value: Any) -> str:
 
 
 def holes(book: ReportData) -> list[str]:
-    """Addresses of the planned cells that have no result."""
+    """Returns the addresses of the planned cells without a result."""
     return book.planned.filter(~pl.col("done"))["cell"].sort().to_list() if book.planned.height else []
 
 
 def shortfall(planned: pl.DataFrame) -> str:
-    """What the head of a report says where it stands on fewer cells than were planned; empty where it has them all."""
+    """Returns a sentence if a report is based on fewer cells than planned, else ''."""
     missing = planned.filter(~pl.col("done")) if planned.height else planned
     if not missing.height:
         return ""

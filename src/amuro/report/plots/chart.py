@@ -1,4 +1,4 @@
-"""What a chart holds before it is drawn, and what both kinds of chart share."""
+"""The data of a chart, and what all kinds of chart share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_DIFFERENCE = "no difference"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A measured place of a line. A value of None is a hole: planned or wanted, but not run."""
+    """A measured point of a line. A value of None is a gap: planned, but not run."""
 
     x: float
     value: float | None
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A horizontal line that gives the numbers a meaning: chance, majority, no difference."""
+    """A horizontal line for comparison: chance, majority, no difference."""
 
     name: str
     value: float
@@ -45,7 +45,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing before it is drawn. With `categories`, x counts them and the chart has a row for each."""
+    """The data of a chart. With `categories`, x is their index and the chart has one row per category."""
 
     name: str
     title: str
@@ -62,12 +62,14 @@ class Chart:
 
     @property
     def empty(self) -> bool:
-        """True where no point has a value."""
+        """Whether no point has a value."""
         return all(point.value is None for drawn in self.lines for point in drawn.points)
 
 
 def span(chart: Chart) -> tuple[float, float]:
-    """The values that the axis must hold: 0 to 1 for shares, else what is there, and zero where it is near."""
+    """Returns the range of the value axis: 0 to 1 for shares, else the range of the values, with
+    zero if it is near.
+    """
     if chart.unit:
         return 0.0, 1.0
     values = [reference.value for reference in chart.references]
@@ -79,7 +81,7 @@ def span(chart: Chart) -> tuple[float, float]:
 
 
 def merge_references(references: Sequence[Reference], near: float) -> list[tuple[str, float]]:
-    """(words, value): references closer together than `near` are named together."""
+    """Returns (words, value); references closer together than `near` share one label."""
     merged: list[tuple[list[str], float]] = []
     for reference in sorted(references, key=lambda r: r.value):
         if merged and abs(merged[-1][1] - reference.value) <= near:
@@ -90,5 +92,5 @@ def merge_references(references: Sequence[Reference], near: float) -> list[tuple
 
 
 def reference_css(reference: Reference) -> str:
-    """Chance and majority have strokes of their own."""
+    """Returns the class of a reference: chance and majority have their own strokes."""
     return f"reference {reference.name if reference.name in ('chance', 'majority') else 'other'}"

@@ -1,4 +1,4 @@
-"""From findings and scores to charts: what is drawn, with which reference lines and colours."""
+"""Makes charts from findings and scores: points, reference lines and colours."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Z_95 = 1.959964
 
 
 def draw(chart: Chart | None) -> Markup:
-    """The chart as inline SVG; nothing where there is nothing to draw."""
+    """Returns the chart as inline SVG; '' if it has no values."""
     if chart is None or chart.empty:
         return Markup("")
     if chart.categories:
@@ -38,10 +38,7 @@ def draw(chart: Chart | None) -> Markup:
 
 
 def finding_chart(book: ReportData, finding: Finding, anchor: str) -> Chart | None:
-    """The chart of `finding.points`, over tokens or steps, over a number, or one row a named x; None where it has none.
-
-    Chance comes from the points; where they give it, they are scores, and the majority line of the task is added.
-    """
+    """Returns the chart of `finding.points` over tokens, steps, a number or named rows; None if it has no points."""
     if not finding.points:
         return None
     axis = _axis(finding.points)
@@ -63,16 +60,14 @@ def finding_chart(book: ReportData, finding: Finding, anchor: str) -> Chart | No
 
 
 def _axis(points: Sequence[Mapping[str, Any]]) -> str:
-    """What places the points: tokens where they have any, else an x of their own, else steps."""
+    """Returns the coordinate on the x axis: tokens if there are any, else x, else steps."""
     if any(_real(p.get("tokens")) is not None for p in points):
         return "tokens"
     return "step" if all("x" not in p for p in points) and any("step" in p for p in points) else "x"
 
 
 def counted_in(book: ReportData, *series: str) -> str:
-    """How far pre-training of these series (of all, if none is named) has come is counted in `tokens`, or in `step`
-    where tokens of some checkpoint are unknown.
-    """
+    """Returns `tokens`, or `step` if some token counts of these series (all, if none is named) are unknown."""
     rows = (row for row in book.series if not series or row["series"] in series)
     return "tokens" if all(row.get("tokens") is not None for row in rows) else "step"
 
@@ -82,7 +77,7 @@ def _y_label(book: ReportData, finding: Finding, is_score: bool) -> str:
 
 
 def _is_score(finding: Finding) -> bool:
-    """Points are scores, not differences, where they have a place for chance (which may be None)."""
+    """Whether points are scores, not differences: they have a key for chance, which may be None."""
     return any("chance" in point for point in finding.points)
 
 
@@ -119,11 +114,7 @@ def _finding_references(book: ReportData, finding: Finding, is_score: bool) -> I
 
 
 def line_looks(names: Sequence[str]) -> list[tuple[str, bool]]:
-    """(colour class, dashed) of each line. `base` and `tuned …` keep their colours on every chart.
-
-    Of names in two parts (`instruct, base` and `instruct, tuned`) the first decides the colour; all but the last
-    of the second parts are dashed.
-    """
+    """Returns (colour class, dashed) of each line. `base` and `tuned …` have the same colours on every chart."""
     heads, tails = zip(*(_parts(name) for name in names), strict=True)
     colours: dict[str, str] = {}
     for head in heads:
@@ -139,13 +130,13 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """The names with `tuned on TASK` cut to `tuned` where all that were tuned were tuned on the same."""
+    """Returns the names with `tuned on TASK` cut to `tuned` if all are tuned on the same task."""
     tuned = {name[name.index("tuned on ") :] for name in names if "tuned on " in name}
     return [name.replace(next(iter(tuned)), "tuned") for name in names] if len(tuned) == 1 else list(names)
 
 
 def task_chart(book: ReportData, series: str, task: str, split: str) -> Chart:
-    """Base and tuned scores of one task over pre-training, asked in the plain way, by its primary metric."""
+    """Returns base and tuned scores of one task over pre-training: default format, zero-shot, primary metric."""
     rows = book.scores.filter((pl.col("task") == task) & (pl.col("split") == split))
     rows = primary_metric(book, primary(rows, series))
     metric, role = book.metric(task), roles_of(book.scores).get((task, split), "")
@@ -167,9 +158,7 @@ def task_chart(book: ReportData, series: str, task: str, split: str) -> Chart:
 
 
 def _checkpoints(book: ReportData, axis: str) -> dict[float, str]:
-    """Place on an axis of tokens or steps → the checkpoint in words; left out where two series reach the same tokens
-    at different steps.
-    """
+    """Returns place on an axis of tokens or steps → checkpoint in words; without places that two series share."""
     if axis == "step":
         return {row["step"]: step_name(None, row["step"]) for row in book.series if row.get("step") is not None}
     if axis != "tokens":
@@ -184,7 +173,7 @@ def _checkpoints(book: ReportData, axis: str) -> dict[float, str]:
 
 
 def _task_references(book: ReportData, rows: pl.DataFrame, task: str, split: str) -> Iterable[Reference]:
-    """Chance, majority, and what models without weights score."""
+    """Yields chance, majority, and the baselines without weights."""
     for name in ("chance", "majority"):
         known = rows[name].drop_nulls()
         if known.len():
@@ -195,8 +184,10 @@ def _task_references(book: ReportData, rows: pl.DataFrame, task: str, split: str
 
 
 def _followed(book: ReportData, rows: pl.DataFrame, task: str) -> list[tuple[pl.DataFrame, str, str, str, bool]]:
-    """(rows, name, short name, colour, dashed) of the base and of each recipe for this task; of a task that is only
-    asked, of each recipe for others. No two recipes share their looks, up to twice the number of colours.
+    """Returns (rows, name, short name, colour, dashed) of the base and of each recipe that trains on this task; if
+    none does, of each recipe.
+
+    No two recipes look the same, up to twice the number of colours.
     """
     recipes, words = recipes_of(rows), recipe_words(book.scores)
     home = [recipe for recipe in recipes if recipe.taught(task)]
@@ -210,7 +201,7 @@ def _followed(book: ReportData, rows: pl.DataFrame, task: str) -> list[tuple[pl.
 
 
 def _score_points(book: ReportData, series: str, axis: str, rows: pl.DataFrame) -> Iterable[Point]:
-    """A point a checkpoint, and a hole where a checkpoint of the series has no score."""
+    """Yields one point per checkpoint, and a gap for a checkpoint without a score."""
     measured = {row[axis]: row for row in pool(rows, [axis]).iter_rows(named=True)}
     wanted = {row[axis] for row in book.series if row["series"] == series} if measured else set()
     for place in sorted({place for place in measured if place is not None} | wanted):
@@ -224,7 +215,7 @@ def _score_points(book: ReportData, series: str, axis: str, rows: pl.DataFrame) 
 
 
 def _real(value: object) -> float | None:
-    """A finite number, or None for anything else."""
+    """Returns a finite number, or None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)

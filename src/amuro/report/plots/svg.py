@@ -1,4 +1,4 @@
-"""A few strokes of SVG: escaped elements, scales, ticks. Colours are classes, so that a page can be light or dark."""
+"""Elements of SVG: escaping, scales, ticks. Colours are classes, so that a page can be light or dark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ CHARACTER = 6.1
 
 
 def element(tag: str, *children: str | Markup, **attributes: str | float | None) -> Markup:
-    """One element. `class_` gives `class`, `text_anchor` gives `text-anchor`; None is left out; text is escaped."""
+    """Returns one element. `class_` becomes `class`, `text_anchor` becomes `text-anchor`; None is left out; text is
+    escaped.
+    """
     written = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{escape(_value(value))}"'
         for name, value in attributes.items()
@@ -31,12 +33,12 @@ def _value(value: str | float) -> str:
 
 
 def printable(words: str) -> str:
-    """XML allows hardly any control character, not even escaped: line ends become spaces, the rest a mark."""
+    """Returns text that XML allows: line ends become spaces, other control characters a replacement mark."""
     return _CONTROLS.sub("\ufffd", _LINE_ENDS.sub(" ", words))
 
 
 def text(content: str, x: float, y: float, class_: str = "", anchor: str = "start", hint: str = "") -> Markup:
-    """Text at a place, with a hint shown on hover."""
+    """Returns text at a place, with a hint shown on hover."""
     children = [element("title", hint), content] if hint else [content]
     return element(
         "text", *children, x=x, y=y, class_=class_ or None, text_anchor=None if anchor == "start" else anchor
@@ -44,12 +46,12 @@ def text(content: str, x: float, y: float, class_: str = "", anchor: str = "star
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
-    """A straight stroke."""
+    """Returns a straight line."""
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
 def path(points: Iterable[tuple[float, float]], class_: str, closed: bool = False) -> Markup:
-    """A stroke through `points`."""
+    """Returns a line through `points`."""
     steps = "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return element("path", d=f"M{steps}{'Z' if closed else ''}", class_=class_)
 
@@ -73,18 +75,18 @@ def image(
 
 
 def along(*children: Markup) -> Markup:
-    """What moves with the axis when its scale is changed."""
+    """Returns a group of elements that move with the axis when its scale is changed."""
     return element("g", *children, class_="along")
 
 
 def shorten(words: str, characters: int) -> str:
-    """At most so many characters, cut with an ellipsis."""
+    """Returns at most this many characters, cut with an ellipsis."""
     return words if len(words) <= characters else words[: max(1, characters - 1)].rstrip() + "…"
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A linear map of values [low, high] to places [start, end]."""
+    """A linear map from values [low, high] to places [start, end]."""
 
     low: float
     high: float
@@ -96,7 +98,7 @@ class Scale:
 
 
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers that cover [low, high]: steps of 1, 2, 2.5 or 5 times a power of ten."""
+    """Returns round numbers that cover [low, high]: steps of 1, 2, 2.5 or 5 times a power of ten."""
     span = (high - low) or abs(high) or 1.0
     power = 10 ** math.floor(math.log10(span / about))
     step = next(s * power for s in (1, 2, 2.5, 5, 10) if span / (s * power) <= about)
@@ -105,7 +107,7 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def log_places(values: Sequence[float], start: float, end: float) -> dict[float, float]:
-    """Places on a log axis. What has no logarithm (0, and −1 where nobody counted) gets a place left of the others."""
+    """Returns value → place on a log axis. Values without logarithm (0, and −1 for unknown) are left of the others."""
     positive = sorted({v for v in values if v > 0})
     if not positive:
         return dict.fromkeys(values, (start + end) / 2)
@@ -120,7 +122,9 @@ def log_places(values: Sequence[float], start: float, end: float) -> dict[float,
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """The same places in the same order, moved apart so that neighbours are `gap` apart where [low, high] allows."""
+    """Returns the places in the same order, moved apart so that neighbours are `gap` apart where
+    [low, high] allows.
+    """
     order = sorted(range(len(places)), key=lambda k: places[k])
     moved = list(places)
     for before, k in zip([None, *order], order, strict=False):

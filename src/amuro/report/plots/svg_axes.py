@@ -1,4 +1,4 @@
-"""The axes that charts share: a grid with numbers at the left, ticks at the places that were measured."""
+"""The axes that charts share: horizontal grid lines with numbers, ticks at measured places."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOP, BOTTOM, LEFT = 28.0, 42.0, 40.0
 
 
 def grid(ticks: Sequence[float], y: Scale, right: float) -> list[Markup]:
-    """Horizontal lines with their values."""
+    """Returns horizontal lines with their values."""
     digits = next(d for d in range(4) if d == 3 or all(abs(t * 10**d - round(t * 10**d)) < 1e-6 for t in ticks))
     return [
         stroke
@@ -27,7 +27,7 @@ def grid(ticks: Sequence[float], y: Scale, right: float) -> list[Markup]:
 
 
 def x_axis(label: str, ticks: Mapping[str, float], right: float) -> list[Markup]:
-    """A tick at each place of `ticks` (words → place)."""
+    """Returns a tick at each place of `ticks` (words → place)."""
     bottom = HEIGHT - BOTTOM
     return [
         line(LEFT, bottom, right, bottom, "axis"),
@@ -37,7 +37,7 @@ def x_axis(label: str, ticks: Mapping[str, float], right: float) -> list[Markup]
 
 
 def tick_marks(ticks: Mapping[str, float], height: float) -> Markup:
-    """Strokes and words below an axis; where two words would touch, those of the earlier tick are not shown."""
+    """Returns ticks and labels below an axis; if two labels would touch, the earlier one is left out."""
     marks, free = [], float("inf")
     for words, x in sorted(ticks.items(), key=lambda tick: -tick[1]):
         half = len(words) * CHARACTER / 2 + 4

@@ -1,4 +1,4 @@
-"""One effect as two studies found it, each with its interval, against zero and the smallest effect of interest."""
+"""One effect in two studies, each with its interval, against zero and the smallest effect of interest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOOT = 48.0
 
 
 def effect_bar_pair(name: str, left: Finding, right: Finding) -> Markup:
-    """Both effects in one strip; nothing where neither study has an estimate."""
+    """Returns both effects in one bar; '' if neither study has an estimate."""
     sides = dict(zip(LANES, (left, right), strict=True))
     reach = [v for f in sides.values() for v in (f.effect, f.low, f.high) if v is not None]
     if not reach:
@@ -26,8 +26,8 @@ def effect_bar_pair(name: str, left: Finding, right: Finding) -> Markup:
     margin = 0.06 * ((high - low) or 1.0)
     x = Scale(low - margin, high + margin, 22, WIDTH - 4)
     lanes = [mark for letter, found in sides.items() for mark in _lane(letter, found, x)]
-    told = "; ".join(f"{letter} {number(f.effect)} {interval(f.low, f.high)}" for letter, f in sides.items())
-    return svg.image(name, told, WIDTH, HEIGHT, *marks(x, left.delta, FOOT), *lanes)
+    description = "; ".join(f"{letter} {number(f.effect)} {interval(f.low, f.high)}" for letter, f in sides.items())
+    return svg.image(name, description, WIDTH, HEIGHT, *marks(x, left.delta, FOOT), *lanes)
 
 
 def _lane(letter: str, found: Finding, x: Scale) -> list[Markup]:

@@ -1,4 +1,4 @@
-"""Points with intervals in rows, for named things; and the strip that sets one effect against its δ."""
+"""Forest plots: points with intervals in rows, and the bar of one effect against its δ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOP, BOTTOM = 28.0, 42.0
 
 
 def row_chart(chart: Chart) -> Markup:
-    """One row a category, one lane a line; at least one point must have a value."""
+    """Returns a chart with one row per category and one lane per line; at least one point must have a value."""
     lanes = len(chart.lines)
     lane_height = LANE if lanes < 4 else 11.0
     step = lane_height * lanes + 14
@@ -72,7 +72,7 @@ def _whisker(drawn: Line, point: Point, category: str, x: Scale, y: float) -> Ma
 
 
 def _legend(chart: Chart) -> tuple[list[Markup], int]:
-    """(marks and names of the lines, how many rows they fill)."""
+    """Returns (marks and names of the lines, number of rows they need)."""
     marks: list[Markup] = []
     x, row = 8.0, 0
     for drawn in chart.lines:
@@ -89,7 +89,7 @@ def _legend(chart: Chart) -> tuple[list[Markup], int]:
 
 
 def effect_bar(name: str, effect: float | None, low: float | None, high: float | None, delta: float) -> Markup:
-    """An effect with its interval against zero and the smallest effect of interest."""
+    """Returns an effect with its interval against zero and the smallest effect of interest."""
     if effect is None:
         return Markup("")
     known = [v for v in (effect, low, high) if v is not None]

@@ -1,4 +1,4 @@
-"""Lines over pre-training: bands for intervals, gaps for holes, names beside the last point."""
+"""Line charts over pre-training: bands for intervals, gaps for missing points, names beside the last point."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARK = 12.0
 
 
 class Label(NamedTuple):
-    """What is named at the right of a chart; a reference line has no colour and no mark."""
+    """A label at the right of a chart; that of a reference has no colour and no mark."""
 
     words: str
     height: float
@@ -31,12 +31,12 @@ class Label(NamedTuple):
 
     @property
     def width(self) -> float:
-        """How much room it takes."""
+        """The width of the label."""
         return MARK + BOLD * len(self.words) if self.colour else svg.CHARACTER * len(self.words)
 
 
 def line_chart(chart: Chart) -> Markup:
-    """The chart as inline SVG; at least one point must have a value."""
+    """Returns the chart as inline SVG; at least one point must have a value."""
     low, high = span(chart)
     ticks = svg.nice_ticks(low, high)
     y = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
@@ -72,7 +72,7 @@ def _place_words(chart: Chart, value: float) -> str:
 
 
 def _segments(drawn: Line) -> list[list[Point]]:
-    """The runs of points between holes: a line is never drawn across what was not run."""
+    """Returns the points between gaps: no line is drawn across points that have not run."""
     segments: list[list[Point]] = [[]]
     for point in sorted(drawn.points, key=lambda p: p.x):
         if point.value is None:
@@ -116,7 +116,7 @@ def _dots(drawn: Line, point: Point, where: str, x: float, y: Scale) -> Markup:
 
 
 def _labels(chart: Chart, y: Scale) -> list[Label]:
-    """What is named at the right: the last point of each line, and the references."""
+    """Returns the labels at the right: the last point of each line, and the references."""
     named = [
         Label(shorten(drawn.short or drawn.name, 24), y(end.value), drawn.name, drawn.css)
         for drawn in chart.lines
@@ -128,7 +128,7 @@ def _labels(chart: Chart, y: Scale) -> list[Label]:
 
 
 def _label_texts(labels: Sequence[Label], right: float) -> list[Markup]:
-    """The names, moved apart where what they name lies close together."""
+    """Returns the labels, moved apart where they would overlap."""
     heights = svg.spread([label.height for label in labels], LABEL_GAP, TOP - 4, HEIGHT - BOTTOM + 2)
     return [stroke for label, height in zip(labels, heights, strict=True) for stroke in _label(label, right, height)]
 

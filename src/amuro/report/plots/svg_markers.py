@@ -1,4 +1,4 @@
-"""Marks of lines: every colour has a shape of its own, so that lines are told apart without colours as well."""
+"""Markers of lines: every colour has its own shape, so that lines are distinguishable without colours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ upside down, cross, hourglass. Every other class has a circle."""
 
 
 def mark(colour: str, x: float, y: float, radius: float, hint: str = "", hollow: bool = False) -> Markup:
-    """The mark of a line at a place, with a hint shown on hover."""
+    """Returns the marker of a line at a place, with a hint shown on hover."""
     css = f"dot {colour}{' hollow' if hollow else ''}"
     children = [element("title", hint)] if hint else []
     if colour not in _SHAPES:

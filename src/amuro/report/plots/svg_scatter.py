@@ -1,4 +1,4 @@
-"""Single named points over a number, each with its interval and its name beside it."""
+"""Scatter charts: single named points over a number, each with its interval and name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LABEL_GAP = 13.0
 
 
 def scatter_chart(chart: Chart) -> Markup:
-    """The chart as inline SVG; every line has one point, and at least one of them a value."""
+    """Returns the chart as inline SVG; every line has one point, and at least one point has a value."""
     spots = [(drawn, point) for drawn in chart.lines for point in drawn.points if point.value is not None]
     low, high = span(chart)
     ticks = svg.nice_ticks(low, high)
@@ -45,7 +45,7 @@ def _spot(drawn: Line, point: Point, x: float, y: Scale) -> Markup:
 
 
 def _name(name: str, x: float, height: float, right: float) -> Markup:
-    """The name at the side that has room."""
+    """Returns the name on the side that has room."""
     words = shorten(name, 24)
     beside = x + 9 + len(words) * CHARACTER < right
     return text(words, x + 9 if beside else x - 9, height + 4, "hint", "start" if beside else "end", hint=name)

@@ -1,4 +1,4 @@
-"""A piece of work as an executor sees it: it knows no engine and no study."""
+"""Jobs as executors see them: an executor knows no engine and no study."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from typing import Any, Protocol
 Event = Mapping[str, Any]
 OnEvent = Callable[[Event], None]
 Perform = Callable[[Mapping[str, Any], OnEvent], None]
-"""Does one job, given its payload. Raises what it likes."""
+"""Does one job, given its payload. May raise anything."""
 
 
 POLL_SECONDS = 0.2
-"""How often what others do is looked at."""
+"""Seconds between two looks at claims of other runs."""
 
 
 class Claim(Protocol):
-    """The right to do a job, where several runs share the work."""
+    """The right to do a job when several runs share the work."""
 
     def take(self, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What of the payload is left to do, empty where nothing is; None while another run is at it."""
+        """Returns what is left of the payload, empty if nothing; None while another run has the job."""
 
     def release(self) -> None:
-        """The job has ended, one way or the other."""
+        """Called when the job has ended, successfully or not."""
 
 
 class Alone:
-    """The claim where there is nobody else."""
+    """The claim of a run that shares its work with no other."""
 
     def take(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns the whole payload."""
         return payload
 
     def release(self) -> None:
-        """There is nothing to give back."""
+        """Does nothing."""
 
 
 ALONE = Alone()
@@ -41,7 +42,7 @@ ALONE = Alone()
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`payload` is plain data for the entry point; `ready` says whether what it needs exists by now."""
+    """One job. `payload`: plain data for the entry point; `ready` returns whether what the job needs exists."""
 
     name: str
     payload: Mapping[str, Any]
@@ -50,7 +51,7 @@ class Job:
 
 
 class Queue:
-    """Jobs that have not begun, in order."""
+    """The jobs that have not started, in order."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.waiting = list(jobs)
@@ -58,7 +59,10 @@ class Queue:
         """Whether one of them was last seen in the hands of another run: it ends there, or comes back."""
 
     def next(self) -> tuple[Job, Mapping[str, Any]] | None:
-        """Takes the first job off that is ready and free, with what of it is left to do; None where there is none."""
+        """Removes the first job that is ready and not claimed by another run; returns it with what is left to do.
+
+        Returns None if there is no such job.
+        """
         self.elsewhere = False
         for job in list(self.waiting):
             if not job.ready():
@@ -74,13 +78,13 @@ class Queue:
         return None
 
     def lose(self, on_event: OnEvent) -> None:
-        """Tells of the jobs that can never begin."""
+        """Reports the jobs that can never start."""
         for job in self.waiting:
             on_event({"event": "lost", "job": job.name, "error": "waits for work that failed"})
 
 
 def resolve(entry_point: str) -> Perform:
-    """`module:function` → the function."""
+    """Returns the function that `module:function` names."""
     from importlib import import_module
 
     module, _, name = entry_point.partition(":")

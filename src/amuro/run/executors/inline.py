@@ -1,4 +1,4 @@
-"""One job after the other in this process: for the toy engine, for tests and for debugging."""
+"""Runs jobs one after the other in this process: for the toy engine, for tests and for debugging."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from amuro.run.executors.base import POLL_SECONDS, Job, OnEvent, Perform, Queue,
 
 
 def execute(jobs: Sequence[Job], entry_point: str, workers: int, on_event: OnEvent) -> None:
-    """Runs the jobs in order; a job that fails is reported and the next one starts, unless the store refuses.
+    """Runs the jobs in order. A job that fails is reported and the next one starts; a StoreError ends the run.
 
-    While all that is left is in the hands of other runs, it waits for them.
+    If all remaining jobs are claimed by other runs, it waits for them.
     """
     perform, queue = resolve(entry_point), Queue(jobs)
-    while (found := queue.next()) or queue.elsewhere:
-        if found:
-            _do(perform, *found, on_event)
+    while (ready := queue.next()) or queue.elsewhere:
+        if ready:
+            _do(perform, *ready, on_event)
         else:
             time.sleep(POLL_SECONDS)
     queue.lose(on_event)
 
 
 def _do(perform: Perform, job: Job, payload: Mapping[str, Any], on_event: OnEvent) -> None:
+    """Runs one job and reports its end."""
     try:
         perform(payload, on_event)
         on_event({"event": "done", "job": job.name})
     except StoreError:
-        raise  # nothing that follows could be kept
+        raise  # no later result could be stored either
     except Exception as error:
         on_event({"event": "lost", "job": job.name, "error": reason(error), "trace": trace(error)})
     finally:

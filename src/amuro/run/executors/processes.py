@@ -1,4 +1,4 @@
-"""Live worker processes on this machine, one job each at a time, so that nobody pays for start-up twice."""
+"""Runs jobs in worker processes on this machine. Each stays alive between jobs, so that start-up is paid once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from amuro.core.failures import of_exit, reason, trace
 from amuro.run.executors.base import POLL_SECONDS, Job, OnEvent, Perform, Queue, resolve
 
 GRACE_SECONDS = stopping.PATIENCE + 3
-"""How long workers may take to save what they have in hand; then they are killed."""
+"""Seconds that workers have to save their work at the end; then they are killed."""
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass
 class _Worker:
+    """A worker process, its pipe and its current job."""
+
     process: BaseProcess
     pipe: Connection
     job: Job | None = None
@@ -35,24 +37,24 @@ class _Worker:
 def execute(jobs: Sequence[Job], entry_point: str, workers: int, on_event: OnEvent) -> None:
     """Gives each idle worker the first job that is ready. Returns when all jobs have ended.
 
-    A worker that dies loses its job, which is reported, and is replaced; one that dies idle costs nothing. While all
-    that is left is in the hands of other runs, it waits for them. Whatever ends this function ends the workers: what
-    they had committed stays, pre-training saves its state, and nothing of the rest is visible.
+    If a worker dies, its job is reported as lost and the worker is replaced; one that dies idle costs nothing. If all
+    remaining jobs are claimed by other runs, it waits for them. Whatever ends this function ends the workers:
+    committed results stay, pre-training saves its state, and nothing else is visible.
     """
     queue = Queue(jobs)
-    crew = [_start(entry_point) for _ in range(min(workers, len(queue.waiting)))]
+    workers_alive = [_start(entry_point) for _ in range(min(workers, len(queue.waiting)))]
     try:
-        while queue.waiting or any(worker.job for worker in crew):
-            _assign(queue, crew, entry_point)
-            if not (queue.elsewhere or any(worker.job for worker in crew)):
+        while queue.waiting or any(worker.job for worker in workers_alive):
+            _assign(queue, workers_alive, entry_point)
+            if not (queue.elsewhere or any(worker.job for worker in workers_alive)):
                 return queue.lose(on_event)
-            _listen(crew, on_event)
+            _listen(workers_alive, on_event)
     finally:
-        _dismiss(crew)
+        _dismiss(workers_alive)
 
 
 def _dismiss(crew: Sequence[_Worker]) -> None:
-    """Asks all workers to end, waits, and kills what is left; at once where this is interrupted as well."""
+    """Terminates all workers, waits for `GRACE_SECONDS` and kills the rest; kills at once if interrupted."""
     deadline = time.monotonic() + GRACE_SECONDS
     try:
         for worker in crew:
@@ -65,18 +67,18 @@ def _dismiss(crew: Sequence[_Worker]) -> None:
 
 
 def _assign(queue: Queue, crew: list[_Worker], entry_point: str) -> None:
-    """Work for the idle. One that died in the meantime is replaced when there is work for it."""
+    """Gives jobs to idle workers. A worker that died is replaced if there is a job for it."""
     for place, worker in enumerate(crew):
-        found = None if worker.job else queue.next()
-        if found:
-            job, payload = found
+        ready = None if worker.job else queue.next()
+        if ready:
+            job, payload = ready
             if not _give(worker, job, payload):
                 crew[place] = _start(entry_point)
                 _give(crew[place], job, payload)
 
 
 def _give(worker: _Worker, job: Job, payload: Mapping[str, Any]) -> bool:
-    """Whether the worker was there to take the job."""
+    """Sends a job to a worker; returns False if the worker is dead."""
     if worker.is_dead:
         return False
     worker.job = job
@@ -88,6 +90,7 @@ def _give(worker: _Worker, job: Job, payload: Mapping[str, Any]) -> bool:
 
 
 def _listen(crew: Sequence[_Worker], on_event: OnEvent) -> None:
+    """Handles the events that have arrived; returns after at most `POLL_SECONDS`."""
     by_pipe = {worker.pipe: worker for worker in crew if not worker.is_dead}
     if not by_pipe:
         time.sleep(POLL_SECONDS)
@@ -96,6 +99,7 @@ def _listen(crew: Sequence[_Worker], on_event: OnEvent) -> None:
 
 
 def _receive(worker: _Worker, on_event: OnEvent) -> None:
+    """Handles one event of a worker, or its death. Raises StoreError if the store refused a result."""
     try:
         event: dict[str, Any] = worker.pipe.recv()
     except (EOFError, ConnectionError):
@@ -104,7 +108,7 @@ def _receive(worker: _Worker, on_event: OnEvent) -> None:
         event = {"event": "lost", "error": of_exit(worker.process.exitcode)}
         if not worker.job:
             return
-    if event["event"] == "refused":  # the store: nothing that follows could be kept
+    if event["event"] == "refused":  # by the store: no later result could be stored either
         raise StoreError(event["message"], event["cure"])
     if worker.job and event["event"] in ("done", "lost"):
         event = {**event, "job": worker.job.name}
@@ -114,6 +118,7 @@ def _receive(worker: _Worker, on_event: OnEvent) -> None:
 
 
 def _start(entry_point: str) -> _Worker:
+    """Starts a worker process."""
     context = multiprocessing.get_context("spawn")  # fork would copy the threads of torch and polars
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, entry_point), daemon=True)
@@ -123,7 +128,7 @@ def _start(entry_point: str) -> _Worker:
 
 
 def _start_deaf(process: BaseProcess) -> None:
-    """Starts a process to which Ctrl-C means nothing from its first moment on: it is the driver's to handle."""
+    """Starts a process that ignores Ctrl-C from its first moment on: only the driver handles it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
@@ -132,6 +137,7 @@ def _start_deaf(process: BaseProcess) -> None:
 
 
 def _serve(pipe: Connection, entry_point: str) -> None:
+    """Runs in the worker process: does jobs from the pipe until the driver closes it or stops the process."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     streams.mend()
@@ -145,7 +151,7 @@ def _serve(pipe: Connection, entry_point: str) -> None:
 
 
 def _do(perform: Perform, payload: Any, pipe: Connection) -> None:
-    """One job; whatever goes wrong in it is told and ends nothing else."""
+    """Runs one job and reports its end or its error."""
     try:
         perform(payload, pipe.send)
         pipe.send({"event": "done"})
@@ -158,7 +164,7 @@ def _do(perform: Perform, payload: Any, pipe: Connection) -> None:
 
 
 def _die_with_parent() -> None:
-    """A killed driver cannot stop its workers; the kernel can."""
+    """Makes the kernel kill this worker if the driver is killed (Linux only)."""
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

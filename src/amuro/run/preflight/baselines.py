@@ -1,10 +1,11 @@
-"""What a set gives away without a language model: the controls beside which a tuned score is read.
+"""Baselines without a language model, beside which tuned scores are reported.
 
 | kind | baselines |
 |---|---|
-| label | majority (the most frequent label of train) · bag_of_words · last_field_only (in inference: the hypothesis) |
-| choice | options_only (the words of an option, the question unread) |
-| generate | constant_string (the best answer of train given to everything) · copied_field (the best input given back) |
+| classification | majority (most frequent label of train) · bag_of_words · last_field_only (in inference: the
+hypothesis) |
+| multiple_choice | options_only (the words of an option, without the question) |
+| generation | constant_string (the best answer of train for every example) · copied_field (the best input repeated) |
 
 Everything is fitted and chosen on train and measured on test.
 """
@@ -31,21 +32,22 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"\w+")
 _CANDIDATES = 50
-"""How many of the most frequent answers of train may become the constant string."""
+"""Most frequent answers of train that are tried as the constant string."""
 _LEARNED = 10_000
-"""On how many rows of train a classifier is fitted: the first ones. Some data sets have hundreds of thousands."""
+"""Most rows of train on which a classifier is fitted: the first ones. Some data sets have hundreds of thousands."""
 _JUDGED = 500
-"""On how many rows of train a constant or a field is chosen; more do not change which is best."""
+"""Rows of train on which a constant or a field is chosen; more rows do not change the choice."""
 
 Features = tuple[Hashable, ...]
 Answer = Callable[[Example], str]
+"""Example → output."""
 Judge = Callable[[Sequence[Example]], float]
 """A fitted baseline: test set → its score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`value` is that of the task's own metric."""
+    """A baseline and its value of the task's own metric."""
 
     name: str
     value: float
@@ -54,8 +56,9 @@ class Baseline:
 def baselines(
     task: Task, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]
 ) -> dict[str, tuple[Baseline, ...]]:
-    """Test set → the baselines of the task's kind; none for documents, and none where the task's metric has no best
-    value, which an answer without a likelihood could reach. Each is fitted once. Deterministic.
+    """Returns test set → the baselines of the task's kind, each fitted once. Deterministic.
+
+    Empty for language modelling and for metrics without a best value.
     """
     judged = task.kind in _FITS and load_metric(task.metric).best is not None
     fitted = _FITS[task.kind](task, train[:_LEARNED]) if judged else {}
@@ -63,6 +66,7 @@ def baselines(
 
 
 def _label_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
+    """Fits the baselines of classification."""
     return {
         "majority": majority(task, train),
         "bag_of_words": bag_of_words(task, train, [key for key, _ in task.fields]),
@@ -71,18 +75,21 @@ def _label_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
 
 
 def _choice_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
+    """Fits the baselines of multiple choice."""
     return {"options_only": options_only(task, train)}
 
 
 def _generation_baselines(task: Task, train: Sequence[Example]) -> dict[str, Judge]:
+    """Fits the baselines of generation."""
     return {"constant_string": constant_string(task, train), "copied_field": copied_field(task, train)}
 
 
 _FITS = {"classification": _label_baselines, "multiple_choice": _choice_baselines, "generation": _generation_baselines}
+"""Task kind → the function that fits its baselines."""
 
 
 def majority(task: Task, train: Sequence[Example]) -> Judge:
-    """The task's metric when every answer is the most frequent label of train."""
+    """Fits: every answer is the most frequent label of train."""
     [(label, _)] = Counter(example.answer for example in train).most_common(1)
     return lambda test: constant_answers.score(
         task, constant_answers.picked(task, test, [task.labels.index(label)] * len(test))
@@ -90,7 +97,7 @@ def majority(task: Task, train: Sequence[Example]) -> Judge:
 
 
 def bag_of_words(task: Task, train: Sequence[Example], fields: Sequence[str]) -> Judge:
-    """The task's metric of multinomial logistic regression on which words stand in which of the fields."""
+    """Fits multinomial logistic regression on which words occur in which of the fields."""
 
     def alternatives(example: Example) -> list[Features]:
         seen = dict.fromkeys((field, word) for field in fields for word in _words(example.inputs[field]))
@@ -100,7 +107,7 @@ def bag_of_words(task: Task, train: Sequence[Example], fields: Sequence[str]) ->
 
 
 def options_only(task: Task, train: Sequence[Example]) -> Judge:
-    """The task's metric of logistic regression among an example's options on their words and number of words alone."""
+    """Fits logistic regression among an example's options on their words and their number of words."""
 
     def alternatives(example: Example) -> list[Features]:
         return [tuple(dict.fromkeys([*_words(option), len(_words(option))])) for option in example.options]
@@ -109,7 +116,7 @@ def options_only(task: Task, train: Sequence[Example]) -> Judge:
 
 
 def constant_string(task: Task, train: Sequence[Example]) -> Judge:
-    """The task's metric when every answer is the one string that does best on train."""
+    """Fits: every answer is the string that scores best on train."""
     frequent = [answer for answer, _ in Counter(example.answer for example in train).most_common(_CANDIDATES)]
     worth = _worth(task, train[:_JUDGED])
     best = max(frequent, key=lambda answer: worth(lambda example: answer))
@@ -117,7 +124,7 @@ def constant_string(task: Task, train: Sequence[Example]) -> Judge:
 
 
 def copied_field(task: Task, train: Sequence[Example]) -> Judge:
-    """The task's metric when the answer repeats the field that does best on train."""
+    """Fits: every answer repeats the field that scores best on train."""
     fields = [key for key, _ in task.fields]
     worth = _worth(task, train[:_JUDGED])
     best = max(fields, key=lambda field: worth(lambda example: example.inputs[field]))
@@ -125,30 +132,38 @@ def copied_field(task: Task, train: Sequence[Example]) -> Judge:
 
 
 def _score(task: Task, examples: Sequence[Example], answer: Answer) -> float:
+    """Returns the task's metric of these answers."""
     return constant_answers.score(task, constant_answers.written(examples, _outputs(examples, answer)))
 
 
 def _worth(task: Task, examples: Sequence[Example]) -> Callable[[Answer], float]:
-    """Candidates' scores on these examples, the higher the better. Only the outputs are exchanged: there are many."""
+    """Returns a function that scores candidate answers on these examples, higher is better.
+
+    The table of predictions is made once, because there are many candidates; only its outputs change.
+    """
     metric, table = load_metric(task.metric), constant_answers.written(examples, [""] * len(examples))
 
     def worth(answer: Answer) -> float:
-        told = table.with_columns(output=pl.Series(_outputs(examples, answer), dtype=pl.String))
-        return metric.oriented(metric.score(told, constant_answers.context(task)))
+        predictions = table.with_columns(output=pl.Series(_outputs(examples, answer), dtype=pl.String))
+        return metric.oriented(metric.score(predictions, constant_answers.context(task)))
 
     return worth
 
 
 def _outputs(examples: Sequence[Example], answer: Answer) -> list[str]:
+    """Returns the answers as a model would generate them, after a space."""
     return [f" {answer(example)}" for example in examples]
 
 
 def _words(text: str) -> list[str]:
+    """Returns the lower-case words of a text."""
     return _WORD.findall(text.lower())
 
 
 def _choosing(task: Task, alternatives: Callable[[Example], list[Features]], train: Sequence[Example]) -> Judge:
-    """Fits conditional logistic regression among each example's alternatives; judges by the task's metric."""
+    """Fits conditional logistic regression among each example's alternatives; the result scores by
+    the task's metric.
+    """
     known: dict[Hashable, int] = {}
     for example in train:
         for features in alternatives(example):
@@ -161,14 +176,14 @@ def _choosing(task: Task, alternatives: Callable[[Example], list[Features]], tra
         design, starts = _design(map(alternatives, test), known)
         groups = np.split(design @ weights, starts[1:])
         return constant_answers.score(
-            task, constant_answers.picked(task, test, [int(np.argmax(found)) for found in groups])
+            task, constant_answers.picked(task, test, [int(np.argmax(scores)) for scores in groups])
         )
 
     return judge
 
 
 def _design(groups: Iterable[list[Features]], known: Mapping[Hashable, int]) -> tuple[csr_matrix, NDArray[np.int64]]:
-    """One row an alternative (0/1 over the known features), and the row at which each example's alternatives start."""
+    """Returns the design matrix, one row per alternative (0/1 per known feature), and each example's first row."""
     indices: list[int] = []
     ends, starts = [0], []
     for group in groups:
@@ -183,7 +198,7 @@ def _design(groups: Iterable[list[Features]], known: Mapping[Hashable, int]) -> 
 
 
 def _fit(design: csr_matrix, starts: NDArray[np.int64], golds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights of greatest likelihood with an L2 penalty of one prior observation's size (1/n)."""
+    """Returns maximum-likelihood weights with an L2 penalty of the size of one prior observation (1/n)."""
     from scipy.optimize import minimize
 
     sizes = np.diff(np.append(starts, design.shape[0]))

@@ -1,4 +1,4 @@
-"""Predictions of what has no weights: it is sure of one answer, and any metric with a best value can judge it."""
+"""Predictions without a model: certain of one answer per example, scored by any metric with a best value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNLIKELY = -100.0
 
 
 def written(examples: Sequence[Example], outputs: Sequence[str]) -> pl.DataFrame:
-    """Predictions of a task of written text: these outputs, each ended by itself."""
+    """Returns the predictions of a generation task whose outputs are these texts, each stopped by itself."""
     golds = [example.answer for example in examples]
     return _frame(examples, golds, [[gold] for gold in golds], [0] * len(golds)).with_columns(
         output=pl.Series(list(outputs), dtype=pl.String), stopped=pl.repeat(True, len(golds), eager=True)
@@ -24,25 +24,26 @@ def written(examples: Sequence[Example], outputs: Sequence[str]) -> pl.DataFrame
 
 
 def picked(task: Task, examples: Sequence[Example], places: Sequence[int]) -> pl.DataFrame:
-    """Predictions of a task with options: of each example the option at this place."""
+    """Returns the predictions of a task with options that choose the option at this place for each example."""
     options = [list(render.options(task, example)) for example in examples]
-    found = _frame(examples, [e.answer for e in examples], options, places)
-    return found.with_columns(gold_index=pl.Series([render.gold(task, example) for example in examples]))
+    predictions = _frame(examples, [e.answer for e in examples], options, places)
+    return predictions.with_columns(gold_index=pl.Series([render.gold(task, example) for example in examples]))
 
 
 def score(task: Task, predictions: pl.DataFrame) -> float:
-    """Value of the task's own metric, as the metric has it."""
+    """Returns the value of the task's own metric."""
     return load_metric(task.metric).score(predictions, context(task))
 
 
 def context(task: Task) -> Context:
-    """No label is likelier than another."""
+    """Returns a metric's context in which all labels are equally likely."""
     return Context(task, (0.0,) * len(task.labels))
 
 
 def _frame(
     examples: Sequence[Example], golds: Sequence[str], options: Sequence[Sequence[str]], places: Sequence[int]
 ) -> pl.DataFrame:
+    """Returns predictions with the columns that metrics read (docs/tour.md)."""
     ones = [[1] * len(row) for row in options]
     return pl.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""What every task promises."""
+"""The contract of tasks, run by `amuro check`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from amuro.prompts import render
 from amuro.tasks.metrics import load_metric
 
 MIN_CLUSTERS = 50
+"""Clusters below which a test split is too small to support a claim."""
 
 
 def check(task: Task) -> Iterator[str]:
-    """Facts that fit each other, words that render in every format, rows that load where they can be had here."""
+    """Checks that a task's facts fit each other, that it renders in every format and that its rows load if they are
+    here.
+
+    Yields one line per passed check. Raises StudyError or DataError at the first fault.
+    """
     yield from _facts(task)
     yield from _words(task, registry.names("formats"))
     if task.paper is not None:
@@ -26,6 +31,7 @@ def check(task: Task) -> Iterator[str]:
 
 
 def _facts(task: Task) -> Iterator[str]:
+    """Checks kind, metric, labels, chance and size of a task."""
     if not task.fields:
         raise StudyError(f"task {task.name} words no field", cure="list (key, label) pairs in `fields`")
     kinds = load_metric(task.metric).kinds
@@ -45,6 +51,7 @@ def _facts(task: Task) -> Iterator[str]:
 
 
 def _words(task: Task, formats: Sequence[str]) -> Iterator[str]:
+    """Checks that every field appears in every format."""
     for name in formats:
         text = render.template(task, name)
         for key, _ in task.fields:
@@ -54,13 +61,14 @@ def _words(task: Task, formats: Sequence[str]) -> Iterator[str]:
 
 
 def _rows(task: Task, split: str) -> str:
+    """Loads a split; a hub source that cannot be loaded here is no fault."""
     revision = "0" if task.source.startswith("world:") else None
     try:
-        found = sources.examples(task, split, revision)
+        examples = sources.examples(task, split, revision)
     except AmuroError as error:
         if task.source.startswith("hub:"):
             return f"{split}: not loaded here: {error}"
         raise
-    clusters = len({e.cluster for e in found})
+    clusters = len({e.cluster for e in examples})
     few = " (fewer than a claim may rest on)" if clusters < MIN_CLUSTERS and split.startswith("test") else ""
-    return f"{split}: {len(found)} rows in {clusters} clusters{few}"
+    return f"{split}: {len(examples)} rows in {clusters} clusters{few}"

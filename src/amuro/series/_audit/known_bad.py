@@ -1,5 +1,5 @@
-"""The shipped table of published checkpoints that are known to be bad: `series/_audit/known_bad.toml` says what its
-columns mean.
+"""The shipped table of published checkpoints that are known to be bad (`series/_audit/known_bad.toml`, which explains
+its columns).
 """
 
 from __future__ import annotations
@@ -33,26 +33,28 @@ class Entry:
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """The rows that name checkpoints."""
+    """Returns the rows that name checkpoints."""
     return tuple(_entry(row) for row in _rows("revision"))
 
 
 def known_bad(
     checkpoints: Sequence[Checkpoint], allow: bool = False, allow_duplicates: bool = False
 ) -> list[AuditIssue]:
-    """What the table says of the checkpoints of one series. With `allow`, nothing of it is refused any more."""
+    """Returns the issues that the table has for the checkpoints of one series. With `allow` none of
+    them is refused.
+    """
     published = {c: revision.step for c in checkpoints if (revision := parse_revision(_revision(c)))}
     faults: list[AuditIssue] = []
     for entry in entries():
-        own = [c for c in published if _is(c, entry.repository) and published[c] in entry.steps]
-        meant = sorted(own, key=lambda c: published[c])[1:] if entry.equal else own
+        matching = [c for c in published if _is(c, entry.repository) and published[c] in entry.steps]
+        meant = sorted(matching, key=lambda c: published[c])[1:] if entry.equal else matching
         accepted = allow or (entry.equal and allow_duplicates)
         faults += [_fault(checkpoint, entry, accepted) for checkpoint in meant]
     return faults
 
 
 def known_gaps(checkpoints: Sequence[Checkpoint]) -> list[AuditIssue]:
-    """Documented holes in what the repository of a series publishes."""
+    """Returns notes on documented gaps in the steps that the repository of a series publishes."""
     return [
         AuditIssue("gap", "note", f"{row['repository']}: {row['what']}", issue=row["issue"])
         for row in _rows("gap")
@@ -61,6 +63,7 @@ def known_gaps(checkpoints: Sequence[Checkpoint]) -> list[AuditIssue]:
 
 
 def _fault(checkpoint: Checkpoint, entry: Entry, accepted: bool) -> AuditIssue:
+    """Returns the issue of a checkpoint."""
     flag = "allow_duplicates" if entry.equal else "allow_known_bad"
     cure = "" if accepted or entry.level != "refused" else f"leave it out, or set {flag} = true in its [series] table"
     level: Level = "note" if accepted else entry.level
@@ -68,18 +71,22 @@ def _fault(checkpoint: Checkpoint, entry: Entry, accepted: bool) -> AuditIssue:
 
 
 def _is(checkpoint: Checkpoint, pattern: str) -> bool:
+    """Whether a checkpoint is of a repository that matches the pattern."""
     return fnmatchcase(checkpoint.source, f"hub:{pattern}")
 
 
 def _revision(checkpoint: Checkpoint) -> str:
+    """Returns the revision of a checkpoint without its commit."""
     return (checkpoint.revision or "").partition("@")[0]
 
 
 def _rows(table: str) -> Iterator[Mapping[str, Any]]:
+    """Yields the rows of one part of the table."""
     yield from tomllib.loads(TABLE.read_text(encoding="utf-8"))[table]
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:
+    """Returns a row with its ranges of steps expanded."""
     ranges = (range(first, last + 1, every) for first, last, every in row.get("ranges", ()))
     steps = frozenset(row["steps"]).union(*ranges)
     return Entry(row["repository"], steps, row["level"], row["what"], row["issue"], row.get("equal", False))

@@ -1,4 +1,4 @@
-"""Holes in a row of steps."""
+"""Gaps in a sequence of steps."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from amuro.series._audit.issue import AuditIssue, Level
 from amuro.series.base import Grid
 
 WIDE, FAR = 10, 3
-"""Neighbours have a hole between them where they are more than WIDE times as far apart as the median, and in
-log(step + 1) more than FAR times: evenly spaced, log-spaced and mixed grids (Pythia's) have none, a stretch of lost
-checkpoints is one.
+"""Two neighbours have a gap between them if their distance is more than WIDE times the median distance, and in
+log(step + 1) more than FAR times the median. Evenly spaced, log-spaced and mixed steps (Pythia's) have no gap; a
+range of lost checkpoints is one.
 """
 _LEAST = 4
+"""Fewest distances for which gaps are looked for."""
 _SHOWN = 5
 
 
 def holes(steps: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbours among rising steps with a hole between them; none where there are fewer than four distances."""
+    """Returns the pairs of neighbouring steps with a gap between them; none for fewer than four distances."""
     pairs = list(pairwise(steps))
     if len(pairs) < _LEAST:
         return []
@@ -31,9 +32,10 @@ def holes(steps: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def gaps(chosen: Sequence[int], grid: Grid | None) -> Iterator[AuditIssue]:
-    """Holes in what a source publishes, or where it lists nothing in what was chosen; documented steps that it lacks.
+    """Yields the gaps in the steps that a source publishes, or in the chosen steps if it publishes no list, and the
+    documented steps that are missing.
 
-    What is missing among the steps that were not chosen is a note: a study cannot mend it.
+    Gaps among published steps are notes: a study cannot repair them.
     """
     if grid is None:
         yield from _holes(sorted(chosen), "doubtful", "the series")
@@ -47,6 +49,7 @@ def gaps(chosen: Sequence[int], grid: Grid | None) -> Iterator[AuditIssue]:
 
 
 def _holes(steps: Sequence[int], level: Level, where: str) -> Iterator[AuditIssue]:
+    """Yields an issue for each gap."""
     for earlier, later in holes(steps):
         cure = "" if level == "note" else "look for lost checkpoints between them"
         yield AuditIssue("gap", level, f"{where} has nothing between steps {earlier:,} and {later:,}", cure)

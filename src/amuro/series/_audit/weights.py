@@ -21,28 +21,33 @@ from amuro.series.base import UNKNOWN_STEP, Inspection, equal_weights
 
 @dataclass(frozen=True)
 class WeightCurve:
-    """What was found along the weights."""
+    """The result of comparing the weights of checkpoints."""
 
     faults: tuple[AuditIssue, ...]
+    """Issues of tensors, norms and directions."""
     twins: tuple[AuditIssue, ...]
-    """Checkpoints with equal tensors, though they be in files of other bytes."""
+    """Issues of checkpoints with equal tensors, even in files with different bytes."""
     rows: tuple[dict[str, Any], ...]
-    """For each checkpoint its norm, and the cosine to the one before."""
+    """Per checkpoint its norm, and the cosine to the previous one."""
 
 
 def along(folders: Mapping[Checkpoint, Path], memo: Path) -> WeightCurve:
-    """Reads the weights of checkpoints by rising step. `memo` remembers digests. Raises WeightsError."""
+    """Reads the weights of checkpoints sorted by step. `memo`: the file that caches digests. Raises WeightsError."""
     checkpoints = list(folders)
-    known = {c: Inspection(*weights_digests(folder, memo), {}) for c, folder in folders.items()}
+    inspections = {c: Inspection(*weights_digests(folder, memo), {}) for c, folder in folders.items()}
     path = trajectory(list(folders.values()))
-    equal = {checkpoint for group in equal_weights(known) for checkpoint in group}
-    return WeightCurve(tuple(_faults(checkpoints, path, equal)), tuple(twins(known)), tuple(_rows(checkpoints, path)))
+    equal = {checkpoint for group in equal_weights(inspections) for checkpoint in group}
+    return WeightCurve(
+        tuple(_faults(checkpoints, path, equal)), tuple(twins(inspections)), tuple(_rows(checkpoints, path))
+    )
 
 
 def _faults(
     checkpoints: Sequence[Checkpoint], path: WeightTrajectory, equal: Collection[Checkpoint]
 ) -> Iterator[AuditIssue]:
-    """Checkpoints with equal weights are no measure for others: one of them is not where it belongs."""
+    """Yields the issues of the weights. Checkpoints with equal weights are left out of the outlier rules: one of them
+    is misplaced.
+    """
     finite = np.isfinite(np.diag(path.gram))
     for checkpoint, others, sound in zip(checkpoints, path.others, finite, strict=True):
         if not sound:
@@ -51,11 +56,12 @@ def _faults(
         if others:
             detail = f"{place(checkpoint)} differs from most in {len(others)} tensors, first of all {others[0]}"
             yield AuditIssue("other tensors", "doubtful", detail, "compare their configurations", checkpoint.address)
-    kept = [i for i, c in enumerate(checkpoints) if finite[i] and c.step != UNKNOWN_STEP and c not in equal]
-    yield from _outliers([checkpoints[i] for i in kept], path.norms[kept], path.cosines[np.ix_(kept, kept)])
+    judged = [i for i, c in enumerate(checkpoints) if finite[i] and c.step != UNKNOWN_STEP and c not in equal]
+    yield from _outliers([checkpoints[i] for i in judged], path.norms[judged], path.cosines[np.ix_(judged, judged)])
 
 
 def _outliers(checkpoints: Sequence[Checkpoint], norms: Matrix, cosines: Matrix) -> Iterator[AuditIssue]:
+    """Yields the outliers of norm and direction."""
     cure = "look at it before you trust its scores"
     for i in norm_outliers([checkpoint.step for checkpoint in checkpoints], norms):
         detail = f"the norm of {place(checkpoints[i])} is {norms[i]:.4g}, of its neighbours {norms[i - 1]:.4g} and "
@@ -67,6 +73,7 @@ def _outliers(checkpoints: Sequence[Checkpoint], norms: Matrix, cosines: Matrix)
 
 
 def _rows(checkpoints: Sequence[Checkpoint], path: WeightTrajectory) -> Iterator[dict[str, Any]]:
+    """Yields norm and cosine of each checkpoint as plain data."""
     for i, checkpoint in enumerate(checkpoints):
         cosine = float(path.cosines[i - 1, i]) if i else float("nan")
         yield {
@@ -78,4 +85,5 @@ def _rows(checkpoints: Sequence[Checkpoint], path: WeightTrajectory) -> Iterator
 
 
 def _finite(value: float) -> float | None:
+    """Returns the value, None if it is not finite."""
     return value if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""The metrics: predictions in, values out. Each file beside this one is one, listed by its name."""
+"""Metrics: predictions in, values out. Each file of this package without a leading _ is one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ if TYPE_CHECKING:
 
 
 def load_metric(name: str) -> Metric:
-    """The metric `metrics/NAME.py`, or that of a dotted module, called as it was asked for. Errors as in
-    `registry.plugin`.
+    """Returns the metric `metrics/NAME.py` or that of a dotted module, under the requested name.
 
-    Raises StudyError where the module holds something else under METRIC.
+    Raises the errors of `registry.plugin`, and StudyError if the module's METRIC is not a Metric.
     """
     from amuro.tasks.metrics.base import Metric  # with polars behind it: the help of the command line needs none of it
 
-    found = registry.plugin("metrics", name)
-    if not isinstance(found, Metric):
+    plugin = registry.plugin("metrics", name)
+    if not isinstance(plugin, Metric):
         raise StudyError(
-            f"METRIC of '{name}' is a {type(found).__name__}, no amuro.tasks.metrics.base.Metric", "see docs/extend.md"
+            f"METRIC of '{name}' is a {type(plugin).__name__}, no amuro.tasks.metrics.base.Metric", "see docs/extend.md"
         )
-    return found if found.name == name else replace(found, name=name)
+    return plugin if plugin.name == name else replace(plugin, name=name)

@@ -1,4 +1,4 @@
-"""What every metric promises."""
+"""The contract of metrics, run by `amuro check`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from amuro.tasks.metrics.base import EDGE, Context, Metric
 
 
 def check(metric: Metric) -> Iterator[str]:
-    """A value for each row within its range, right answers get the best one and score no worse than wrong ones on every
-    kind that it judges, and the metrics that it names are there.
+    """Checks that each row gets a value in range, that correct answers get the best value and score no worse than
+    wrong ones on every kind, and that the metrics it names exist.
+
+    Yields one line per passed check. Raises StudyError at the first fault.
     """
     for other in (*metric.format_free.values(), *([metric.calibrates] if metric.calibrates else [])):
         load_metric(other)
@@ -38,15 +40,16 @@ def check(metric: Metric) -> Iterator[str]:
 
 
 def _predictions(right: bool, labels: int) -> pl.DataFrame:
+    """Returns four correct or four wrong predictions."""
     gold = [0, 1, 0, 1]
-    said = gold if right else [1, 0, 1, 0]
+    predicted = gold if right else [1, 0, 1, 0]
     words = ["yes it is", "no it is not", *(f"answer {i}" for i in range(2, labels))]
-    scores = [[-1.0 if i == s else -4.0 for i in range(len(words))] for s in said]
+    scores = [[-1.0 if i == s else -4.0 for i in range(len(words))] for s in predicted]
     return pl.DataFrame(
         {
             "example_id": list("abcd"), "cluster": list("aabb"), "gold": [words[g] for g in gold], "gold_index": gold,
             "options": [words] * 4, "log_probabilities": scores, "option_tokens": [[3] * len(words)] * 4,
-            "option_bytes": [[9] * len(words)] * 4, "output": [words[s] for s in said], "stopped": [right] * 4,
+            "option_bytes": [[9] * len(words)] * 4, "output": [words[s] for s in predicted], "stopped": [right] * 4,
             "log_probability": [-10.0 if right else -90.0] * 4, "bytes": [40] * 4,
         }
     )  # fmt: skip

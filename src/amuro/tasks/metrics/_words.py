@@ -1,4 +1,4 @@
-"""What a word is, in every script."""
+"""Splits text of any script into words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ the usual evaluations of Chinese, Japanese and Thai (MLQA, arXiv:1910.07475; XL-
 
 
 class _Parted(dict[int, str]):
-    """Character → itself within a word, itself between spaces, or what parts words. Each is looked up once."""
+    """A translation table: character → itself within a word, itself between spaces, or a separator. Cached."""
 
     def __init__(self, between: str) -> None:
         super().__init__()
@@ -34,12 +34,12 @@ _RUNS, _JOINED = _Parted(" "), _Parted("")
 
 
 def words(text: str) -> list[str]:
-    """Lower-case runs of letters, marks and digits of any script; everything else parts them. One composed form (NFC)
-    of each letter.
+    """Returns the lower-case runs of letters, marks and digits of any script, in composed form (NFC); all else
+    separates.
     """
     return unicodedata.normalize("NFC", text.lower()).translate(_RUNS).split()
 
 
 def spoken(text: str) -> list[str]:
-    """The same with punctuation and signs left out rather than parting: *it's* is one word, *its*."""
+    """Returns the same, but punctuation and symbols are removed instead of separating: *it's* is one word, *its*."""
     return unicodedata.normalize("NFC", text.lower()).translate(_JOINED).split()

@@ -1,4 +1,4 @@
-"""Share of examples whose likeliest whole answer is the right one."""
+"""Share of examples whose most likely option is the gold answer."""
 
 import polars as pl
 
@@ -6,10 +6,10 @@ from amuro.tasks.metrics.base import Context, Metric, guessed, right
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """1 where the option of the highest summed log-probability is the gold text, else 0.
+    """Returns 1 if the option with the highest summed log-probability is the gold text, else 0.
 
-    Options are compared as text, since a row may hold the same words twice. Not normalised for length; end-of-text
-    is not scored.
+    Options are compared as text, since a row may have the same text twice. Not normalised for length; end-of-text is
+    not scored.
     """
     return right(predictions)
 

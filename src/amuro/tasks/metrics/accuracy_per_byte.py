@@ -1,4 +1,4 @@
-"""Share of examples whose right option has the highest log-probability a byte, as lm-evaluation-harness counts them.
+"""Share of examples whose right option has the highest log-probability per byte, as lm-evaluation-harness counts them.
 
 The space before an option is scored and not counted. The harness calls it acc_bytes; on ASCII it equals its acc_norm.
 """
@@ -11,12 +11,12 @@ SCORE = pl.col("log_probabilities") / pl.col("option_bytes").list.eval(pl.elemen
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """The option of the highest log-probability over its length in bytes in UTF-8, as text."""
+    """Returns the option with the highest log-probability per byte of UTF-8, as text."""
     return likeliest(predictions, SCORE)
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """1 where that option is the gold text, else 0."""
+    """Returns 1 if that option is the gold text, else 0."""
     return right(predictions, SCORE)
 
 

@@ -1,6 +1,7 @@
-"""Share of examples whose right option has the highest log-probability a character: acc_norm of lm-evaluation-harness.
+"""Share of examples whose gold option has the highest log-probability per character: lm-evaluation-harness's
+acc_norm.
 
-The space before an option is scored and not counted. The harness speaks of bytes there and divides by characters.
+The space before an option is scored and not counted. The harness calls these bytes and divides by characters.
 """
 
 import polars as pl
@@ -9,16 +10,17 @@ from amuro.tasks.metrics.base import Context, Metric, guessed, likeliest, right
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """The option of the highest log-probability over its length in characters, as text."""
+    """Returns the option with the highest log-probability per character, as text."""
     return likeliest(predictions, _score(context))
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """1 where that option is the gold text, else 0."""
+    """Returns 1 if that option is the gold text, else 0."""
     return right(predictions, _score(context))
 
 
 def _score(context: Context) -> pl.Expr:
+    """Returns the log-probability per character of each option."""
     mark = len(context.task.answer_suffix)
     return pl.col("log_probabilities") / pl.col("options").list.eval(pl.element().str.len_chars() + mark)
 

@@ -1,4 +1,4 @@
-"""Share of examples whose right option has the highest mean log-probability a token: what HellaSwag is reported in."""
+"""Share of examples whose gold option has the highest log-probability per token, as HellaSwag is reported."""
 
 import polars as pl
 
@@ -8,12 +8,12 @@ SCORE = pl.col("log_probabilities") / pl.col("option_tokens")
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """The option of the highest log-probability over its number of tokens, as text."""
+    """Returns the option with the highest log-probability per token, as text."""
     return likeliest(predictions, SCORE)
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """1 where that option is the gold text, else 0."""
+    """Returns 1 if that option is the gold text, else 0."""
     return right(predictions, SCORE)
 
 

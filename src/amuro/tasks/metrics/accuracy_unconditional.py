@@ -1,7 +1,7 @@
-"""Share of examples whose right option gains most from the question.
+"""Share of examples whose gold option gains most from the question.
 
-The log-probability after a context that asks nothing is taken off: pointwise mutual information (Holtzman et al. 2021,
-arXiv:2104.08315), in which the official evaluation of OLMo reports ARC and OpenBookQA.
+The log-probability after a context without a question is subtracted: pointwise mutual information (Holtzman et al.
+2021, arXiv:2104.08315), in which the official evaluation of OLMo reports ARC and OpenBookQA.
 """
 
 import polars as pl
@@ -12,12 +12,12 @@ SCORE = pl.col("log_probabilities") - pl.col(UNCONDITIONAL)
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """The option of the highest log-probability less its unconditional one, as text."""
+    """Returns the option with the highest log-probability minus its unconditional one, as text."""
     return likeliest(predictions, SCORE)
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """1 where that option is the gold text, else 0."""
+    """Returns 1 if that option is the gold text, else 0."""
     return right(predictions, SCORE)
 
 

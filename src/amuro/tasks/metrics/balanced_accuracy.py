@@ -1,4 +1,4 @@
-"""Mean recall over the classes: a model that always says one word stands at 1/K whatever the class shares."""
+"""Mean recall over the labels: a model that always predicts one label scores 1/K, whatever the label shares."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ from amuro.tasks.metrics.base import Context, Metric, chosen, guessed
 
 
 def aggregate(predictions: pl.DataFrame, context: Context) -> float:
-    """Mean over the gold labels that occur of the share of their examples that were answered rightly."""
+    """Returns the mean over the gold labels that occur of the share of their examples that are predicted correctly."""
     hits = pl.DataFrame({"gold": predictions["gold"], "hit": (chosen(predictions) == predictions["gold"])})
     recalls = hits.group_by("gold").agg(pl.col("hit").mean())["hit"].sort()
     return float(recalls.to_numpy().mean())

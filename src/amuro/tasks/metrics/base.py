@@ -1,4 +1,4 @@
-"""What a metric is: predictions in, a value for each example or for the whole table out, and the facts about it."""
+"""The contract of metrics: predictions in, a value per example or per table out, and the facts about the metric."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from amuro.core.errors import AmuroError, DataError
 from amuro.core.types import Kind, Task
 
 UNCONDITIONAL = "unconditional_log_probabilities"
-"""Column of the options' log-probabilities after a context that asks nothing."""
+"""Column of the options' log-probabilities after the task's unconditional context."""
 CONTEXTS = "option_contexts"
-"""Column of what each option stands behind, where options have contexts of their own; else empty lists."""
+"""Column of the context of each option, if options have contexts of their own; else empty lists."""
 FORMAT_FREE: Mapping[Kind, str] = {"classification": "calibrated_accuracy", "generation": "log_likelihood"}
-"""Kind of task → the metric that judges the same answers apart from their form; options are judged so already."""
+"""Task kind → the metric that scores the same answers without their format; options are scored so already."""
 EDGE = 1e-9
-"""By how much rounding may carry a share beyond 0 or 1."""
+"""Rounding may carry a share this far beyond 0 or 1."""
 Values = TypeVar("Values", float, NDArray[np.float64], pl.Expr)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a metric may know besides the predictions."""
+    """What a metric may use besides the predictions."""
 
     task: Task
     prior: tuple[float, ...] = ()
     """Mean log-probability of each label, in the order of `Task.labels`, over unlabelled dev prompts of the same
-    model, format and number of shots; empty where no dev cell was filled."""
+    model, format and number of shots; empty if no dev cell was filled.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,39 +50,43 @@ class Metric:
     """
 
     name: str
-    """The name by which tasks and tables call it: that of its file, dotted where it lives outside."""
+    """The name of its file; dotted if it is outside the package."""
     description: str
     kinds: tuple[Kind, ...]
     higher_is_better: bool
     rows: Callable[[pl.DataFrame, Context], pl.Series] | None
-    """Value of each example (Float64, in the order of the frame); None where only a whole table has a value: such a
-    metric is shown, and no task can be judged by it."""
+    """Returns the value of each example (Float64, in the order of the frame). None if only a whole table has a value:
+    such a metric is shown, and cannot be the metric of a task.
+    """
     aggregate: Callable[[pl.DataFrame, Context], float] | None = None
-    """Value of a whole table; None means the mean of the rows."""
+    """Returns the value of a whole table; None means the mean of the rows."""
     predicts: Callable[[pl.DataFrame, Context], pl.Series] | None = None
-    """What the model is taken to answer; None means the likeliest whole answer, or the text that it wrote."""
+    """Returns the model's answers; None means the most likely option, or the generated text."""
     needs: str = ""
-    """A column that not every cell of these kinds fills: without it the metric is left out."""
+    """A column that not every cell of these kinds has: without it the metric is left out."""
     needs_prior: bool = False
     """Whether it reads `Context.prior`, and so the dev rows of the same model, format and number of shots."""
     share: bool = True
-    """Whether every value lies from 0 to 1 and one of the two is perfect. Else there is no common range: nothing is
-    read as a share of the way to perfect, and a smallest effect of interest counts in the metric's own unit."""
+    """Whether values are between 0 and 1 and one of the two is perfect. Otherwise there is no common range: nothing
+    is expressed as a share of the distance to perfect, and the smallest effect of interest is in the metric's own
+    unit.
+    """
     binary: bool = False
-    """Whether every example is either right or wrong (1 and 0, or 0 and 1)."""
+    """Whether every example is either correct or wrong (1 and 0, or 0 and 1)."""
     chance: Callable[[float], float] | None = None
-    """What guesses score that are right with this probability (of accuracy: the probability itself). None: not known,
-    and then no ability is told from guessing. Written text has no guesses, and starts from the worst value."""
+    """Accuracy of guessing → this metric's value of guessing. None: unknown, so that no ability is compared with
+    guessing. For generation the worst value takes its place.
+    """
     format_free: Mapping[Kind, str] = field(default_factory=lambda: FORMAT_FREE)
-    """Kind of task → the metric that must fall as well before a loss is more than a change in the form of answers."""
+    """Task kind → the metric that must fall as well before a loss counts as more than a change of format."""
     calibrates: str = ""
-    """The metric of which this is another reading on the same scale: a base may be asked by either."""
+    """The metric of which this is a variant on the same scale: a base model may be scored by either."""
     label: str = ""
-    """Its name in print; empty: its name with spaces."""
+    """Its name in print; '' means its name with spaces."""
     unit: str = ""
-    """What a value counts, such as nats; empty for shares."""
+    """Unit of its values, such as nats; '' for shares."""
     lm_eval: str = ""
-    """Its name in lm-evaluation-harness, where it has another there."""
+    """Its name in lm-evaluation-harness, if that differs."""
 
     @property
     def words(self) -> str:
@@ -90,17 +95,17 @@ class Metric:
 
     @property
     def best(self) -> float | None:
-        """The value of a perfect answer; None where there is no common range."""
+        """The value of a perfect answer; None without a common range."""
         return self.oriented(1.0) if self.share else None
 
     def oriented(self, values: Values) -> Values:
-        """The values so that higher is better, shares from 0 (worst) to 1 (perfect). Done twice it changes nothing."""
+        """Returns the values so that higher is better, shares from 0 (worst) to 1 (perfect). Idempotent."""
         if self.higher_is_better:
             return values
         return -values + 1 if self.share else -values  # a column keeps its name
 
     def unfit(self, task: Task) -> str:
-        """Why it cannot be the metric of this task, as the end of a sentence; empty where it can."""
+        """Returns why this cannot be the metric of a task, as the end of a sentence; '' if it can."""
         if task.kind not in self.kinds:
             return f"judges tasks of kind {', '.join(self.kinds)}, and the task is of kind {task.kind}"
         if self.rows is None:
@@ -112,13 +117,13 @@ class Metric:
         return ""
 
     def predicted(self, predictions: pl.DataFrame, context: Context) -> pl.Series:
-        """What the model is taken to answer. Raises DataError where `predicts` fails; there must be one."""
+        """Returns the model's answers. Raises DataError if `predicts` fails, TypeError if there is none."""
         if self.predicts is None:
             raise TypeError(f"metric '{self.name}' has no predicts")
         return self._asked(self.predicts, predictions, context)
 
     def score(self, predictions: pl.DataFrame, context: Context) -> float:
-        """Value of a whole table, on the metric's own scale. Raises DataError on an empty one."""
+        """Returns the value of a whole table, on the metric's own scale. Raises DataError for an empty table."""
         if predictions.is_empty():
             raise DataError(f"{self.name} of no predictions of task '{context.task.name}'", "fill the cell first")
         if self.aggregate is not None:
@@ -126,25 +131,27 @@ class Metric:
         return float(np.mean(self.values(predictions, context).to_numpy()))
 
     def values(self, predictions: pl.DataFrame, context: Context) -> pl.Series:
-        """Value of each example. Raises DataError where one is no number, or not what the metric says of itself."""
+        """Returns the value of each example. Raises DataError if one is not finite or contradicts
+        the metric's facts.
+        """
         if self.rows is None:
             raise TypeError(f"metric '{self.name}' has no rows")
-        found = pl.Series("value", self._asked(self.rows, predictions, context)).cast(pl.Float64)
-        if len(found) != len(predictions):
-            raise self._broken(context, f"gives {len(found)} values for {len(predictions)} rows", "one value a row")
-        if (fault := self._fault(found)) and len(bad := predictions.filter(fault[0])):
-            value, example = found.filter(fault[0])[0], bad["example_id"][0]
+        values = pl.Series("value", self._asked(self.rows, predictions, context)).cast(pl.Float64)
+        if len(values) != len(predictions):
+            raise self._broken(context, f"gives {len(values)} values for {len(predictions)} rows", "one value a row")
+        if (fault := self._fault(values)) and len(bad := predictions.filter(fault[0])):
+            value, example = values.filter(fault[0])[0], bad["example_id"][0]
             raise self._broken(context, f"gives {value} to example {example}, {fault[1]}", fault[2])
-        return found
+        return values
 
     def whole(self, predictions: pl.DataFrame, context: Context) -> float:
-        """Value of a whole table by its own rule. Raises DataError where that is no number, or out of its range."""
+        """Returns the value of a whole table by `aggregate`. Raises DataError if it is not finite or out of range."""
         if self.aggregate is None:
             raise TypeError(f"metric '{self.name}' has no aggregate")
-        found = float(self._asked(self.aggregate, predictions, context))
-        if not np.isfinite(found) or (self.share and not 0 <= found <= 1):
-            raise self._broken(context, f"gives {found} to {len(predictions)} rows", "mend its aggregate")
-        return found
+        value = float(self._asked(self.aggregate, predictions, context))
+        if not np.isfinite(value) or (self.share and not 0 <= value <= 1):
+            raise self._broken(context, f"gives {value} to {len(predictions)} rows", "mend its aggregate")
+        return value
 
     def _asked(self, of: Callable[[pl.DataFrame, Context], T], predictions: pl.DataFrame, context: Context) -> T:
         try:
@@ -217,10 +224,8 @@ def likeliest(predictions: pl.DataFrame, adjust: pl.Expr = LIKELIEST) -> pl.Seri
 
 
 def right(predictions: pl.DataFrame, adjust: pl.Expr = LIKELIEST) -> pl.Series:
-    """1 where the option whose adjusted score is highest is the right one, else 0. Errors as in `likeliest`.
-
-    The same words twice in a row are right twice, unless options stand behind contexts of their own: then the words do
-    not tell them apart, and the place does.
+    """Returns 1 if the option with the highest adjusted score is the gold one, else 0. Raises the errors of
+    `likeliest`.
     """
     best = _best(predictions, adjust)
     worded, apart = predictions["options"].list.get(best) == predictions["gold"], _apart(predictions)
@@ -236,7 +241,7 @@ def _best(predictions: pl.DataFrame, adjust: pl.Expr) -> pl.Series:
 
 
 def _apart(predictions: pl.DataFrame) -> NDArray[np.bool_]:
-    """Of each row whether its options stand behind contexts of their own."""
+    """Returns, per row, whether its options have contexts of their own."""
     if CONTEXTS not in predictions.columns:
         return np.zeros(len(predictions), dtype=bool)
     known: NDArray[np.bool_] = (predictions[CONTEXTS].list.len().fill_null(0) > 0).to_numpy()
@@ -244,14 +249,13 @@ def _apart(predictions: pl.DataFrame) -> NDArray[np.bool_]:
 
 
 def guessed(probability: float) -> float:
-    """`Metric.chance` of whatever counts right answers: guesses score as often as they are right."""
+    """Returns the probability itself: `Metric.chance` of metrics that count correct answers."""
     return probability
 
 
 def guess_rates(predictions: pl.DataFrame, task: Task) -> pl.Series:
-    """Of each row the probability that a guess is right: one label of all; of options, those that say what is right.
-
-    Null where text is written or a document is read.
+    """Returns, per row, the probability that a guess is correct: 1 / labels, or the share of options with the gold
+    text; null for generation and language modelling.
     """
     if task.kind == "classification":
         return pl.repeat(1 / len(task.labels), len(predictions), eager=True)
@@ -264,12 +268,13 @@ def guess_rates(predictions: pl.DataFrame, task: Task) -> pl.Series:
 
 
 def label_prior(dev: pl.DataFrame) -> tuple[float, ...]:
-    """Mean log-probability of each label over the prompts of a dev cell; the golds are not read."""
+    """Returns the mean log-probability of each label over the prompts of a dev cell; golds are not used."""
     _refuse_unfit(dev)
     return tuple(float(mean) for mean in matrix(dev, int(dev["log_probabilities"].list.len()[0])).mean(axis=0))
 
 
 def _refuse_unfit(predictions: pl.DataFrame) -> None:
+    """Raises DataError if a log-probability is missing or not finite."""
     scores = predictions["log_probabilities"]
     if np.isfinite(scores.explode().to_numpy()).all():  # an empty or null list explodes to null, which is not finite
         return

@@ -1,4 +1,4 @@
-"""How many bits the model needs for a byte of text: a loss that compares across tokenizers."""
+"""Bits per byte of text: a loss that can be compared across tokenizers."""
 
 import math
 
@@ -8,12 +8,12 @@ from amuro.tasks.metrics.base import Context, Metric
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """−log₂ probability of each document over its length in bytes."""
+    """Returns −log₂ probability of each document divided by its length in bytes."""
     return (-predictions["log_probability"] / math.log(2) / predictions["bytes"]).cast(pl.Float64).alias("value")
 
 
 def aggregate(predictions: pl.DataFrame, context: Context) -> float:
-    """A ratio of sums: long documents weigh more, as they do in the loss."""
+    """Returns the ratio of sums: long documents weigh more, as they do in the loss."""
     return -float(predictions["log_probability"].sum()) / math.log(2) / int(predictions["bytes"].sum())
 
 

@@ -1,7 +1,7 @@
-"""Accuracy after each label's general likelihood is taken off.
+"""Accuracy after each label's prior log-probability is subtracted.
 
-A base model often prefers one label word whatever is asked. Zhao et al. (2021, arXiv:2102.09690) divide by the
-probabilities of content-free prompts; here the mean log-probability over unlabelled dev prompts stands in their place.
+A base model often prefers one label whatever the question. Zhao et al. (2021, arXiv:2102.09690) divide by the
+probabilities of content-free prompts; here the mean log-probability over unlabelled dev prompts replaces them.
 """
 
 import polars as pl
@@ -11,12 +11,12 @@ from amuro.tasks.metrics.base import Context, Metric, chosen, guessed
 
 
 def predicts(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """The label of the highest log-probability less its prior, as text."""
+    """Returns the label with the highest log-probability minus its prior, as text."""
     return chosen(predictions, context.prior)
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """1 where the label of the highest log-probability less `context.prior` is the gold one, else 0.
+    """Returns 1 if the label with the highest log-probability minus `context.prior` is the gold one, else 0.
 
     Raises DataError without a prior for each label.
     """

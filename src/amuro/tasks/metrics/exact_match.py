@@ -1,4 +1,4 @@
-"""Share of generated answers that are the right one word for word."""
+"""Share of generations that equal the gold answer."""
 
 import polars as pl
 
@@ -6,13 +6,14 @@ from amuro.tasks.metrics.base import Context, Metric
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """1 where output and gold are equal after white space is made single and the closing mark taken off, else 0."""
+    """Returns 1 if output and gold are equal after spaces are made single and the suffix is removed, else 0."""
     suffix = context.task.answer_suffix
     pairs = zip(predictions["output"], predictions["gold"], strict=True)
     return pl.Series("value", [float(_plain(output, suffix) == _plain(gold, suffix)) for output, gold in pairs])
 
 
 def _plain(text: str, suffix: str) -> str:
+    """Returns a text with single spaces and without the suffix."""
     return " ".join(" ".join(text.split()).removesuffix(suffix.strip()).split())
 
 

@@ -1,4 +1,4 @@
-"""How likely the right answer is, in nats: what a model knows of an answer before it is asked to write it."""
+"""Log-likelihood of the gold answer, in nats: what a model knows of an answer without having to generate it."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ from amuro.tasks.metrics.base import Context, Metric
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """Summed log-probability of the gold answer's tokens."""
+    """Returns the summed log-probability of the gold answer's tokens."""
     golds = predictions["log_probabilities"].list.get(predictions["gold_index"])
     return golds.cast(pl.Float64).alias("value")
 

@@ -1,4 +1,4 @@
-"""Mean over the labels of the F1 of finding each: low where a rare label is never found or a frequent one overused."""
+"""Mean F1 over the labels: low if a rare label is never predicted or a frequent one too often."""
 
 import polars as pl
 
@@ -6,11 +6,13 @@ from amuro.tasks.metrics.base import Context, Metric, chosen
 
 
 def aggregate(predictions: pl.DataFrame, context: Context) -> float:
-    """Mean over the labels that are right or said somewhere of 2 · hits / (times right + times said)."""
-    golds, said = predictions["gold"], chosen(predictions)
+    """Returns the mean, over labels that are gold or predicted somewhere, of 2 · hits / (times gold + times
+    predicted).
+    """
+    golds, predicted = predictions["gold"], chosen(predictions)
     scores = [
-        2 * ((golds == label) & (said == label)).sum() / ((golds == label).sum() + (said == label).sum())
-        for label in sorted({*golds, *said})
+        2 * ((golds == label) & (predicted == label)).sum() / ((golds == label).sum() + (predicted == label).sum())
+        for label in sorted({*golds, *predicted})
     ]
     return float(sum(scores) / len(scores))
 

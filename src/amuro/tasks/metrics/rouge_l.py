@@ -19,19 +19,21 @@ _TOKEN = re.compile(r"[a-z0-9]+")
 
 
 def rouge_l(output: str, gold: str, parted: Callable[[str], list[str]] = words) -> float:
-    """F1 of precision (common / words of the output) and recall (common / words of the gold), from 0 to 1."""
-    said, right = parted(output), parted(gold)
-    common = longest_common_subsequence(said, right)
-    return 2 * common / (len(said) + len(right)) if common else 0.0
+    """Returns the F1 of precision (common / words of the output) and recall (common / words of the gold), from 0 to
+    1.
+    """
+    output_words, gold_words = parted(output), parted(gold)
+    common = longest_common_subsequence(output_words, gold_words)
+    return 2 * common / (len(output_words) + len(gold_words)) if common else 0.0
 
 
 def ascii_words(text: str) -> list[str]:
-    """Lower-case runs of ASCII letters and digits; everything else parts them: the words of rouge_score."""
+    """Returns the lower-case runs of ASCII letters and digits: the words of rouge_score."""
     return _TOKEN.findall(text.lower())
 
 
 def longest_common_subsequence(first: list[str], second: list[str]) -> int:
-    """Length of the longest sequence of tokens that both hold in this order, gaps allowed."""
+    """Returns the length of the longest common subsequence of two token lists."""
     places: dict[str, int] = {}
     for i, token in enumerate(second):
         places[token] = places.get(token, 0) | (1 << i)
@@ -43,7 +45,7 @@ def longest_common_subsequence(first: list[str], second: list[str]) -> int:
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """ROUGE-L F1 of each output against its gold."""
+    """Returns the ROUGE-L F1 of each output against its gold."""
     pairs = zip(predictions["output"], predictions["gold"], strict=True)
     parted = ascii_words if context.task.encoding == "whole_text" else words  # only the paper encodes whole texts
     return pl.Series("value", [rouge_l(output, gold, parted) for output, gold in pairs], dtype=pl.Float64)

@@ -1,4 +1,4 @@
-"""Share of generated answers that ended by themselves, before the limit of new tokens."""
+"""Share of generations that ended by themselves, before the limit of new tokens."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ from amuro.tasks.metrics.base import Context, Metric
 
 
 def rows(predictions: pl.DataFrame, context: Context) -> pl.Series:
-    """1 where a stop string or end-of-text ended the answer, else 0."""
+    """Returns 1 if a stop string or end-of-text ended the generation, else 0."""
     return predictions["stopped"].cast(pl.Float64).alias("value")
 
 
