@@ -18,7 +18,7 @@ from amuro.core.types import Finding
 from amuro.results.analyses import load_analysis
 from amuro.results.analyses.base import Evidence
 from amuro.results.scoring import no_items, no_scores
-from amuro.results.trajectory import trajectories
+from amuro.results.trajectory_groups import trajectories
 
 ANALYSES = registry.names("analyses")
 

@@ -1,4 +1,4 @@
-"""Resampling of whole clusters, and of runs as a second level, for statistics without a formula."""
+"""Bootstrap over clusters of examples, and over runs as a second level, for statistics without a formula."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from amuro.results.stats.clustered import Floats, Ints, cluster_sums
 
 
 def cluster_draws(values: Floats, clusters: Ints, rng: np.random.Generator, draws: int = 500) -> Floats:
-    """Means (draws, k) of the rows of `values` (k, n) when whole clusters are drawn with replacement.
+    """Returns bootstrap means (draws, k) of the rows of `values` (k, n), drawing whole clusters with replacement.
 
-    All rows see the same clusters, so what is paired stays paired (Efron & Tibshirani 1993, ch. 8).
+    All rows share the drawn clusters, which keeps their pairing (Efron & Tibshirani 1993, ch. 8).
     """
     sums, sizes = cluster_sums(values, clusters)
     groups = len(sizes)
@@ -20,10 +20,10 @@ def cluster_draws(values: Floats, clusters: Ints, rng: np.random.Generator, draw
 
 
 def run_draws(runs: int, rng: np.random.Generator, draws: int = 500) -> Floats:
-    """Weights (draws, runs), each row summing to one, when runs are drawn with replacement.
+    """Returns bootstrap weights (draws, runs) of runs drawn with replacement; each row sums to 1.
 
-    Deviations are stretched by √(m/(m−1)), so that the spread over draws is unbiased for few runs (Davison & Hinkley
-    1997, §3.8). A single run has nothing to vary: its weight is one.
+    Deviations are scaled by √(m/(m−1)) for m runs, which makes the variance over draws unbiased (Davison & Hinkley
+    1997, §3.8). A single run has weight 1.
     """
     if runs == 1:
         return np.ones((draws, 1))
@@ -33,12 +33,12 @@ def run_draws(runs: int, rng: np.random.Generator, draws: int = 500) -> Floats:
 
 
 def two_level_draws(values: Floats, clusters: Ints, rng: np.random.Generator, draws: int = 500) -> Floats:
-    """Means (draws,) of `values` (runs, n) when both clusters and runs are drawn anew."""
+    """Returns bootstrap means (draws,) of `values` (runs, n), drawing both clusters and runs with replacement."""
     by_run = cluster_draws(values, clusters, rng, draws)
     return np.asarray((by_run * run_draws(len(values), rng, draws)).sum(axis=1))
 
 
 def percentile_interval(sample: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Central interval of a bootstrap sample."""
+    """Returns the central interval of a bootstrap sample at `level`."""
     low, high = np.quantile(sample, [0.5 - level / 2, 0.5 + level / 2])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Many questions at once."""
+"""Corrections of p values for multiple tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from amuro.results.stats.clustered import Floats
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Adjusted p values that hold the family-wise error (Holm, Scand. J. Statist. 6, 1979)."""
+    """Returns adjusted p values that control the family-wise error (Holm, Scand. J. Statist. 6, 1979)."""
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -19,7 +19,7 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """Adjusted p values that hold the false discovery rate, for lists to look at (J. R. Statist. Soc. B 57, 1995)."""
+    """Returns adjusted p values that control the false discovery rate (J. R. Statist. Soc. B 57, 1995)."""
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p, kind="stable")[::-1]
     stepped = np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1))
