@@ -388,7 +388,7 @@ def test_a_claim_on_one_seed_says_so() -> None:
     for name in ("across_kinds", "mixture"):
         measured = [f for f in run(name, lone) if f.evidence == "measured"]
         assert measured, name
-        assert all("of these weights alone" in f.note for f in measured), name
+        assert all("holds for these weights only" in f.note for f in measured), name
 
 
 def test_the_whole_study_is_judged_by_all() -> None:
