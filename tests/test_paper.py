@@ -458,7 +458,7 @@ ACROSS = {
     ("claim", "kinds"), [("C1c", ("classification", "generation")), ("C1d", ("generation", "classification"))]
 )
 def test_kinds_are_forgotten_where_they_are(claim: str, kinds: tuple[str, str], truth: str) -> None:
-    """C1d is supported where classes are lost and not elsewhere; C1c never, since text alone may be formatting, not knowledge."""
+    """C1d is supported where classes are lost and not elsewhere; C1c never, since text alone may be formatting."""
     member, rng, (world, lost) = (
         next(c for c in claims.CLAIMS if c.name == claim),
         np.random.default_rng(12),
