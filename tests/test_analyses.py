@@ -20,7 +20,7 @@ from amuro.results import analyze
 from amuro.results.analyses import load_analysis
 from amuro.results.analyses.base import Evidence
 from amuro.results.scoring import no_items, no_scores
-from amuro.results.trajectory import trajectories
+from amuro.results.trajectory_groups import trajectories
 from amuro.study import config as studies
 from amuro.study import plan as planning
 
@@ -392,7 +392,7 @@ def test_a_claim_on_one_seed_says_so() -> None:
     for name in ("across_kinds", "mixture"):
         measured = [f for f in run(name, lone) if f.evidence == "measured"]
         assert measured, name
-        assert all("of these weights alone" in f.note for f in measured), name
+        assert all("holds for these weights only" in f.note for f in measured), name
 
 
 def test_the_whole_study_is_judged_by_all() -> None:

@@ -9,7 +9,7 @@ from world_shelf_curves import LONG, course, saturating
 from amuro.results.saturation import saturation
 from amuro.results.stats.curves import FEWEST, REFUSALS, Curve, Fitted, curvature_weights, fit, shape
 from amuro.results.stats.estimate import Estimate
-from amuro.results.trajectory import trajectories
+from amuro.results.trajectory_groups import trajectories
 
 TOKENS = np.geomspace(1e5, 1e9, 12)
 TRUE = Curve(0.8, 0.4, 0.45, 1e5)

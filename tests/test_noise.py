@@ -105,5 +105,5 @@ def test_what_no_study_of_this_size_can_see_is_said() -> None:
     """Few examples and far-apart seeds: an effect of δ is surely not detectable, and the note says what would be."""
     finding = found("detectable", tuned_once(0.0, 1.0, run_sd=0.8)(np.random.default_rng(0), 1), ".gain")
     assert finding.verdict == "refuted"
-    assert "To be supported in 80 %" in finding.note
+    assert "To be supported with 80 % power" in finding.note
     assert finding.delta == 0.0

@@ -33,7 +33,7 @@ def test_a_fall_is_said_with_what_the_base_does() -> None:
     (finding,) = found(world())
     assert (finding.verdict, finding.evidence, finding.unit, finding.n) == ("supported", "measured", "checkpoints", 5)
     assert "In this pre-training run, at a constant learning rate" in finding.statement
-    assert "the base does not fall by so much as would count" in finding.statement
+    assert "the base does not fall by the smallest effect of interest" in finding.statement
 
 
 def test_too_few_checkpoints_are_said_once_a_series() -> None:
@@ -56,7 +56,7 @@ def test_unknown_is_not_constant() -> None:
     """A schedule that nobody stated is called unknown; beside known ones it makes the curve mixed."""
     (alone,) = found(world(schedules={}))
     assert (alone.evidence, alone.verdict) == ("measured", "supported")
-    assert "the state of whose learning rate is not known" in alone.statement
+    assert "with an unknown state of its learning rate" in alone.statement
     (beside,) = found(world(schedules={f"world@{step}": "constant" for step in LONG[:-1]}))
     assert beside.evidence == "mixed"
 
@@ -84,7 +84,7 @@ def test_no_plateau_is_told_of_what_still_rises() -> None:
     """A straight rise has no plateau: the note says why, and no number is given."""
     (finding,) = found(world(tuple(np.linspace(-2.5, 2.0, len(LONG)))))
     assert "All but" not in finding.statement
-    assert "No plateau is told: the rise does not surely slow down on the log axis." in finding.note
+    assert "No saturation point is given: the rise does not surely slow down on the log axis." in finding.note
 
 
 def test_one_example_is_no_evidence() -> None:

@@ -118,7 +118,7 @@ def test_where_the_score_of_guesses_is_unknown_nothing_is_measured() -> None:
     found = said(world("own_metrics.right", None, "classification"))
     assert {f.verdict for f in found} == {"open"}
     assert "measured" not in {f.evidence for f in found}
-    assert any("What guesses score" in f.note for f in found)
+    assert any("The chance score of" in f.note for f in found)
 
 
 # -- what a plan refuses

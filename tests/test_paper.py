@@ -262,7 +262,7 @@ def test_what_the_released_table_supports() -> None:
     assert found["C1b.paraphrase"].evidence == "degenerate"
     assert found["C1b.summary"].evidence == "insufficient"
     assert found["C1c"].evidence == "insufficient"
-    assert "output form" in found["C1c"].note
+    assert "formatting, not knowledge" in found["C1c"].note
     assert found["C1d"].evidence == "degenerate"
     assert found["C3.mnli_matched"].evidence == found["C3.paws"].evidence == "degenerate"
     assert found["C4"].evidence == "insufficient"
@@ -458,7 +458,7 @@ ACROSS = {
     ("claim", "kinds"), [("C1c", ("classification", "generation")), ("C1d", ("generation", "classification"))]
 )
 def test_kinds_are_forgotten_where_they_are(claim: str, kinds: tuple[str, str], truth: str) -> None:
-    """C1d is supported where classes are lost and not elsewhere; C1c never, since text alone may be output form."""
+    """C1d is supported where classes are lost and not elsewhere; C1c never, since text alone may be formatting."""
     member, rng, (world, lost) = (
         next(c for c in claims.CLAIMS if c.name == claim),
         np.random.default_rng(12),

@@ -66,7 +66,7 @@ def test_findings_count_in_steps_where_tokens_are_unknown(uncounted: tuple[Resul
     assert {point["step"] for point in points} == {0, 1000, 10000}
     assert {point["tokens"] for point in points} == {None}
     said = " ".join(finding.statement for finding in uncounted[0].findings)
-    assert "over the observed log steps" in said
+    assert "from the first to the last checkpoint (log steps)" in said
     assert "tokens" not in said
 
 

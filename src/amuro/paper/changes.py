@@ -1,26 +1,25 @@
-"""Tuned beside base, with near-replicate checkpoints as replicates of one place and never as two points of a curve."""
+"""Changes by tuning (tuned − base). Near-replicate checkpoints count as replicates of one place, not as two points."""
 
 from __future__ import annotations
 
 import polars as pl
 
 SAME_PLACE = 0.005
-"""Checkpoints whose tokens differ by a smaller share are runs of one place."""
+"""Relative difference in tokens below which checkpoints are replicates of one place."""
 KEYS = ("table", "series", "task", "format", "shots", "step")
-"""What tuned and base must have in common besides."""
+"""Columns in which a tuned score and its base agree."""
 FIXED = ("series", "role", "family", "kind", "metric", "chance", "floor", "n", "overflow", "constant_gold",
          "tune_format", "dead_label")  # fmt: skip
-"""What all runs of one line and place have in common."""
+"""Columns that are equal for all runs of one line and place."""
 ROW = ("tuned_on", "task", "format", "shots")
-"""One line over checkpoints."""
+"""Columns that identify one line over checkpoints."""
 
 
 def comparable(scores: pl.DataFrame) -> pl.DataFrame:
-    """Rows that may be set against each other: one conversion, one learning rate and number of epochs a training set,
-    one row a name.
+    """Returns comparable rows: one conversion, one learning rate and number of epochs per training set.
 
-    Rightly converted weights go before those of which nothing is stated; the old conversion is left out. Of several
-    learning rates, and of several numbers of epochs, the one that most rows have is kept.
+    Weights converted to `hf` are preferred to those of unstated conversion; the old conversion is left out. Of several
+    learning rates, and of several numbers of epochs, the most frequent one is kept.
     """
     known = scores.filter((pl.col("conversion") != "old") & (pl.col("evidence") != "mixed"))
     rate = pl.col("learning_rate").mode().max().over("tuned_on")
@@ -34,14 +33,14 @@ def comparable(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def main_way(scores: pl.DataFrame) -> pl.DataFrame:
-    """Of each task the rows with the number of shots that most of its rows have."""
+    """Returns the rows with the most frequent number of shots of their task."""
     counts = scores.group_by("table", "task", "shots", maintain_order=True).len().sort("len", "shots", descending=True)
     best = counts.unique(["table", "task"], keep="first", maintain_order=True).drop("len")
     return scores.join(best, on=["table", "task", "shots"], how="semi", nulls_equal=True)
 
 
 def with_places(scores: pl.DataFrame) -> pl.DataFrame:
-    """The scores with `place`: checkpoints counted by tokens, near-replicates under one number."""
+    """Returns the scores with a column `place`: index of the checkpoint by tokens, equal for near-replicates."""
     steps = scores.select("step", "tokens").unique().sort("tokens")
     far = pl.col("tokens") / pl.col("tokens").shift(1) > 1 + SAME_PLACE
     numbered = steps.with_columns(far.fill_null(False).cum_sum().cast(pl.Int64).alias("place"))
@@ -49,7 +48,7 @@ def with_places(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def changes(scores: pl.DataFrame) -> pl.DataFrame:
-    """One row a tuned score that has its base: columns of the tuned score, `base` and its like, `change`."""
+    """Returns one row per tuned score with a base: its columns, those of the base (`base`, `se_base` …), `change`."""
     base = scores.filter(pl.col("tuned_on") == "none").select(
         *KEYS, base="value", se_base="se", stuck_base="stuck_on", base_cell="cell"
     )
@@ -59,14 +58,14 @@ def changes(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def asked(scores: pl.DataFrame) -> pl.DataFrame:
-    """Every change that may be compared, asked in the main way (columns as in `changes`)."""
+    """Returns all comparable changes at the main number of shots (columns as in `changes`)."""
     return changes(main_way(comparable(scores)))
 
 
 def merged(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row a line and place: means over the runs there, `runs` of them, and the largest number of tokens.
+    """Returns one row per line and place: means over its runs, their number `runs`, and the largest number of tokens.
 
-    Standard errors are the mean of the runs' own: they are of the same rows, so a second run takes nothing off.
+    Standard errors are averaged: all runs share the evaluation rows, so a second run does not reduce the error.
     """
     means = [pl.col(c).mean() for c in ("value", "base", "change", "se", "se_base") if c in rows.columns]
     firsts = [pl.col(c).first() for c in FIXED]
@@ -79,10 +78,10 @@ def merged(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def pairs(rows: pl.DataFrame, column: str = "change") -> pl.DataFrame:
-    """Difference of the two latest runs of each place that has several, by line: columns of `ROW` and `difference`."""
-    several = rows.sort("tokens").group_by(*ROW, "place", maintain_order=True).agg(
+    """Returns the difference of the two latest runs of each replicated place, by line: `ROW` and `difference`."""
+    replicated = rows.sort("tokens").group_by(*ROW, "place", maintain_order=True).agg(
         pl.col(column).tail(2).alias("both"), pl.len().alias("runs")
     )  # fmt: skip
-    return several.filter(pl.col("runs") > 1).with_columns(
+    return replicated.filter(pl.col("runs") > 1).with_columns(
         (pl.col("both").list.last() - pl.col("both").list.first()).alias("difference")
     )

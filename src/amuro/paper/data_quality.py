@@ -1,6 +1,6 @@
-"""What a score on its own can give away: marks set by rule, from the score, its error and the facts of its set.
+"""Marks of doubtful scores, set by rule from a score, its error and the facts of its evaluation set.
 
-Nothing here knows a data set, a model or a checkpoint by name.
+No rule names a data set, a model or a checkpoint.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ import polars as pl
 from amuro.results.importers.base import SetFacts, TableNote
 
 CONTEXT = 2048
-"""Tokens that the models of the released tables can read."""
+"""Context length of the models of the released tables, in tokens."""
 ERRORS = 2.0
-"""A score this many standard errors from a class prior cannot be told from answering that class always."""
+"""Standard errors within which a score equals a class prior, i.e. the score of always answering that class."""
 EXACT = 0.2
-"""Within this many, it equals the prior as printed: no sampling noise lies between them, both are of the same rows."""
+"""Standard errors within which it equals the prior as printed; both are of the same rows, without sampling noise."""
 LEAST = 5e-4
-"""Error that a printed prior may have by rounding."""
+"""Rounding error of a printed prior."""
 
 MARKS = {"constant_gold": pl.Boolean, "stuck_on": pl.String, "exactly": pl.Boolean, "overflow": pl.Float64,
          "dead_label": pl.String, "floor": pl.Float64, "still": pl.Boolean}  # fmt: skip
 """constant_gold: every row has the same right answer · stuck_on: the class whose share the score equals · exactly: to
-the last digits · overflow: typical tokens of the whole prompt where they exceed the context · dead_label: an answer
-that is offered and never right · floor: what the best constant answer scores · still: 0 or 1 without any spread."""
+the printed digits · overflow: typical tokens of the whole prompt where they exceed the context · dead_label: an answer
+that is offered and never right · floor: score of the best constant answer · still: 0 or 1 without any spread."""
 
 
 def marked(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> pl.DataFrame:
-    """The scores with the columns `MARKS`."""
+    """Returns the scores with the columns `MARKS`."""
     marks = [_marks(row, sets[row["task"]]) for row in scores.iter_rows(named=True)]
     return scores.hstack(pl.DataFrame(marks, schema=MARKS))
 
 
 def _marks(row: Mapping[str, object], facts: SetFacts) -> dict[str, object]:
+    """Returns the marks of one score."""
     value, error = float(str(row["value"])), float(str(row["se"] or 0.0))
     nearest, gap = _nearest_prior(value, facts.priors)
     close = nearest is not None and gap <= max(ERRORS * error, LEAST) and not facts.constant_gold
@@ -49,27 +50,28 @@ def _marks(row: Mapping[str, object], facts: SetFacts) -> dict[str, object]:
 
 
 def _nearest_prior(value: float, priors: Mapping[str, float]) -> tuple[str | None, float]:
-    """(class, distance) of the closest share; classes that are never right cannot be told from always being wrong."""
+    """Returns (class, distance) of the class whose share is closest to the score; (None, 1) without classes."""
     gaps = {name: abs(value - share) for name, share in priors.items()}
     name = min(gaps, key=lambda n: gaps[n], default=None)
     return name, gaps[name] if name is not None else 1.0
 
 
 def _dead_label(facts: SetFacts) -> str | None:
+    """Returns an answer that is offered and never right; None without one."""
     if facts.constant_gold:
         return None
     return next((name for name, share in facts.priors.items() if share == 0), None)
 
 
 def overflow(facts: SetFacts, shots: object) -> float | None:
-    """Typical tokens of a prompt with its shots and the room for its answer, where they exceed the context."""
+    """Returns the typical tokens of a prompt with shots and answer if they exceed the context, else None."""
     k = int(str(shots)) if shots is not None else 0
     length = (k + 1) * facts.prompt_tokens + k * facts.answer_tokens + facts.new_tokens
     return float(length) if length > CONTEXT else None
 
 
 def warnings(scores: pl.DataFrame) -> Iterator[TableNote]:
-    """The marks of a whole table in words, a line a set."""
+    """Yields the marks of a table as notes, one per mark and evaluation set."""
     for task, rows in _by_task(scores.filter("constant_gold")):
         high = rows.select(pl.col("value").max()).item()
         yield TableNote("degenerate: constant gold", task, f"the labels of split {rows['split'][0]} are withheld, so "
@@ -77,15 +79,15 @@ def warnings(scores: pl.DataFrame) -> Iterator[TableNote]:
                      "often it was given; never averaged")  # fmt: skip
     base = scores.filter((pl.col("tuned_on") == "none") & (pl.col("conversion") != "old"))
     for task, rows in _by_task(base.filter(pl.col("stuck_on").is_not_null())):
-        asked, exact = base.filter(pl.col("task") == task).height, int(rows["exactly"].sum())
+        scored, exact = base.filter(pl.col("task") == task).height, int(rows["exactly"].sum())
         classes = ", ".join(rows["stuck_on"].unique().sort())
-        yield TableNote("constant prediction", task, f"{rows.height} of {asked} base scores equal the share of one "
+        yield TableNote("constant prediction", task, f"{rows.height} of {scored} base scores equal the share of one "
                      f"class ({classes}) within {ERRORS:g} standard errors, {exact} of them to the printed digits: "
                      "what answering that class always would score")  # fmt: skip
     for task, rows in _by_task(scores.filter(pl.col("overflow").is_not_null())):
         lengths = rows.group_by("shots", maintain_order=True).agg(pl.col("overflow").first()).sort("shots").rows()
-        told = ", ".join(f"{tokens:.0f} tokens with {shots} shots" for shots, tokens in lengths)
-        yield TableNote("prompt overflows", task, f"a typical prompt has about {told}; the model reads {CONTEXT}")
+        sizes = ", ".join(f"{tokens:.0f} tokens with {shots} shots" for shots, tokens in lengths)
+        yield TableNote("prompt overflows", task, f"a typical prompt has about {sizes}; the context has {CONTEXT}")
     for task, rows in _by_task(scores.filter(pl.col("dead_label").is_not_null())):
         yield TableNote("an answer that is never right", task, f"'{rows['dead_label'][0]}' is among the candidates, "
                      "and no row has it as its right answer")  # fmt: skip
@@ -94,5 +96,6 @@ def warnings(scores: pl.DataFrame) -> Iterator[TableNote]:
 
 
 def _by_task(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yields (task, its rows) in alphabetical order."""
     for task in rows["task"].unique().sort():
         yield task, rows.filter(pl.col("task") == task)

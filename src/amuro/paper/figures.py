@@ -1,4 +1,4 @@
-"""What the paper draws, as points: which lines stand in which figure, and which figures a table cannot give."""
+"""The paper's figures as points: the lines of each figure, and the rows that a table lacks for it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Panel:
     y_label: str
     note: str = ""
     majority: float | None = None
-    """What the best constant answer scores, where that is known."""
+    """Score of the best constant answer; None where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of the paper; `lacking` says what it would need where it cannot be drawn whole."""
+    """A figure of the paper; `lacking` names the rows that are missing for it (empty where none are)."""
 
     number: str
     title: str
@@ -62,7 +62,7 @@ CHOICE = "in the released multiple-choice table (amuro paper FILE)"
 
 
 def figures(scores: pl.DataFrame) -> list[Figure]:
-    """Every figure of results in the paper, as far as the scores reach."""
+    """Returns all figures of results in the paper, as far as the scores allow."""
     rows = with_places(main_way(comparable(scores)))
     instructed = [(task, "tulu") for task in (*TAUGHT, "boolq")]
     return [
@@ -91,7 +91,7 @@ def _lacking(rows: pl.DataFrame, tasks: tuple[str, ...]) -> str:
 def _lines(
     number: str, title: str, rows: pl.DataFrame, wanted: Any, formats: bool = False
 ) -> Figure:  # fmt: skip
-    """Base and tuned over pre-training, a panel a pair of (asked, tuned on)."""
+    """Returns a figure of base and tuned scores over pre-training, one panel per pair (task, tuned on)."""
     panels, missing = [], []
     for task, tuned_on in wanted:
         mine = rows.filter((pl.col("task") == task) & pl.col("tuned_on").is_in(["none", tuned_on]))
@@ -118,7 +118,7 @@ def _panel(rows: pl.DataFrame, task: str, tuned_on: str, formats: bool) -> Panel
 
 
 def over_tokens(rows: pl.DataFrame, line: str) -> Iterator[Point]:
-    """A point a place: near-replicates are one, their mean, with the single runs beside it."""
+    """Yields one point per place: the mean of near-replicates, with the single runs as `seeds`."""
     for _, group in rows.sort("tokens").group_by("place", maintain_order=True):
         value = float(group["value"].to_numpy().mean())
         half = Z_95 * float(group["se"].fill_null(0.0).to_numpy().mean())
@@ -127,7 +127,7 @@ def over_tokens(rows: pl.DataFrame, line: str) -> Iterator[Point]:
 
 
 def _flags(rows: pl.DataFrame) -> str:
-    """What must be known before such a panel is believed."""
+    """Returns the warnings for a panel: constant gold, constant predictions, prompts that overflow."""
     base = rows.filter(pl.col("tuned_on") == "none")
     stuck = base["stuck_on"].is_not_null().sum()
     parts = [
@@ -143,8 +143,8 @@ def _bases(rows: pl.DataFrame, tasks: tuple[str, ...]) -> tuple[Panel, ...]:
     points = [p for task in tasks for p in over_tokens(base.filter(pl.col("task") == task), _plain(task))]
     flags = [(task, base.filter((pl.col("task") == task) & pl.col("stuck_on").is_not_null()).height) for task in tasks]
     note = ", ".join(f"{_plain(task)} {n}" for task, n in flags if n)
-    said = f"Constant predictions (score equals a class prior): {note} of the checkpoints." if note else ""
-    return (Panel("base models", tuple(points), "accuracy or ROUGE-L", said),) if points else ()
+    warning = f"Constant predictions (score equals a class prior): {note} of the checkpoints." if note else ""
+    return (Panel("base models", tuple(points), "accuracy or ROUGE-L", warning),) if points else ()
 
 
 def _families(scores: pl.DataFrame) -> tuple[Panel, ...]:
@@ -159,8 +159,8 @@ def _families(scores: pl.DataFrame) -> tuple[Panel, ...]:
         points.append({"x": family, "line": "mean change", "value": kept["change"].mean(), "low": low, "high": high})
     note = f"{', '.join(degenerate)}: degenerate, not averaged. " if degenerate else ""
     note += "As in the paper: bootstrap over sets and checkpoints, no noise of runs."
-    whole = Panel("tuned − base, pooled over checkpoints", tuple(points), "change of the score (90 % interval)", note)
-    return (whole,) if points else ()
+    panel = Panel("tuned − base, pooled over checkpoints", tuple(points), "change of the score (90 % interval)", note)
+    return (panel,) if points else ()
 
 
 def _groups(scores: pl.DataFrame) -> tuple[Panel, ...]:
@@ -174,8 +174,8 @@ def _groups(scores: pl.DataFrame) -> tuple[Panel, ...]:
             tokens = int(group["tokens"].to_numpy().max())
             points.append({"x": f"{tokens / 1e9:,.0f} B tokens", "line": name, "value": means.mean(),
                            "low": low, "high": high})  # fmt: skip
-    whole = Panel("mean of tuned − base over sets", tuple(points), "change of the score (90 % interval over sets)")
-    return (whole,) if points else ()
+    panel = Panel("mean of tuned − base over sets", tuple(points), "change of the score (90 % interval over sets)")
+    return (panel,) if points else ()
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Formats beside each other: scores as log odds above the best constant answer, and how far they lie apart."""
+"""Levels of formats: scores as log odds above chance, and the variance between formats."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from amuro.results.stats.replicates import Pooled, pooled
 from amuro.results.stats.spread import headroom, logit_stretch, logits
 
 CLEAR = 2.0
-"""A score clears the best constant answer by so many standard errors."""
+"""Standard errors by which a score must exceed the best constant answer to clear it."""
 MIN_FORMATS = 3
+"""Fewest formats between which a variance is estimated."""
 
 
 def levels(scores: pl.DataFrame) -> pl.DataFrame:
-    """One row a tuned model, place, run and format: `level` (log odds), `sampling` (its variance), `clears`, `value`.
+    """Returns one row per tuned model, place, run and format: `level` (log odds), `sampling` (variance), `clears`.
 
-    Only in-domain sets that were asked in three formats or more; the sets of one tuned model are averaged.
+    Only in-domain sets with scores in three formats or more count; the sets of one tuned model are averaged.
     """
     rows = sound(asked(scores).filter(pl.col("role") == "in_domain"))
     formats = pl.col("format").n_unique().over("tuned_on", "task", "step")
@@ -27,9 +28,10 @@ def levels(scores: pl.DataFrame) -> pl.DataFrame:
         return rows.with_columns(level=pl.lit(0.0), sampling=pl.lit(0.0), clears=pl.lit(True))
     chance, n = rows["chance"].fill_null(0.0).to_numpy(), rows["n"].to_numpy()
     value = rows["value"].to_numpy()
-    pieces = [_logit(v, c, k, e) for v, c, k, e in zip(value, chance, n, rows["se"].fill_null(0.0), strict=True)]
+    log_odds = [_logit(v, c, k, e) for v, c, k, e in zip(value, chance, n, rows["se"].fill_null(0.0), strict=True)]
     placed = rows.with_columns(
-        pl.Series("level", [p[0] for p in pieces]), pl.Series("sampling", [p[1] for p in pieces]),
+        pl.Series("level", [level for level, _ in log_odds]),
+        pl.Series("sampling", [sampling for _, sampling in log_odds]),
         (pl.col("value") > pl.col("floor") + CLEAR * pl.col("se")).alias("clears"),
     )  # fmt: skip
     return placed.group_by("tuned_on", "place", "step", "tokens", "format", maintain_order=True).agg(
@@ -39,15 +41,15 @@ def levels(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def _logit(value: float, chance: float, n: int, error: float) -> tuple[float, float]:
-    """(log odds of the share of the way from chance to perfect, its sampling variance by the delta method)."""
+    """Returns (log odds of (value − chance) / (1 − chance), its sampling variance by the delta method)."""
     at = np.array([value])
     least = 0.5 / n * (1 - headroom(at, chance, n)[0]) * (1 - chance)
     return float(logits(at, chance, n)[0]), float((max(error, least) * logit_stretch(at, chance, n)[0]) ** 2)
 
 
 def format_noise(rows: pl.DataFrame) -> Pooled | None:
-    """Variance of one format's level between runs, what all formats of a run share taken off; a unit a tuned model."""
-    found: dict[str, np.ndarray] = {}
+    """Estimates the run variance of a format's level per tuned model, after subtraction of the mean over formats."""
+    differences: dict[str, np.ndarray] = {}
     for (tuned_on, _), group in rows.group_by("tuned_on", "place", maintain_order=True):
         steps = sorted(group["step"].unique())
         if len(steps) > 1:
@@ -57,14 +59,14 @@ def format_noise(rows: pl.DataFrame) -> Pooled | None:
                 .group_by("format", maintain_order=True)
                 .agg(pl.col("level"))
             )
-            whole = wide.filter(pl.col("level").list.len() == 2)
-            found[str(tuned_on)] = (whole["level"].list.last() - whole["level"].list.first()).to_numpy()
-    return pooled(found, shared=1)
+            complete = wide.filter(pl.col("level").list.len() == 2)
+            differences[str(tuned_on)] = (complete["level"].list.last() - complete["level"].list.first()).to_numpy()
+    return pooled(differences, shared=1)
 
 
 def spreads(rows: pl.DataFrame, noise: Pooled | None) -> pl.DataFrame:
-    """One row a tuned model and place: `observed` variance between formats, `noise` of one level, `df` (formats − 1),
-    `excess`, `clear` (every format above the best constant answer), `best` (the best one is).
+    """Returns one row per tuned model and place: `observed` variance between formats, `noise` of one level, `df`
+    (formats − 1), `excess`, `clear` (every format clears the best constant answer), `best` (the best format does).
     """
     runs = rows.group_by("tuned_on", "place", "format", maintain_order=True).agg(
         pl.col("level").mean(), pl.col("sampling").mean(), pl.col("clears").all(), pl.len().alias("runs"),

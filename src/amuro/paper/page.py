@@ -33,7 +33,7 @@ TINY = 5e-6
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Everything that the page of released scores prints."""
+    """Contents of the page of released scores."""
 
     title: str
     lead: Sequence[str]
@@ -63,19 +63,19 @@ TABLES = {
 """Table → its heading on the page, in reading order."""
 
 
-def write_released(found: Released, out: Path) -> Path:
+def write_released(released: Released, out: Path) -> Path:
     """Writes paper.html, findings.json and .csv, scores.csv and .parquet, remarks.csv, tables/*.csv and figures/*.svg.
 
     Returns the path of the page. Raises `StoreError` where `out` cannot be written.
     """
-    page, figures = render_released(found)
+    page, figures = render_released(released)
     try:
         for folder in ("tables", "figures"):
             (out / folder).mkdir(parents=True, exist_ok=True)
-        put_text(out / "findings.json", findings_json(found.title, found.findings))
-        put_text(out / "findings.csv", _csv(findings_frame(found.findings)))
-        write_scores(found.scores, [*found.warnings, *found.remarks], out)
-        for name, table in found.tables.items():
+        put_text(out / "findings.json", findings_json(released.title, released.findings))
+        put_text(out / "findings.csv", _csv(findings_frame(released.findings)))
+        write_scores(released.scores, [*released.warnings, *released.remarks], out)
+        for name, table in released.tables.items():
             put_text(out / "tables" / f"{name}.csv", _csv(table))
         for name, figure in figures.items():
             put_text(out / "figures" / f"{name}.svg", standalone(figure, source("style.css"), source("figure.css")))
@@ -100,49 +100,51 @@ def _csv(table: pl.DataFrame) -> str:
     return without_formulas(table).write_csv()
 
 
-def render_released(found: Released) -> tuple[str, dict[str, Markup]]:
-    """(the whole page, its figures by name)."""
-    told = sections.sections_of(_book(found))
+def render_released(released: Released) -> tuple[str, dict[str, Markup]]:
+    """Returns (the page as HTML, its figures as SVG by name)."""
+    report_sections = sections.sections_of(_book(released))
     drawn = [
         (figure, [(panel, _draw(figure, panel, k)) for k, panel in enumerate(figure.panels)])
-        for figure in found.figures
+        for figure in released.figures
     ]
     style, script = source("figure.css") + source("style.css"), scripts()
-    shown = [(name, TABLES[name], as_table(found.tables[name])) for name in TABLES if found.tables[name].height]
+    shown = [(name, TABLES[name], as_table(released.tables[name])) for name in TABLES if released.tables[name].height]
     page = environment().get_template("released.html.j2").render(
-        policy=policy(script, style), style=Markup(style), script=Markup(script), title=found.title, lead=found.lead,
-        sections=told, short=[], map=None, sheets=[],
-        tally=Counter(finding.verdict for finding in found.findings), verdicts=formatting.VERDICTS,
+        policy=policy(script, style), style=Markup(style), script=Markup(script), title=released.title,
+        lead=released.lead,
+        sections=report_sections, short=[], map=None, sheets=[],
+        tally=Counter(finding.verdict for finding in released.findings), verdicts=formatting.VERDICTS,
         evidence=formatting.EVIDENCE,
-        all_tasks=sections.ALL_TASKS, reach=sections.reach(_book(found), told), unfolded=1, cells_shown=24,
-        warnings=grouped(found.warnings), remarks=grouped(found.remarks), figures=drawn,
-        tables=shown, sources=found.sources,
+        all_tasks=sections.ALL_TASKS, reach=sections.reach(_book(released), report_sections), unfolded=1,
+        cells_shown=24,
+        warnings=grouped(released.warnings), remarks=grouped(released.remarks), figures=drawn,
+        tables=shown, sources=released.sources,
     )  # fmt: skip
     pictures = {
         f"figure-{formatting.slug(f.number)}-{formatting.slug(panel.title)}": svg
         for f, pairs in drawn
         for panel, svg in pairs
     }
-    cards = {card.anchor: card.figure for section in told for card in section.cards}
+    cards = {card.anchor: card.figure for section in report_sections for card in section.cards}
     return page, {name: picture for name, picture in (pictures | cards).items() if picture}
 
 
-def _book(found: Released) -> ReportData:
+def _book(released: Released) -> ReportData:
     empty = pl.DataFrame()
     return ReportData(
-        study={"name": found.title}, series=[], findings=found.findings, analyses=found.analyses, flags=[],
-        scores=found.scores, items=empty, examples=empty, ledger=empty, planned=empty, environment={},
+        study={"name": released.title}, series=[], findings=released.findings, analyses=released.analyses, flags=[],
+        scores=released.scores, items=empty, examples=empty, ledger=empty, planned=empty, environment={},
     )  # fmt: skip
 
 
 def grouped(remarks: Sequence[TableNote]) -> list[tuple[str, list[TableNote]]]:
-    """Remarks by kind, in the order in which the kinds first occur."""
+    """Returns the remarks by kind, in the order in which the kinds first occur."""
     kinds = dict.fromkeys(remark.kind for remark in remarks)
     return [(kind, [remark for remark in remarks if remark.kind == kind]) for kind in kinds]
 
 
 def _draw(figure: Figure, panel: Panel, k: int) -> Markup:
-    """A panel over tokens, or in rows where its points have names."""
+    """Draws a panel over tokens, or in rows where its points have an `x` name."""
     named = any("x" in point for point in panel.points)
     categories = tuple(dict.fromkeys(str(p["x"]) for p in panel.points)) if named else ()
     names = list(dict.fromkeys(str(p["line"]) for p in panel.points))
@@ -164,7 +166,7 @@ def _draw(figure: Figure, panel: Panel, k: int) -> Markup:
 
 
 def _references(panel: Panel, named: bool) -> tuple[Reference, ...]:
-    """No difference for changes, the best constant answer for scores."""
+    """Returns the reference line: no difference for changes, the best constant answer for scores."""
     if named:
         return (Reference(NO_DIFFERENCE, 0.0),)
     return () if panel.majority is None else (Reference("majority", panel.majority),)
@@ -176,7 +178,7 @@ def _point(point: Mapping[str, Any], categories: tuple[str, ...]) -> Point:
 
 
 def as_table(frame: pl.DataFrame) -> Table:
-    """A frame as a table of the page; the first columns of text are its row heads."""
+    """Returns a frame as a table of the page; its text columns become the row heads."""
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     heads = [name for name in texts if frame[name].n_unique() > 1 or frame.height == 1] or texts[:1]
     heads = [name for name in heads if name != "state"]

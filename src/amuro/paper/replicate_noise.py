@@ -1,4 +1,4 @@
-"""How far two runs of the whole pipeline lie apart, from checkpoints that are nearly the same."""
+"""Run variance of the released scores, from near-replicate checkpoints."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ MANY = 1e6
 
 
 def run_noise(rows: pl.DataFrame, column: str = "change", unit: str = "tuned_on") -> Pooled | None:
-    """Variance of one run, a unit a tuned model; all sets that one pair of models was asked are one pair."""
-    found = pairs(rows, column)
-    units = found[unit].unique().sort().to_list()
-    return pooled({name: found.filter(pl.col(unit) == name)["difference"].to_numpy() for name in units})
+    """Estimates the variance of one run per `unit` (tuned model or task); all sets of one pair count as one pair."""
+    replicates = pairs(rows, column)
+    units = replicates[unit].unique().sort().to_list()
+    return pooled({name: replicates.filter(pl.col(unit) == name)["difference"].to_numpy() for name in units})
 
 
 def weighted(
     rows: pl.DataFrame, weights: Sequence[float], noise: Pooled | None, column: str = "change", unit: str = "tuned_on"
 ) -> Estimate:
-    """Σ w · column over merged rows, with the noise of runs and of evaluation.
+    """Estimates Σ w · column over merged rows, with run variance and evaluation error.
 
-    Rows of one unit at one place are of one run, so their weights add up before they are squared. The errors of base
-    and tuned are added as if independent: the table does not say how they vary together, and they answer the same
-    rows, so the sum errs to caution.
+    Rows of one unit at one place are of one run, so their weights are summed before they are squared. The errors of
+    base and tuned are added as if independent: their covariance is not in the table, and since both are scored on
+    the same rows, the sum is conservative.
     """
     table = rows.with_columns(pl.Series("w", np.asarray(weights, dtype=float)))
     value = float((table["w"] * table[column]).sum())
@@ -41,7 +41,7 @@ def weighted(
 
 
 def _of_runs(shares: pl.DataFrame, noise: Pooled) -> list[Part]:
-    """Noise of runs from (unit, place, weight, runs); parts with the same degrees of freedom as one."""
+    """Returns run variances from (unit, place, weight, runs), merged where their degrees of freedom are equal."""
     sums: dict[float, float] = {}
     for name, _, share, runs in shares.iter_rows():
         variance, df = noise.of(name)
@@ -50,7 +50,7 @@ def _of_runs(shares: pl.DataFrame, noise: Pooled) -> list[Part]:
 
 
 def curve(rows: pl.DataFrame, noise: Pooled | None, line: str, column: str = "change") -> list[Point]:
-    """Points of a figure: each merged row with its interval; `line` names the column that names the lines."""
+    """Returns figure points: each merged row with its interval; `line` is the column with the names of the lines."""
     points: list[Point] = []
     for k, row in enumerate(rows.iter_rows(named=True)):
         low, high = weighted(rows[k : k + 1], [1.0], noise, column).interval()
@@ -60,12 +60,13 @@ def curve(rows: pl.DataFrame, noise: Pooled | None, line: str, column: str = "ch
 
 
 def _evaluation(table: pl.DataFrame, column: str) -> float:
+    """Returns the evaluation variance of Σ w · column."""
     errors = {"change": ("se", "se_base"), "base": ("se_base",), "value": ("se",)}[column]
     return float(sum((table["w"].pow(2) * table[name].fill_null(0.0).pow(2)).sum() for name in errors))
 
 
 def in_words(noise: Pooled | None) -> str:
-    """What stands for the noise of runs, for a note."""
+    """Returns the note on where the run variance comes from."""
     if noise is None:
         return "No two checkpoints are close enough to show the noise of runs: this holds for these weights."
     return (

@@ -1,4 +1,4 @@
-"""The verb `paper`: the released scores of *Amuro and Char*, from table to page. No torch, no network, no study."""
+"""The verb `paper`: released scores of *Amuro and Char*, from table to page, without torch or network."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from amuro.results.importers.base import Imported
 
 TITLE = "What the released scores of Amuro and Char support, and what they do not"
 LEAD = (
-    "Sun and Dredze fine-tuned eight checkpoints of OLMo-1B and released the scores. This page asks that table "
-    "their four claims, in parts, with the noise that the table itself shows.",
+    "Sun and Dredze fine-tuned eight checkpoints of OLMo-1B and released the scores. This page tests "
+    "their four claims, in parts, on that table, with the noise that the table itself shows.",
     "A table of means and standard errors is weaker evidence than predictions: nothing here pairs examples or counts "
     "clusters, and what such a table cannot say is left open by rule.",
 )
@@ -34,7 +34,7 @@ SOURCES = (
 
 
 def load(paths: Sequence[Path]) -> Imported:
-    """The carried supervised table and the given ones; a given supervised table takes the carried one's place."""
+    """Returns the supervised table of this package and the given ones; a given supervised table replaces the former."""
     given = pl.concat([tables.tidy_rows(path) for path in paths]) if paths else pl.DataFrame()
     if given.height and "sft" in set(given["table"]):
         return tables.imported(given)
@@ -42,7 +42,7 @@ def load(paths: Sequence[Path]) -> Imported:
 
 
 def judged(table: Imported) -> Released:
-    """A table's claims, warnings, figures and numbers, ready for the page and the terminal."""
+    """Returns the claims, warnings, figures and numbers of a table, for the page and the terminal."""
     evidence = claims.evidence(table)
     scores = evidence.scores
     warnings = [*data_quality.warnings(scores), beyond_errors(scores)]
@@ -53,7 +53,7 @@ def judged(table: Imported) -> Released:
 
 
 def bring_in(importer: str, paths: Sequence[Path], out: Path) -> Imported:
-    """Reads the tables of others with an importer by name, and writes tidy scores and what is ambiguous."""
+    """Reads tables with an importer, given by name, and writes tidy scores and notes to `out`; returns the table."""
     table: Imported = registry.plugin("importers", importer).read(paths)
     write_scores(table.scores, table.remarks, out)
     return table

@@ -1,7 +1,7 @@
-"""The paper's numbers anew, as plain frames: what it prints by its own formulas, beside what they leave out.
+"""The paper's numbers recomputed as frames: its own formulas, with the quantities that they leave out.
 
-Formulas as in the paper's public notebook, on single checkpoints (it counts near-replicates as two points). Sets with
-constant gold stand in no mean.
+Formulas are those of the paper's public notebook, on single checkpoints (near-replicates count as two points). Sets
+with constant gold are left out of all means.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from amuro.results.importers.base import TableNote
 DRAWS = 1000
 BOOTSTRAP_SEED = 0
 LEVEL = 0.9
-"""The paper's figures have 90 % bootstrap intervals of a mean."""
+"""Level of the paper's bootstrap intervals."""
 SLOPE_STEP = 750_000
-"""The step that the paper's table counts the final weights as."""
+"""Step that the paper's table assigns to the final weights."""
 STEPS = 100_000
+"""Steps per unit of the column `slope`."""
 GENERATES = "generation"
 
 
 def wide(rows: pl.DataFrame, column: str = "value") -> pl.DataFrame:
-    """A row for each model, set, format and number of shots, a column for each checkpoint; holes are null."""
+    """Returns a row per model, set, format and number of shots, a column per checkpoint; missing scores are null."""
     steps = rows.select("step", "checkpoint").unique().sort("step")["checkpoint"].to_list()
     table = rows.pivot(
         on="checkpoint", index=["tuned_on", "task", "format", "shots"], values=column, aggregate_function="first"
@@ -36,38 +37,38 @@ def wide(rows: pl.DataFrame, column: str = "value") -> pl.DataFrame:
 
 
 def score_table(scores: pl.DataFrame, tuned: bool) -> pl.DataFrame:
-    """All scores of base or of tuned models, asked in the main way."""
+    """Returns all scores of base or of tuned models at the main number of shots."""
     rows = main_way(comparable(scores)).filter((pl.col("tuned_on") != "none") == tuned)
     return wide(rows.sort("tuned_on", "task", "format"))
 
 
 def change_table(scores: pl.DataFrame, role: str) -> pl.DataFrame:
-    """What tuning changed (tuned − base), of all sets of a role, in the format of tuning."""
+    """Returns the changes by tuning (tuned − base) on all sets of a role, in the tuning format."""
     return wide(plain(asked(scores)).filter(pl.col("role") == role).sort("tuned_on", "task"), "change")
 
 
 def crossed(scores: pl.DataFrame) -> pl.DataFrame:
-    """Tuned on one set, asked the set of another tuned model: (tuned − base) / base, null where the base is 0."""
+    """Returns `ratio` = (tuned − base) / base on the sets of other tuned models; null where the base is 0."""
     rows = plain(asked(scores))
-    own = rows.filter(pl.col("role") == "in_domain")["task"].unique()
-    rows = rows.filter((pl.col("role") == "cross_task") & pl.col("task").is_in(own.to_list()))
+    home = rows.filter(pl.col("role") == "in_domain")["task"].unique()
+    rows = rows.filter((pl.col("role") == "cross_task") & pl.col("task").is_in(home.to_list()))
     taught = asked(scores).filter(pl.col("role") == "in_domain").select("tuned_on", taught="kind").unique()
     ratio = pl.when(pl.col("base") > 0).then(pl.col("change") / pl.col("base"))
     return rows.join(taught, on="tuned_on", maintain_order="left").with_columns(ratio.alias("ratio"))
 
 
 def ratio_table(scores: pl.DataFrame) -> pl.DataFrame:
-    """`crossed` with a column a checkpoint."""
+    """Returns `crossed` with a column per checkpoint."""
     return wide(crossed(scores).sort("tuned_on", "task"), "ratio")
 
 
 def directions(scores: pl.DataFrame) -> pl.DataFrame:
-    """Tuning on one kind, asking the other: the paper's mean of ratios, and the ratio of sums that does not break.
+    """Returns cross-task losses by direction: the paper's mean of ratios, and the stable ratio of sums.
 
-    direction, n, mean_ratio, sd, median, low, high (90 %), mean_change, ratio_of_sums.
+    Columns: direction, n, mean_ratio, sd, median, low, high (90 %), mean_change, ratio_of_sums.
     """
     rows = crossed(scores)
-    found = []
+    out = []
     for name, taught, other in (
         ("class → generation", "classification", GENERATES),
         ("generation → class", GENERATES, "classification"),
@@ -75,30 +76,30 @@ def directions(scores: pl.DataFrame) -> pl.DataFrame:
         ratios = rows.filter((pl.col("taught") == taught) & (pl.col("kind") == other))
         if ratios.height:
             low, high = bootstrap(ratios["ratio"])
-            found.append({"direction": name, "n": ratios.height, "mean_ratio": ratios["ratio"].mean(),
+            out.append({"direction": name, "n": ratios.height, "mean_ratio": ratios["ratio"].mean(),
                           "sd": ratios["ratio"].std(), "median": ratios["ratio"].median(), "low": low, "high": high,
                           "mean_change": ratios["change"].mean(),
                           "ratio_of_sums": mean(ratios["change"]) / mean(ratios["base"])})  # fmt: skip
-    return pl.DataFrame(found)
+    return pl.DataFrame(out)
 
 
 def families(scores: pl.DataFrame) -> pl.DataFrame:
-    """Out-of-domain change by family, all checkpoints pooled as in the paper's figure 5.
+    """Returns the out-of-domain change by family, all checkpoints pooled as in the paper's figure 5.
 
-    family, sets, n, mean_change, low, high (90 %), mean_ratio, state. A family of which every set has constant gold has
-    no mean; its state says so.
+    Columns: family, sets, n, mean_change, low, high (90 %), mean_ratio, state. A family whose sets all have constant
+    gold has no mean; `state` says so.
     """
     rows = plain(asked(scores)).filter(pl.col("role") == "out_of_domain")
-    found = []
+    out = []
     for family in rows["family"].unique().sort():
         mine = rows.filter(pl.col("family") == family)
         kept = mine.filter(~pl.col("constant_gold"))
         low, high = bootstrap(kept["change"]) if kept.height else (None, None)
-        found.append({"family": family, "sets": ", ".join(sorted(mine["task"].unique())), "n": kept.height,
+        out.append({"family": family, "sets": ", ".join(sorted(mine["task"].unique())), "n": kept.height,
                       "mean_change": kept["change"].mean(), "low": low, "high": high,
                       "mean_ratio": (kept["change"] / kept["base"]).mean() if kept.height else None,
                       "state": _state(mine)})  # fmt: skip
-    return pl.DataFrame(found, infer_schema_length=None)
+    return pl.DataFrame(out, infer_schema_length=None)
 
 
 def _state(rows: pl.DataFrame) -> str:
@@ -108,13 +109,13 @@ def _state(rows: pl.DataFrame) -> str:
 
 
 def average_changes(scores: pl.DataFrame) -> pl.DataFrame:
-    """The paper's table of average change by checkpoint, for sets with a tuning of their own and for instructed ones.
+    """Returns the paper's table of average change by checkpoint, for in-domain and for instructed sets.
 
-    group, checkpoint, sets, mean_change, low, high (90 % over sets), mean_ratio, slope (per 100,000 steps, the final
-    weights counted as step 750,000 and the first slope taken from 0), slope_tokens (per 100 B tokens).
+    Columns: group, checkpoint, sets, mean_change, low, high (90 % over sets), mean_ratio, slope (per 100,000 steps; the
+    final weights count as step 750,000, and the first slope is from 0), slope_tokens (per 100 B tokens).
     """
     rows = asked(scores).filter((pl.col("format") == "default") & ~pl.col("constant_gold"))
-    found = []
+    out = []
     for role in ("in_domain", "instructed"):
         before = (0.0, 0, 0)
         for (step,), group in rows.filter(pl.col("role") == role).sort("step").group_by("step", maintain_order=True):
@@ -122,21 +123,21 @@ def average_changes(scores: pl.DataFrame) -> pl.DataFrame:
             counted = SLOPE_STEP if name == "main" else step
             average = mean(group["change"])
             low, high = bootstrap(group["change"])
-            found.append({"group": role, "checkpoint": name, "sets": group.height, "mean_change": average, "low": low,
+            out.append({"group": role, "checkpoint": name, "sets": group.height, "mean_change": average, "low": low,
                           "high": high, "mean_ratio": (group["change"] / group["base"]).mean(),
                           "slope": (average - before[0]) / (counted - before[1]) * STEPS,
                           "slope_tokens": (average - before[0]) / (tokens - before[2]) * 1e11})  # fmt: skip
             before = (average, counted, tokens)
-    return pl.DataFrame(found)
+    return pl.DataFrame(out)
 
 
 def shots_table(scores: pl.DataFrame) -> pl.DataFrame:
-    """Scores of one model and set under several numbers of shots: a column a number."""
+    """Returns the scores of models and sets with several numbers of shots: one column per number."""
     rows = scores.filter(
         (pl.col("conversion") == "hf") & (pl.col("format") == "default") & pl.col("shots").is_not_null()
     )
-    several = rows.filter(pl.col("shots").n_unique().over("tuned_on", "learning_rate", "checkpoint", "task") > 1)
-    table = several.sort("shots").pivot(
+    varied = rows.filter(pl.col("shots").n_unique().over("tuned_on", "learning_rate", "checkpoint", "task") > 1)
+    table = varied.sort("shots").pivot(
         on="shots", index=["tuned_on", "task", "checkpoint", "step", "learning_rate"], values="value",
         aggregate_function="first",
     )  # fmt: skip
@@ -145,9 +146,9 @@ def shots_table(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def replicates(scores: pl.DataFrame) -> pl.DataFrame:
-    """Near-replicate checkpoints beside each other: the difference of their changes, and the printed error of it.
+    """Returns the differences between the changes of near-replicate checkpoints, with their printed errors.
 
-    tuned_on, task, format, shots, role, difference, error (√ of the sum of all four squared errors), times.
+    Columns: tuned_on, task, format, shots, role, difference, error (√ of the sum of all four squared errors), times.
     """
     rows = asked(scores)
     error = (pl.col("se").pow(2) + pl.col("se_base").pow(2)).sum().sqrt()
@@ -155,14 +156,14 @@ def replicates(scores: pl.DataFrame) -> pl.DataFrame:
     errors = rows.group_by(keys, maintain_order=True).agg(
         error.alias("error"), pl.col("role").first(), pl.col("constant_gold").first()
     )
-    found = pairs(rows).join(errors, on=keys, maintain_order="left").with_columns(
+    out = pairs(rows).join(errors, on=keys, maintain_order="left").with_columns(
         (pl.col("difference").abs() / pl.col("error")).alias("times")
     )  # fmt: skip
-    return found.drop("both", "runs", "place").sort("role", "tuned_on", "task", "format")
+    return out.drop("both", "runs", "place").sort("role", "tuned_on", "task", "format")
 
 
 def beyond_errors(scores: pl.DataFrame) -> TableNote:
-    """How often two near-replicates differ by more than their printed errors allow."""
+    """Returns the note on how often two near-replicates differ by more than their printed errors allow."""
     rows = replicates(scores).filter(~pl.col("constant_gold"))
     if rows.is_empty():
         return TableNote("noise of runs", "no near-replicate", "no two checkpoints are close enough to show it")
@@ -173,16 +174,16 @@ def beyond_errors(scores: pl.DataFrame) -> TableNote:
 
 
 def replicate_spread(scores: pl.DataFrame) -> pl.DataFrame:
-    """Root mean square difference of near-replicates by kind of score: score, pairs, rms, largest."""
-    found = []
+    """Returns the root mean square difference of near-replicates by kind of score: score, pairs, rms, largest."""
+    out = []
     rows = plain(asked(scores)).filter(~pl.col("constant_gold"))
     for role in ("in_domain", "out_of_domain"):
         mine = rows.filter(pl.col("role") == role)
         for name, column in (("tuned", "value"), ("gain", "change")):
-            found.append(_spread(f"{name}, {role.replace('_', ' ')}", pairs(mine, column)["difference"]))
+            out.append(_spread(f"{name}, {role.replace('_', ' ')}", pairs(mine, column)["difference"]))
     base = with_places(main_way(comparable(scores)).filter((pl.col("tuned_on") == "none") & ~pl.col("constant_gold")))
-    found.append(_spread("base", pairs(base, "value")["difference"]))
-    return pl.DataFrame(found)
+    out.append(_spread("base", pairs(base, "value")["difference"]))
+    return pl.DataFrame(out)
 
 
 def _spread(name: str, differences: pl.Series) -> dict[str, object]:
@@ -192,7 +193,7 @@ def _spread(name: str, differences: pl.Series) -> dict[str, object]:
 
 
 def bootstrap(values: pl.Series, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile interval of the mean of the values, drawn with a seed of its own; their order does not matter."""
+    """Returns the percentile interval of the mean, with a fixed seed; the order of the values does not matter."""
     known = np.sort(values.drop_nulls().to_numpy())
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     means = known[rng.integers(len(known), size=(DRAWS, len(known)))].mean(axis=1)
@@ -201,7 +202,7 @@ def bootstrap(values: pl.Series, level: float = LEVEL) -> tuple[float, float]:
 
 
 def tables(scores: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Every table by the name of its file."""
+    """Returns all tables by the name of their file."""
     makers: dict[str, Callable[[], pl.DataFrame]] = {
         "base_scores": lambda: score_table(scores, tuned=False),
         "tuned_scores": lambda: score_table(scores, tuned=True),

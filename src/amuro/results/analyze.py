@@ -1,4 +1,4 @@
-"""plan × store → scores, findings and flags. Needs no model, no rows and no torch."""
+"""Analysis of a study: plan and store → scores, findings and flags, without models, data rows or torch."""
 
 from __future__ import annotations
 
@@ -27,50 +27,53 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Results:
-    """Everything after the store for one study."""
+    """Scores, findings and flags of one study."""
 
     evidence: Evidence
     analyses: tuple[Analysis, ...]
     findings: tuple[Finding, ...]
     flags: tuple[flags.Flag, ...]
     manifests: Mapping[str, Manifest]
+    """Cell address → manifest of its result, for finished cells."""
     states: Sequence[State] = ()
-    """Of every planned cell, as it was when they were read."""
+    """State of every planned cell at the time of the analysis."""
 
 
 def results(plan: Plan, store: Store) -> Results:
-    """Scores every finished cell of the plan and asks every analysis. Raises `DataError` where nothing is finished."""
-    found = [_or_damaged(state, store) for state in states(plan, store)]
-    done = {state.cell.address: state.manifest for state in found if state.manifest is not None}
+    """Scores every finished cell of the plan and runs every analysis. Raises `DataError` where nothing is finished."""
+    cell_states = [_or_damaged(state, store) for state in states(plan, store)]
+    done = {state.cell.address: state.manifest for state in cell_states if state.manifest is not None}
     if not done:
         raise DataError(f"no cell of study {plan.study.name} is finished in {store.root}", cure=_cure(plan, store))
-    evidence = gathered(plan, *scoring.tables(store, done, plan.roles, plan.tasks, plan.checkpoints), _planned(found))
+    evidence = gathered(
+        plan, *scoring.tables(store, done, plan.roles, plan.tasks, plan.checkpoints), _planned(cell_states)
+    )
     signs = (
         *flags.flags(evidence.scores, evidence.items, plan.tasks),
         *_of_sets(plan, store),
         *_of_ceilings(plan, done),
-        *_diverged(found),
-        *_cut_lessons(plan, store, done),
+        *_diverged(cell_states),
+        *_truncated_training(plan, store, done),
     )
-    return Results(evidence, analyses(), tuple(findings(plan.study, evidence)), signs, done, found)
+    return Results(evidence, analyses(), tuple(findings(plan.study, evidence)), signs, done, cell_states)
 
 
 def _cure(plan: Plan, store: Store) -> str:
-    """What brings cells into the report: the limit under which they were filled, or a run."""
-    caveats = other_limits(plan, store)
-    return f"cells with fewer rows are there: say --limit {caveats[-1]}" if caveats else "amuro run STUDY"
+    """Returns the cure for a study without results: the `--limit` under which cells were run, or a run."""
+    limits = other_limits(plan, store)
+    return f"cells with fewer rows are there: say --limit {limits[-1]}" if limits else "amuro run STUDY"
 
 
-def _diverged(found: Sequence[State]) -> list[flags.Flag]:
-    """A flag for each model that has no result since its training diverged."""
+def _diverged(cell_states: Sequence[State]) -> list[flags.Flag]:
+    """Returns a flag for each model that has no result because its training diverged."""
     return [
         flags.Flag(flags.DIVERGED, model.address, f"{how}; {cells} of its cells have no result")
-        for model, (how, cells) in diverged_models(found).items()
+        for model, (how, cells) in diverged_models(cell_states).items()
     ]
 
 
-def _cut_lessons(plan: Plan, store: Store, done: Mapping[str, Manifest]) -> list[flags.Flag]:
-    """A flag for each tuned model of which training rows were cut to fit."""
+def _truncated_training(plan: Plan, store: Store, done: Mapping[str, Manifest]) -> list[flags.Flag]:
+    """Returns a flag for each tuned model of which training rows were truncated to the context."""
     keys = {manifest["coordinates"]["model"]: manifest["model_key"] for manifest in done.values()}
     rows = {model.address: model.recipe.rows for model in plan.models if model.recipe}
     trained = {address: store.manifest("models", keys[address]) for address in keys if address in rows}
@@ -82,35 +85,37 @@ def _cut_lessons(plan: Plan, store: Store, done: Mapping[str, Manifest]) -> list
 
 
 def gathered(plan: Plan, items: pl.DataFrame, totals: pl.DataFrame, planned: pl.DataFrame) -> Evidence:
-    """The two tidy frames with all that analyses are given besides."""
+    """Returns the two tidy frames with the further facts that analyses need."""
     schedules = {checkpoint.address: checkpoint.schedule for checkpoint in plan.checkpoints}
     return Evidence(items, totals, plan.tasks, plan.study.name, planned, schedules=schedules, delta=plan.study.delta)
 
 
 def analyses() -> tuple[Analysis, ...]:
-    """Every analysis."""
+    """Returns all analyses, by name."""
     return tuple(load_analysis(name) for name in registry.names("analyses"))
 
 
 def findings(study: Study, evidence: Evidence) -> list[Finding]:
-    """What every analysis says, each with a stream of its own name: adding one changes no other's draws.
+    """Runs all analyses and returns their findings.
 
-    In a study of several series each sentence begins with its own.
+    Each analysis draws from a generator seeded by its name, so that adding one changes no draws of another. In a study
+    of several series each statement begins with its series.
     """
     several = evidence.scores["series"].n_unique() > 1
     return [
         replace(finding, statement=f"{finding.series}: {finding.statement}") if several and finding.series else finding
-        for member in analyses()
-        for finding in member.run(evidence, np.random.default_rng([study.bootstrap_seed, _number(member.name)]))
+        for analysis in analyses()
+        for finding in analysis.run(evidence, np.random.default_rng([study.bootstrap_seed, _number(analysis.name)]))
     ]
 
 
 def _number(name: str) -> int:
+    """Returns a number derived from a name, the same in every process."""
     return int(digest(name)[:8], 16)
 
 
 def _of_sets(plan: Plan, store: Store) -> list[flags.Flag]:
-    """What the audit of each set has to say, as flags beside those of the scores."""
+    """Returns the notes of the data set audits as flags."""
     return [
         flags.Flag(name, f"{m['task']}/{m['split']}", detail)
         for m in audit_keys.kept(plan, store, "tasks")
@@ -119,28 +124,33 @@ def _of_sets(plan: Plan, store: Store) -> list[flags.Flag]:
 
 
 def _or_damaged(state: State, store: Store) -> State:
-    """The state, unless the predictions behind it are no longer what was written: then it is as if not run."""
-    sound = state.manifest is None or store.verify(state.manifest)
-    return state if sound else State(state.cell, None, DAMAGED)
+    """Returns the state, or one without a result where the stored predictions no longer match their checksum."""
+    intact = state.manifest is None or store.verify(state.manifest)
+    return state if intact else State(state.cell, None, DAMAGED)
 
 
 def _of_ceilings(plan: Plan, done: Mapping[str, Manifest]) -> list[flags.Flag]:
-    """A flag for each set of which right answers themselves do not get the best score of the task's metric."""
-    told: dict[flags.Flag, None] = {}
+    """Returns a flag for each set on which the right answers themselves do not get the metric's best score."""
+    ceilings: dict[flags.Flag, None] = {}
     for manifest in done.values():
-        asked, (metric, detail) = manifest["coordinates"], manifest.get("ceiling", ("", ""))
-        if detail and plan.tasks[asked["task"]].metric == metric:
-            told[flags.Flag(audit_keys.BELOW, f"{asked['task']}/{asked['split']}", detail)] = None
-    return list(told)
+        coordinates, (metric, detail) = manifest["coordinates"], manifest.get("ceiling", ("", ""))
+        if detail and plan.tasks[coordinates["task"]].metric == metric:
+            ceilings[flags.Flag(audit_keys.BELOW, f"{coordinates['task']}/{coordinates['split']}", detail)] = None
+    return list(ceilings)
 
 
-def _planned(found: Sequence[State]) -> pl.DataFrame:
-    cells, done, why = [s.cell.address for s in found], [s.done for s in found], [_why(s) for s in found]
+def _planned(cell_states: Sequence[State]) -> pl.DataFrame:
+    """Returns the frame `Evidence.planned`: cell, done and why not."""
+    cells, done, why = (
+        [s.cell.address for s in cell_states],
+        [s.done for s in cell_states],
+        [_why(s) for s in cell_states],
+    )
     return pl.DataFrame({"cell": cells, "done": done, "why": why}, schema_overrides={"why": pl.String})
 
 
 def _why(state: State) -> str:
-    """Why a cell is not in the report, in few words; empty where it is."""
+    """Returns why a cell is not in the report; empty where it is."""
     if state.done or state.reason in (NOT_RUN, DAMAGED):
         return state.reason
     return "without a result, since the training diverged" if state.diverged else "made from other inputs"

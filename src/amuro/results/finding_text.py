@@ -1,4 +1,4 @@
-"""How a finding is worded and drawn: ids, numbers in sentences, limits, points of a figure."""
+"""Parts that analyses share: evidence status, ids, sentences, caveats and figure points of a finding."""
 
 from __future__ import annotations
 
@@ -18,173 +18,188 @@ from amuro.results.trajectory import MIN_CHECKPOINTS, Trajectory
 from amuro.series.base import checkpoint_words
 
 MIN_CLUSTERS = 50
-"""A set on which a claim rests has at least this many clusters."""
-NO_HOME = "No tuned model was asked on the task that it was tuned on."
+"""Fewest example clusters of a set from which a claim is made."""
+NO_HOME = "No tuned model was evaluated on the task that it was tuned on."
 Points = tuple[Mapping[str, Any], ...]
 EvidenceStatus = tuple[EvidenceState, str]
 """Evidence state and its reason in words (empty where measured)."""
 
 
-def smallest_effect(analysis: Analysis, evidence: Evidence, found: Trajectory) -> float:
-    """δ on the scale of the metric: a share of the way from chance to perfect; as it is where there is no such way."""
+def smallest_effect(analysis: Analysis, evidence: Evidence, trajectory: Trajectory) -> float:
+    """Returns δ on the metric's scale: δ · (1 − chance), or δ itself where the metric has no range or no chance."""
     delta = evidence.delta.get(analysis.name, analysis.delta)
-    return delta * (1 - found.floor) if found.facts.share and not math.isnan(found.floor) else delta
+    return delta * (1 - trajectory.floor) if trajectory.facts.share and not math.isnan(trajectory.floor) else delta
 
 
-def identifier(analysis: Analysis, evidence: Evidence, found: Trajectory) -> str:
-    """ANALYSIS.TASK and whatever else tells this finding from its sisters in the study."""
-    parts = [analysis.name, found.task]
-    parts += [found.split] if found.split != "test" else []
-    parts += [found.tuning.recipe] if found.tuning.recipe != found.task else []
-    parts += [found.tuning.series] if len(found.whole.all("series")) > 1 else []
+def identifier(analysis: Analysis, evidence: Evidence, trajectory: Trajectory) -> str:
+    """Returns the id ANALYSIS.TASK, with split, recipe and series appended where they are needed to make it unique."""
+    parts = [analysis.name, trajectory.task]
+    parts += [trajectory.split] if trajectory.split != "test" else []
+    parts += [trajectory.tuning.recipe] if trajectory.tuning.recipe != trajectory.task else []
+    parts += [trajectory.tuning.series] if len(trajectory.matrix.all("series")) > 1 else []
     return ".".join(parts).lower()
 
 
 def missing(evidence: Evidence, task: str, split: str) -> int:
-    """How many planned cells on one evaluation set are not done."""
+    """Returns the number of planned cells on one evaluation set that are not done."""
     if evidence.planned.is_empty():
         return 0
     here = pl.col("cell").str.contains(f"|{task}/{split}|", literal=True)
     return evidence.planned.filter(here & ~pl.col("done")).height
 
 
-def evidence_status(found: Trajectory) -> EvidenceStatus:
-    """Evidence state of a comparison at one checkpoint, and the reason in words."""
-    if found.mixed:
-        return "mixed", found.mixed
-    if any(score_row["majority"] == 1 for score_row in found.score_rows):
-        return "degenerate", f"Every row of {found.name} has the same right answer."
-    if math.isnan(found.floor):
-        return "insufficient", f"What guesses score on {found.name} under {found.metric} is not known."
-    if found.source.groups < MIN_CLUSTERS:
-        return "insufficient", f"{found.source.groups} clusters of examples; a claim needs {MIN_CLUSTERS}."
+def evidence_status(trajectory: Trajectory) -> EvidenceStatus:
+    """Returns the evidence state of a comparison at one checkpoint, and its reason in words."""
+    if trajectory.mixed:
+        return "mixed", trajectory.mixed
+    if any(score_row["majority"] == 1 for score_row in trajectory.score_rows):
+        return "degenerate", f"Every row of {trajectory.name} has the same right answer."
+    if math.isnan(trajectory.floor):
+        return "insufficient", f"The chance score of {trajectory.metric} on {trajectory.name} is not known."
+    if trajectory.source.groups < MIN_CLUSTERS:
+        return "insufficient", f"{trajectory.source.groups} clusters of examples; a claim needs {MIN_CLUSTERS}."
     return "measured", ""
 
 
-def tuned_status(found: Trajectory) -> EvidenceStatus:
-    """`evidence_status`, where a tuned model that gives one answer to everything has learned nothing."""
-    status, reason = evidence_status(found)
-    if status == "measured" and found.constant:
+def tuned_status(trajectory: Trajectory) -> EvidenceStatus:
+    """Returns `evidence_status`, or *degenerate* where the tuned model gives nearly always the same answer."""
+    status, reason = evidence_status(trajectory)
+    if status == "measured" and trajectory.constant:
         return "degenerate", "The tuned model gives the same answer to nearly every question."
     return status, reason
 
 
-def trend_status(evidence: Evidence, found: Trajectory) -> EvidenceStatus:
-    """Evidence state of a trend over checkpoints: it needs checkpoints of one curve, and seeds at two of them."""
-    if len(found.trained) < MIN_CHECKPOINTS:
-        return (
-            "insufficient",
-            f"{counted(len(found.trained), 'trained checkpoint')} of a known step; a trend needs {MIN_CHECKPOINTS}.",
-        )
-    if len(found.replicated) < 2:
+def trend_status(evidence: Evidence, trajectory: Trajectory) -> EvidenceStatus:
+    """Returns the evidence state of a trend over checkpoints, and its reason in words.
+
+    A trend needs `MIN_CHECKPOINTS` trained checkpoints of one learning-rate state, two of them with several seeds.
+    """
+    if len(trajectory.trained) < MIN_CHECKPOINTS:
+        trained = counted(len(trajectory.trained), "trained checkpoint")
+        return "insufficient", f"{trained} of a known step; a trend needs {MIN_CHECKPOINTS}."
+    if len(trajectory.replicated) < 2:
         return "insufficient", "A trend needs several tuning seeds at two checkpoints or more."
-    if mixed := schedule(evidence, trained_rows(found)).mixed:
+    if mixed := schedule(evidence, trained_rows(trajectory)).mixed:
         return "mixed", mixed
-    return evidence_status(found)
+    return evidence_status(trajectory)
 
 
-def nothing_to_lose(analysis: Analysis, evidence: Evidence, found: Trajectory) -> str:
-    """Why nothing can be forgotten: the latest base does not clear chance by δ. Empty where it does."""
-    if not found.facts.share:
+def nothing_to_lose(analysis: Analysis, evidence: Evidence, trajectory: Trajectory) -> str:
+    """Returns why nothing can be forgotten (the latest base does not clear chance by δ); empty where it does."""
+    if not trajectory.facts.share:
         return ""
-    if math.isnan(found.floor):
-        return evidence_status(found)[1]
-    low, _ = clustered_mean(found.base[-1], found.clusters).interval()
-    least = found.floor + smallest_effect(analysis, evidence, found)
-    if low > found.floor and found.base[-1].mean() >= least:
+    if math.isnan(trajectory.floor):
+        return evidence_status(trajectory)[1]
+    low, _ = clustered_mean(trajectory.base[-1], trajectory.clusters).interval()
+    least = trajectory.floor + smallest_effect(analysis, evidence, trajectory)
+    if low > trajectory.floor and trajectory.base[-1].mean() >= least:
         return ""
-    return f"The base does not clear chance on {found.name}: what is not there cannot be forgotten."
+    return f"The base does not clear chance on {trajectory.name}: so there is nothing to forget."
 
 
 def effect_text(estimate: Quantity) -> str:
-    """An effect in a sentence: `+0.51, 95 % interval 0.46 to 0.56`."""
+    """Returns an effect as words: `+0.51, 95 % interval 0.46 to 0.56`."""
     low, high = estimate.interval()
     return f"{estimate.value:+.2f}, 95 % interval {low:.2f} to {high:.2f}"
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 checkpoint`, `5 checkpoints`."""
+    """Returns a number with its noun: `1 checkpoint`, `5 checkpoints`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def chances(p: float) -> str:
-    """A p value in a sentence: `p = 0.013`, or `p < 0.001`."""
+    """Returns a p value as words: `p = 0.013`, or `p < 0.001`."""
     return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
-def caveats(evidence: Evidence, found: Trajectory, *further: str, tuned: bool = True) -> str:
-    """What a reader must know of a finding's reach: run noise (unless only bases are judged), holes, rows left out."""
-    noise, holes, dropped = found.noise, missing(evidence, found.task, found.split), found.dropped
+def caveats(evidence: Evidence, trajectory: Trajectory, *further: str, tuned: bool = True) -> str:
+    """Returns the caveats of a finding: `further`, seed noise (if `tuned`), missing cells, examples left out."""
+    noise, holes, dropped = trajectory.noise, missing(evidence, trajectory.task, trajectory.split), trajectory.dropped
     parts = [
         *further,
         (_of_runs(noise) if tuned else ""),
-        f"Missing: {counted(holes, 'planned cell')} on {found.name}." if holes else "",
+        f"Missing: {counted(holes, 'planned cell')} on {trajectory.name}." if holes else "",
         f"Left out: {counted(dropped, 'example')} that some cell lacks." if dropped else "",
     ]
     return " ".join(part for part in parts if part)
 
 
-def caveats_of(evidence: Evidence, every: Sequence[Trajectory], *further: str) -> str:
-    """`limits` of a claim that stands on several trajectories."""
-    lone = sum(found.noise is None for found in every)
-    holes = sum(missing(evidence, *name.split("/", 1)) for name in {found.name for found in every})
-    runs = f"One tuning seed and no replicate in {lone} of {counted(len(every), 'comparison')}: of these weights alone."
+def caveats_of(evidence: Evidence, trajectories: Sequence[Trajectory], *further: str) -> str:
+    """Returns the caveats of a claim over several trajectories; see `caveats`."""
+    lone = sum(trajectory.noise is None for trajectory in trajectories)
+    holes = sum(missing(evidence, *name.split("/", 1)) for name in {trajectory.name for trajectory in trajectories})
+    compared = counted(len(trajectories), "comparison")
+    dropped = max(trajectory.dropped for trajectory in trajectories)
+    runs = f"One tuning seed and no replicate in {lone} of {compared}: this holds for these weights only."
     parts = [
         *further,
-        runs if lone else _of_runs(every[0].noise),
+        runs if lone else _of_runs(trajectories[0].noise),
         f"Missing: {counted(holes, 'planned cell')} on these sets." if holes else "",
-        f"Left out: {counted(max(found.dropped for found in every), 'example')} of a set that some cell lacks."
-        if any(found.dropped for found in every)
-        else "",
+        f"Left out: {counted(dropped, 'example')} of a set that some cell lacks." if dropped else "",
     ]
     return " ".join(part for part in parts if part)
 
 
 def _of_runs(noise: RunNoise | None) -> str:
+    """Returns the sentence on where the variance between tuning seeds comes from."""
     if noise is None:
-        return "One tuning seed and no replicate: this holds for these weights."
-    beside = f", drawn towards that of {counted(noise.units - 1, 'comparison')} beside it" if noise.units > 1 else ""
-    return f"Tuning noise comes from replicated seeds{beside} ({noise.df:g} degrees of freedom)."
+        return "One tuning seed and no replicate: this holds for these weights only."
+    others = f", shrunk towards that of {counted(noise.units - 1, 'other comparison')}" if noise.units > 1 else ""
+    return f"Tuning noise comes from replicated seeds{others} ({noise.df:g} degrees of freedom)."
 
 
 def point(line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
-    """One mark of a figure with its 95 % interval."""
+    """Returns one point of a figure with its 95 % interval."""
     low, high = estimate.interval()
     return {"line": line, **where, "value": estimate.value, "low": low, "high": high}
 
 
-def score_point(found: Trajectory, line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
-    """A mark that is a score, as the metric has it, with the chance line."""
-    shown = found.facts.oriented
-    low, high = sorted(map(shown, estimate.interval()))
-    return {"line": line, **where, "chance": found.chance, "value": shown(estimate.value), "low": low, "high": high}
+def score_point(trajectory: Trajectory, line: str, estimate: Quantity, **where: Any) -> Mapping[str, Any]:
+    """Returns a figure point that is a score, on the metric's own scale, with the chance level."""
+    to_metric = trajectory.facts.oriented
+    low, high = sorted(map(to_metric, estimate.interval()))
+    return {
+        "line": line,
+        **where,
+        "chance": trajectory.chance,
+        "value": to_metric(estimate.value),
+        "low": low,
+        "high": high,
+    }
 
 
-def base_and_tuned(found: Trajectory) -> Points:
-    """Scores of the base and the tuned model at each checkpoint, with the chance line."""
+def base_and_tuned(trajectory: Trajectory) -> Points:
+    """Returns the scores of the base and the tuned model at each checkpoint, as figure points."""
     marks = []
-    for t, (step, tokens) in enumerate(zip(found.steps.tolist(), found.tokens.tolist(), strict=True)):
-        at, nowhere = found.at(t), found.at(t) * 0
-        where = found.place(step, tokens)
-        marks.append(score_point(found, "base", found.contrast(nowhere, at), **where))
-        marks.append(score_point(found, f"tuned on {found.training_words}", found.contrast(at, nowhere), **where))
+    for t, (step, tokens) in enumerate(zip(trajectory.steps.tolist(), trajectory.tokens.tolist(), strict=True)):
+        here, zero = trajectory.at(t), trajectory.at(t) * 0
+        where = trajectory.place(step, tokens)
+        marks.append(score_point(trajectory, "base", trajectory.contrast(zero, here), **where))
+        marks.append(
+            score_point(trajectory, f"tuned on {trajectory.training_words}", trajectory.contrast(here, zero), **where)
+        )
     return tuple(marks)
 
 
-def gained(evidence: Evidence, found: Trajectory) -> tuple[Estimate, str, EvidenceState, str]:
-    """What tuning does to one evaluation set at the latest checkpoint: estimate, sentence, evidence state, reason."""
-    last = found.at(-1)
-    estimate = found.contrast(last, -last)
+def gained(evidence: Evidence, trajectory: Trajectory) -> tuple[Estimate, str, EvidenceState, str]:
+    """Estimates the change by tuning on one evaluation set at the latest checkpoint.
+
+    Returns (estimate, sentence, evidence state, reason of that state).
+    """
+    last = trajectory.at(-1)
+    estimate = trajectory.contrast(last, -last)
     sentence = (
-        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.training_words} takes {found.metric} "
-        f"on {found.name} {found.from_to(found.base[-1], found.tuned[-1])} ({effect_text(estimate)})."
+        f"Tuning {checkpoint_words(int(trajectory.steps[-1]))} on {trajectory.training_words} changes "
+        f"{trajectory.metric} on {trajectory.name} {trajectory.from_to(trajectory.base[-1], trajectory.tuned[-1])} "
+        f"({effect_text(estimate)})."
     )
-    status, reason = tuned_status(found)
+    status, reason = tuned_status(trajectory)
     return estimate, sentence, status, reason
 
 
 def blank(analysis: Analysis, evidence: Evidence, statement: str, status: EvidenceState, **further: Any) -> Finding:
-    """A finding still without numbers and verdict (`verdicts.settle` adds both); `further` are fields of `Finding`."""
+    """Returns a finding without numbers and verdict (`decide_verdicts` adds them); `further` are its fields."""
     usual = {
         "id": f"{analysis.name}.none",
         "n": 0,
@@ -210,27 +225,30 @@ def blank(analysis: Analysis, evidence: Evidence, statement: str, status: Eviden
 def draft_finding(
     analysis: Analysis,
     evidence: Evidence,
-    found: Trajectory,
+    trajectory: Trajectory,
     statement: str,
     status: EvidenceState,
     *,
     detail: str = "",
     **further: Any,
 ) -> Finding:
-    """A finding about one trajectory; `detail` ends its id, `further` are fields of `Finding` other than the usual."""
+    """Returns a draft finding about one trajectory.
+
+    `detail` is appended to its id; `further` are fields of `Finding` that replace the usual ones.
+    """
     usual = {
-        "n": found.source.groups,
-        "delta": smallest_effect(analysis, evidence, found),
-        "points": base_and_tuned(found),
-        "cells": found.cells,
+        "n": trajectory.source.groups,
+        "delta": smallest_effect(analysis, evidence, trajectory),
+        "points": base_and_tuned(trajectory),
+        "cells": trajectory.cells,
     }
     return blank(
         analysis,
         evidence,
         statement,
         status,
-        id=".".join([identifier(analysis, evidence, found), *filter(None, [detail])]),
-        series=found.tuning.series,
-        task=found.task,
+        id=".".join([identifier(analysis, evidence, trajectory), *filter(None, [detail])]),
+        series=trajectory.tuning.series,
+        task=trajectory.task,
         **{**usual, **further},
     )

@@ -1,4 +1,4 @@
-"""Failure signatures: what has gone wrong, by name, read off the scores. Signs to look at, not findings."""
+"""Flags: named failure signatures computed from the scores. They are hints for inspection, not findings."""
 
 from __future__ import annotations
 
@@ -28,39 +28,41 @@ CUT = "rows cut"
 FEWER = "fewer shots than asked"
 
 ERRORS = 2.0
-"""A difference counts from this many standard errors."""
+"""Number of standard errors from which a difference is flagged."""
 DISCOVERIES = 0.05
-"""Share of false ones that a list of significant cells may hold (Benjamini–Hochberg)."""
+"""False discovery rate of the list of significant cells (Benjamini–Hochberg)."""
 NOTABLE = 0.05
-"""And from this size on (scores and bits per byte)."""
+"""Smallest difference that is flagged (score points, or bits per byte)."""
 STOPPED = 0.9
-"""A tuned model that stops by itself less often than this did not learn to."""
+"""Share of answers that end by themselves below which a tuned model is flagged."""
 CUT_FROM = 0.01
-"""Share of a cell's prompts from which their being cut is a flag; `truncated` in the scores tells of every one."""
+"""Share of truncated prompts from which a cell is flagged."""
 ASKED = (*PROMPT, *SETTING, "metric")
+"""Coordinates in which a tuned cell and its base agree, besides checkpoint and evaluation set."""
 MODEL = ("series", "checkpoint", *TUNING)
+"""Coordinates of a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One sign of failure."""
+    """One failure signature of a cell, model or evaluation set."""
 
     name: str
     where: str
-    """Address of the cell, or of the first of them."""
+    """Address of the cell, model or set; of several cells, the first."""
     detail: str
 
 
 def flags(scores: pl.DataFrame, items: pl.DataFrame, tasks: Mapping[str, Task]) -> list[Flag]:
-    """All flags of a study, in the order of their names; each task is judged by its own metric."""
+    """Returns all flags of a study, sorted by name and address; each task is judged by its own metric."""
     judged = _primary(scores, tasks)
     against = _against_base(_beside_base(judged, _primary(items, tasks)))
-    found = [*against, *_formats(judged), *_constant(judged), *_stopping(scores), *_edges(judged), *_cut(scores)]
-    return sorted(found, key=lambda flag: (flag.name, flag.where))
+    raised = [*against, *_formats(judged), *_constant(judged), *_stopping(scores), *_edges(judged), *_cut(scores)]
+    return sorted(raised, key=lambda flag: (flag.name, flag.where))
 
 
 def _primary(frame: pl.DataFrame, tasks: Mapping[str, Task]) -> pl.DataFrame:
-    """The rows under the metric of their task, with values so that higher is better."""
+    """Returns the rows under their task's own metric, with values oriented so that higher is better."""
     named = {name: task.metric for name, task in tasks.items()}
     types = {name: frame.schema[name] for name in ("task", "metric")}
     wanted = pl.DataFrame({"task": list(named), "metric": list(named.values())}, types)
@@ -71,18 +73,18 @@ def _primary(frame: pl.DataFrame, tasks: Mapping[str, Task]) -> pl.DataFrame:
 
 
 def _shown(row: Mapping[str, Any], name: str) -> str:
-    """A score of a row as its metric has it."""
+    """Returns a score of a row on its metric's own scale, as text."""
     return f"{load_metric(row['metric']).oriented(row[name]):.2f}"
 
 
 def _beside_base(scores: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Tuned rows with the base's score of the same question, and the error of the difference over the same examples."""
+    """Returns tuned rows with the base's score (`before`), `gain` and its clustered error, on the shared examples."""
     keys = ["series", "checkpoint", "task", "split", *ASKED]
     base, tuned = _of_base(scores), _of_tuned(scores)
     item_base, item_tuned = _of_base(items), _of_tuned(items)
     beside = item_tuned.join(item_base.select(*keys, "example_id", before="value"), on=[*keys, "example_id"])
     errors = clustered_errors(beside.with_columns(pl.col("value") - pl.col("before")))
-    # On the examples that both were asked, as its error is.
+    # The gain is taken on the shared examples, as its error is.
     return (
         tuned.drop("se")
         .join(base.select(*keys, before="value"), on=keys)
@@ -93,16 +95,16 @@ def _beside_base(scores: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
 
 
 def _moved(beside: pl.DataFrame) -> pl.DataFrame:
-    """Of each cell: mean change, examples lost and won, whether all are right or wrong, whether each is a cluster."""
+    """Returns per cell: mean change, examples lost and won, whether all scores are 0/1, whether clusters are single."""
     value, before = pl.col("value"), pl.col("before")
-    found = beside.group_by("cell", "metric").agg(
+    moved = beside.group_by("cell", "metric").agg(
         (value - before).mean().alias("change"),
         (value < before).sum().alias("lost"),
         (value > before).sum().alias("won"),
         (value.is_in([0.0, 1.0]) & before.is_in([0.0, 1.0])).all().alias("binary"),
         (pl.col("cluster").n_unique() == pl.len()).alias("single"),
     )
-    return found.with_columns(pl.col("cell", "metric").cast(pl.String))
+    return moved.with_columns(pl.col("cell", "metric").cast(pl.String))
 
 
 def _of_base(frame: pl.DataFrame) -> pl.DataFrame:
@@ -114,6 +116,7 @@ def _of_tuned(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _against_base(beside: pl.DataFrame) -> Iterator[Flag]:
+    """Yields flags for missing gains in domain and for significant losses on other sets."""
     for row in beside.iter_rows(named=True):
         at_home = row["role"] == "in_domain" and row["format"] == row["tune_format"] and row["shots"] == 0
         if at_home and row["step"] != 0 and row["gain"] <= max(ERRORS * row["se"], NOTABLE):
@@ -130,7 +133,7 @@ def _change(row: Mapping[str, Any]) -> str:
 
 
 def _discovered(rows: pl.DataFrame) -> pl.Series:
-    """Which of all cells differ from their base, by McNemar's exact test where each example is its own cluster."""
+    """Returns which cells differ from their base, by McNemar's exact test for unclustered 0/1 scores, else a t test."""
     exact = (rows["single"] & rows["binary"]).to_numpy()
     p = t_test(rows["gain"].to_numpy(), rows["se"].to_numpy(), rows["clusters"].to_numpy())
     p[exact] = mcnemar(rows["lost"].to_numpy()[exact], rows["won"].to_numpy()[exact])
@@ -138,7 +141,7 @@ def _discovered(rows: pl.DataFrame) -> pl.Series:
 
 
 def _formats(scores: pl.DataFrame) -> Iterator[Flag]:
-    """One tuned model and set whose formats differ by more than their errors and twice the notable size."""
+    """Yields tuned models whose best and worst formats on a set differ by more than error and `2 * NOTABLE`."""
     rows = _of_tuned(scores).filter((pl.col("role") == "in_domain") & (pl.col("shots") == 0))
     for _, group in rows.group_by(*MODEL, "task", "split", "metric", maintain_order=True):
         best, worst = (group.sort("value", descending=down).row(0, named=True) for down in (True, False))
@@ -149,19 +152,21 @@ def _formats(scores: pl.DataFrame) -> Iterator[Flag]:
 
 
 def _constant(scores: pl.DataFrame) -> Iterator[Flag]:
+    """Yields cells with nearly one answer to all questions."""
     stuck = scores.filter(pl.col("evidence") == "degenerate")
     for row in stuck.iter_rows(named=True):
         yield Flag(CONSTANT, row["cell"], f"one answer to {row['top_share']:.0%} of {row['n']} questions")
 
 
 def _stopping(scores: pl.DataFrame) -> Iterator[Flag]:
+    """Yields in-domain cells of which too few answers end by themselves."""
     unstopped = (pl.col("metric") == STOPPED_SHARE.name) & (pl.col("role") == "in_domain") & (pl.col("value") < STOPPED)
     for row in scores.filter(unstopped).iter_rows(named=True):
         yield Flag(STOPPING, row["cell"], f"{row['value']:.0%} of answers ended by themselves")
 
 
 def _edges(scores: pl.DataFrame) -> Iterator[Flag]:
-    """Of several learning rates tried on dev, the best is the smallest or the largest."""
+    """Yields tuned models whose best learning rate on dev is the smallest or the largest that was tried."""
     tried = _of_tuned(scores).filter((pl.col("split") == "dev") & pl.col("learning_rate").is_not_null())
     for _, group in tried.group_by(*MODEL, "task", *ASKED, maintain_order=True):
         rates = sorted(set(group["learning_rate"]))
@@ -172,7 +177,7 @@ def _edges(scores: pl.DataFrame) -> Iterator[Flag]:
 
 
 def _cut(scores: pl.DataFrame) -> Iterator[Flag]:
-    """Cells whose prompts did not fit the context: their beginnings, or some of their shots, were not read."""
+    """Yields cells whose prompts did not fit the context and lost their beginning or some shots."""
     for row in scores.unique("cell", maintain_order=True).iter_rows(named=True):
         if (row["truncated"] or 0) >= CUT_FROM:
             yield Flag(CUT, row["cell"], f"{row['truncated']:.0%} of {row['n']} prompts lost their beginning")

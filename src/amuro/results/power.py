@@ -1,7 +1,7 @@
-"""Before a run: what a planned study will be able to see, from the finished cells of a pilot.
+"""Power of a planned study: minimum detectable effects, estimated from the finished cells of a pilot.
 
-A pilot is the same study, run with `--limit` or `--only`: cells that differ from the planned ones in their row limit
-alone tell how much examples, clusters and tuning runs vary. It needs no model and no torch.
+A pilot is the same study, run with `--limit` or `--only`. Its cells, which may differ from the planned ones in their
+row limit only, give the variances of examples, clusters and tuning seeds. No model and no torch is needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from amuro.results.analyses.base import Evidence
 from amuro.results.finding_text import MIN_CLUSTERS, counted, smallest_effect
 from amuro.results.stats import power
 from amuro.results.stats.power import Components, Design
-from amuro.results.trajectory import Trajectory, trajectories
+from amuro.results.trajectory import Trajectory
+from amuro.results.trajectory_groups import trajectories
 from amuro.results.verdicts import ALPHA
 from amuro.study.audit_keys import kept_of_whole
 from amuro.study.inputs import Inputs
@@ -27,37 +28,42 @@ from amuro.study.status import state_of
 from amuro.study.store import Manifest, Store
 
 ANALYSES = {"in_domain": "gain", "out_of_domain": "transfer"}
-"""Role of a set → the analysis whose effect is to be seen there."""
+"""Role of an evaluation set → the analysis whose effect is estimated there."""
 FEWEST_CLUSTERS = 10
-"""Below it a pilot says too little of how clusters vary."""
+"""Fewest clusters of a pilot from which the variance between clusters is estimated."""
 PILOT_ROWS = 100
+"""Row limit of the pilot command that a report suggests."""
 
 
 @dataclass(frozen=True)
 class PowerEstimate:
-    """What can be seen of one gain, at the latest checkpoint."""
+    """Power of one tuned task on one evaluation set: the gain at the latest checkpoint."""
 
     recipe: str
     name: str
-    """TASK/SPLIT"""
+    """The evaluation set, TASK/SPLIT."""
     series: str
     family: int
-    """Gains that are corrected together."""
+    """Number of gains that are corrected together."""
     pilot: Design
+    """Rows, clusters and seeds of the pilot."""
     planned: Design
+    """Those of the plan."""
     detectable: float
-    """Told from 0 in 80 % of such studies, after correction."""
+    """Minimum detectable effect at 80 % power, after correction."""
     low: float
     high: float
-    """Its 95 % interval: the noise is estimated from the pilot."""
+    """95 % interval of `detectable`, since the noise is estimated from the pilot."""
     supported_from: float
+    """Effect whose estimate also reaches δ with 80 % power, as *supported* requires."""
     delta: float
+    """Smallest effect of interest."""
     rows_needed: int | None
-    """For δ with the planned seeds, on as many clusters as a claim needs; None where no number of rows is enough."""
+    """Rows at which δ is detectable with the planned seeds, in `MIN_CLUSTERS` or more; None: none are enough."""
     available: int | None
-    """Rows that the set has; None where it was never audited."""
+    """Rows of the evaluation set; None where it was never audited."""
     seeds_needed: int | None
-    """For δ with the planned rows; None where no number of seeds is enough."""
+    """Seeds with which δ is detectable at the planned rows; None where no number of seeds is enough."""
 
     @property
     def beyond(self) -> bool:
@@ -67,84 +73,96 @@ class PowerEstimate:
 
 @dataclass(frozen=True)
 class PowerReport:
-    """What a planned study will be able to see."""
+    """Power of all gains of a planned study."""
 
     sights: tuple[PowerEstimate, ...]
+    """One estimate for each gain that has a pilot."""
     notes: tuple[str, ...]
-    """What is not known, and what to run so that it is."""
+    """Assumptions, what is unknown, and the command whose run makes it known."""
 
 
 def power_report(plan: Plan, store: Store, path: str) -> PowerReport:
-    """One sight a tuned task and set of its own, in and out of domain, of which a pilot has run."""
+    """Estimates the power for each recipe and its in-domain and out-of-domain sets of which a pilot has run.
+
+    `path` is the study file, for the command in the notes.
+    """
     tuned = [cell for cell in plan.cells if cell.model.recipe and plan.roles[cell.address] in ANALYSES]
-    sets = {_what(cell)[1:] for cell in tuned}
-    found = pilot(plan, store)
-    evidence = _evidence(plan, store, found) if found else None
-    sights = tuple(_sights(plan, store, evidence)) if evidence else ()
-    seen = {(sight.recipe, sight.name) for sight in sights}
-    return PowerReport(sights, tuple(_notes(plan, path, sights, sorted(sets - seen))))
+    sets = {_gain_of(cell)[1:] for cell in tuned}
+    finished = pilot(plan, store)
+    evidence = _evidence(plan, store, finished) if finished else None
+    estimates = tuple(_estimates(plan, store, evidence)) if evidence else ()
+    piloted = {(estimate.recipe, estimate.name) for estimate in estimates}
+    return PowerReport(estimates, tuple(_notes(plan, path, estimates, sorted(sets - piloted))))
 
 
 def pilot(plan: Plan, store: Store) -> dict[str, Manifest]:
-    """Planned address → the finished cell that was asked the same way, of all row limits the one with most rows."""
+    """Returns planned address → the finished cell that equals it but for its row limit (the one with most rows)."""
     inputs, kept = Inputs(plan, store), defaultdict[str, list[Manifest]](list)
     for address, results in store.cells().items():
         kept[_any_limit(address)] += results
-    found: dict[str, Manifest] = {}
+    finished: dict[str, Manifest] = {}
     for cell in _needed(plan):
         results = sorted(kept[_any_limit(cell.address)], key=lambda result: -result["coordinates"]["limit"])
         if result := state_of(inputs, cell, results, besides=("tuning.choice.rows",)).manifest:
-            found[cell.address] = result
-    return found
+            finished[cell.address] = result
+    return finished
 
 
 def _any_limit(address: str) -> str:
+    """Returns a cell address without the number of its row limit."""
     return re.sub(r"\|n\d+\|", "|n|", address)
 
 
 def _needed(plan: Plan) -> Iterator[Cell]:
-    """Zero-shot cells (or those with the fewest shots) of the sets that tuned models are judged on."""
+    """Yields the cells with the fewest shots of the sets that tuned models are judged on."""
     sets = {cell.eval_set for cell in plan.cells if plan.roles[cell.address] in ANALYSES}
-    asked = [cell for cell in plan.cells if cell.eval_set in sets]
+    scored = [cell for cell in plan.cells if cell.eval_set in sets]
     fewest: dict[EvalSet, int] = {}
-    for cell in asked:
+    for cell in scored:
         fewest[cell.eval_set] = min(cell.shots, fewest.get(cell.eval_set, cell.shots))
-    yield from (cell for cell in asked if cell.shots == fewest[cell.eval_set])
+    yield from (cell for cell in scored if cell.shots == fewest[cell.eval_set])
 
 
-def _evidence(plan: Plan, store: Store, found: Mapping[str, Manifest]) -> Evidence:
-    items, totals = scoring.tables(store, found, plan.roles, plan.tasks, plan.checkpoints)
+def _evidence(plan: Plan, store: Store, finished: Mapping[str, Manifest]) -> Evidence:
+    """Scores the finished cells of a pilot."""
+    items, totals = scoring.tables(store, finished, plan.roles, plan.tasks, plan.checkpoints)
     return Evidence(items, totals, plan.tasks, plan.study.name)
 
 
-def _sights(plan: Plan, store: Store, evidence: Evidence) -> Iterator[PowerEstimate]:
+def _estimates(plan: Plan, store: Store, evidence: Evidence) -> Iterator[PowerEstimate]:
+    """Yields the power of each gain that the pilot gives enough clusters and some variance."""
     for role, analysis in ANALYSES.items():
-        family = len({_what(cell) for cell in plan.cells if plan.roles[cell.address] == role and cell.model.recipe})
-        for found in trajectories(evidence, [role]):
-            if found.source.groups >= FEWEST_CLUSTERS and found.contrast(found.at(-1), -found.at(-1)).variance > 0:
-                delta = smallest_effect(load_analysis(analysis), evidence, found)
-                yield _sight(found, *_planned(plan, store, found), family, delta)
+        family = len({_gain_of(cell) for cell in plan.cells if plan.roles[cell.address] == role and cell.model.recipe})
+        for trajectory in trajectories(evidence, [role]):
+            latest = trajectory.at(-1)
+            if trajectory.source.groups >= FEWEST_CLUSTERS and trajectory.contrast(latest, -latest).variance > 0:
+                delta = smallest_effect(load_analysis(analysis), evidence, trajectory)
+                yield _estimate(trajectory, *_planned(plan, store, trajectory), family, delta)
 
 
-def _what(cell: Cell) -> tuple[str, str, str]:
+def _gain_of(cell: Cell) -> tuple[str, str, str]:
+    """Returns (series, recipe, evaluation set) of a tuned cell."""
     assert cell.model.recipe is not None
     return cell.model.checkpoint.series, cell.model.recipe.name, str(cell.eval_set)
 
 
-def _sight(found: Trajectory, planned: Design, available: int | None, family: int, delta: float) -> PowerEstimate:
-    noise, own, alpha = _components(found), _pilot_design(found), ALPHA / family
+def _estimate(
+    trajectory: Trajectory, planned: Design, available: int | None, family: int, delta: float
+) -> PowerEstimate:
+    """Computes the power of one gain under the planned design, from the variances of the pilot."""
+    noise, piloted, alpha = _components(trajectory), _pilot_design(trajectory), ALPHA / family
     sources = tuple(power.parts(noise, planned))
-    # What a planned test will know of its noise is one thing; how well the pilot knows it is another.
-    of_items = power.variance_df(found.tuned[-1] - found.base[-1], found.clusters)
-    known = (of_items, float(max(own.run_df, 1)))[: len(sources)]
+    # The degrees of freedom of the planned test are in `sources`; these are those of the pilot's variances.
+    of_items = power.variance_df(trajectory.tuned[-1] - trajectory.base[-1], trajectory.clusters)
+    known = (of_items, float(max(piloted.run_df, 1)))[: len(sources)]
     margin = power.Margin(delta, sources, alpha, known=known)
     low, high = margin.detectable_interval()
     return PowerEstimate(
-        recipe=found.tuning.recipe,
-        name=found.name,
-        series=found.tuning.series,
+        recipe=trajectory.tuning.recipe,
+        name=trajectory.name,
+        series=trajectory.tuning.series,
         family=family,
-        pilot=own,
+        pilot=piloted,
         planned=planned,
         detectable=margin.detectable,
         low=low,
@@ -153,72 +171,88 @@ def _sight(found: Trajectory, planned: Design, available: int | None, family: in
         delta=delta,
         rows_needed=power.rows_needed(noise, planned, delta, alpha, MIN_CLUSTERS),
         available=available,
-        seeds_needed=power.seeds_needed(noise, planned, delta, alpha) if own.run_df else None,
+        seeds_needed=power.seeds_needed(noise, planned, delta, alpha) if piloted.run_df else None,
     )
 
 
-def _components(found: Trajectory) -> Components:
-    """Where the noise of (tuned − base) at the latest finished checkpoint comes from."""
-    between, within = power.components(found.tuned[-1] - found.base[-1], found.clusters)
-    if not found.noise:
-        return Components(between, within, seeds=int(found.seeds[-1]))
+def _components(trajectory: Trajectory) -> Components:
+    """Returns the variance components of (tuned − base) at the latest finished checkpoint."""
+    between, within = power.components(trajectory.tuned[-1] - trajectory.base[-1], trajectory.clusters)
+    if not trajectory.noise:
+        return Components(between, within, seeds=int(trajectory.seeds[-1]))
     return Components(
-        between, within, found.noise.beyond, found.noise.sampling * len(found.examples), int(found.seeds[-1])
+        between,
+        within,
+        trajectory.noise.beyond,
+        trajectory.noise.sampling * len(trajectory.examples),
+        int(trajectory.seeds[-1]),
     )
 
 
-def _pilot_design(found: Trajectory) -> Design:
-    run_df = int(found.noise.df) if found.noise else 0
-    return Design(len(found.examples), found.source.groups, int(found.seeds[-1]), len(found.replicated), run_df)
+def _pilot_design(trajectory: Trajectory) -> Design:
+    """Returns the rows, clusters and seeds of the pilot."""
+    run_df = int(trajectory.noise.df) if trajectory.noise else 0
+    return Design(
+        len(trajectory.examples),
+        trajectory.source.groups,
+        int(trajectory.seeds[-1]),
+        len(trajectory.replicated),
+        run_df,
+    )
 
 
-def _planned(plan: Plan, store: Store, found: Trajectory) -> tuple[Design, int | None]:
-    """What the plan asks of the same tuned task on the same set, and how many rows that set has."""
+def _planned(plan: Plan, store: Store, trajectory: Trajectory) -> tuple[Design, int | None]:
+    """Returns the planned design of a trajectory, and the rows of its set (None where the set was never audited)."""
     seeds: dict[int, set[int | None]] = defaultdict(set)
     limit = 0
     for cell in plan.cells:
         model = cell.model
-        ours = model.recipe and _what(cell) == (found.tuning.series, found.tuning.recipe, found.name)
-        if ours and cell.format == found.format:
+        ours = model.recipe and _gain_of(cell) == (trajectory.tuning.series, trajectory.tuning.recipe, trajectory.name)
+        if ours and cell.format == trajectory.format:
             seeds[model.checkpoint.step].add(model.tune_seed)
             limit = max(limit, cell.limit)
-    several = [len(of) for step, of in seeds.items() if len(of) > 1 and step != 0]
-    whole = _whole(plan, store, found)
-    rows = min(limit, whole[0]) if whole else limit
+    replicates = [len(tuned) for step, tuned in seeds.items() if len(tuned) > 1 and step != 0]
+    audited = _audited(plan, store, trajectory)
+    rows = min(limit, audited[0]) if audited else limit
     design = Design(
-        rows, _clusters(found, rows, whole), len(seeds[max(seeds)]), len(several), sum(several) - len(several)
+        rows,
+        _clusters(trajectory, rows, audited),
+        len(seeds[max(seeds)]),
+        len(replicates),
+        sum(replicates) - len(replicates),
     )
-    return design, whole[0] if whole else None
+    return design, audited[0] if audited else None
 
 
-def _whole(plan: Plan, store: Store, found: Trajectory) -> tuple[int, int] | None:
-    """(rows, clusters) of the whole set, as its audit counted them before the pilot ran."""
-    audits = kept_of_whole(plan, store, found.task, found.split)
+def _audited(plan: Plan, store: Store, trajectory: Trajectory) -> tuple[int, int] | None:
+    """Returns (rows, clusters) of the complete set, as its audit counted them; None where it was never audited."""
+    audits = kept_of_whole(plan, store, trajectory.task, trajectory.split)
     return next(((m["whole_rows"], m["whole_clusters"]) for m in audits), None)
 
 
-def _clusters(found: Trajectory, rows: int, whole: tuple[int, int] | None) -> int:
-    """Clusters to expect among so many rows.
+def _clusters(trajectory: Trajectory, rows: int, audited: tuple[int, int] | None) -> int:
+    """Returns the number of clusters expected among `rows` rows.
 
-    Of R rows in C clusters in random order, n lie in about C · (1 − (1 − n/R)^(R/C)). Where the set was never audited,
-    clusters are taken to come as often as in the pilot.
+    n of R rows in C clusters, in random order, lie in about C · (1 − (1 − n/R)^(R/C)) clusters. Where the set was never
+    audited, the pilot's rows per cluster are used.
     """
-    pilot_rows, pilot_clusters = len(found.examples), found.source.groups
-    if whole is None:
+    pilot_rows, pilot_clusters = len(trajectory.examples), trajectory.source.groups
+    if audited is None:
         return max(round(pilot_clusters * rows / pilot_rows), 2)
-    R, C = whole
+    R, C = audited
     expected: float = C * (1 - (1 - rows / R) ** (R / C))
     return max(round(expected), min(pilot_clusters, C))
 
 
-def _notes(plan: Plan, path: str, sights: tuple[PowerEstimate, ...], unseen: list[tuple[str, str]]) -> Iterator[str]:
-    if sights:
-        yield ("Detectable: told from 0 in 80 % of such studies, corrected within in-domain and within out-of-domain "
-               "sets. An estimate must reach δ as well for a finding to be supported.")  # fmt: skip
-    if any(not sight.pilot.run_df for sight in sights):
-        yield "Where the pilot has one tuning seed, the noise of runs is unknown and not counted: more will be needed."
-    if any(not sight.planned.run_df for sight in sights):
-        yield "Where one tuning seed is planned, what is seen will hold for these weights, and no trend can be claimed."
+def _notes(plan: Plan, path: str, estimates: tuple[PowerEstimate, ...], unseen: list[tuple[str, str]]) -> Iterator[str]:
+    """Yields the notes of a report; `unseen` are (recipe, set) pairs without a pilot."""
+    if estimates:
+        yield ("Detectable: the minimum detectable effect at 80 % power, corrected within in-domain and within "
+               "out-of-domain sets. To be supported, a finding's estimate must reach δ as well.")  # fmt: skip
+    if any(not estimate.pilot.run_df for estimate in estimates):
+        yield "Where the pilot has one tuning seed, seed variance is unknown and not counted: more rows will be needed."
+    if any(not estimate.planned.run_df for estimate in estimates):
+        yield "Where one tuning seed is planned, effects will hold for these weights only, and no trend can be claimed."
     if not unseen:
         return
     named = ", ".join(f"{recipe} → {name}" for recipe, name in unseen[:4]) + (" …" if len(unseen) > 4 else "")
@@ -227,7 +261,7 @@ def _notes(plan: Plan, path: str, sights: tuple[PowerEstimate, ...], unseen: lis
 
 
 def _pilot_step(plan: Plan) -> int:
-    """The latest checkpoint at which most tuning seeds are planned."""
+    """Returns the step of the checkpoint with the most planned tuning seeds; of several, the latest."""
     seeds: dict[int, set[int | None]] = defaultdict(set)
     for model in plan.models:
         if model.recipe:

@@ -1,4 +1,4 @@
-"""Where a tuned score stops rising in pre-training, and under which learning rates its checkpoints were made."""
+"""Tokens at which a tuned score saturates in pre-training, and the learning-rate state of the checkpoints."""
 
 from __future__ import annotations
 
@@ -17,108 +17,116 @@ from amuro.results.trajectory import Trajectory
 
 STATES = {
     "constant": "at a constant learning rate",
-    "decay": "with its learning rate in decay, whose share in what follows cannot be told from that of tokens",
+    "decay": "with its learning rate in decay, whose effect cannot be separated from that of more tokens",
     "annealed": "at annealed checkpoints",
     "warmup": "with its learning rate still warming up",
-    "unknown": "the state of whose learning rate is not known",
+    "unknown": "with an unknown state of its learning rate",
 }
+"""State of the learning-rate schedule → its words in `In this pre-training run, …`."""
 DRAWS = 300
+"""Number of noise draws that calibrate the intervals of a fitted curve."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Under which learning rates the checkpoints of a trajectory were made."""
+    """Learning-rate state of the checkpoints of a trajectory."""
 
     words: str
     mixed: str
-    """Why they make no single curve; empty where they do."""
+    """Why the checkpoints cannot lie on one curve; empty where they can."""
 
 
 @dataclass(frozen=True)
 class Saturation:
-    """What can be said of a plateau: a sentence, or why there is none."""
+    """Saturation of a score: the sentence about it, or why no curve was fitted."""
 
     sentence: str = ""
     refused: str = ""
     fitted: Fitted | None = None
 
 
-def trained_rows(found: Trajectory) -> list[ScoreRow]:
-    """The compared score rows of all trained checkpoints."""
-    steps = set(found.steps[found.trained].tolist())
-    return [score_row for score_row in found.score_rows if score_row["step"] in steps]
+def trained_rows(trajectory: Trajectory) -> list[ScoreRow]:
+    """Returns the compared score rows of all trained checkpoints."""
+    steps = set(trajectory.steps[trajectory.trained].tolist())
+    return [score_row for score_row in trajectory.score_rows if score_row["step"] in steps]
 
 
 def schedule(evidence: Evidence, score_rows: Iterable[ScoreRow]) -> Schedule:
-    """The state of the schedule over checkpoints, where it is one; warm-up goes with what follows it.
+    """Returns the learning-rate state that all checkpoints share, ignoring warm-up, or why they share none.
 
-    A checkpoint at the end of a decay is another kind of model than one in its midst: scores jump there without a token
-    more. So no two other states stand in one curve, and a state that nobody knows is none of the known.
+    Scores jump at the end of a decay without further tokens, so checkpoints of different states are not put on one
+    curve. An unknown state equals no known one.
     """
     states = {evidence.schedules.get(score_row["checkpoint"], "unknown") for score_row in score_rows}
     after = sorted(states - {"warmup", "initial"}) or ["warmup"]
     if len(after) == 1:
         return Schedule(STATES[after[0]], "")
     named = ", ".join(after)
-    why = f"Checkpoints of different states of the learning rate ({named}) make no one curve."
+    why = f"Checkpoints of different states of the learning rate ({named}) cannot lie on one curve."
     return Schedule(f"at learning rates of several states ({named})", why)
 
 
-def saturation(found: Trajectory, delta: float, rng: np.random.Generator) -> Saturation:
-    """Where all but `delta` of the last checkpoint's tuned score is reached, if a saturating curve may be fitted."""
-    at = found.trained
-    tokens, scores = found.tokens[at], found.tuned[at].mean(axis=1)
-    change, bend = (_contrast(found, weights(tokens)) for weights in (change_weights, curvature_weights))
+def saturation(trajectory: Trajectory, delta: float, rng: np.random.Generator) -> Saturation:
+    """Estimates the tokens at which all but `delta` of the last checkpoint's tuned score is reached.
+
+    Returns the refusal where no saturating curve may be fitted (`stats.curves.shape` and `fit`).
+    """
+    at = trajectory.trained
+    tokens, scores = trajectory.tokens[at], trajectory.tuned[at].mean(axis=1)
+    change, bend = (_contrast(trajectory, weights(tokens)) for weights in (change_weights, curvature_weights))
     refusal = shape(len(at), change, bend)
-    fitted = refusal or fit(tokens, scores, _errors(found), noise_draws(found, rng), delta)
+    fitted = refusal or fit(tokens, scores, _errors(trajectory), noise_draws(trajectory, rng), delta)
     if isinstance(fitted, str):
-        return Saturation(refused=f"No plateau is told: {REFUSALS[fitted]}.")
+        return Saturation(refused=f"No saturation point is given: {REFUSALS[fitted]}.")
     low, high = fitted.reached_interval
     sentence = (
-        f"All but {delta:.2f} of the final tuned score is reached at {_amount(fitted.reached)} {found.unit} "
+        f"All but {delta:.2f} of the final tuned score is reached at {_amount(fitted.reached)} {trajectory.unit} "
         f"(95 % interval {_amount(low)} to {_amount(high)})."
     )
     return Saturation(sentence, "", fitted)
 
 
-def _contrast(found: Trajectory, weights: Floats) -> Estimate:
-    full = found.over_training(weights)
-    return found.contrast(full, full * 0)
+def _contrast(trajectory: Trajectory, weights: Floats) -> Estimate:
+    """Estimates a weighted sum of the tuned scores of the trained checkpoints."""
+    padded = trajectory.over_training(weights)
+    return trajectory.contrast(padded, padded * 0)
 
 
 def _amount(tokens: float) -> str:
-    """`7.8 M`, `410`: three digits are more than an interval can bear."""
-    for size, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+    """Returns a number of tokens with three significant digits: `7.8 M`, `410`."""
+    for size, letter in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")):
         if tokens >= size:
             return f"{tokens / size:.3g}{letter}"
     return f"{tokens:.3g}"
 
 
-def _errors(found: Trajectory) -> Floats:
-    """Standard errors (T,) of the tuned scores of the trained checkpoints; at least that of half an example in n.
+def _errors(trajectory: Trajectory) -> Floats:
+    """Returns standard errors (T,) of the tuned scores of the trained checkpoints, at least √.5 / n each.
 
-    A row that is always right varies in no sample, yet not for sure.
+    The lower limit covers rows that are right on every example, whose sample variance is 0 though their true one
+    need not be.
     """
-    variances = np.diag(found.means.covariance)[found.trained]
-    if found.noise:
-        variances = variances + found.noise.beyond / found.seeds[found.trained]
-    return np.asarray(np.sqrt(np.maximum(variances, 0.5 / len(found.examples) ** 2)))
+    variances = np.diag(trajectory.means.covariance)[trajectory.trained]
+    if trajectory.noise:
+        variances = variances + trajectory.noise.beyond / trajectory.seeds[trajectory.trained]
+    return np.asarray(np.sqrt(np.maximum(variances, 0.5 / len(trajectory.examples) ** 2)))
 
 
-def noise_draws(found: Trajectory, rng: np.random.Generator) -> Floats:
-    """(DRAWS, T) draws of the noise of the tuned scores around 0: of examples in common, of runs for each by itself.
+def noise_draws(trajectory: Trajectory, rng: np.random.Generator) -> Floats:
+    """Draws noise (DRAWS, T) of the tuned scores around 0.
 
-    What runs and examples have in common is counted once, with the runs (`RunNoise.parts`). How large the noise of runs
-    is, is known with few degrees of freedom: each draw has a size of its own, from their χ², as Student's t would.
+    Noise of examples is correlated over checkpoints; seed noise is independent. The example sampling that seed noise
+    contains is counted once, with the seeds (`RunNoise.parts`). The seed variance has few degrees of freedom, so each
+    draw scales it by its own χ² draw, which gives the tails of Student's t.
     """
-    at = found.trained
-    covariance = found.means.covariance[np.ix_(at, at)]
-    own = np.zeros(len(at))
-    if found.noise:
-        covariance = covariance - np.diag(found.noise.sampling / found.seeds[at])
-        own = np.sqrt(found.noise.variance / found.seeds[at])
+    at = trajectory.trained
+    covariance = trajectory.means.covariance[np.ix_(at, at)]
+    run_sd = np.zeros(len(at))
+    if trajectory.noise:
+        covariance = covariance - np.diag(trajectory.noise.sampling / trajectory.seeds[at])
+        run_sd = np.sqrt(trajectory.noise.variance / trajectory.seeds[at])
     size, direction = np.linalg.eigh(covariance)
     shared = rng.normal(size=(DRAWS, len(at))) * np.sqrt(np.maximum(size, 0)) @ direction.T
-    df = found.noise.df if found.noise else 1
-    draws: Floats = shared + rng.normal(size=(DRAWS, len(at))) * own * np.sqrt(df / rng.chisquare(df, (DRAWS, 1)))
+    df = trajectory.noise.df if trajectory.noise else 1
+    draws: Floats = shared + rng.normal(size=(DRAWS, len(at))) * run_sd * np.sqrt(df / rng.chisquare(df, (DRAWS, 1)))
     return draws

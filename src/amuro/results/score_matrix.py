@@ -1,4 +1,4 @@
-"""From tidy rows to arrays: one evaluation set as score rows (cell × metric) × examples."""
+"""Score matrices: the tidy rows of one evaluation set as an array of score rows (cell × metric) × examples."""
 
 from __future__ import annotations
 
@@ -16,53 +16,55 @@ from amuro.results.stats.clustered import Floats, Ints
 from amuro.tasks.metrics import load_metric
 
 ScoreRow = Mapping[str, Any]
+"""One row of `Evidence.scores`, by column name."""
 
 
 @dataclass(frozen=True)
 class ScoreMatrix:
-    """All score rows of one evaluation set."""
+    """Scores of one evaluation set: a row for each cell and metric, a column for each example."""
 
     task: str
     split: str
     score_rows: tuple[ScoreRow, ...]
-    """One a cell and metric: its row of `scores`, by name."""
+    """Row of `Evidence.scores` for each row of `values`."""
     values: Floats
-    """(score rows, examples), the higher the better (`Metric.oriented`); not finite where a score row lacks an example.
-    """
+    """(score rows, examples), oriented so that higher is better; not finite where a score row lacks an example."""
     clusters: Ints
-    """(examples,) codes from 0."""
+    """(examples,) cluster codes from 0."""
 
     def where(self, **wanted: Any) -> ScoreMatrix:
-        """The score rows whose coordinates equal those wanted."""
+        """Returns the matrix of the score rows whose columns equal `wanted`."""
         kept = [row for row, score_row in enumerate(self.score_rows) if wanted.items() <= score_row.items()]
         return replace(self, score_rows=tuple(self.score_rows[row] for row in kept), values=self.values[kept])
 
     def on(self, examples: Ints) -> ScoreMatrix:
-        """Some examples, and the score rows that have all of them."""
+        """Returns the matrix of some examples (column indices) and of the score rows that have all of them."""
         values = self.values[:, examples]
-        whole = np.flatnonzero(np.isfinite(values).all(axis=1))
+        complete = np.flatnonzero(np.isfinite(values).all(axis=1))
         _, clusters = np.unique(self.clusters[examples], return_inverse=True)
-        score_rows = tuple(self.score_rows[row] for row in whole)
-        return replace(self, score_rows=score_rows, values=values[whole], clusters=clusters)
+        score_rows = tuple(self.score_rows[row] for row in complete)
+        return replace(self, score_rows=score_rows, values=values[complete], clusters=clusters)
 
     def all(self, coordinate: str) -> set[Any]:
-        """The distinct values of one coordinate."""
+        """Returns the distinct values of one column of the score rows."""
         return {score_row[coordinate] for score_row in self.score_rows}
 
     @property
     def groups(self) -> int:
+        """Returns the number of clusters."""
         return int(self.clusters.max()) + 1 if len(self.clusters) else 0
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """The frames of a study as arrays, made once: score matrices are cut from them without asking the frames again."""
+    """Columns of a study's frames as arrays, made once per study; score matrices are cut from them."""
 
     codes: Mapping[str, NDArray[np.uint32]]
-    """Column of `items` → a code for each row."""
+    """Column of `items` → an integer code for each row."""
     values: Floats
+    """Value of each row, oriented so that higher is better."""
     rows: Mapping[tuple[str, str], Ints]
-    """(task, split) → its rows of `items` that have a value."""
+    """(task, split) → indices of its rows of `items` that have a value."""
     names: Mapping[str, Mapping[int, str]]
     """Column → code → text."""
     scores: Mapping[tuple[str, str], ScoreRow]
@@ -70,6 +72,7 @@ class _Columns:
 
 
 def _columns(evidence: Evidence) -> _Columns:
+    """Returns the columns of the evidence, kept in its memo."""
     if "columns" not in evidence.memo:
         coded = ["cell", "metric", "example_id", "cluster"]
         kept = evidence.items.filter(pl.col("value").is_not_null())
@@ -87,7 +90,7 @@ def _columns(evidence: Evidence) -> _Columns:
 
 
 def _oriented(rows: pl.DataFrame) -> Floats:
-    """Every value so that higher is better: no analysis need know which way a metric counts."""
+    """Returns the values oriented so that higher is better, so that analyses need not know a metric's direction."""
     values, metrics = rows["value"].cast(pl.Float64).to_numpy().copy(), rows["metric"].cast(pl.Categorical)
     for code, name in _texts(metrics.unique()).items():
         metric = load_metric(name)
@@ -97,14 +100,15 @@ def _oriented(rows: pl.DataFrame) -> Floats:
     return values
 
 
-def _texts(found: pl.Series) -> dict[int, str]:
-    return dict(zip(found.to_physical().to_list(), found.to_list(), strict=True))
+def _texts(categories: pl.Series) -> dict[int, str]:
+    """Returns code → text of a categorical series."""
+    return dict(zip(categories.to_physical().to_list(), categories.to_list(), strict=True))
 
 
 def score_matrix(evidence: Evidence, task: str, split: str) -> ScoreMatrix | None:
-    """The score matrix of one evaluation set; None where it has no rows. An infinite score counts as missing.
+    """Returns the score matrix of one evaluation set; None where it has no rows. Infinite scores count as missing.
 
-    Raises DataError where a cell holds an example twice.
+    Raises `DataError` where a cell has an example twice.
     """
     if (task, split) not in evidence.memo:
         evidence.memo[task, split] = _score_matrix(_columns(evidence), task, split)
@@ -113,6 +117,7 @@ def score_matrix(evidence: Evidence, task: str, split: str) -> ScoreMatrix | Non
 
 
 def _score_matrix(columns: _Columns, task: str, split: str) -> ScoreMatrix | None:
+    """Builds the matrix of one evaluation set; rows and columns are in order of first appearance."""
     rows = columns.rows.get((task, split))
     if rows is None:
         return None
@@ -130,9 +135,9 @@ def _score_matrix(columns: _Columns, task: str, split: str) -> ScoreMatrix | Non
 
 
 def _by_appearance(codes: Ints) -> tuple[Ints, Ints]:
-    """(row where each distinct value first appears, place of each row's value among them), whatever the codes are.
+    """Ranks codes by first appearance: returns (first row of each distinct code, rank of each row's code).
 
-    Codes of texts differ from process to process: an order by them would give other draws of the same clusters.
+    Category codes differ between processes; ordering by them would change the bootstrap draws of clusters.
     """
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     order = np.argsort(first)
@@ -142,6 +147,6 @@ def _by_appearance(codes: Ints) -> tuple[Ints, Ints]:
 
 
 def fewest_shots(source: ScoreMatrix) -> ScoreMatrix:
-    """Zero-shot is primary: the score rows with the fewest shots, of the first draw of shots."""
+    """Returns the score rows with the fewest shots and the smallest shot seed, i.e. zero-shot where it was run."""
     fewest = source.where(shots=min(source.all("shots")))
     return fewest.where(shot_seed=min(fewest.all("shot_seed")))

@@ -1,6 +1,6 @@
-"""Predictions → tidy scores. No score is stored as truth: all of it is computed anew from kept predictions.
+"""Scoring: predictions → two tidy frames. Scores are never stored; they are computed from the kept predictions.
 
-`items` has one row a prediction and metric, `scores` one row a cell and metric; both carry every coordinate
+`items` has one row per prediction and metric, `scores` one row per cell and metric; both carry every coordinate
 (columns: docs/tour.md). Analyses, report and exports read these two frames and nothing else.
 """
 
@@ -21,21 +21,21 @@ from amuro.tasks.metrics import load_metric
 from amuro.tasks.metrics.base import Context, Metric, chosen, guess_rates, label_prior
 
 CONSTANT = 0.99
-"""Share of one answer from which a model counts as a constant predictor."""
+"""Share of the most frequent answer from which a model counts as a constant predictor."""
 
 COORDINATES = (*coordinates.MODEL, *coordinates.EVALUATION, *coordinates.FACTS, *coordinates.PROMPT,
                *coordinates.SETTING, "cell")  # fmt: skip
 _READ = ("truncated", "shots_shown")
-"""Of each cell: the share of its prompts that were cut to fit, and the shots that a prompt shows in the mean."""
+"""Per cell: share of prompts truncated to the context, and mean number of shots in a prompt."""
 TOUCHES_NUMBERS = ("torch", "transformers", "tokenizers", "machine")
-"""What stands in the column `provenance` of the scores: compared cells that differ in it are *mixed*."""
+"""Versions in the column `provenance` of the scores: compared cells that differ in them are *mixed*."""
 _TYPES = {"step": pl.Int64, "tokens": pl.Int64, "tune_seed": pl.Int64, "learning_rate": pl.Float64, "shots": pl.Int64,
           "shot_seed": pl.Int64, "limit": pl.Int64}  # fmt: skip
 _ITEM_TYPES = {
     name: _TYPES.get(name, pl.Categorical())
     for name in (*COORDINATES, "metric", "example_id", "cluster", "gold", "prompt_hash")
 }
-"""Texts that stand in millions of rows are kept once each."""
+"""Column types of `items`; texts are categorical, since they repeat over millions of rows."""
 
 
 def tables(
@@ -45,10 +45,10 @@ def tables(
     tasks: Mapping[str, Task],
     checkpoints: Iterable[Checkpoint],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(items, scores) of the given cells. A cell whose file no longer verifies is left out, and counts as not run.
+    """Returns (items, scores) of the given cells (address → manifest); raises `DataError` where none has predictions.
 
-    Tokens are facts of the series: they are those of `checkpoints` as planned now, whenever a cell was filled.
-    All cells of a task are judged at once: a study has thousands of cells of a few hundred rows each.
+    A cell whose file no longer verifies is left out, as if not run. Tokens are those of `checkpoints` as planned now,
+    whenever a cell was run. All cells of a task are scored at once, since a study has thousands of small ones.
     """
     piles, priors, heads, made_with = defaultdict(list), {}, [], {}
     tokens = {checkpoint.address: checkpoint.tokens for checkpoint in checkpoints}
@@ -56,18 +56,18 @@ def tables(
         frame = store.frame(manifest, "predictions.parquet")
         if frame is None:
             continue
-        found = manifest["coordinates"]
-        task = tasks[found["task"]]
+        coordinates_of = manifest["coordinates"]
+        task = tasks[coordinates_of["task"]]
         piles[task.name].append(frame.with_columns(pl.lit(address).alias("cell")))
-        if found["split"] == "dev" and task.kind == "classification":
-            priors[_asked_like(found)] = label_prior(frame)
-        facts = {**found, "tokens": tokens[found["checkpoint"]], "role": roles[address], "family": task.family,
-                 "kind": task.kind, "cell": address}  # fmt: skip
+        if coordinates_of["split"] == "dev" and task.kind == "classification":
+            priors[_prompt_key(coordinates_of)] = label_prior(frame)
+        facts = {**coordinates_of, "tokens": tokens[coordinates_of["checkpoint"]], "role": roles[address],
+                 "family": task.family, "kind": task.kind, "cell": address}  # fmt: skip
         heads.append({name: facts[name] for name in COORDINATES})
         made_with[address] = _made_with(manifest)
     if not heads:
         raise DataError("no finished cell to score", cure="fill some with `amuro run`")
-    by_cell = {h["cell"]: prior for h in heads if (prior := priors.get(_asked_like(cells[h["cell"]]["coordinates"])))}
+    by_cell = {h["cell"]: prior for h in heads if (prior := priors.get(_prompt_key(cells[h["cell"]]["coordinates"])))}
     items, totals = [], []
     for name in list(piles):
         pile = pl.concat(piles.pop(name), how="diagonal_relaxed")
@@ -84,25 +84,25 @@ def tables(
 
 
 def _made_with(manifest: Manifest) -> str:
-    """What can change a number without being a coordinate: `torch 2.13.0, transformers 5.24.0, …`."""
+    """Returns the versions that can change a number: `torch 2.13.0, transformers 5.24.0, …`."""
     known = manifest["provenance"]
     return ", ".join(f"{name} {known[name]}" for name in TOUCHES_NUMBERS if name in known)
 
 
 def _with_coordinates(frame: pl.DataFrame, heads: list[dict[str, Any]], types: Mapping[str, Any]) -> pl.DataFrame:
-    """Every coordinate of each row's cell, joined once for all rows."""
-    found = pl.DataFrame(heads, schema={name: _TYPES.get(name, pl.String) for name in COORDINATES})
-    coordinates = found.with_columns(pl.col(name).cast(kind) for name, kind in types.items() if name in COORDINATES)
+    """Returns the frame with all coordinates of each row's cell."""
+    rows = pl.DataFrame(heads, schema={name: _TYPES.get(name, pl.String) for name in COORDINATES})
+    coordinates = rows.with_columns(pl.col(name).cast(kind) for name, kind in types.items() if name in COORDINATES)
     return frame.join(coordinates, on="cell", how="left", maintain_order="left")
 
 
 def no_items() -> pl.DataFrame:
-    """The items of a study of which nothing has run."""
+    """Returns the empty `items` frame of a study without results."""
     return pl.DataFrame(schema={**_ITEM_TYPES, "predicted": pl.String, "k_effective": pl.Int64, "value": pl.Float64})
 
 
 def no_scores() -> pl.DataFrame:
-    """The scores of a study of which nothing has run."""
+    """Returns the empty `scores` frame of a study without results."""
     numbers = dict.fromkeys(("value", "se", "chance", "majority", "top_share", *_READ), pl.Float64)
     words = ("metric", "evidence", "predicted_histogram", "provenance")
     texts = {c: _TYPES.get(c, pl.String) for c in (*COORDINATES, *words)}
@@ -110,22 +110,22 @@ def no_scores() -> pl.DataFrame:
 
 
 def cell_value(task: Task, predictions: pl.DataFrame) -> float:
-    """A dev cell's value on its task's primary metric, as the metric has it."""
+    """Returns a dev cell's score under its task's own metric, on the metric's scale."""
     metric = load_metric(task.metric)
     return metric.score(predictions, Context(task, label_prior(predictions) if metric.needs_prior else ()))
 
 
 def metrics_of(task: Task) -> list[Metric]:
-    """The task's own metric, wherever it lives, and every metric that can judge its kind."""
-    found = [load_metric(name) for name in dict.fromkeys((*registry.names("metrics"), task.metric))]
-    return [metric for metric in found if task.kind in metric.kinds]
+    """Returns the task's own metric and every listed metric that fits its kind."""
+    metrics = [load_metric(name) for name in dict.fromkeys((*registry.names("metrics"), task.metric))]
+    return [metric for metric in metrics if task.kind in metric.kinds]
 
 
 def pairs(frame: pl.DataFrame, *differing: str, left: pl.Expr, right: pl.Expr) -> pl.DataFrame:
-    """Rows of `frame` that satisfy `left` beside those that satisfy `right`, equal in every coordinate not named.
+    """Joins the rows that satisfy `left` with those that satisfy `right`, on all coordinates but `differing`.
 
-    The right row's columns end in `_right`. Raises `DataError` where a left row has more than one partner: then
-    what differs was not fully named.
+    Columns of the right row end in `_right`. Raises `DataError` where a left row has several partners, i.e. where
+    `differing` does not name every coordinate in which they differ.
     """
     outcome = {"value", "se", "n", "clusters", "predicted", "cell", "role", "chance", "majority", "evidence",
                "predicted_histogram", "top_share", "provenance", *_READ}  # fmt: skip
@@ -138,15 +138,17 @@ def pairs(frame: pl.DataFrame, *differing: str, left: pl.Expr, right: pl.Expr) -
     return joined
 
 
-def _asked_like(found: Mapping[str, Any]) -> tuple[Any, ...]:
-    return found["model"], found["task"], found["format"], found["shots"], found["shot_seed"]
+def _prompt_key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns the coordinates that a dev cell shares with the cells to which its label prior applies."""
+    return cell["model"], cell["task"], cell["format"], cell["shots"], cell["shot_seed"]
 
 
 Judged = tuple[pl.DataFrame | None, pl.DataFrame]
+"""(item rows, cell totals) of one metric; rows are None for a metric without per-example values."""
 
 
 def _judged(task: Task, pile: pl.DataFrame, priors: Mapping[str, tuple[float, ...]]) -> Iterator[Judged]:
-    """(rows, totals) of all cells of one task for each metric; rows are None where only the whole has a value."""
+    """Yields the item rows and cell totals of all cells of one task, metric by metric."""
     for metric in metrics_of(task):
         groups = _by_prior(pile, priors) if metric.needs_prior else [(_filled(pile, metric.needs), ())]
         if groups and groups[0][0].height:
@@ -156,7 +158,7 @@ def _judged(task: Task, pile: pl.DataFrame, priors: Mapping[str, tuple[float, ..
 def _by_prior(
     pile: pl.DataFrame, priors: Mapping[str, tuple[float, ...]]
 ) -> list[tuple[pl.DataFrame, tuple[float, ...]]]:
-    """The cells that have a prior, those with the same one together."""
+    """Returns (rows, prior) of the cells that have a label prior, grouped by equal priors."""
     distinct = {prior: place for place, prior in enumerate(dict.fromkeys(priors.values()))}
     places = pl.DataFrame(
         {"cell": list(priors), "prior": [distinct[prior] for prior in priors.values()]},
@@ -169,7 +171,7 @@ def _by_prior(
 
 
 def _filled(pile: pl.DataFrame, column: str) -> pl.DataFrame:
-    """The cells all of whose rows fill a list column; all cells where none is named."""
+    """Returns the rows of cells in which every row has a filled list `column`; all rows where `column` is empty."""
     if not column:
         return pile
     if column not in pile.columns:
@@ -178,17 +180,17 @@ def _filled(pile: pl.DataFrame, column: str) -> pl.DataFrame:
 
 
 def _under(metric: Metric, task: Task, groups: Sequence[tuple[pl.DataFrame, tuple[float, ...]]]) -> Judged:
-    """Rows and totals under one metric of (cells, their prior)."""
+    """Scores (rows, prior) groups under one metric."""
     pile, contexts = pl.concat([rows for rows, _ in groups]), [Context(task, prior) for _, prior in groups]
-    asked = [(rows, context) for (rows, _), context in zip(groups, contexts, strict=True)]
-    said = pl.concat([metric.predicted(*one) for one in asked]) if metric.predicts else _predicted(pile, task)
-    values = pl.concat([metric.values(*one) for one in asked]) if metric.rows else None
-    rows = None if values is None else _item_rows(pile, said, metric.name, values)
+    scored = [(rows, context) for (rows, _), context in zip(groups, contexts, strict=True)]
+    answers = pl.concat([metric.predicted(*pair) for pair in scored]) if metric.predicts else _predicted(pile, task)
+    values = pl.concat([metric.values(*pair) for pair in scored]) if metric.rows else None
+    rows = None if values is None else _item_rows(pile, answers, metric.name, values)
     labelled = task.kind == "classification"
     totals = _sizes(pile).join(_totals(metric, Context(task), pile, values), on="cell", maintain_order="left")
     totals = totals.join(_chances(metric, task, pile), on="cell", maintain_order="left")
     if labelled:
-        totals = totals.join(_histograms(pile, said), on="cell", maintain_order="left")
+        totals = totals.join(_histograms(pile, answers), on="cell", maintain_order="left")
     return rows, totals.select(
         "cell",
         pl.lit(metric.name).alias("metric"),
@@ -202,12 +204,12 @@ def _under(metric: Metric, task: Task, groups: Sequence[tuple[pl.DataFrame, tupl
     )
 
 
-def _histograms(pile: pl.DataFrame, said: pl.Series) -> pl.DataFrame:
-    """What each cell of a label task says: cell, histogram, top_share, majority (of the golds), evidence."""
+def _histograms(pile: pl.DataFrame, answers: pl.Series) -> pl.DataFrame:
+    """Returns per cell of a classification task: histogram, top_share, majority (of the golds), evidence."""
     golds = _shares(pile, pile["gold"]).select("cell", "distinct", majority="top_share")
     constant = (pl.col("distinct") == 1) | (pl.col("top_share") >= CONSTANT)
     return (
-        _shares(pile, said)
+        _shares(pile, answers)
         .drop("distinct")
         .join(golds, on="cell", maintain_order="left")
         .with_columns(evidence=pl.when(constant).then(pl.lit("degenerate")).otherwise(pl.lit("measured")))
@@ -215,7 +217,7 @@ def _histograms(pile: pl.DataFrame, said: pl.Series) -> pl.DataFrame:
 
 
 def _chances(metric: Metric, task: Task, pile: pl.DataFrame) -> pl.DataFrame:
-    """What guesses score in each cell, from the rows that were asked; null where there are none, or it is not known."""
+    """Returns the chance score of each cell from its own rows; null where guessing is undefined or unknown."""
     rates = pile.select("cell", chance=guess_rates(pile, task)).group_by("cell", maintain_order=True).agg(
         pl.col("chance").mean()
     )  # fmt: skip
@@ -224,7 +226,7 @@ def _chances(metric: Metric, task: Task, pile: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sizes(pile: pl.DataFrame) -> pl.DataFrame:
-    """Rows and clusters of each cell, and what of its prompts was read, in the order of the pile."""
+    """Returns per cell, in the order of the pile: rows, clusters, share of truncated prompts, mean shots shown."""
     return pile.group_by("cell", maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("n"),
         pl.col("cluster").n_unique().cast(pl.Int64).alias("clusters"),
@@ -234,7 +236,7 @@ def _sizes(pile: pl.DataFrame) -> pl.DataFrame:
 
 
 def _totals(metric: Metric, context: Context, pile: pl.DataFrame, values: pl.Series | None) -> pl.DataFrame:
-    """The value of each cell: the mean of its rows, unless the metric has a rule of its own."""
+    """Returns the value of each cell: the mean of its rows, unless the metric aggregates by its own rule."""
     if values is not None and metric.aggregate is None:
         rows = pl.DataFrame({"cell": pile["cell"], "value": values})
         return rows.group_by("cell", maintain_order=True).agg(pl.col("value").mean())
@@ -243,19 +245,21 @@ def _totals(metric: Metric, context: Context, pile: pl.DataFrame, values: pl.Ser
 
 
 def _predicted(pile: pl.DataFrame, task: Task) -> pl.Series:
+    """Returns the answer of each row as text; empty for language modeling."""
     if task.kind == "generation":
         return pile["output"]
     return pl.repeat("", pile.height, dtype=pl.String, eager=True) if task.kind == "language_modeling" else chosen(pile)
 
 
-def _item_rows(pile: pl.DataFrame, said: pl.Series, metric: str, values: pl.Series) -> pl.DataFrame:
+def _item_rows(pile: pl.DataFrame, answers: pl.Series, metric: str, values: pl.Series) -> pl.DataFrame:
+    """Returns the rows of `items` for one metric, without coordinates."""
     rows = pile.select("cell", pl.lit(metric).alias("metric"), "example_id", "cluster", "gold", "k_effective",
-                       "prompt_hash", said.alias("predicted"), values.alias("value"))  # fmt: skip
+                       "prompt_hash", answers.alias("predicted"), values.alias("value"))  # fmt: skip
     return rows.with_columns(pl.col(name).cast(kind) for name, kind in _ITEM_TYPES.items() if name in rows.columns)
 
 
 def _shares(pile: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
-    """Of each cell: how many distinct texts, the share of the most frequent one, and all shares as JSON."""
+    """Returns per cell: number of distinct texts, share of the most frequent one, and all shares as JSON."""
     counted = pl.DataFrame({"cell": pile["cell"], "text": texts}).group_by("cell", "text").len("rows")
     shares = counted.with_columns(share=pl.col("rows") / pl.col("rows").sum().over("cell"))
     ranked = (
@@ -274,11 +278,11 @@ def _shares(pile: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
 
 
 def clustered_errors(items: pl.DataFrame) -> pl.DataFrame:
-    """Standard error of each cell's mean with whole clusters as the unit (Miller 2024, arXiv:2411.00640, eq. 4):
+    """Returns the clustered standard error of each cell's mean (Miller 2024, arXiv:2411.00640, eq. 4):
     √(G/(G−1) · Σ_g (Σ_{i∈g} (x_i − x̄))²) / n for G clusters and n rows; null with one cluster.
     """
     centred = items.with_columns((pl.col("value") - pl.col("value").mean().over("cell", "metric")).alias("off"))
-    # In the order of the rows: another order of the same sum is another last digit.
+    # Kept in row order: summing in another order would change the last digit.
     sums = centred.group_by("cell", "metric", "cluster", maintain_order=True).agg(
         pl.col("off").sum(), pl.len().alias("rows")
     )

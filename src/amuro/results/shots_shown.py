@@ -1,17 +1,17 @@
-"""Shots that were asked for and shots that a prompt shows: where a context has no room, the two differ."""
+"""Words for shots where fewer fit into the context than were requested."""
 
 from __future__ import annotations
 
 LEAST = 0.05
-"""A difference that one decimal shows."""
+"""Smallest difference between requested and shown shots that is reported (one decimal is printed)."""
 
 
 def in_words(shots: str, asked: int, *shown: float | None) -> str:
-    """The words for `asked` shots, with the mean that a prompt shows where that is fewer: `8-shot, 1.9 shown`.
+    """Returns `shots`, followed by the mean number shown where that is below `asked`: `8-shot, 1.9 shown`.
 
-    shown: one for each study, or table, that the words stand for; None where it is not known.
+    `shown` has the mean number of shots in a prompt for each study or table; None where it is unknown.
     """
-    known = [each for each in shown if each is not None]
-    if not any(each <= asked - LEAST for each in known):
+    known = [mean for mean in shown if mean is not None]
+    if not any(mean <= asked - LEAST for mean in known):
         return shots
-    return f"{shots}, {' and '.join(dict.fromkeys(f'{each:.1f}' for each in known))} shown"
+    return f"{shots}, {' and '.join(dict.fromkeys(f'{mean:.1f}' for mean in known))} shown"

@@ -1,4 +1,4 @@
-"""The paper's four claims in parts, asked of a table of scores. Each part needs nothing but the marked scores."""
+"""The paper's four claims, in parts, as analyses of a table of scores with marks."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ STUDY = "released scores"
 
 
 def evidence(table: Imported) -> Evidence:
-    """Imported scores with their marks, as evidence without a single prediction."""
+    """Returns imported scores with their marks, as evidence without predictions."""
     return Evidence(no_items(), marked(table.scores, table.sets), {}, STUDY)
 
 
-def judged(found: Evidence) -> list[Finding]:
-    """Every claim's findings, in the order of the claims."""
-    # None of the claims draws: their intervals are closed forms.
-    return [finding for claim in CLAIMS for finding in claim.run(found, np.random.default_rng(0))]
+def judged(scores: Evidence) -> list[Finding]:
+    """Returns the findings of all claims, in the order of `CLAIMS`."""
+    # No claim uses the generator: their intervals are closed forms.
+    return [finding for claim in CLAIMS for finding in claim.run(scores, np.random.default_rng(0))]

@@ -18,7 +18,7 @@ from amuro.results.stats.ratio import fieller
 from amuro.results.verdicts import Claim, decide_verdicts
 
 DELTA_SHARE = 0.1
-"""Smallest share of the base's score whose loss is of interest."""
+"""Smallest loss of interest, as a share of the base's score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,16 @@ class Loss:
 
     @property
     def value(self) -> float:
+        """Returns 1 − Σ tuned / Σ base."""
         return 1 - self.tuned.value / self.base.value
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the loss; the whole line where the base may be 0."""
-        found = fieller(self.tuned, self.base, level)
-        return (1 - found[1], 1 - found[0]) if found else (float("-inf"), float("inf"))
+        """Returns the interval of the loss; infinite where the base may be 0."""
+        ratio = fieller(self.tuned, self.base, level)
+        return (1 - ratio[1], 1 - ratio[0]) if ratio else (float("-inf"), float("inf"))
 
     def p_two_sided(self, null: float = 0.0) -> float:
-        """Two-sided p value of "the loss is `null`": of Σ tuned = (1 − null) Σ base."""
+        """Returns the two-sided p value of "the loss is `null`": of Σ tuned = (1 − null) Σ base."""
         rest = 1 - null
         parts = (*self.tuned.parts, *((v * rest**2, df) for v, df in self.base.parts))
         return Estimate(self.tuned.value - rest * self.base.value, parts).p_two_sided()
@@ -47,12 +48,14 @@ class Loss:
 def run_from(
     analysis: Callable[[], Analysis], taught: str, asked_kind: str
 ) -> Callable[[Evidence, np.random.Generator], list[Finding]]:
-    """A claim about models tuned on tasks of kind `taught`, asked tasks of kind `asked_kind`."""
+    """Returns the `run` of a claim on models tuned on kind `taught` and evaluated on kind `asked_kind`."""
 
     def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
         rows = asked(evidence.scores)
-        own = set(rows.filter((pl.col("role") == "in_domain") & (pl.col("kind") == taught))["tuned_on"])
-        crossed = (pl.col("role") == "cross_task") & pl.col("tuned_on").is_in(own) & (pl.col("kind") == asked_kind)
+        trained_on = set(rows.filter((pl.col("role") == "in_domain") & (pl.col("kind") == taught))["tuned_on"])
+        crossed = (
+            (pl.col("role") == "cross_task") & pl.col("tuned_on").is_in(trained_on) & (pl.col("kind") == asked_kind)
+        )
         return decide_verdicts([_claim(analysis(), evidence.study, plain(rows.filter(crossed)))])
 
     return run
@@ -99,26 +102,27 @@ def _state(fit: pl.DataFrame) -> tuple[EvidenceState, str]:
     stuck = stuck_sets(fit)
     if set(stuck) == set(fit["task"]):
         return "degenerate", (
-            f"The base of {names(stuck)} is a constant prediction: it has no ability that could be forgotten, and a "
-            "score that stays is one constant answer after another."
+            f"The base of {names(stuck)} is a constant prediction: it has no ability that could be forgotten, and an "
+            "unchanged score is one constant answer after another."
         )
     if set(fit["kind"]) == {"generation"}:
         return "insufficient", (
             "Only generated text was scored. A loss that does not show in the likelihood of the right answer as well "
-            "is a change of output form, and the table has no likelihoods: this is not evidence of forgetting."
+            "is formatting, not knowledge, and the table has no likelihoods: this is not evidence of forgetting."
         )
     return "measured", f"The base of {names(stuck)} is a constant prediction." if stuck else ""
 
 
 def _short(rows: pl.DataFrame, fit: pl.DataFrame) -> str:
-    """Pairs of tasks with too many holes."""
+    """Returns the sentence on pairs of tasks with too many missing rows."""
     lost = [arrow for arrow in _arrows(sound(rows)) if arrow not in _arrows(fit)]
     return f"Left out for missing rows: {names(lost)}." if lost else ""
 
 
 def _with_all(rows: pl.DataFrame) -> str:
-    """The same ratio when overflowing prompts count, where there are any."""
-    every = merged(rows.filter(~pl.col("constant_gold")))
-    if every["overflow"].is_null().all():
+    """Returns the sentence on the ratio with overflowing prompts included; empty without any."""
+    unfiltered = merged(rows.filter(~pl.col("constant_gold")))
+    if unfiltered["overflow"].is_null().all():
         return ""
-    return f"With the prompts that overflow the change would be {mean(every['value']) / mean(every['base']) - 1:+.1%}."
+    change = mean(unfiltered["value"]) / mean(unfiltered["base"]) - 1
+    return f"With the prompts that overflow the change would be {change:+.1%}."

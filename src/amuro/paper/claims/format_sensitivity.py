@@ -16,32 +16,30 @@ from amuro.results.stats.spread import Spread
 from amuro.results.verdicts import Claim, decide_verdicts
 
 FEW = 1e3
-"""Degrees of freedom of sampling noise where there is no other."""
-
-
+"""Degrees of freedom of the noise where run variance is unknown."""
 ONE_FORMAT = (
-    "Each model was tuned in one format only: whether that format is easier or merely the trained one cannot be told. "
+    "Each model was tuned in one format only: whether that format is easier or merely the trained one is unknown. "
     "Before and after are not compared: that needs bases that clear a constant answer in their best format."
 )
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding over the tuned models that were asked in several formats, at the latest place."""
+    """Returns one finding over the tuned models with scores in several formats, at the latest place."""
     rows = levels(evidence.scores)
     noise = format_noise(rows) if rows.height else None
     last = latest(spreads(rows, noise)).filter("best") if rows.height else rows
     reason = left_out(asked(evidence.scores).filter(pl.col("role") == "in_domain"))
     if last.is_empty():
-        nothing = "No tuned model of this table was asked in three formats and clears the best constant answer."
+        nothing = "No tuned model of this table has scores in three formats and clears the best constant answer."
         return decide_verdicts(
             [Claim(draft_finding(ANALYSIS, evidence.study, nothing, "insufficient", note=reason), None)]
         )
-    found = with_shared_noise(last, noise)
+    variance = with_shared_noise(last, noise)
     state: EvidenceState = "measured" if noise else "insufficient"
     end = latest(rows)
-    low, high = found.interval()
+    low, high = variance.interval()
     statement = (
-        f"After tuning, the formats of {names(last['tuned_on'].sort())} lie apart by a variance of {found.value:.2f} "
+        f"After tuning, the formats of {names(last['tuned_on'].sort())} have a variance of {variance.value:.2f} "
         f"squared log odds beyond noise (95 % interval {low:.2f} to {high:.2f}), at the latest place: {_ranges(end)}."
     )
     means = (
@@ -53,22 +51,23 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
         points=tuple({"x": r["tuned_on"], "line": r["format"], "value": r["value"], "y_label": "score", "chance": None}
                      for r in means.iter_rows(named=True)),
     )  # fmt: skip
-    return decide_verdicts([Claim(finding, found)])
+    return decide_verdicts([Claim(finding, variance)])
 
 
 def latest(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of the latest place."""
+    """Returns the rows of the latest place."""
     return rows.filter(pl.col("place") == pl.col("place").max())
 
 
 def with_shared_noise(rows: pl.DataFrame, noise: Pooled | None) -> Spread:
-    """The mean variance between formats of several models, as one quantity against its noise."""
+    """Estimates the mean variance between formats over several models."""
     observed, of_noise = mean(rows["observed"]), mean(rows["noise"])
     df = noise.df if noise else FEW
     return Spread(observed - of_noise, of_noise, observed / of_noise, float(rows["df"].sum()), df)
 
 
 def _ranges(end: pl.DataFrame) -> str:
+    """Returns the lowest and highest mean score over formats of each tuned model, as words."""
     means = end.group_by("tuned_on", "format", maintain_order=True).agg(pl.col("value").mean())
     spans = means.group_by("tuned_on", maintain_order=True).agg(
         pl.col("value").min().alias("low"), pl.col("value").max().alias("high")

@@ -1,4 +1,4 @@
-"""C2b: does further pre-training ease the dependence on wording?"""
+"""C2b: does further pre-training lower the dependence on the prompt format?"""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ from amuro.results.verdicts import Claim, decide_verdicts
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding over the tuned models whose formats all clear the best constant answer at four places or more."""
+    """Returns one finding over the tuned models whose formats all clear the best constant answer at four places."""
     rows = levels(evidence.scores)
     noise = format_noise(rows) if rows.height else None
-    found = spreads(rows, noise).filter("clear") if rows.height else rows
+    clear = spreads(rows, noise).filter("clear") if rows.height else rows
     reason = left_out(asked(evidence.scores).filter(pl.col("role") == "in_domain"))
-    if found.height:
-        found = found.filter(pl.len().over("tuned_on") >= MIN_PLACES)
-    if found.is_empty():
+    if clear.height:
+        clear = clear.filter(pl.len().over("tuned_on") >= MIN_PLACES)
+    if clear.is_empty():
         nothing = f"No tuned model has {MIN_PLACES} places at which every format clears the best constant answer."
         return decide_verdicts(
             [Claim(draft_finding(ANALYSIS, evidence.study, nothing, "insufficient", note=reason), None)]
         )
-    estimate = format_trend(found, noise)
+    estimate = format_trend(clear, noise)
     state: EvidenceState = "measured" if noise else "insufficient"
     where = ", ".join(
         f"{names([name])} at {n}"
-        for name, n in found.group_by("tuned_on", maintain_order=True).len().sort("tuned_on").rows()
+        for name, n in clear.group_by("tuned_on", maintain_order=True).len().sort("tuned_on").rows()
     )
     statement = (
-        f"In this pre-training run the variance between formats of {names(found['tuned_on'].unique().sort())} falls by "
-        f"{reading(estimate)} squared log odds over the log tokens of the series."
+        f"In this pre-training run the variance between formats of {names(clear['tuned_on'].unique().sort())} falls by "
+        f"{reading(estimate)} squared log odds from the first to the last checkpoint (log tokens)."
     )
-    without = _without_any(found, noise)
+    without = _without_any(clear, noise)
     finding = draft_finding(
-        ANALYSIS, evidence.study, statement, state, n=found["place"].n_unique(), cells=cells_of(found),
-        series=found["series"][0],
+        ANALYSIS, evidence.study, statement, state, n=clear["place"].n_unique(), cells=cells_of(clear),
+        series=clear["series"][0],
         note=note(f"Every format clears the best constant answer at so many places: {where}. Without any one tuned "
                   f"model: {chances(without)}. A generated answer has no known constant to clear but 0.", reason,
                   in_words(noise)),
         points=tuple({"line": r["tuned_on"], "tokens": r["tokens"], "value": r["excess"],
-                      "y_label": "variance between formats, squared log odds"} for r in found.iter_rows(named=True)),
+                      "y_label": "variance between formats, squared log odds"} for r in clear.iter_rows(named=True)),
     )  # fmt: skip
     return decide_verdicts([Claim(finding, estimate, p=max(estimate.p_two_sided(), without))])
 
 
 def _without_any(rows: pl.DataFrame, noise: Pooled | None) -> float:
-    """Largest p value of no easing when each tuned model in turn is left out; that of all where there is only one."""
+    """Returns the largest p value of "no fall" with each tuned model left out in turn (if several)."""
     models = rows["tuned_on"].unique().sort().to_list()
     kept = [rows.filter(pl.col("tuned_on") != model) for model in models] if len(models) > 1 else [rows]
-    return max(min(2 * format_trend(some, noise).p_above(), 1.0) for some in kept)
+    return max(min(2 * format_trend(subset, noise).p_above(), 1.0) for subset in kept)
 
 
 def format_trend(rows: pl.DataFrame, noise: Pooled | None) -> Estimate:
-    """Mean over tuned models of −(slope over log tokens × span) of the variance between formats.
+    """Estimates the mean over tuned models of −(slope over log tokens × span) of the variance between formats.
 
-    A variance s² of F levels with noise v around a true variance σ² itself varies by 2v²/(F−1) + 4vσ²/(F−1).
+    The sample variance of F levels with noise v and true variance σ² has itself the variance (2v² + 4vσ²)/(F−1).
     """
     models = rows["tuned_on"].unique().sort().to_list()
     value, parts = 0.0, []
@@ -78,6 +78,7 @@ def format_trend(rows: pl.DataFrame, noise: Pooled | None) -> Estimate:
 
 
 def _variance(line: pl.DataFrame) -> Floats:
+    """Returns the sampling variance of each place's variance between formats."""
     v, true, df = line["noise"].to_numpy(), line["excess"].clip(0).to_numpy(), line["df"].to_numpy()
     return np.asarray((2 * v**2 + 4 * v * true) / df)
 

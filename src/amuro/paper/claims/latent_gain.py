@@ -36,46 +36,46 @@ from amuro.results.stats.trend import change_weights, without_each
 from amuro.results.verdicts import Claim, decide_verdicts
 
 MIN_MODELS = 2
-"""A statement about tasks in general needs as many tuned models."""
+"""Fewest tuned models for a statement about tasks in general."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One line of (tuned − best base) over places, with its noise."""
+    """Lines of (tuned − best-prompted base) over places, with their run variances."""
 
     rows: pl.DataFrame
     noise: Pooled | None
     base_noise: Pooled | None
 
     def growth(self, weights: Floats) -> Estimate:
-        """Σ w (tuned − base)."""
+        """Estimates Σ w (tuned − base)."""
         return weighted(self.rows, weights.tolist(), self.noise)
 
     def base(self, weights: Floats) -> Estimate:
-        """Σ w base."""
+        """Estimates Σ w base."""
         return weighted(self.rows, weights.tolist(), self.base_noise, "base", unit="task")
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding over the sets that can carry it, and one for each in-domain set."""
-    own = plain(asked(evidence.scores).filter(pl.col("role") == "in_domain"))
-    fit = sound(own)
+    """Returns one finding over all sets whose base is not a constant prediction, and one per in-domain set."""
+    home = plain(asked(evidence.scores).filter(pl.col("role") == "in_domain"))
+    fit = sound(home)
     rows = long_enough(_against_best_base(merged(fit), evidence.scores)) if fit.height else fit
     if rows.is_empty():
         statement = f"No line of this table has {MIN_PLACES} places of pre-training."
         return decide_verdicts(
-            [Claim(draft_finding(ANALYSIS, evidence.study, statement, "insufficient", note=note(left_out(own))), None)]
+            [Claim(draft_finding(ANALYSIS, evidence.study, statement, "insufficient", note=note(left_out(home))), None)]
         )
     noise, base_noise = run_noise(fit), run_noise(fit, "base", unit="task")
     stuck = stuck_sets(rows)
     gaps = {task: Gap(rows.filter(pl.col("task") == task), noise, base_noise) for task in tasks_of(rows)}
     singles = [_single(evidence.study, task, gap, task in stuck) for task, gap in gaps.items()]
     usable = rows.filter(~pl.col("task").is_in(stuck))
-    return decide_verdicts([_whole(evidence.study, own, Gap(usable, noise, base_noise), stuck), *singles])
+    return decide_verdicts([_overall(evidence.study, home, Gap(usable, noise, base_noise), stuck), *singles])
 
 
 def _against_best_base(rows: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    """The lines with the base asked in its best way at each place: the highest of all formats and shots that fit."""
+    """Returns the lines with the base under its best prompt at each place: the highest score over formats and shots."""
     base = sound(with_places(comparable(scores).filter(pl.col("tuned_on") == "none")))
     means = base.group_by("task", "format", "shots", "place", maintain_order=True).agg(pl.col("value").mean())
     best = means.group_by("task", "place", maintain_order=True).agg(pl.col("value").max().alias("best"))
@@ -90,8 +90,8 @@ def _single(study: str, task: str, gap: Gap, stuck: bool) -> Claim:
     flat = tost(base, delta)
     without = max(min(2 * gap.growth(w).p_above(), 1.0) for w in without_each(tokens))
     statement = (
-        f"On {names([task])} the gap between the tuned score and the best-asked base grows by {reading(growth)}, over "
-        f"the log tokens of the series, the base by {reading(base)}; {_where(gap)}."
+        f"On {names([task])} the gap between the tuned score and the best-prompted base grows by {reading(growth)}, "
+        f"from the first to the last checkpoint (log tokens), the base by {reading(base)}; {_where(gap)}."
     )
     state: EvidenceState = "degenerate" if stuck else "measured" if gap.noise else "insufficient"
     reason = (
@@ -106,23 +106,27 @@ def _single(study: str, task: str, gap: Gap, stuck: bool) -> Claim:
     return Claim(finding, growth, p=max(growth.p_two_sided(), flat, without))
 
 
-def _whole(study: str, own: pl.DataFrame, usable: Gap, stuck: list[str]) -> Claim:
+def _overall(study: str, home: pl.DataFrame, usable: Gap, stuck: list[str]) -> Claim:
     models = usable.rows["tuned_on"].n_unique()
     blind = (
         f"The base of {names(stuck)} is a constant prediction: whether it is flat was not measured." if stuck else ""
     )
-    caveats = (blind, left_out(own), in_words(usable.noise))
+    caveats = (blind, left_out(home), in_words(usable.noise))
     if not models:
-        statement = "No base of this table says anything: what is latent cannot be told from what is not seen."
+        statement = (
+            "All bases of this table are constant predictions: latent abilities cannot be separated from missing ones."
+        )
         return Claim(draft_finding(ANALYSIS, study, statement, "degenerate", note=note(*caveats)), None)
     weights = _mean_of_lines(usable.rows)
     estimate, base = usable.growth(weights), usable.base(weights)
     delta = ANALYSIS.delta * (1 - mean(usable.rows["chance"].fill_null(0.0)))
     state: EvidenceState = "measured" if models >= MIN_MODELS and usable.noise else "insufficient"
-    few = "" if state == "measured" else f"One tuned model has a base that says anything; {MIN_MODELS} are needed."
+    few = (
+        "" if state == "measured" else f"Only one tuned model has a base that is not constant; {MIN_MODELS} are needed."
+    )
     statement = (
-        f"Where the base says anything ({names(tasks_of(usable.rows))}), the gap between tuned and base grows by "
-        f"{reading(estimate)}, the base by {reading(base)}."
+        f"Where the base is not a constant prediction ({names(tasks_of(usable.rows))}), the gap between tuned and "
+        f"base grows by {reading(estimate)}, the base by {reading(base)}."
     )
     finding = draft_finding(
         ANALYSIS, study, statement, state, n=usable.rows["place"].n_unique(), delta=delta, note=note(few, *caveats),
@@ -132,7 +136,7 @@ def _whole(study: str, own: pl.DataFrame, usable: Gap, stuck: list[str]) -> Clai
 
 
 def _mean_of_lines(rows: pl.DataFrame) -> Floats:
-    """Weights of the mean growth: equal a tuned model, and a set within it."""
+    """Returns weights of the mean growth: equal per tuned model, and per set within it."""
     lines = rows.select("tuned_on", "task").unique()
     sets = {tuned_on: lines.filter(pl.col("tuned_on") == tuned_on).height for tuned_on in lines["tuned_on"]}
     weights = np.zeros(rows.height)
@@ -143,7 +147,7 @@ def _mean_of_lines(rows: pl.DataFrame) -> Floats:
 
 
 def spans(gap: Gap) -> list[Point]:
-    """Growth of the gap from one place to the next, for each set: points of a figure in rows."""
+    """Returns the growth of the gap between consecutive places of each set, as figure points."""
     points: list[Point] = []
     for task in gap.rows["task"].unique().sort():
         line = Gap(gap.rows.filter(pl.col("task") == task).sort("tokens"), gap.noise, gap.base_noise)
@@ -159,11 +163,11 @@ def spans(gap: Gap) -> list[Point]:
 
 
 def _where(gap: Gap) -> str:
-    """In which spans of tokens the growth is more than noise."""
-    found = [f"{p['x']} ({p['value']:+.2f})" for p in spans(gap) if p["low"] > 0]
+    """Returns the spans of tokens in which the growth is significant, as words."""
+    significant = [f"{p['x']} ({p['value']:+.2f})" for p in spans(gap) if p["low"] > 0]
     return (
-        f"span by span it is more than noise from {names(found)}"
-        if found
+        f"span by span it is more than noise from {names(significant)}"
+        if significant
         else "in no single span is it more than noise"
     )
 
@@ -178,7 +182,7 @@ ANALYSIS = Analysis(
     family="latent gain",
     delta=0.25,
     unit="places of pre-training",
-    formula="slope over log tokens × span of (tuned − best-asked base) > 0 and of base within ±δ (TOST), both at α, "
+    formula="slope over log tokens × span of (tuned − best-prompted base) > 0 and of base within ±δ (TOST), both at α, "
     "also without any one place; a constant base is degenerate; growth from place to place beside it",
     source="Sun & Dredze 2024, finding 3 and figures 6b, 7, 10; Schuirmann 1987",
     run=run,

@@ -29,12 +29,13 @@ from amuro.results.stats.trend import change_weights
 from amuro.results.verdicts import Claim, decide_verdicts
 
 MIN_SETS = 8
-"""The unit is the data set, and fewer say nothing."""
+"""Fewest data sets (the unit) for a claim."""
 MIN_GROUP = 2
+"""Fewest sets of a group for a comparison."""
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding: what sets that pre-training did not teach gain more than those that it did."""
+    """Returns one finding: the mean gain of sets not learned in pre-training − that of learned sets."""
     rows = plain(asked(evidence.scores).filter(pl.col("role").is_in(["in_domain", "instructed"])))
     lines = long_enough(merged(sound(rows))) if rows.height else rows
     if lines.is_empty():
@@ -46,17 +47,17 @@ def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
 
 
 def _sets(lines: pl.DataFrame, noise: Pooled | None) -> pl.DataFrame:
-    """One row a set: mean gain, also as a share of the room above the base; whether its base rose by δ or more beyond
-    noise; kind of tuning; scorer.
+    """Returns one row per set: mean gain, the same as a share of the room above the base, whether its base rose
+    significantly by δ or more, kind of tuning, and scorer.
     """
-    found = []
+    rows = []
     for (tuned_on, task), line in lines.group_by("tuned_on", "task", maintain_order=True):
         rise = weighted(line, change_weights(line["tokens"].to_numpy()).tolist(), noise, "base", unit="task")
-        found.append({"tuned_on": tuned_on, "task": task, "gain": mean(line["change"]),
+        rows.append({"tuned_on": tuned_on, "task": task, "gain": mean(line["change"]),
                       "share": mean(line["change"] / (1 - line["base"])), "rise": rise.value,
                       "learned": rise.value >= DELTA and rise.interval()[0] > 0, "tuning": line["role"][0],
                       "scorer": line["kind"][0]})  # fmt: skip
-    return pl.DataFrame(found)
+    return pl.DataFrame(rows)
 
 
 def _claim(study: str, rows: pl.DataFrame, lines: pl.DataFrame, sets: pl.DataFrame, noise: Pooled | None) -> Claim:
@@ -65,10 +66,10 @@ def _claim(study: str, rows: pl.DataFrame, lines: pl.DataFrame, sets: pl.DataFra
     estimate, share = _difference(groups, "gain"), _difference(groups, "share")
     agree = 1.0 if share is None else min(2 * share.p_above(), 1.0)
     learned, rest = (names(tasks_of(groups[g])) or "none" for g in (True, False))
-    told = f"Learned in pre-training by rule: {learned}; not: {rest}."
+    groups_named = f"Learned in pre-training by rule: {learned}; not: {rest}."
     effect = f" The others gain {reading(estimate)} more." if estimate else " So this table cannot compare their gains."
     finding = draft_finding(
-        ANALYSIS, study, told + effect, state, n=sets.height, cells=cells_of(lines), series=lines["series"][0],
+        ANALYSIS, study, groups_named + effect, state, n=sets.height, cells=cells_of(lines), series=lines["series"][0],
         note=note(reason, _agreement(share), left_out(rows), in_words(noise)),
         points=tuple({"x": r["task"], "line": f"{'learned' if r['learned'] else 'not learned'}, {r['tuning']}",
                       "value": r["gain"], "y_label": "mean gain from tuning"}
@@ -78,17 +79,17 @@ def _claim(study: str, rows: pl.DataFrame, lines: pl.DataFrame, sets: pl.DataFra
 
 
 def _agreement(share: Estimate | None) -> str:
-    """The same difference as a share of the room left: without it a common ceiling would pass for the claim."""
+    """Returns the sentence on the difference as a share of the room left, which a common ceiling does not explain."""
     return f"As a share of the room above the base the difference is {reading(share)}." if share else ""
 
 
 def _state(sets: pl.DataFrame, groups: dict[bool, pl.DataFrame]) -> tuple[EvidenceState, str]:
-    """Too few sets, an empty group, or groups that differ in more than what they are named for."""
+    """Returns evidence state and reason: too few sets, an empty group, or groups with confounded facts."""
     for learned, word in ((True, "learned"), (False, "not learned")):
         if groups[learned].is_empty():
             return "insufficient", f"No set of this table counts as {word}: half of the claim's evidence is not in it."
     confounds = confounded(sets)
-    named = f"The groups differ in {' and '.join(confounds)} as well: a difference cannot be laid to learning."
+    named = f"The groups differ in {' and '.join(confounds)} as well: a difference cannot be attributed to learning."
     named = named if confounds else ""
     if sets.height < MIN_SETS:
         return "insufficient", f"{sets.height} sets; the unit is the set, and {MIN_SETS} are needed. {named}".strip()
@@ -96,19 +97,19 @@ def _state(sets: pl.DataFrame, groups: dict[bool, pl.DataFrame]) -> tuple[Eviden
 
 
 def confounded(sets: pl.DataFrame) -> list[str]:
-    """Kind of tuning or scorer, where no value of it has two sets of each group."""
-    found = []
+    """Returns which of kind of tuning and scorer is confounded, i.e. has no value with two sets of each group."""
+    confounds = []
     for column, word in (("tuning", "kind of tuning"), ("scorer", "scorer")):
         counts = sets.group_by(column, maintain_order=True).agg(
             pl.col("learned").sum().alias("yes"), (~pl.col("learned")).sum().alias("no")
         )
         if counts.filter((pl.col("yes") >= MIN_GROUP) & (pl.col("no") >= MIN_GROUP)).is_empty():
-            found.append(word)
-    return found
+            confounds.append(word)
+    return confounds
 
 
 def _difference(groups: dict[bool, pl.DataFrame], column: str) -> Estimate | None:
-    """Mean gain of what was not learned − of what was, sets as the unit (Welch); None where a group is too small."""
+    """Estimates the mean gain of sets not learned − learned, with Welch's variance; None where a group is too small."""
     if min(group.height for group in groups.values()) < MIN_GROUP:
         return None
     parts = []

@@ -28,22 +28,22 @@ from amuro.results.stats.replicates import Pooled
 from amuro.results.verdicts import Claim, decide_verdicts
 
 MIN_MODELS = 2
-"""A statement about domains in general needs sets of as many tuned models."""
+"""Fewest tuned models for a statement about domains in general."""
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding over all sets that could show a loss, and one for each family."""
+    """Returns one finding over all sets that could show a loss, and one per family."""
     rows = plain(asked(evidence.scores).filter(pl.col("role") == "out_of_domain"))
     if rows.is_empty():
-        nothing = "No tuned model was asked on an out-of-domain set."
+        nothing = "No tuned model was evaluated on an out-of-domain set."
         return decide_verdicts([Claim(draft_finding(ANALYSIS, evidence.study, nothing, "not run"), None)])
     noise = run_noise(sound(rows))
     families = rows["family"].unique().sort()
-    each = [_family(evidence.study, rows.filter(pl.col("family") == family), family, noise) for family in families]
-    return decide_verdicts([_whole(evidence.study, rows, noise), *each])
+    by_family = [_family(evidence.study, rows.filter(pl.col("family") == family), family, noise) for family in families]
+    return decide_verdicts([_overall(evidence.study, rows, noise), *by_family])
 
 
-def _whole(study: str, rows: pl.DataFrame, noise: Pooled | None) -> Claim:
+def _overall(study: str, rows: pl.DataFrame, noise: Pooled | None) -> Claim:
     fit = sound(rows)
     useless = cannot_lose(merged(fit))
     able = merged(fit.filter(~pl.col("task").is_in(useless)))
@@ -66,18 +66,18 @@ def _whole(study: str, rows: pl.DataFrame, noise: Pooled | None) -> Claim:
 
 
 def _family(study: str, rows: pl.DataFrame, family: str, noise: Pooled | None) -> Claim:
-    """The loss on one family, or the reason why its sets cannot show one."""
+    """Returns the claim on one family, or the reason why its sets cannot show a loss."""
     fit, asked_sets = merged(sound(rows)), names(tasks_of(rows))
     common = {"detail": family.replace(" ", "_"), "cells": cells_of(merged(rows)), "series": rows["series"][0]}
     if fit.is_empty():
         state: EvidenceState = "degenerate" if rows["constant_gold"].all() else "insufficient"
-        statement = f"On {asked_sets} the table says nothing about what tuning took away."
+        statement = f"On {asked_sets} the table cannot show a loss by tuning."
         return Claim(draft_finding(ANALYSIS, study, statement, state, note=note(left_out(rows)), **common), None)
     estimate, useless = _loss(fit, noise), cannot_lose(fit)
-    each = fit.group_by("task", maintain_order=True).agg(pl.col("change").mean()).sort("task").rows()
-    changes_told = ", ".join(f"{names([task])} {change:+.3f}" for task, change in each)
+    mean_changes = fit.group_by("task", maintain_order=True).agg(pl.col("change").mean()).sort("task").rows()
+    changes_named = ", ".join(f"{names([task])} {change:+.3f}" for task, change in mean_changes)
     state = "insufficient" if set(useless) == set(fit["task"]) else "measured"
-    statement = f"On {family} sets ({asked_sets}) the mean loss is {reading(estimate)}; changes: {changes_told}."
+    statement = f"On {family} sets ({asked_sets}) the mean loss is {reading(estimate)}; changes: {changes_named}."
     finding = draft_finding(
         ANALYSIS, study, statement, state, n=fit["task"].n_unique(), points=tuple(curve(fit, noise, "task")),
         note=note(left_out(rows), _floor(useless), _dead(fit), in_words(noise)), **common,
@@ -86,19 +86,21 @@ def _family(study: str, rows: pl.DataFrame, family: str, noise: Pooled | None) -
 
 
 def _loss(rows: pl.DataFrame, noise: Pooled | None) -> Estimate:
-    """Mean of (base − tuned)."""
+    """Estimates the mean of (base − tuned)."""
     return weighted(rows, [-w for w in equal_weights(rows)], noise)
 
 
 def _floor(useless: list[str]) -> str:
+    """Returns the sentence on sets with nothing to lose; empty without any."""
     if not useless:
         return ""
-    return f"Nothing to lose: the base of {names(useless)} stands less than {DELTA:g} above the best constant answer."
+    return f"Nothing to lose: the base of {names(useless)} is less than {DELTA:g} above the best constant answer."
 
 
 def _dead(rows: pl.DataFrame) -> str:
-    found = rows.filter(pl.col("dead_label").is_not_null())
-    return f"On {names(tasks_of(found))} an answer is offered that is never right." if found.height else ""
+    """Returns the sentence on sets with an answer that is never right; empty without any."""
+    dead = rows.filter(pl.col("dead_label").is_not_null())
+    return f"On {names(tasks_of(dead))} an answer is offered that is never right." if dead.height else ""
 
 
 ANALYSIS = Analysis(
@@ -108,7 +110,7 @@ ANALYSIS = Analysis(
     delta=DELTA,
     unit="data sets",
     formula="mean of (base − tuned) on out-of-domain sets, weights as in C1a; constant gold or prompts beyond the "
-    "context carry nothing, a base less than δ above the best constant answer has nothing to lose",
+    "context are left out, a base less than δ above the best constant answer has nothing to lose",
     source="Sun & Dredze 2024, §4.2 and figures 4, 5, 11",
     run=run,
 )

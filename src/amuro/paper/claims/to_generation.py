@@ -11,8 +11,8 @@ ANALYSIS: Analysis = Analysis(
     family="forgetting of tasks, class to generation",
     delta=DELTA_SHARE,
     unit="scores",
-    formula="1 − Σ tuned / Σ base over cross-task scores, Fieller's interval; a fall of generated text alone is called "
-    "output form",
+    formula="1 − Σ tuned / Σ base over cross-task scores, Fieller's interval; a fall of generated text alone is "
+    "formatting, not knowledge",
     source="Sun & Dredze 2024, §4.3 and equation 1; Fieller, J. R. Statist. Soc. B 16 (1954)",
     run=run_from(lambda: ANALYSIS, "classification", "generation"),
 )

@@ -1,4 +1,4 @@
-"""The analyses: what is asked of the scores. Each file beside this one is one, listed by its name."""
+"""Analyses of scores. Each file of this package without a leading underscore is one, except `base`."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def load_analysis(name: str) -> Analysis:
-    """The analysis `analyses/NAME.py`, or that of a dotted module. Errors as in `registry.plugin`."""
+    """Returns the analysis `analyses/NAME.py`, or that of a dotted module name. Errors as in `registry.plugin`."""
     return cast("Analysis", registry.plugin("analyses", name))

@@ -1,4 +1,4 @@
-"""What every analysis promises."""
+"""Contract test of analyses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from amuro.results.scoring import no_items, no_scores
 
 
 def check(analysis: Analysis) -> Iterator[str]:
-    """It declares what it looks for before it sees data, and on nothing it finds nothing, without falling over."""
+    """Checks that an analysis declares all its facts and returns only *open* findings on an empty study.
+
+    Yields a line on what was checked; raises `StudyError` on the first violation.
+    """
     for name in ("question", "unit", "formula", "source", "family"):
         if not getattr(analysis, name):
             raise StudyError(f"analysis {analysis.name} declares no {name}", cure="every analysis states all of them")

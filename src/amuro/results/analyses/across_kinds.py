@@ -18,45 +18,46 @@ from amuro.results.finding_text import EvidenceStatus, blank, caveats_of, eviden
 from amuro.results.stats.clustered import Means, clustered_means, degrees
 from amuro.results.stats.estimate import Estimate, Part, combine, satterthwaite
 from amuro.results.stats.ratio import PairedRatio
-from amuro.results.trajectory import Bools, Trajectory, Tuning, longest, on_shared_examples, stand_ins, trajectories
+from amuro.results.trajectory import Bools, Trajectory, Tuning
+from amuro.results.trajectory_groups import longest, on_shared_examples, stand_ins, trajectories
 from amuro.results.verdicts import Claim, decide_verdicts
 
 SIDE = {"classification": "class", "multiple_choice": "class", "generation": "generation"}
-"""Kind of task → its side; documents have none."""
+"""Kind of task → side; language modeling has none."""
 DIRECTIONS = (("class", "generation"), ("generation", "class"))
-REACH = "These pairs of tasks are fixed: nothing follows for others."
+REACH = "These pairs of tasks are fixed: the result does not generalise to others."
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Tunings on one side, each asked a set of the other, at its latest checkpoint.
+    """Pairs (tuning on one side, evaluation set of the other side), each at its latest checkpoint.
 
-    A pair weighs as many examples as it is judged on (see `_able`): a sum over examples that had no say in their choice
-    is unbiased, a mean of means is not.
+    A pair has the weight of the examples that it is judged on (see `_able`). The sum over examples that took no part in
+    the selection is unbiased, a mean of means is not.
     """
 
-    found: tuple[Trajectory, ...]
+    trajectories: tuple[Trajectory, ...]
     chances: Mapping[str, float]
-    """Set → its guessing rate, from which scores count."""
+    """Evaluation set → chance score, which is subtracted."""
 
     def contrast(self, base: float, tuned: float) -> Estimate:
-        """Weighted sum of the mean base score and the mean tuned score, both above chance.
+        """Estimates base · (mean base score) + tuned · (mean tuned score), both above chance.
 
-        Pairs on one set share its examples and its base. A run that is lucky on one set counts as lucky on all that it
-        was asked: its errors add up before they are squared.
+        Pairs on one set share its examples and its base. The errors of a run on several sets are taken as fully
+        correlated: they are summed before they are squared.
         """
         value, items, within, errors = 0.0, 0.0, 0.0, defaultdict[Tuning, list[Part]](list)
-        for asked, means, each in self._sets:
-            weights = each * np.repeat([base, tuned], len(asked))
-            guessed = each * len(asked) * (base + tuned) * self.chances[asked[0].name]
+        for pairs, means, share in self._sets:
+            weights = share * np.repeat([base, tuned], len(pairs))
+            guessed = share * len(pairs) * (base + tuned) * self.chances[pairs[0].name]
             value += float(weights @ means.value) - guessed
             items += means.noise(weights)[0]
-            for one in asked:
-                noise, runs = one.noise, len(one.by_seed[-1])
+            for pair in pairs:
+                noise, runs = pair.noise, len(pair.by_seed[-1])
                 if noise is not None:
-                    within += (each * tuned) ** 2 * noise.sampling / runs
-                    beyond = each * abs(tuned) * math.sqrt(noise.beyond / runs)
-                    errors[one.tuning].append((beyond, noise.df))
+                    within += (share * tuned) ** 2 * noise.sampling / runs
+                    beyond = share * abs(tuned) * math.sqrt(noise.beyond / runs)
+                    errors[pair.tuning].append((beyond, noise.df))
         groups = min(means.groups for _, means, _ in self._sets)
         of_runs = [(sum(sd for sd, _ in sets) ** 2, min(df for _, df in sets)) for sets in errors.values()]
         noise_of_runs = within + sum(variance for variance, _ in of_runs)
@@ -65,158 +66,171 @@ class Pairs:
 
     @cached_property
     def _sets(self) -> list[tuple[list[Trajectory], Means, float]]:
-        """Of each set the pairs on it, the means (2 × pairs) of bases and then of tuned models, and a pair's weight."""
+        """Returns per set: its pairs, their means (2 × pairs; bases, then tuned models), and the weight of one pair."""
         sets = defaultdict(list)
-        for one in self.found:
-            sets[one.name].append(one)
+        for pair in self.trajectories:
+            sets[pair.name].append(pair)
         grouped = [(pairs, *_means(pairs)) for pairs in sets.values()]
         total = sum(len(pairs) * share for pairs, _, share in grouped)
         return [(pairs, means, share / total) for pairs, means, share in grouped]
 
     @property
     def loss(self) -> PairedRatio:
-        """1 − Σ tuned / Σ base, both above chance: a ratio of sums, since one small base breaks a mean of ratios."""
+        """Returns 1 − Σ tuned / Σ base, both above chance; in a mean of ratios, a small base would dominate."""
         below, lost = self.contrast(1, 0), self.contrast(1, -1)
         return PairedRatio(lost.value / below.value, lambda share: self.contrast(1 - share, -1))
 
     @property
     def drop(self) -> Estimate:
-        """Mean of base − tuned."""
+        """Estimates the mean of base − tuned."""
         return self.contrast(1, -1)
 
 
 def _means(pairs: Sequence[Trajectory]) -> tuple[Means, float]:
-    """(means on the examples that all pairs on one set share, their share of the examples that the set has)."""
-    asked = on_shared_examples(pairs)
-    rows = [*(one.base[-1] for one in asked), *(one.tuned[-1] for one in asked)]
-    return clustered_means(np.array(rows), asked[0].clusters), len(asked[0].examples) / len(asked[0].whole.clusters)
+    """Returns (means on the shared examples of all pairs on one set, share of the set's examples that these are)."""
+    shared = on_shared_examples(pairs)
+    rows = [*(pair.base[-1] for pair in shared), *(pair.tuned[-1] for pair in shared)]
+    return clustered_means(np.array(rows), shared[0].clusters), len(shared[0].examples) / len(shared[0].matrix.clusters)
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """Two findings a series: class → generation and generation → class."""
-    every, told = stand_ins([one for one in longest(trajectories(evidence, ["cross_task"])) if one.facts.share])
-    second = dict(zip(map(_key, every), format_free_trajectories(evidence, every), strict=True))
+    """Returns two findings per series: class → generation and generation → class."""
+    pairs, stood_in = stand_ins([pair for pair in longest(trajectories(evidence, ["cross_task"])) if pair.facts.share])
+    format_free = dict(zip(map(_key, pairs), format_free_trajectories(evidence, pairs), strict=True))
     claims = [
         _claim(
-            evidence, series, sides, [one for one in every if _goes(evidence, one, series, sides)], second, told, rng
+            evidence,
+            series,
+            sides,
+            [pair for pair in pairs if _goes(evidence, pair, series, sides)],
+            format_free,
+            stood_in,
+            rng,
         )
-        for series in sorted({one.tuning.series for one in every})
+        for series in sorted({pair.tuning.series for pair in pairs})
         for sides in DIRECTIONS
     ]
     return decide_verdicts(claims) or [
-        blank(ANALYSIS, evidence, "No tuned model was asked on another task.", "not run")
+        blank(ANALYSIS, evidence, "No tuned model was evaluated on another task.", "not run")
     ]
 
 
 Key = tuple[Tuning, str]
-Seconds = Mapping[Key, Trajectory | None]
+"""(tuning, evaluation set)"""
+FormatFree = Mapping[Key, Trajectory | None]
+"""Key → the trajectory under the format-free metric; None where there is none."""
 
 
-def _key(found: Trajectory) -> Key:
-    return found.tuning, found.name
+def _key(trajectory: Trajectory) -> Key:
+    return trajectory.tuning, trajectory.name
 
 
-def _goes(evidence: Evidence, found: Trajectory, series: str, sides: tuple[str, str]) -> bool:
-    """Whether a trajectory of this series leads from one side to the other. Mixtures of several tasks lead nowhere."""
-    taught = evidence.tasks.get(found.tuning.tuned_on)
+def _goes(evidence: Evidence, trajectory: Trajectory, series: str, sides: tuple[str, str]) -> bool:
+    """Whether a trajectory of this series was tuned on pair side and evaluated on the other; never for mixtures."""
+    taught = evidence.tasks.get(trajectory.tuning.tuned_on)
     return (
-        found.tuning.series == series
+        trajectory.tuning.series == series
         and taught is not None
-        and (SIDE.get(taught.kind), SIDE.get(evidence.tasks[found.task].kind)) == sides
+        and (SIDE.get(taught.kind), SIDE.get(evidence.tasks[trajectory.task].kind)) == sides
     )
 
 
 def _claim(
-    evidence: Evidence, series: str, sides: tuple[str, str], every: Sequence[Trajectory], second: Seconds,
-    told: str, rng: np.random.Generator,
+    evidence: Evidence, series: str, sides: tuple[str, str], pairs: Sequence[Trajectory], format_free: FormatFree,
+    stood_in: str, rng: np.random.Generator,
 ) -> Claim:  # fmt: skip
-    fit = _able(evidence, [one for one in every if evidence_status(one)[0] == "measured"], rng)
+    fit = _able(evidence, [pair for pair in pairs if evidence_status(pair)[0] == "measured"], rng)
     name, arrow = "_to_".join(sides), " → ".join(sides)
     further: dict[str, Any] = {"id": f"across_kinds.{series}.{name}".lower(), "n": len(fit), "series": series}
     if not fit:
-        status, sentence, why = _nothing(every, arrow, evidence)
+        status, sentence, why = _nothing(pairs, arrow, evidence)
         return Claim(blank(ANALYSIS, evidence, sentence, status, note=why, **further), None)
-    pairs = Pairs(tuple(fit), {one.name: one.floor for one in fit})
-    if pairs.contrast(1, 0).interval()[0] <= 0:
-        why = "Over all pairs the bases do not surely clear chance: what is not there cannot be forgotten."
-        sentence = f"Over {_names(fit)} nothing can be said of {arrow}."
+    judged = Pairs(tuple(fit), {pair.name: pair.floor for pair in fit})
+    if judged.contrast(1, 0).interval()[0] <= 0:
+        why = "Over all pairs the bases do not surely clear chance, so there is nothing to forget."
+        sentence = f"Over {_names(fit)} no loss {arrow} can be estimated."
         return Claim(blank(ANALYSIS, evidence, sentence, "insufficient", note=why, **further), None)
-    loss = pairs.loss
+    loss = judged.loss
     low, high = loss.interval()
-    again, form = _again(evidence, fit, second)
+    again, form = _again(evidence, fit, format_free)
     sentence = (
-        f"Tuning on {sides[0]} tasks takes {loss.value:+.1%} (95 % interval {low:+.1%} to {high:+.1%}) of what the "
-        f"bases can do beyond chance on {sides[1]} tasks, over {_names(fit)}{', in output form' if form else ''}."
+        f"After tuning on {sides[0]} tasks the bases lose {loss.value:+.1%} (95 % interval {low:+.1%} to {high:+.1%}) "
+        f"of their score above chance on {sides[1]} tasks, over {_names(fit)}"
+        f"{' (formatting, not knowledge)' if form else ''}."
     )
-    note = caveats_of(evidence, fit, REACH, told, _left_out(every, fit), form)
+    note = caveats_of(evidence, fit, REACH, stood_in, _left_out(pairs, fit), form)
     finding = blank(
-        ANALYSIS, evidence, sentence, "measured", note=note, cells=tuple(cell for one in fit for cell in one.cells),
-        points=tuple(_point(one) for one in fit), **further,
+        ANALYSIS, evidence, sentence, "measured", note=note, cells=tuple(cell for pair in fit for cell in pair.cells),
+        points=tuple(_point(pair) for pair in fit), **further,
     )  # fmt: skip
-    return Claim(finding, loss, max([loss.p_two_sided(), *(one.p_two_sided() for one in again)]), holds=not form)
+    return Claim(finding, loss, max([loss.p_two_sided(), *(pair.p_two_sided() for pair in again)]), holds=not form)
 
 
-def _able(evidence: Evidence, every: Sequence[Trajectory], rng: np.random.Generator) -> list[Trajectory]:
-    """The pairs whose base clears chance, on examples that had no say in that.
+def _able(evidence: Evidence, pairs: Sequence[Trajectory], rng: np.random.Generator) -> list[Trajectory]:
+    """Returns the pairs whose base clears chance, restricted to examples that were not used for this selection.
 
-    A base that was chosen for its score on some examples has, by chance, too high a score on them, and tuned models
-    fall back: with many bases near the threshold that alone would pass for forgetting. So either half of the clusters
-    is judged only if the base clears chance on the other. All pairs on a set share the halves.
+    A base selected for its score on some examples has a score that is too high on them, so tuned models would seem to
+    forget by regression to the mean. Each half of the clusters is therefore judged only if the base clears chance on
+    the other half. All pairs on a set share the halves.
     """
-    groups = {one.name: one.whole.groups for one in every}
+    groups = {pair.name: pair.matrix.groups for pair in pairs}
     halves = {name: rng.permutation(groups[name]) % 2 == 0 for name in sorted(groups)}
-    return [kept for one in every if (kept := _judged_part(evidence, one, halves[one.name])) is not None]
+    return [kept for pair in pairs if (kept := _judged_part(evidence, pair, halves[pair.name])) is not None]
 
 
-def _judged_part(evidence: Evidence, found: Trajectory, halves: Bools) -> Trajectory | None:
-    first = halves[found.whole.clusters[found.examples]]
+def _judged_part(evidence: Evidence, trajectory: Trajectory, halves: Bools) -> Trajectory | None:
+    """Returns the trajectory on the halves whose counterpart clears chance; None without any."""
+    first = halves[trajectory.matrix.clusters[trajectory.examples]]
     if first.all() or not first.any():
         return None
-    able = {half: not nothing_to_lose(ANALYSIS, evidence, found.only(first == half)) for half in (True, False)}
+    able = {half: not nothing_to_lose(ANALYSIS, evidence, trajectory.only(first == half)) for half in (True, False)}
     kept = (first & able[False]) | (~first & able[True])
-    return found.only(kept) if kept.any() else None
+    return trajectory.only(kept) if kept.any() else None
 
 
-def _nothing(every: Sequence[Trajectory], arrow: str, evidence: Evidence) -> tuple[EvidenceState, str, str]:
-    """Evidence state, sentence and reason where no pair can show anything."""
+def _nothing(pairs: Sequence[Trajectory], arrow: str, evidence: Evidence) -> tuple[EvidenceState, str, str]:
+    """Returns evidence state, sentence and reason where no pair can show a loss."""
     status: EvidenceStatus = ("not run", "")
-    for one in every:
-        status = evidence_status(one)
+    for pair in pairs:
+        status = evidence_status(pair)
         if status[0] == "measured":
-            status = ("insufficient", nothing_to_lose(ANALYSIS, evidence, one))
+            status = ("insufficient", nothing_to_lose(ANALYSIS, evidence, pair))
     return status[0], f"No pair {arrow} can show whether tuning forgets the other kind of task.", status[1]
 
 
 def _names(fit: Sequence[Trajectory]) -> str:
-    return ", ".join(dict.fromkeys(f"{one.training_words} → {one.task}" for one in fit))
+    """Returns the pairs as words: `TUNED ON → TASK`, comma-separated."""
+    return ", ".join(dict.fromkeys(f"{pair.training_words} → {pair.task}" for pair in fit))
 
 
-def _left_out(every: Sequence[Trajectory], fit: Sequence[Trajectory]) -> str:
-    """Pairs whose base has nothing to lose, or that were not measured."""
-    kept = {_key(one) for one in fit}
-    lost = [one for one in every if _key(one) not in kept]
+def _left_out(pairs: Sequence[Trajectory], fit: Sequence[Trajectory]) -> str:
+    """Returns the sentence on pairs whose base has nothing to lose, or that were not measured."""
+    kept = {_key(pair) for pair in fit}
+    lost = [pair for pair in pairs if _key(pair) not in kept]
     return f"Left out, since nothing can be lost there: {_names(lost)}." if lost else ""
 
 
-def _again(evidence: Evidence, fit: Sequence[Trajectory], second: Seconds) -> tuple[list[Estimate], str]:
-    """(mean drop under the second reading, set by set; what is said where one does not surely fall or is missing).
+def _again(evidence: Evidence, fit: Sequence[Trajectory], format_free: FormatFree) -> tuple[list[Estimate], str]:
+    """Returns (mean loss under the format-free metric per set, note where pair is missing or not significant).
 
-    Likelihoods of unlike answers have no common scale, so no set may carry another.
+    Likelihoods of different answers have no common scale, so each set must show a loss.
     """
-    needed = [one for one in fit if format_free_metric(evidence, one)]
-    measured = [other for one in needed if (other := second[_key(one)]) is not None]
+    needed = [pair for pair in fit if format_free_metric(evidence, pair)]
+    measured = [other for pair in needed if (other := format_free[_key(pair)]) is not None]
     if len(measured) < len(needed):
-        return [], "The likelihood of answers was not measured everywhere: the loss may be one of output form."
-    by_set = [[one for one in measured if one.name == name] for name in dict.fromkeys(one.name for one in measured)]
+        return [], "The format-free metric was not measured on all sets: the loss may be formatting, not knowledge."
+    by_set = [
+        [pair for pair in measured if pair.name == name] for name in dict.fromkeys(pair.name for pair in measured)
+    ]
     drops = [Pairs(tuple(pairs), {pairs[0].name: 0.0}).drop for pairs in by_set]
-    open_ones = [pairs[0].name for pairs, drop in zip(by_set, drops, strict=True) if drop.interval()[0] <= 0]
-    told = f"In the second reading (calibrated, or the likelihood of the answer) {', '.join(open_ones)} may not fall."
-    return drops, told if open_ones else ""
+    open_sets = [pairs[0].name for pairs, drop in zip(by_set, drops, strict=True) if drop.interval()[0] <= 0]
+    note = f"The format-free metric shows no sure loss on {', '.join(open_sets)}: the loss may be formatting."
+    return drops, note if open_sets else ""
 
 
-def _point(found: Trajectory) -> Mapping[str, Any]:
-    last = found.at(-1)
-    return point("loss", found.contrast(-last, last), x=f"{found.training_words} → {found.task}")
+def _point(trajectory: Trajectory) -> Mapping[str, Any]:
+    last = trajectory.at(-1)
+    return point("loss", trajectory.contrast(-last, last), x=f"{trajectory.training_words} → {trajectory.task}")
 
 
 ANALYSIS = Analysis(
@@ -226,7 +240,7 @@ ANALYSIS = Analysis(
     delta=0.1,
     unit="pairs of tasks",
     formula="1 − Σ tuned / Σ base, both above chance, over pairs (task tuned on → task of the other kind) whose base "
-    "clears chance on other clusters; Fieller's interval for paired sums; the second reading must fall on each set",
+    "clears chance on other clusters; Fieller's interval for paired sums; the format-free metric must fall on each set",
     source="Sun & Dredze 2024, finding 1 (task transfer); Fieller, J. R. Statist. Soc. B 16 (1954)",
     run=run,
 )

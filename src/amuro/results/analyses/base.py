@@ -1,4 +1,4 @@
-"""What an analysis is and what it is given. Two frozen values, so that analyses and scores need not know each other."""
+"""Contract of analyses: `Analysis` declares a question and its rule, `Evidence` is the input of every analysis."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from amuro.core.types import Finding, Task
 
 
 def _nothing_planned() -> pl.DataFrame:
+    """Returns the frame `planned` of a study without planned cells."""
     return pl.DataFrame(schema={"cell": pl.String, "done": pl.Boolean, "why": pl.String})
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that stands after the store of one study."""
+    """Scores and facts of one study, from which analyses compute findings."""
 
     items: pl.DataFrame
-    """One row a prediction and metric."""
+    """One row per prediction and metric."""
     scores: pl.DataFrame
-    """One row a cell and metric."""
+    """One row per cell and metric."""
     tasks: Mapping[str, Task]
+    """Task name → task."""
     study: str
+    """Name of the study."""
     planned: pl.DataFrame = field(default_factory=_nothing_planned)
-    """Columns `cell` (address), `done` and `why` not: what the study asked for, so that a hole is seen."""
+    """Planned cells: columns `cell` (address), `done`, and `why` a cell is not done."""
     delta: Mapping[str, float] = field(default_factory=dict)
-    """Analysis → smallest effect of interest, where the study overrides the analysis' own."""
+    """Analysis → smallest effect of interest, where the study overrides `Analysis.delta`."""
     schedules: Mapping[str, str] = field(default_factory=dict)
     """Checkpoint (address) → state of its learning-rate schedule (`series_kind.SCHEDULES`); others are unknown."""
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What was derived from these frames before, so that each analysis need not do it again."""
+    """Cache of values derived from the frames, shared by all analyses."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,18 @@ class Analysis:
     """One question with the rule that answers it, declared before any data."""
 
     name: str
+    """Its file name and the first part of its findings' ids."""
     question: str
+    """The question, as a report prints it."""
     family: str
-    """Findings that are corrected together for their number: one analysis in one study."""
+    """Name of the family of findings whose p values are corrected together, within one study."""
     delta: float
     """Smallest effect of interest; for accuracies as a share of the way from chance to perfect."""
     unit: str
-    """What a finding's n counts."""
+    """What `Finding.n` counts, in the plural."""
     formula: str
+    """The estimate and its conditions, as a report prints them."""
     source: str
+    """Publication from which question and method are taken."""
     run: Callable[[Evidence, np.random.Generator], list[Finding]]
+    """Returns the findings; it draws only from the given generator and returns *open* findings without data."""

@@ -15,136 +15,152 @@ from amuro.results.stats.bootstrap import cluster_draws
 from amuro.results.stats.clustered import Floats, clustered_means, degrees
 from amuro.results.stats.estimate import Estimate, combine
 from amuro.results.stats.runs import RunNoise, run_noise, shrunk_together
-from amuro.results.trajectory import HOW, Trajectory, trajectories
+from amuro.results.trajectory import HOW, Trajectory
+from amuro.results.trajectory_groups import trajectories
 from amuro.results.verdicts import Claim, decide_verdicts
 from amuro.series.base import checkpoint_words
 
 NOT_MEASURED = Estimate(0.0, ())
-"""A second reading that is not there counts as no fall."""
+"""Stands for a format-free metric that was not measured: it counts as no loss."""
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding a recipe and each other evaluation set, at the latest checkpoint; every checkpoint is drawn."""
-    every = trajectories(evidence, ["cross_task", "facts", "corpus"])
-    asked = zip(every, lost_noise(every), format_free_trajectories(evidence, every), strict=True)
-    return decide_verdicts([_claim(evidence, *one, rng) for one in asked]) or [
-        blank(ANALYSIS, evidence, "No tuned model was asked on anything but its own task.", "not run")
+    """Returns one finding per recipe and set of another task, at the latest checkpoint; the figure has all."""
+    others = trajectories(evidence, ["cross_task", "facts", "corpus"])
+    with_noise = zip(others, lost_noise(others), format_free_trajectories(evidence, others), strict=True)
+    return decide_verdicts([_claim(evidence, *args, rng) for args in with_noise]) or [
+        blank(ANALYSIS, evidence, "No tuned model was evaluated on another task than its own.", "not run")
     ]
 
 
 def _claim(
-    evidence: Evidence, found: Trajectory, noise: RunNoise | None, other: Trajectory | None, rng: np.random.Generator
+    evidence: Evidence,
+    trajectory: Trajectory,
+    noise: RunNoise | None,
+    other: Trajectory | None,
+    rng: np.random.Generator,
 ) -> Claim:
-    net = _drop(found)
-    loss = transition(found, found.floor, noise, rng) if found.facts.binary else net
-    if why := nothing_to_lose(ANALYSIS, evidence, found):
-        sentence = _sentence(found, None, "")
+    net = _drop(trajectory)
+    loss = transition(trajectory, trajectory.floor, noise, rng) if trajectory.facts.binary else net
+    if why := nothing_to_lose(ANALYSIS, evidence, trajectory):
+        sentence = _sentence(trajectory, None, "")
         return Claim(
-            draft_finding(ANALYSIS, evidence, found, sentence, "insufficient", note=caveats(evidence, found, why)), None
+            draft_finding(
+                ANALYSIS, evidence, trajectory, sentence, "insufficient", note=caveats(evidence, trajectory, why)
+            ),
+            None,
         )
-    status, reason = evidence_status(found)
-    second, best = _second(evidence, found, other), _best_ways(found)
-    conditions = [one for one in (loss, net, second, best) if one is not None]
-    form = _form(format_free_metric(evidence, found), second, best) if loss.interval()[0] > 0 else ""
-    note = caveats(evidence, found, reason, form)
-    finding = draft_finding(ANALYSIS, evidence, found, _sentence(found, loss, form), status, note=note)
-    holds = all(one.interval()[0] > 0 for one in conditions)
-    return Claim(finding, loss, max(one.p_two_sided() for one in conditions), holds)
+    status, reason = evidence_status(trajectory)
+    second, best = _second(evidence, trajectory, other), _best_variants(trajectory)
+    conditions = [estimate for estimate in (loss, net, second, best) if estimate is not None]
+    form = _form(format_free_metric(evidence, trajectory), second, best) if loss.interval()[0] > 0 else ""
+    note = caveats(evidence, trajectory, reason, form)
+    finding = draft_finding(ANALYSIS, evidence, trajectory, _sentence(trajectory, loss, form), status, note=note)
+    holds = all(estimate.interval()[0] > 0 for estimate in conditions)
+    return Claim(finding, loss, max(estimate.p_two_sided() for estimate in conditions), holds)
 
 
-def _drop(found: Trajectory) -> Estimate:
-    """What is lost in the mean at the latest checkpoint: base − tuned, the higher the better."""
-    last = found.at(-1)
-    return found.contrast(-last, last)
+def _drop(trajectory: Trajectory) -> Estimate:
+    """Estimates the mean loss at the latest checkpoint: base − tuned, of oriented scores."""
+    last = trajectory.at(-1)
+    return trajectory.contrast(-last, last)
 
 
 def lost(base: Floats, runs: Floats) -> Floats:
-    """(runs, n): 1 where the base was right and the tuned model is wrong."""
+    """Returns (runs, n): 1 where the base (n,) is right and the tuned run is wrong."""
     return np.asarray(base * (1 - runs))
 
 
 def seed_disagreement(runs: Floats) -> Floats:
-    """(n,): share of ordered pairs of runs (m, n) in which the first is right and the second wrong; 0 for one run."""
+    """Returns (n,): share of ordered pairs of runs (m, n) with the first right and the second wrong; 0 for one run."""
     m = len(runs)
     right = runs.sum(axis=0)
     return np.asarray(right * (m - right) / max(m * (m - 1), 1))
 
 
-def lost_noise(every: Sequence[Trajectory]) -> list[RunNoise | None]:
-    """Noise of runs of what is lost, drawn together over the trajectories; None where nothing is right or wrong."""
-    own = [
-        run_noise([lost(found.base[t], found.by_seed[t]) for t in found.replicated], found.clusters)
-        if found.facts.binary
+def lost_noise(group: Sequence[Trajectory]) -> list[RunNoise | None]:
+    """Returns the seed variance of `lost`, shrunk over the trajectories; None for metrics that are not binary."""
+    noises = [
+        run_noise([lost(trajectory.base[t], trajectory.by_seed[t]) for t in trajectory.replicated], trajectory.clusters)
+        if trajectory.facts.binary
         else None
-        for found in every
+        for trajectory in group
     ]
-    return shrunk_together(own)
+    return shrunk_together(noises)
 
 
-def transition(found: Trajectory, chance: float, noise: RunNoise | None, rng: np.random.Generator) -> Estimate:
-    """Share of examples right before and wrong after, beyond what no loss at all would show.
+def transition(trajectory: Trajectory, chance: float, noise: RunNoise | None, rng: np.random.Generator) -> Estimate:
+    """Estimates the share of examples right before and wrong after tuning, beyond what occurs without forgetting.
 
-    F = mean(base right, tuned wrong) − max(churn, guessing): *churn* is the same flow between two seeds of this
-    tuning (at its latest replicated checkpoint), *guessing* = chance · mean(base wrong), the flow when those who
-    guessed guess again. Item flow: arXiv 2510.17776.
+    F = mean(base right, tuned wrong) − max(seed disagreement, guessing). Seed disagreement is the same share between
+    two seeds of this tuning (at its latest replicated checkpoint); guessing = chance · mean(base wrong) is the share
+    that new guesses alone would lose. Source: item flow, arXiv 2510.17776.
     """
-    base, runs = found.base[-1], found.by_seed[-1]
-    seeds = found.by_seed[found.replicated[-1]] if found.replicated else runs[:1]
+    base, runs = trajectory.base[-1], trajectory.by_seed[-1]
+    seeds = trajectory.by_seed[trajectory.replicated[-1]] if trajectory.replicated else runs[:1]
     rows = np.array([lost(base, runs).mean(axis=0), seed_disagreement(seeds), chance * (1 - base)])
-    means = np.vstack([rows.mean(axis=1), cluster_draws(rows, found.clusters, rng)])
+    means = np.vstack([rows.mean(axis=1), cluster_draws(rows, trajectory.clusters, rng)])
     beyond = means[:, 0] - means[:, 1:].max(axis=1)
-    items = float(beyond[1:].var()), degrees(found.source.groups)
+    items = float(beyond[1:].var()), degrees(trajectory.source.groups)
     return combine(float(beyond[0]), noise.parts(items, [1.0], [len(runs)]) if noise else [items])
 
 
-def _second(evidence: Evidence, found: Trajectory, other: Trajectory | None) -> Estimate | None:
-    """The fall under the second reading; None where the task has none. Not measured counts as no fall."""
-    if format_free_metric(evidence, found) is None:
+def _second(evidence: Evidence, trajectory: Trajectory, other: Trajectory | None) -> Estimate | None:
+    """Estimates the loss under the format-free metric; None where the task has none, `NOT_MEASURED` without scores."""
+    if format_free_metric(evidence, trajectory) is None:
         return None
     return NOT_MEASURED if other is None else _drop(other)
 
 
-def _best_ways(found: Trajectory) -> Estimate | None:
-    """The fall when base and tuned model are each asked in their best format and shots; None where there is one way.
+def _best_variants(trajectory: Trajectory) -> Estimate | None:
+    """Estimates the loss with base and tuned model each in their best format and shots; None with one prompt variant.
 
-    What another wording or a few examples bring back was not forgotten (spurious forgetting, arXiv 2501.13453).
+    What another format or a few examples recover was not forgotten (spurious forgetting, arXiv 2501.13453).
     """
-    alike = {name: found.score_rows[-1][name] for name in HOW if name in found.score_rows[-1]}
-    latest = found.source.where(metric=found.metric, series=found.tuning.series, step=int(found.steps[-1]), **alike)
-    sides = [_variants(latest.where(**line)) for line in (found.tuning._asdict(), {"tuned_on": "none"})]
+    alike = {name: trajectory.score_rows[-1][name] for name in HOW if name in trajectory.score_rows[-1]}
+    latest = trajectory.source.where(
+        metric=trajectory.metric, series=trajectory.tuning.series, step=int(trajectory.steps[-1]), **alike
+    )
+    sides = [_variants(latest.where(**line)) for line in (trajectory.tuning._asdict(), {"tuned_on": "none"})]
     shared = sides[0].keys() & sides[1].keys()
     if len(shared) < 2:
         return None
-    tuned, base = (max((side[way] for way in sorted(shared)), key=lambda v: v.mean()) for side in sides)
-    means = clustered_means(base - tuned, found.clusters)
+    tuned, base = (
+        max((side[variant] for variant in sorted(shared)), key=lambda scores: scores.mean()) for side in sides
+    )
+    means = clustered_means(base - tuned, trajectory.clusters)
     items = means.noise([1.0])
-    return combine(float(means.value[0]), found.noise.parts(items, [1.0], found.seeds[-1:]) if found.noise else [items])
+    return combine(
+        float(means.value[0]),
+        trajectory.noise.parts(items, [1.0], trajectory.seeds[-1:]) if trajectory.noise else [items],
+    )
 
 
-def _variants(asked: ScoreMatrix) -> dict[tuple[str, int, int], Floats]:
-    """(format, shots, shot seed) → scores (n,), averaged over tuning seeds."""
-    keys = {(score_row["format"], score_row["shots"], score_row["shot_seed"]) for score_row in asked.score_rows}
-    return {key: asked.where(format=key[0], shots=key[1], shot_seed=key[2]).values.mean(axis=0) for key in keys}
+def _variants(matrix: ScoreMatrix) -> dict[tuple[str, int, int], Floats]:
+    """Returns (format, shots, shot seed) → scores (n,), averaged over tuning seeds."""
+    keys = {(score_row["format"], score_row["shots"], score_row["shot_seed"]) for score_row in matrix.score_rows}
+    return {key: matrix.where(format=key[0], shots=key[1], shot_seed=key[2]).values.mean(axis=0) for key in keys}
 
 
 def _form(metric: str | None, second: Estimate | None, best: Estimate | None) -> str:
-    """What is said where a score falls and answer likelihood, or another way of asking, does not."""
+    """Returns the note that a loss is formatting, if the format-free metric or the best prompts show none."""
     if second is NOT_MEASURED:
-        return f"{metric} was not measured: the loss may be one of output form."
+        return f"{metric} was not measured: the loss may be formatting, not knowledge."
     if second is not None and second.interval()[0] <= 0:
-        return f"{metric} does not surely fall: the loss is one of output form."
+        return f"{metric} does not surely fall: the loss is formatting, not knowledge."
     if best is not None and best.interval()[0] <= 0:
-        return "Asked in its best way the tuned model does not surely lose: the loss is one of output form."
+        return "With the best prompt variants there is no sure loss: the loss is formatting, not knowledge."
     return ""
 
 
-def _sentence(found: Trajectory, loss: Estimate | None, form: str) -> str:
-    change = found.from_to(found.base[-1], found.tuned[-1])
-    what = "lost beyond churn and guessing" if found.facts.binary else "lost"
-    told = f" ({what}: {effect_text(loss)}){', in output form' if form else ''}" if loss else ""
+def _sentence(trajectory: Trajectory, loss: Estimate | None, form: str) -> str:
+    change = trajectory.from_to(trajectory.base[-1], trajectory.tuned[-1])
+    what = "lost beyond seed disagreement and guessing" if trajectory.facts.binary else "lost"
+    formatting = ", formatting, not knowledge" if form else ""
+    size = f" ({what}: {effect_text(loss)}){formatting}" if loss else ""
     return (
-        f"Tuning {checkpoint_words(int(found.steps[-1]))} on {found.training_words} takes {found.metric} "
-        f"on {found.name} {change}{told}."
+        f"Tuning {checkpoint_words(int(trajectory.steps[-1]))} on {trajectory.training_words} changes "
+        f"{trajectory.metric} on {trajectory.name} {change}{size}."
     )
 
 
@@ -154,9 +170,9 @@ ANALYSIS = Analysis(
     family="forgetting",
     delta=0.05,
     unit="clusters",
-    formula="mean(base right, tuned wrong) − max(churn between seeds, chance · mean(base wrong)), "
-    "and base − tuned > 0, also in the second reading and with both asked in their best way; base − tuned alone "
-    "where answers are not right or wrong; lower-is-better metrics turned round",
-    source="Sun & Dredze 2024, finding 1; item flow of arXiv 2510.17776; output form after arXiv 2501.13453",
+    formula="mean(base right, tuned wrong) − max(seed disagreement, chance · mean(base wrong)), "
+    "and base − tuned > 0, also under the format-free metric and with the best prompts of both; base − tuned alone "
+    "where answers are not right or wrong; lower-is-better metrics with opposite sign",
+    source="Sun & Dredze 2024, finding 1; item flow of arXiv 2510.17776; formatting after arXiv 2501.13453",
     run=run,
 )

@@ -7,20 +7,21 @@ import numpy as np
 from amuro.core.types import Finding
 from amuro.results.analyses.base import Analysis, Evidence
 from amuro.results.finding_text import NO_HOME, blank, caveats, draft_finding, gained
-from amuro.results.trajectory import Trajectory, trajectories
+from amuro.results.trajectory import Trajectory
+from amuro.results.trajectory_groups import trajectories
 from amuro.results.verdicts import Claim, decide_verdicts
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding a tuned task, at its latest checkpoint; every checkpoint is drawn."""
-    claims = [_claim(evidence, found) for found in trajectories(evidence, ["in_domain"])]
+    """Returns one finding per tuned task, at its latest checkpoint; the figure has all checkpoints."""
+    claims = [_claim(evidence, trajectory) for trajectory in trajectories(evidence, ["in_domain"])]
     return decide_verdicts(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
-def _claim(evidence: Evidence, found: Trajectory) -> Claim:
-    estimate, sentence, status, reason = gained(evidence, found)
-    note = caveats(evidence, found, reason)
-    return Claim(draft_finding(ANALYSIS, evidence, found, sentence, status, note=note), estimate)
+def _claim(evidence: Evidence, trajectory: Trajectory) -> Claim:
+    estimate, sentence, status, reason = gained(evidence, trajectory)
+    note = caveats(evidence, trajectory, reason)
+    return Claim(draft_finding(ANALYSIS, evidence, trajectory, sentence, status, note=note), estimate)
 
 
 ANALYSIS = Analysis(

@@ -15,48 +15,55 @@ from amuro.results.finding_text import NO_HOME, blank, counted, effect_text, evi
 from amuro.results.stats.clustered import clustered_mean
 from amuro.results.stats.estimate import Estimate
 from amuro.results.stats.regression import slope
-from amuro.results.trajectory import Trajectory, stand_ins, trajectories
+from amuro.results.trajectory import Trajectory
+from amuro.results.trajectory_groups import stand_ins, trajectories
 from amuro.results.verdicts import Claim, decide_verdicts
 
 Bools = NDArray[np.bool_]
 MIN_DATA_SETS = 8
-"""The unit is the data set; fewer carry no claim."""
+"""Fewest data sets (the unit of this analysis) for a claim."""
 UNCROSSED = "The unit is the data set; kind of task and way of scoring are not crossed with it."
 
 
 @dataclass(frozen=True)
 class Half:
-    """One data set, its clusters split in two: the base from one half, what tuning does to it from the other."""
+    """Scores of one data set whose clusters are split in halves, on the scale from chance (0) to perfect (1)."""
 
     base: float
+    """Mean base score on the first half."""
     base_variance: float
+    """Sampling variance of `base`."""
     start: float
+    """Mean base score on the second half."""
     tuned: float
+    """Mean tuned score on the second half."""
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """One finding a series, over the data sets on which its latest checkpoint was tuned."""
+    """Returns one finding per series, over the data sets on which its latest checkpoint was tuned."""
     by_series: dict[str, dict[str, Trajectory]] = {}
-    every, told = stand_ins([found for found in trajectories(evidence, ["in_domain"]) if found.facts.share])
-    for found in every:
-        by_series.setdefault(found.tuning.series, {}).setdefault(found.tuning.tuned_on, found)
+    every, told = stand_ins(
+        [trajectory for trajectory in trajectories(evidence, ["in_domain"]) if trajectory.facts.share]
+    )
+    for trajectory in every:
+        by_series.setdefault(trajectory.tuning.series, {}).setdefault(trajectory.tuning.tuned_on, trajectory)
     claims = [_claim(evidence, series, list(sets.values()), told, rng) for series, sets in by_series.items()]
     return decide_verdicts(claims) or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
 def _claim(evidence: Evidence, series: str, every: list[Trajectory], told: str, rng: np.random.Generator) -> Claim:
-    status = [(found, *evidence_status(found)) for found in every]
-    sets = [found for found, one, _ in status if one == "measured"]
+    status = [(trajectory, *evidence_status(trajectory)) for trajectory in every]
+    sets = [trajectory for trajectory, one, _ in status if one == "measured"]
     left_out = [told] * bool(told) + [
-        f"{found.task} is left out: {why}" for found, one, why in status if one != "measured"
+        f"{trajectory.task} is left out: {why}" for trajectory, one, why in status if one != "measured"
     ]
     if len(sets) < MIN_DATA_SETS:
         return Claim(_finding(evidence, series, sets, _too_few(sets), "insufficient", left_out), None)
     raw, shared = falls(evidence, sets, rng)
-    weaker = max((raw, shared), key=lambda one: one.p_two_sided())
+    weaker = max((raw, shared), key=lambda estimate: estimate.p_two_sided())
     sentence = (
-        f"Over {len(sets)} data sets the gain from tuning falls by {effect_text(raw)} for each unit that the base is "
-        f"better, and by {effect_text(shared)} as a share of the room left."
+        f"Over {len(sets)} data sets the gain from tuning falls by {effect_text(raw)} per unit of base score, "
+        f"and by {effect_text(shared)} as a share of the room left."
     )
     both = min(raw.interval()[0], shared.interval()[0]) > 0
     return Claim(_finding(evidence, series, sets, sentence, "measured", left_out), weaker, holds=both)
@@ -83,55 +90,55 @@ def _finding(
         id=f"learned_gain_less.{series}".lower(),
         n=len(sets),
         series=series,
-        cells=tuple(cell for found in sets for cell in found.cells),
+        cells=tuple(cell for trajectory in sets for cell in trajectory.cells),
         note=" ".join([UNCROSSED, *left_out]),
-        points=tuple(_point(found) for found in sets),
+        points=tuple(_point(trajectory) for trajectory in sets),
     )
 
 
-def _point(found: Trajectory) -> Mapping[str, Any]:
-    gain = found.contrast(found.at(-1), -found.at(-1))
-    return point(found.task, gain, x=float(found.base[-1].mean()))
+def _point(trajectory: Trajectory) -> Mapping[str, Any]:
+    gain = trajectory.contrast(trajectory.at(-1), -trajectory.at(-1))
+    return point(trajectory.task, gain, x=float(trajectory.base[-1].mean()))
 
 
-def halves(found: Trajectory, chance: float, rng: np.random.Generator) -> tuple[Half, Half]:
-    """Both ways of using the two random halves of a data set's clusters, on the scale from chance to perfect."""
-    order = rng.permutation(found.source.groups)
-    first = np.isin(found.clusters, order[: len(order) // 2])
-    return _half(found, chance, first), _half(found, chance, ~first)
+def halves(trajectory: Trajectory, chance: float, rng: np.random.Generator) -> tuple[Half, Half]:
+    """Splits a data set's clusters into random halves; returns the scores with either half as the first."""
+    order = rng.permutation(trajectory.source.groups)
+    first = np.isin(trajectory.clusters, order[: len(order) // 2])
+    return _half(trajectory, chance, first), _half(trajectory, chance, ~first)
 
 
-def _half(found: Trajectory, chance: float, ours: Bools) -> Half:
-    base, tuned = ((side - chance) / (1 - chance) for side in (found.base[-1], found.tuned[-1]))
-    _, clusters = np.unique(found.clusters[ours], return_inverse=True)
+def _half(trajectory: Trajectory, chance: float, ours: Bools) -> Half:
+    base, tuned = ((side - chance) / (1 - chance) for side in (trajectory.base[-1], trajectory.tuned[-1]))
+    _, clusters = np.unique(trajectory.clusters[ours], return_inverse=True)
     here = clustered_mean(base[ours], clusters)
     return Half(here.value, here.se**2, float(base[~ours].mean()), float(tuned[~ours].mean()))
 
 
 def falls(evidence: Evidence, sets: list[Trajectory], rng: np.random.Generator) -> tuple[Estimate, Estimate]:
-    """Fall of the raw gain, and of the gain as a share of the room left, for each unit of the base.
+    """Estimates the fall per unit of base score of the raw gain, and of the gain as a share of the room left.
 
-    The base comes from one half of the clusters and the gain from the other, so that an error in the base makes no
-    slope; both ways round are averaged. Room left is counted up to the mean of the better half of tuned scores, so
-    that a common ceiling below 1 is no slope either.
+    Base and gain come from different halves of the clusters, so that sampling errors of the base give no slope; both
+    assignments are averaged. Room left is measured up to the mean of the better half of tuned scores, so that a common
+    ceiling below 1 gives no slope either.
     """
-    split = [halves(found, found.floor, rng) for found in sets]
-    pairs = [_slopes([both[way] for both in split]) for way in (0, 1)]
+    split = [halves(trajectory, trajectory.floor, rng) for trajectory in sets]
+    pairs = [_slopes([both[order] for both in split]) for order in (0, 1)]
     raw, shared = ([pair[kind] for pair in pairs] for kind in (0, 1))
     return _mean_of(raw), _mean_of(shared)
 
 
 def _slopes(sets: list[Half]) -> tuple[Estimate, Estimate]:
-    base, start, tuned = (np.array([getattr(one, name) for one in sets]) for name in ("base", "start", "tuned"))
-    error = float(np.mean([one.base_variance for one in sets]))
+    base, start, tuned = (np.array([getattr(half, name) for half in sets]) for name in ("base", "start", "tuned"))
+    error = float(np.mean([half.base_variance for half in sets]))
     ceiling = float(np.sort(tuned)[len(tuned) // 2 :].mean())
     room = np.maximum(ceiling - start, 0.05)
     return slope(base, tuned - start, error), slope(base, tuned - start, error, scale=room)
 
 
 def _mean_of(both: list[Estimate]) -> Estimate:
-    """A fall is a negative slope. The two ways share their data: their errors do not shrink by averaging."""
-    value, se = (float(np.mean([getattr(one, what) for one in both])) for what in ("value", "se"))
+    """Averages both slopes and returns the fall, −slope. They share their data, so the error is not reduced."""
+    value, se = (float(np.mean([getattr(estimate, field) for estimate in both])) for field in ("value", "se"))
     return Estimate.of(-value, se, both[0].parts[0][1])
 
 

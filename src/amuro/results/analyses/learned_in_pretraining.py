@@ -1,4 +1,4 @@
-"""What does pre-training teach in the open, what does tuning teach, what both, what neither?"""
+"""What is learned in pre-training, by tuning only, in both ways, or in neither?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from amuro.results.finding_text import (
 from amuro.results.stats.clustered import clustered_mean
 from amuro.results.stats.estimate import Estimate
 from amuro.results.stats.trend import change_weights
-from amuro.results.trajectory import Trajectory, by_set, fullest, longest, trajectories
+from amuro.results.trajectory import Trajectory
+from amuro.results.trajectory_groups import by_set, fullest, longest, trajectories
 from amuro.results.verdicts import Claim, decide_verdicts
 
 WHEN: dict[tuple[Verdict, Verdict], str] = {
@@ -39,101 +40,104 @@ WHEN: dict[tuple[Verdict, Verdict], str] = {
 
 
 def run(evidence: Evidence, rng: np.random.Generator) -> list[Finding]:
-    """Of each task the base's rise in pre-training, and what tuning by each recipe adds to it."""
+    """Returns findings per task: the base's rise in pre-training, and what tuning by each recipe adds to it."""
     groups = by_set(longest(trajectories(evidence, ["in_domain"])))
     claims = [claim for alike in groups for claim in _claims(evidence, alike)]
     findings = iter(decide_verdicts(claims))
-    told = [one for alike in groups for one in _classed(alike, next(findings), [next(findings) for _ in alike])]
-    return told or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
+    classed = [f for alike in groups for f in _classed(alike, next(findings), [next(findings) for _ in alike])]
+    return classed or [blank(ANALYSIS, evidence, NO_HOME, "not run")]
 
 
 def _classed(alike: Sequence[Trajectory], rise: Finding, added: Sequence[Finding]) -> list[Finding]:
-    """The findings of a task, the first saying where the task was learned if both verdicts are in.
+    """Returns the findings of a task; the first states where the task is learned, if both verdicts are decided.
 
-    Recipes that say otherwise are named.
+    Recipes are named where they disagree.
     """
     where = defaultdict(list)
-    for found, one in zip(alike, added, strict=True):
-        where[WHEN.get((rise.verdict, one.verdict), "")].append(found.tuning.recipe)
+    for trajectory, gain in zip(alike, added, strict=True):
+        where[WHEN.get((rise.verdict, gain.verdict), "")].append(trajectory.tuning.recipe)
     named = [when + (f" ({', '.join(by)})" if len(where) > 1 else "") for when, by in where.items() if when]
-    said = f"{alike[0].called} is learned {', '.join(named)}. " if named else ""
-    return [replace(rise, statement=said + rise.statement), *added]
+    learned = f"{alike[0].called} is learned {', '.join(named)}. " if named else ""
+    return [replace(rise, statement=learned + rise.statement), *added]
 
 
 def _claims(evidence: Evidence, alike: Sequence[Trajectory]) -> list[Claim]:
-    best = {one.tuning: best_prompting(evidence, one) for one in alike}
-    return [_rise(evidence, best[fullest(alike).tuning]), *(_added(evidence, one) for one in best.values())]
+    """Returns the claim on the base's rise, then one claim per recipe on what it adds."""
+    best = {trajectory.tuning: best_prompting(evidence, trajectory) for trajectory in alike}
+    return [_rise(evidence, best[fullest(alike).tuning]), *(_added(evidence, prompting) for prompting in best.values())]
 
 
 def _rise(evidence: Evidence, best: BestPrompting) -> Claim:
-    found = best.trajectory
-    status, reason = _status(evidence, found, best)
-    if len(found.trained) < 2:
-        sentence = (
-            f"With {counted(len(found.steps), 'checkpoint')} nothing can be said of how {found.called} is learned."
-        )
-        note = caveats(evidence, found, reason, best.note, tuned=False)
+    trajectory = best.trajectory
+    status, reason = _status(evidence, trajectory, best)
+    if len(trajectory.trained) < 2:
+        known = counted(len(trajectory.steps), "checkpoint")
+        sentence = f"With {known} nothing can be said of how {trajectory.called} is learned."
+        note = caveats(evidence, trajectory, reason, best.note, tuned=False)
         finding = draft_finding(
-            ANALYSIS, evidence, found, sentence, status, detail="rise", n=len(found.trained), note=note
+            ANALYSIS, evidence, trajectory, sentence, status, detail="rise", n=len(trajectory.trained), note=note
         )
         return Claim(finding, None)
-    change, delta = rise(found), smallest_effect(ANALYSIS, evidence, found)
-    if status == "measured" and change.interval()[1] < delta and _there_from_the_start(found, delta):
+    change, delta = rise(trajectory), smallest_effect(ANALYSIS, evidence, trajectory)
+    if status == "measured" and change.interval()[1] < delta and _there_from_the_start(trajectory, delta):
         status, reason = "insufficient", "The base can do it at the first trained checkpoint: its rise was not seen."
-    before = _before_last(found)
+    before = _before_last(trajectory)
     early = before.interval()[0] > 0 and before.value >= delta
     doubt = "" if early else "Without the last checkpoint the base does not surely rise."
-    note = caveats(evidence, found, reason, best.note, doubt, tuned=False)
-    sentence = _sentence(found, best, change)
-    finding = draft_finding(ANALYSIS, evidence, found, sentence, status, detail="rise", n=len(found.trained), note=note)
+    note = caveats(evidence, trajectory, reason, best.note, doubt, tuned=False)
+    sentence = _sentence(trajectory, best, change)
+    finding = draft_finding(
+        ANALYSIS, evidence, trajectory, sentence, status, detail="rise", n=len(trajectory.trained), note=note
+    )
     return Claim(finding, change, max(change.p_two_sided(), before.p_two_sided()), holds=early)
 
 
-def _sentence(found: Trajectory, best: BestPrompting, change: Estimate) -> str:
+def _sentence(trajectory: Trajectory, best: BestPrompting, change: Estimate) -> str:
+    first_to_last = trajectory.from_to(trajectory.base[trajectory.trained[0]], trajectory.base[-1])
     return (
-        f"In this pre-training run the base, asked in its best way ({best.names[-1]} at the end), goes on "
-        f"{found.called} {found.from_to(found.base[found.trained[0]], found.base[-1])}: {effect_text(change)} "
-        f"over the observed log {found.unit}."
+        f"In this pre-training run the base, with its best prompts ({best.names[-1]} at the end), changes on "
+        f"{trajectory.called} {first_to_last}: {effect_text(change)} from the first to the last checkpoint "
+        f"(log {trajectory.unit})."
     )
 
 
-def rise(found: Trajectory) -> Estimate:
-    """Change of the base over the span of log tokens, in this pre-training run: its checkpoints are what they are."""
-    weights = found.over_training(change_weights(found.tokens[found.trained]))
-    return found.contrast(weights * 0, weights)
+def rise(trajectory: Trajectory) -> Estimate:
+    """Estimates the change of the base from the first to the last checkpoint; checkpoints are treated as fixed."""
+    weights = trajectory.over_training(change_weights(trajectory.tokens[trajectory.trained]))
+    return trajectory.contrast(weights * 0, weights)
 
 
-def _before_last(found: Trajectory) -> Estimate:
-    """What the base has gained by the last checkpoint but one: an annealed or lucky end alone makes no rise."""
-    start = found.at(0) if found.tokens[0] == 0 else found.at(int(found.trained[0]))
-    return found.contrast(start * 0, found.at(-2) - start)
+def _before_last(trajectory: Trajectory) -> Estimate:
+    """Estimates the base's gain up to the last checkpoint but one, since an annealed or lucky end alone is no rise."""
+    start = trajectory.at(0) if trajectory.tokens[0] == 0 else trajectory.at(int(trajectory.trained[0]))
+    return trajectory.contrast(start * 0, trajectory.at(-2) - start)
 
 
-def _there_from_the_start(found: Trajectory, delta: float) -> bool:
-    at_first = clustered_mean(found.base[found.trained[0]], found.clusters)
-    return found.facts.share and at_first.interval()[0] > found.floor + delta
+def _there_from_the_start(trajectory: Trajectory, delta: float) -> bool:
+    at_first = clustered_mean(trajectory.base[trajectory.trained[0]], trajectory.clusters)
+    return trajectory.facts.share and at_first.interval()[0] > trajectory.floor + delta
 
 
-def _status(evidence: Evidence, found: Trajectory, best: BestPrompting) -> EvidenceStatus:
-    status, reason = trend_status(evidence, found)
+def _status(evidence: Evidence, trajectory: Trajectory, best: BestPrompting) -> EvidenceStatus:
+    status, reason = trend_status(evidence, trajectory)
     if status == "measured" and best.constant:
-        return "degenerate", "However it is asked, a base gives one answer to nearly everything."
+        return "degenerate", "A base gives one answer to nearly all examples in every prompt variant."
     return status, reason
 
 
 def _added(evidence: Evidence, best: BestPrompting) -> Claim:
-    """What tuning adds to the best-asked base, on average over the trained checkpoints."""
-    found = best.trajectory
-    used = found.trained if len(found.trained) else np.arange(len(found.steps))
-    weights = np.isin(np.arange(len(found.steps)), used) / len(used)
-    gain = found.contrast(weights, -weights)
-    status, reason = tuned_status(found)
+    """Returns the claim on what tuning adds to the best-prompted base, on average over the trained checkpoints."""
+    trajectory = best.trajectory
+    used = trajectory.trained if len(trajectory.trained) else np.arange(len(trajectory.steps))
+    weights = np.isin(np.arange(len(trajectory.steps)), used) / len(used)
+    gain = trajectory.contrast(weights, -weights)
+    status, reason = tuned_status(trajectory)
     sentence = (
-        f"Tuning on {found.training_words} adds {effect_text(gain)} to the best-asked base on {found.name}, on average "
-        f"over {counted(len(used), 'checkpoint')}."
+        f"Tuning on {trajectory.training_words} adds {effect_text(gain)} to the base with its best prompts on "
+        f"{trajectory.name}, on average over {counted(len(used), 'checkpoint')}."
     )
-    note = caveats(evidence, found, reason, best.note)
-    finding = draft_finding(ANALYSIS, evidence, found, sentence, status, detail="tuning", n=len(used), note=note)
+    note = caveats(evidence, trajectory, reason, best.note)
+    finding = draft_finding(ANALYSIS, evidence, trajectory, sentence, status, detail="tuning", n=len(used), note=note)
     return Claim(finding, gain)
 
 
@@ -143,8 +147,8 @@ ANALYSIS = Analysis(
     family="learned in pre-training",
     delta=0.2,
     unit="checkpoints",
-    formula="slope over log tokens × span of the best-asked base > 0, seen before the last checkpoint; and mean over "
-    "checkpoints of (tuned − best-asked base) > 0; each against δ",
+    formula="slope over log tokens × span of the best-prompted base > 0, seen before the last checkpoint; and mean "
+    "over checkpoints of (tuned − best-prompted base) > 0; each against δ",
     source="Sun & Dredze 2024, findings 3 and 4; clustered paired standard errors of Miller, arXiv 2411.00640",
     run=run,
 )

@@ -1,4 +1,4 @@
-"""What every importer promises."""
+"""Contract test of importers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ FOREIGN = {
 
 
 def check(importer: Importer) -> Iterator[str]:
-    """It says whose tables it reads, and refuses what is none of them with a DataError that names the file."""
+    """Checks that an importer states its source and refuses foreign files with a `DataError` that names the file.
+
+    Yields a line on what was checked; raises `StudyError` on the first violation.
+    """
     for name in ("description", "source"):
         if not getattr(importer, name):
             raise StudyError(f"importer {importer.name} states no {name}", cure="say whose tables it reads and where")

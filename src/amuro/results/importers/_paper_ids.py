@@ -1,5 +1,5 @@
-"""The names in the paper's released tables. Each id must match exactly one alternative, from its first letter to its
-last; a name that does not is an error, never a guess.
+"""Parser of the names in the paper's released tables. An id must match exactly one alternative completely; any other is
+an error.
 
     base    olmo1b_checkpoint-STEP_original[_hf_Kshots] · olmo1b_original_hf[_Kshots]
     tuned   olmo1b_hf_(ckptSTEP|main)_SET_EPepoch_LR[_Kshots][_cot_chat]
@@ -19,7 +19,7 @@ from amuro.core.errors import DataError, nearest
 STEPS = ("1000", "18000", "342000", "424000", "505000", "592000", "738000")
 SETS = ("mnli", "paws", "socialiqa", "xsum", "tulu")
 MAIN = "main"
-"""The released final weights. Their step is not in the tables."""
+"""Name of the released final weights, whose step is not in the tables."""
 FORMATS = {"": "default", "_instruct": "instruct", "_inputoutput": "input_output"}
 
 _STEP = f"(?P<step>{'|'.join(STEPS)})"
@@ -40,7 +40,7 @@ ALTERNATIVES = {
 
 @dataclass(frozen=True, slots=True)
 class PaperModel:
-    """What a model id says."""
+    """Parts of a model id."""
 
     alternative: str
     checkpoint: str
@@ -51,23 +51,23 @@ class PaperModel:
     shots: int | None
     """None where the id names no number of shots."""
     conversion: str
-    """`hf`: converted in the right way; `old`: with the converter that the authors warn of; `unstated`."""
+    """`hf`: converted correctly; `old`: with the converter that the authors advise against; `unstated`."""
     chat: bool
 
 
 def parse_model(text: str) -> PaperModel:
-    """The model that an id names. Raises DataError with the likeliest known id where it fits no alternative."""
-    found = [
+    """Parses a model id. Raises `DataError` with the most similar known id where it fits no alternative."""
+    matches = [
         (name, match)
         for name, patterns in ALTERNATIVES.items()
         for pattern in patterns
         if (match := re.fullmatch(pattern, text, flags=re.ASCII))
     ]
-    if len(found) != 1:
+    if len(matches) != 1:
         raise DataError(
-            f"model id '{text}' fits {len(found) or 'no'} form of the paper's ids", cure=nearest(text, examples())
+            f"model id '{text}' fits {len(matches) or 'no'} form of the paper's ids", cure=nearest(text, examples())
         )
-    name, match = found[0]
+    name, match = matches[0]
     parts = match.groupdict()
     return PaperModel(
         name,
@@ -82,7 +82,7 @@ def parse_model(text: str) -> PaperModel:
 
 
 def parse_set(text: str, known: Iterable[str]) -> tuple[str, str]:
-    """(name, format) of an evaluation set, by the longest known name that it begins with.
+    """Returns (name, format) of an evaluation set, by the longest known name that it begins with.
 
     Raises DataError where it begins with none, or where what follows is no format.
     """
@@ -99,7 +99,7 @@ def parse_set(text: str, known: Iterable[str]) -> tuple[str, str]:
 
 @cache
 def examples() -> tuple[str, ...]:
-    """Well-formed ids of every alternative: what an unknown one may have been meant to be."""
+    """Returns well-formed ids of every alternative, to suggest for an unknown one."""
     ids = ["olmo1b_original_hf", "olmo1b_original_hf_4shots", "olmo1b_original", "olmo1b_hf_original"]
     for step in STEPS:
         ids += [f"checkpoint-{step}", f"checkpoint-{step}_4shots", f"olmo1b_checkpoint-{step}_original"]

@@ -1,4 +1,4 @@
-"""What in the released tables is ambiguous or missing, found by looking at all of them at once."""
+"""Notes on what is ambiguous or missing in the released tables."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import polars as pl
 
 from amuro.results.importers.base import SetFacts, TableNote
 
-ASKED = ("tuned_on", "recipe", "task", "format", "shots", "learning_rate")
-"""What a score is of, the checkpoint and the way of conversion aside."""
+SCORED = ("tuned_on", "recipe", "task", "format", "shots", "learning_rate")
+"""Columns that identify a score, apart from checkpoint and conversion."""
 PRINT = 1e-9
-"""Scores that are printed alike differ by less."""
+"""Difference below which two scores are printed alike."""
 ALIKE = 1 / 3
-"""Share of the sets of two ids on which equal scores are no accident."""
+"""Share of the shared sets of two ids from which equal scores are reported."""
 ROWS_OFF = 0.05
-"""Share by which the rows that standard errors imply may miss the rows of a split."""
+"""Tolerated relative difference between the rows implied by standard errors and those of the split."""
 
 
 def remarks(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[TableNote]:
-    """Everything about a frame of imported scores that a reader must know before believing a mean."""
+    """Yields all notes on a frame of imported scores."""
     yield from _duplicates(scores)
     yield from _two_names(scores)
     yield from _equal_everywhere(scores)
@@ -40,15 +40,15 @@ def _duplicates(scores: pl.DataFrame) -> Iterator[TableNote]:
 
 
 def _two_names(scores: pl.DataFrame) -> Iterator[TableNote]:
-    """Two ids that name one checkpoint, asked the same."""
-    for _, group in scores.group_by("checkpoint", *ASKED, maintain_order=True):
+    """Yields pairs of ids for one checkpoint with the same prompts."""
+    for _, group in scores.group_by("checkpoint", *SCORED, maintain_order=True):
         if group["source_id"].n_unique() > 1:
             values = ", ".join(f"{r['source_id']} {r['value']:.6f}" for r in group.iter_rows(named=True))
             yield TableNote("one model under two ids", str(group["source_set"][0]), values)
 
 
 def _equal_everywhere(scores: pl.DataFrame) -> Iterator[TableNote]:
-    """Two ids whose scores agree to the last digit on several sets: one model may have been asked under both names.
+    """Yields pairs of ids whose scores agree to the last digit on several sets: they may be one model.
 
     Exact zeros and ones do not count; any two models can share those.
     """
@@ -68,7 +68,7 @@ def _equal_everywhere(scores: pl.DataFrame) -> Iterator[TableNote]:
 
 
 def _two_meanings(scores: pl.DataFrame) -> Iterator[TableNote]:
-    """A name of a set that two tables use for different questions."""
+    """Yields set names that two tables use for different questions."""
     meanings = {"sciq": "generated questions by ROUGE-L (supervised table) or multiple choice by accuracy (official)",
                 "rte": "the train split, three labels (supervised table) or the validation split, two (official)",
                 "qqp": "the unlabelled test split (supervised table) or the validation split (official)"}  # fmt: skip
@@ -111,7 +111,7 @@ def _percents(scores: pl.DataFrame) -> Iterator[TableNote]:
 
 
 def _rows(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[TableNote]:
-    """A set whose standard errors imply another number of rows than the split has: n = p(1 − p)/se² for a share."""
+    """Yields sets whose standard errors imply another number of rows than the split has: n = p(1 − p)/se²."""
     shares = scores.filter(
         (pl.col("table") == "sft") & (pl.col("metric") == "accuracy") & (pl.col("se") > 0) & pl.col("n").is_not_null()
     )
@@ -127,9 +127,9 @@ def _rows(scores: pl.DataFrame, sets: Mapping[str, SetFacts]) -> Iterator[TableN
 
 
 def _holes(scores: pl.DataFrame) -> Iterator[TableNote]:
-    """Checkpoints of a table that lack a score which at least two others have, each conversion for itself."""
+    """Yields lines that lack a score at some checkpoint of their table and conversion."""
     known = scores.with_columns(old=pl.col("conversion") == "old")
-    for (table, old, *asked), group in known.group_by("table", "old", *ASKED, maintain_order=True):
+    for (table, old, *asked), group in known.group_by("table", "old", *SCORED, maintain_order=True):
         mine = known.filter((pl.col("table") == table) & (pl.col("old") == old))
         everywhere = mine.select("step", "checkpoint").unique().sort("step")
         lacking = [name for _, name in everywhere.rows() if name not in set(group["checkpoint"])]
@@ -140,6 +140,6 @@ def _holes(scores: pl.DataFrame) -> Iterator[TableNote]:
 
 
 def _line(tuned_on: str, recipe: str, task: str, form: str, shots: int | None, rate: float | None) -> str:
-    """A line over checkpoints in words."""
+    """Returns the words for a line over checkpoints."""
     model = "base" if tuned_on == "none" else f"tuned on {tuned_on}"
     return f"{model}, {task}, {form}, {'shots not stated' if shots is None else f'{shots} shots'}"

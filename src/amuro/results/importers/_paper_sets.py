@@ -1,4 +1,4 @@
-"""The facts of the paper's evaluation and training sets, read from the file beside this module."""
+"""Facts of the paper's evaluation and training sets, from `paper_sets.toml`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLES = ("sft", "choice", "instruct")
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What a training set of the paper is called here, and what it makes of an evaluation set."""
+    """Name of a training set of the paper as a task, and the roles of evaluation sets for it."""
 
     task: str
     in_domain: tuple[str, ...]
@@ -25,7 +25,7 @@ class Training:
     instructed: tuple[str, ...] = ()
 
     def role(self, task: str) -> str:
-        """in_domain, out_of_domain, instructed (asked after instruction tuning), else cross_task."""
+        """Returns the role: in_domain, out_of_domain, instructed (after instruction tuning), else cross_task."""
         roles = {"in_domain": self.in_domain, "out_of_domain": self.out_of_domain, "instructed": self.instructed}
         return next((role for role, tasks in roles.items() if task in tasks), "cross_task")
 
@@ -37,19 +37,19 @@ def _file() -> Mapping[str, Any]:
 
 @cache
 def sets(table: str) -> Mapping[str, SetFacts]:
-    """Name in one of the released tables → facts."""
+    """Returns name in a released table → facts of that set."""
     return {name: _facts(stated) for name, stated in _file()[table].items()}
 
 
 @cache
 def scale(table: str, name: str) -> float:
-    """What a full score is written as: 1, or 100 where the table has percents."""
+    """Returns the full score of a set in a table: 1, or 100 where it is in percent."""
     return float(_file()[table][name].get("scale", 1))
 
 
 @cache
 def trainings() -> Mapping[str, Training]:
-    """Name in a model id → training set."""
+    """Returns name in a model id → training set."""
     return {
         name: Training(stated["task"], *(tuple(stated.get(role, ())) for role in _ROLES))
         for name, stated in _file()["training"].items()

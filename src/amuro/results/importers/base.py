@@ -1,6 +1,4 @@
-"""What a door for other people's score tables is, and what it hands over. Frozen values, so that analyses and
-importers need not know each other.
-"""
+"""Contract of importers of score tables from other sources: `Importer`, and `Imported`, what it returns."""
 
 from __future__ import annotations
 
@@ -15,36 +13,37 @@ from amuro.core.types import Kind
 
 @dataclass(frozen=True, slots=True)
 class SetFacts:
-    """What must be known of an evaluation set to judge a score on it without seeing a single prediction."""
+    """Facts of an evaluation set that are needed to judge its scores without predictions."""
 
     task: str
     family: str
     kind: Kind
     metric: str
     split: str
-    """The source's split that was really asked."""
+    """The split of the source that was evaluated."""
     rows: int | None
-    """How many rows that split has; None where nobody states it."""
+    """Rows of that split; None where it is not stated."""
     chance: float | None = None
     priors: Mapping[str, float] = field(default_factory=dict)
-    """Label → share of the rows whose right answer it is, as the table's authors scored them."""
+    """Label → share of rows with it as the right answer, as the authors scored them."""
     hidden_labels: bool = False
-    """The split's labels are withheld, so one and the same answer stands as right everywhere."""
+    """The split's labels are withheld, so the data have the same right answer in all rows."""
     prompt_tokens: int = 0
-    """Typical length of one worded question."""
+    """Typical length of one formatted question."""
     answer_tokens: int = 0
+    """Typical length of one answer."""
     new_tokens: int = 0
-    """Room that the answer needs behind the prompt."""
+    """Tokens to reserve for the generated answer."""
 
     @property
     def constant_gold(self) -> bool:
-        """One right answer for every row: any score says only how often the model gives that answer."""
+        """Whether all rows have the same right answer, so that a score only counts how often it is given."""
         return self.hidden_labels or (len(self.priors) > 0 and max(self.priors.values()) >= 1)
 
 
 @dataclass(frozen=True, slots=True)
 class TableNote:
-    """Something in a table that could be read in two ways, or is not there. It is shown, never settled in silence."""
+    """Something ambiguous or missing in a table; it is reported and never resolved silently."""
 
     kind: str
     where: str
@@ -53,11 +52,11 @@ class TableNote:
 
 @dataclass(frozen=True)
 class Imported:
-    """A table of others as tidy scores (columns: docs/tour.md, and those of `EXTRA`)."""
+    """An imported table as tidy scores (columns: docs/tour.md, and those of `EXTRA`)."""
 
     scores: pl.DataFrame
     sets: Mapping[str, SetFacts]
-    """Task → its facts."""
+    """Task → facts of its evaluation set."""
     remarks: tuple[TableNote, ...]
 
 
@@ -68,7 +67,7 @@ converted, and the two names that it had there."""
 
 @dataclass(frozen=True)
 class Importer:
-    """One kind of file made by others, and how it is read."""
+    """Reader of one kind of score table from another source."""
 
     name: str
     description: str

@@ -1,8 +1,8 @@
 """The released score tables of *Amuro and Char* (Sun & Dredze, arXiv 2408.06663) → tidy scores.
 
 Three CSV files were published with the paper's code: `all_perf_table.csv` (supervised tuning, with standard errors),
-`official…` (multiple choice) and `it_perf_table.csv` (instruction benchmarks). Which one a file is, is read off its
-columns and names, never its own name. The figures of the first are carried beside this module (`paper_scores.csv`).
+`official…` (multiple choice) and `it_perf_table.csv` (instruction benchmarks). The table is recognised by its
+columns and set names, not by the file name. The scores of the first are part of this package (`paper_scores.csv`).
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ MAIN_STEP = 738_020
 COLUMNS = ("model_id", "eval dataset", "Performance")
 TIDY = ("table", "checkpoint", "tuned_on", "epochs", "learning_rate", "conversion", "task", "format", "shots", "value",
         "se", "source_id", "source_set")  # fmt: skip
-"""Columns of the table that is carried here."""
+"""Columns of `paper_scores.csv`."""
 
 
 def read(paths: Sequence[Path]) -> Imported:
-    """The given released tables as one frame of tidy scores with everything about them that is open to doubt.
+    """Returns the given released tables as one frame of tidy scores, with notes on what is ambiguous.
 
-    Raises DataError on a file that is none of the three, on an unknown name, and on a score outside its scale.
+    Raises `DataError` on a file that is none of the three, on an unknown name, and on a score outside its scale.
     """
     return imported(pl.concat([tidy_rows(path) for path in paths]))
 
 
 def tidy_rows(path: Path) -> pl.DataFrame:
-    """The rows of one released table with its names resolved (columns `TIDY`). Errors as in `read`."""
+    """Returns the rows of one released table with its names resolved (columns `TIDY`). Errors as in `read`."""
     return pl.DataFrame(list(_rows(path)), schema=_SCHEMA)
 
 
 def carried() -> Imported:
-    """The figures of the supervised-tuning table that are part of this package."""
+    """Returns the supervised-tuning table that is part of this package."""
     return imported(carried_rows())
 
 
 def carried_rows() -> pl.DataFrame:
-    """The same as tidy rows (columns `TIDY`)."""
+    """Returns the same as tidy rows (columns `TIDY`)."""
     with as_file(files("amuro.results.importers").joinpath("paper_scores.csv")) as path:
         return pl.read_csv(path, schema=_SCHEMA, comment_prefix="#")
 
@@ -63,13 +63,13 @@ _SCHEMA = {**dict.fromkeys(TIDY, pl.String),
 
 
 def imported(rows: pl.DataFrame) -> Imported:
-    """Tidy rows (columns `TIDY`) as scores with every coordinate, and the remarks on them."""
+    """Returns tidy rows (columns `TIDY`) as scores with all coordinates, and the notes on them."""
     known = {f.task: f for table in facts.TABLES for f in facts.sets(table).values()}
     used = {task: known[task] for task in rows["task"].unique().sort()}
-    whole = pl.DataFrame([_score(row, used) for row in rows.iter_rows(named=True)], schema=_full_schema())
+    scores = pl.DataFrame([_score(row, used) for row in rows.iter_rows(named=True)], schema=_full_schema())
     twice = pl.when(pl.col("cell").is_duplicated()).then(pl.lit("mixed")).otherwise(pl.col("evidence"))
-    whole = whole.with_columns(twice.alias("evidence"))
-    return Imported(whole, used, tuple(remarks(whole, used)))
+    scores = scores.with_columns(twice.alias("evidence"))
+    return Imported(scores, used, tuple(remarks(scores, used)))
 
 
 def _full_schema() -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _raw(path: Path) -> pl.DataFrame:
 
 
 def _table_of(path: Path, raw: pl.DataFrame) -> str:
-    """Which of the three a file is: only the first has standard errors, and the others share no name."""
+    """Returns which of the three tables a file is: only the first has standard errors, the others share no name."""
     if "std" in raw.columns:
         return "sft"
     names = set(raw["eval dataset"].drop_nulls())
@@ -129,14 +129,14 @@ def _tidy(row: Mapping[str, Any], table: str) -> dict[str, Any]:
 
 
 def _format(form: str, chat: bool) -> str:
-    """The wording of the set's name; asked as a dialogue with reasoning (`_cot_chat`), it is another one."""
+    """Returns the format of a score; a dialogue with reasoning (`_cot_chat`) is a format of its own."""
     if not chat:
         return form
     return "cot_chat" if form == "default" else f"{form}_cot_chat"
 
 
 def _shots(model: PaperModel, table: str) -> int | None:
-    """As the id says. Without a word of it the supervised table means none; the others do not say (null)."""
+    """Returns the shots of the id; where it has none, 0 in the supervised table and None (unknown) in the others."""
     return model.shots if model.shots is not None or table != "sft" else 0
 
 
@@ -151,8 +151,8 @@ def _number(text: object, column: str, full: float) -> float:
 
 
 def _score(row: Mapping[str, Any], known: Mapping[str, SetFacts]) -> dict[str, Any]:
-    """One tidy row with every coordinate of a run's scores; what nobody states is `unknown`."""
-    found, main = known[row["task"]], row["checkpoint"] == MAIN
+    """Returns one tidy row with all coordinates of a run's scores; what is not stated is `unknown`."""
+    set_facts, main = known[row["task"]], row["checkpoint"] == MAIN
     step = MAIN_STEP if main else int(row["checkpoint"])
     tuned = row["tuned_on"] != "none"
     training = facts.trainings()[row["tuned_on"]] if tuned else None
@@ -161,26 +161,27 @@ def _score(row: Mapping[str, Any], known: Mapping[str, SetFacts]) -> dict[str, A
         "tuned_on": training.task if training else "none",
         "recipe": f"{row['epochs']}_epochs" if tuned else "none", "method": "full" if tuned else "none",
         "tune_format": "default" if tuned else "none", "tune_seed": 42 if tuned else -1,
-        "learning_rate": row["learning_rate"], "task": found.task, "split": found.split,
-        "role": training.role(found.task) if training else "base", "family": found.family, "kind": found.kind,
+        "learning_rate": row["learning_rate"], "task": set_facts.task, "split": set_facts.split,
+        "role": training.role(set_facts.task) if training else "base", "family": set_facts.family,
+        "kind": set_facts.kind,
         "format": row["format"], "shots": row["shots"], "shot_seed": None,
-        "decoding": "greedy" if found.kind == "generation" else "likelihood", "protocol": "paper",
+        "decoding": "greedy" if set_facts.kind == "generation" else "likelihood", "protocol": "paper",
         "precision": "unknown", "device": "unknown", "limit": None,
-        "cell": f"{row['table']}:{row['source_id']}|{row['source_set']}", "metric": found.metric,
-        "evidence": "degenerate" if found.constant_gold else "measured", "predicted_histogram": None,
-        "value": row["value"], "se": _error(row, found), "chance": found.chance,
-        "majority": max(found.priors.values(), default=None), "top_share": None, "truncated": None,
-        "shots_shown": None, "n": found.rows, "clusters": None,
+        "cell": f"{row['table']}:{row['source_id']}|{row['source_set']}", "metric": set_facts.metric,
+        "evidence": "degenerate" if set_facts.constant_gold else "measured", "predicted_histogram": None,
+        "value": row["value"], "se": _error(row, set_facts), "chance": set_facts.chance,
+        "majority": max(set_facts.priors.values(), default=None), "top_share": None, "truncated": None,
+        "shots_shown": None, "n": set_facts.rows, "clusters": None,
         "table": row["table"], "conversion": row["conversion"], "source_id": row["source_id"],
         "source_set": row["source_set"],
     }  # fmt: skip
 
 
-def _error(row: Mapping[str, Any], found: SetFacts) -> float | None:
-    """The printed standard error; where there is none, that of a share of the split's rows: √(p(1 − p)/n)."""
-    if row["se"] is not None or found.metric != "accuracy" or not found.rows:
+def _error(row: Mapping[str, Any], set_facts: SetFacts) -> float | None:
+    """Returns the printed standard error; without one, that of a share of the split's rows: √(p(1 − p)/n)."""
+    if row["se"] is not None or set_facts.metric != "accuracy" or not set_facts.rows:
         return cast(float | None, row["se"])
-    return math.sqrt(row["value"] * (1 - row["value"]) / found.rows)
+    return math.sqrt(row["value"] * (1 - row["value"]) / set_facts.rows)
 
 
 IMPORTER = Importer(

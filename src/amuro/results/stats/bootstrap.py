@@ -8,9 +8,9 @@ from amuro.results.stats.clustered import Floats, Ints, cluster_sums
 
 
 def cluster_draws(values: Floats, clusters: Ints, rng: np.random.Generator, draws: int = 500) -> Floats:
-    """Means (draws, k) of the rows of `values` (k, n) when whole clusters are drawn with replacement.
+    """Returns bootstrap means (draws, k) of the rows of `values` (k, n), drawing whole clusters with replacement.
 
-    All rows see the same clusters, so what is paired stays paired (Efron & Tibshirani 1993, ch. 8).
+    All rows share the drawn clusters, which keeps their pairing (Efron & Tibshirani 1993, ch. 8).
     """
     sums, sizes = cluster_sums(values, clusters)
     groups = len(sizes)

@@ -2,9 +2,9 @@
 
 A power law with an offset, E + B / D^β for the loss (Hoffmann et al., arXiv 2203.15556, eq. 2; after tuning, over the
 tokens of pre-training, Isik et al., arXiv 2402.04177, and Zhang et al., arXiv 2402.17193), turned upside down for
-scores. In log tokens it is an exponential approach to the top: power law and exponential are one shape here. Given the
-rate, top and span are linear, and what remains is a search over one number, without start values and without anything
-that could fail to converge (variable projection: Golub & Pereyra, SIAM J. Numer. Anal. 10, 1973).
+scores. In log tokens it is an exponential approach to the top. Given the rate, top and span are linear parameters, so
+the fit is a grid search over the rate alone, without start values or failures to converge (variable projection: Golub &
+Pereyra, SIAM J. Numer. Anal. 10, 1973).
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from amuro.results.stats.clustered import Floats
 from amuro.results.stats.estimate import Estimate
 
 Refusal = Literal["few", "flat", "falling", "linear", "sudden", "unlike"]
+"""Why no curve was fitted; `REFUSALS` has the words."""
 FEWEST = 5
-"""Checkpoints that a curve of three numbers needs, two of them to show a misfit."""
+"""Fewest checkpoints for a curve of three parameters: two more than parameters, so that a misfit can show."""
 REFUSALS: dict[Refusal, str] = {
     "few": f"a curve needs {FEWEST} checkpoints",
     "flat": "the score does not surely rise",
@@ -30,50 +31,55 @@ REFUSALS: dict[Refusal, str] = {
     "unlike": "the scores stray from every saturating curve by more than their noise",
 }
 RATES = 240
-"""Rates that are tried, evenly on a logarithmic scale."""
+"""Number of rates on the search grid, evenly spaced on a logarithmic scale."""
 PLACES = 160
-"""Values of a parameter at which its profile is read."""
+"""Number of values at which the profile of a parameter is computed."""
 MISFIT = 0.05
-"""A curve is refused where fewer draws than this share miss by more than the data do."""
+"""Level of the goodness-of-fit test: a curve is refused if a smaller share of draws fits worse than the data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One saturating curve. `span` is what is still missing to the top at the first checkpoint."""
+    """One saturating curve, y = top − span · (tokens / first)^(−rate)."""
 
     top: float
+    """Asymptote for endless training."""
     span: float
+    """Distance to the top at the first checkpoint."""
     rate: float
+    """Exponent of the power law."""
     first: float
     """Tokens of the first checkpoint."""
 
     def at(self, tokens: ArrayLike) -> Floats:
+        """Returns the curve's values at some tokens, in their shape."""
         return np.asarray(self.top - self.span * (np.asarray(tokens, dtype=float) / self.first) ** -self.rate)
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A curve with 95 % intervals."""
+    """A fitted curve with 95 % intervals."""
 
     curve: Curve
     rate: tuple[float, float]
+    """Interval of the rate."""
     top: tuple[float, float]
-    """May be far above the data: it is an extrapolation to endless training."""
+    """Interval of the top; it may reach far above the data, since it extrapolates to endless training."""
     reached: float
-    """Tokens at which all but `delta` of the curve's value at the last checkpoint is there."""
+    """Tokens at which the curve is `delta` below its value at the last checkpoint."""
     reached_interval: tuple[float, float]
-    """Never outside the observed tokens."""
+    """Interval of `reached`, limited to the observed tokens."""
 
 
 def curvature_weights(tokens: ArrayLike) -> Floats:
-    """Weights w (T,) whose Σ w_t y_t is the quadratic coefficient in log tokens, beside intercept and slope."""
+    """Returns weights w (T,) whose Σ w_t y_t is the quadratic coefficient of a parabola fitted in log tokens."""
     x = np.log(np.asarray(tokens, dtype=float))
     x = (x - x.mean()) / np.ptp(x)
     return np.asarray(np.linalg.pinv(np.column_stack([np.ones_like(x), x, x**2]))[2])
 
 
 def shape(checkpoints: int, change: Estimate, curvature: Estimate) -> Refusal | None:
-    """Why no saturating curve may be fitted, from what a straight line and a parabola say; None where one may."""
+    """Returns why no saturating curve may be fitted, from linear change and curvature in log tokens; None if it may."""
     low, high = change.interval()
     if checkpoints < FEWEST:
         return "few"
@@ -85,12 +91,12 @@ def shape(checkpoints: int, change: Estimate, curvature: Estimate) -> Refusal | 
 
 
 def fit(tokens: ArrayLike, scores: ArrayLike, errors: Floats, draws: Floats, delta: float) -> Fitted | Refusal:
-    """The curve of weighted least squares, with intervals; or the name of what makes it nonsense.
+    """Fits a curve by weighted least squares and returns it with intervals, or the reason why it is refused.
 
-    `scores` (T,) with standard `errors` (T,) as weights; `draws` (B, T) are draws of their noise around 0, clusters and
-    runs together. A value of a parameter is in the interval where the best curve with that value misses by no more,
-    beyond the best curve of all, than 95 % of refits to draws around the fitted curve do at its own value (a profile
-    likelihood calibrated by parametric bootstrap: Davison & Hinkley 1997, §5.4).
+    `scores` (T,) are weighted by their standard `errors` (T,); `draws` (B, T) are draws of their noise around 0, of
+    clusters and seeds together. Intervals are profile likelihoods calibrated by parametric bootstrap (Davison & Hinkley
+    1997, §5.4): a parameter value is inside if the best curve with that value exceeds the least sum of squares by no
+    more than 95 % of refits to `curve + draws` do at the fitted value.
     """
     grid = _Grid.of(tokens, errors)
     y = np.asarray(scores, dtype=float)[None, :]
@@ -106,7 +112,7 @@ def fit(tokens: ArrayLike, scores: ArrayLike, errors: Floats, draws: Floats, del
     least, least_refits = misses.min(), of_refits.min(axis=1)
     if np.mean(least_refits >= least) < MISFIT:
         return "unlike"
-    # Where the fitted curve misses δ even at its start, all of it is there from the first checkpoint on.
+    # Where the fitted curve is less than δ below its end at the start, the place is the first checkpoint.
     place = grid.place(curve, delta)
     rate_limit = np.quantile(of_refits[:, best] - least_refits, 0.95)
     top_limit = np.quantile(grid.with_top(refits, [curve.top])[0] - least_refits, 0.95)
@@ -124,7 +130,7 @@ def fit(tokens: ArrayLike, scores: ArrayLike, errors: Floats, draws: Floats, del
 
 
 def _ends(values: Floats, excess: Floats, own: float) -> tuple[float, float]:
-    """Where `excess` first falls to 0 and last leaves it, between the values by a straight line; `own` lies within."""
+    """Returns where `excess` first falls to 0 and last rises above it, interpolated linearly; `own` is inside."""
     held = np.flatnonzero(excess <= 0)
     if not len(held):
         return own, own
@@ -133,6 +139,7 @@ def _ends(values: Floats, excess: Floats, own: float) -> tuple[float, float]:
 
 
 def _crossing(values: Floats, excess: Floats, inside: int, step: int) -> float:
+    """Returns where `excess` crosses 0 between index `inside` and `inside + step`, interpolated linearly."""
     outside = inside + step
     if not 0 <= outside < len(values):
         return float(values[inside])
@@ -142,54 +149,57 @@ def _crossing(values: Floats, excess: Floats, inside: int, step: int) -> float:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Weighted sums of squares of curves with given rates: everything that depends on tokens and errors alone."""
+    """Weighted sums of squares of curves over the grid of rates; holds what depends on tokens and errors alone."""
 
     x: Floats
     """(T,) log tokens since the first checkpoint."""
     weights: Floats
     """(T,) inverse variances, of mean 1."""
     first: float
+    """Tokens of the first checkpoint."""
     rates: Floats
-    """(R,)"""
+    """(R,) grid of rates."""
     decays: Floats
     """(R, T) (tokens / first)^(−rate)."""
 
     @classmethod
     def of(cls, tokens: ArrayLike, errors: Floats) -> _Grid:
+        """Builds the grid for checkpoints with these tokens (T,) and standard errors (T,)."""
         t = np.asarray(tokens, dtype=float)
         x = np.log(t / t[0])
-        # The slowest curve is straight over the data; the fastest has all but e⁻⁵ of its rise behind it at once.
+        # The slowest curve is nearly straight over the data; the fastest has risen by 1 − e⁻⁵ at the second checkpoint.
         rates = np.geomspace(0.05 / x[-1], 5 / x[1], RATES)
         inverse = 1 / np.asarray(errors, dtype=float) ** 2
         return cls(x, inverse / inverse.mean(), float(t[0]), rates, np.exp(-np.outer(rates, x)))
 
     def free(self, y: Floats) -> Floats:
-        """(B, R): least weighted sum of squares around `y` (B, T) for each rate."""
+        """Returns the least weighted sum of squares (B, R) around `y` (B, T) for each rate."""
         centred = y - self._mean(y)[:, None]
         column = self.decays - self._mean(self.decays)[:, None]
         slope_part = (centred * self.weights) @ column.T
         return self._square(centred)[:, None] - slope_part**2 / self._square(column)[None, :]
 
     def curve(self, y: Floats, rate: int) -> Curve:
-        """The best curve of one rate for y (1, T)."""
+        """Returns the best curve for y (1, T) at one rate, given by its index."""
         column = self.decays[rate] - self._mean(self.decays[rate : rate + 1])[0]
         slope = float((y[0] * self.weights) @ column / self._square(column[None, :])[0])
         top = float(self._mean(y)[0] - slope * self._mean(self.decays[rate : rate + 1])[0])
         return Curve(top, -slope, float(self.rates[rate]), self.first)
 
     def with_top(self, y: Floats, tops: ArrayLike) -> Floats:
-        """(P, B): least sum of squares of curves whose top is given."""
+        """Returns the least sum of squares (P, B) around `y` (B, T) of curves with each of the given tops (P,)."""
         norm = self._square(self.decays)
         return np.array([self._with_top(y - top, norm) for top in np.asarray(tops, dtype=float)])
 
     def _with_top(self, below: Floats, norm: Floats) -> Floats:
+        """Returns the least sum of squares (B,) for `below` = y − top, minimised over span and rate."""
         explained = ((below * self.weights) @ self.decays.T) ** 2 / norm
         return np.asarray(self._square(below) - explained.max(axis=1))
 
     def with_place(self, y: Floats, places: ArrayLike, delta: float) -> Floats:
-        """(P, B): least sum of squares of curves that, at a given log token, lack `delta` of their last value.
+        """Returns the least sum of squares (P, B) of curves `delta` below their last value at given log tokens.
 
-        What is missing there settles the span for each rate, so that only the height is free.
+        This condition determines the span for each rate, so only the height is free.
         """
         missed = []
         for place in np.asarray(places, dtype=float):
@@ -202,14 +212,14 @@ class _Grid:
         return np.array(missed)
 
     def place(self, curve: Curve, delta: float) -> float:
-        """Log tokens since the first checkpoint at which `curve` lacks `delta` of its last value; 0 where it never does
-        lack so much.
-        """
+        """Returns the log tokens since the first checkpoint at which `curve` is `delta` below its end, at least 0."""
         missing = float(np.exp(-curve.rate * self.x[-1])) + delta / curve.span
         return max(-float(np.log(missing)) / curve.rate, 0.0)
 
     def _mean(self, rows: Floats) -> Floats:
+        """Returns weighted means over checkpoints."""
         return np.asarray(rows @ self.weights / self.weights.sum())
 
     def _square(self, rows: Floats) -> Floats:
+        """Returns weighted sums of squares over checkpoints."""
         return np.asarray((rows**2) @ self.weights)

@@ -1,4 +1,4 @@
-"""Showing that something does not move."""
+"""Equivalence tests."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from amuro.results.stats.estimate import Estimate
 
 
 def tost(estimate: Estimate, margin: float) -> float:
-    """P value of two one-sided tests: small where the estimate lies surely within ±`margin`.
-
-    Schuirmann, J. Pharmacokin. Biopharm. 15 (1987) 657.
-    """
+    """Returns the p value of two one-sided tests of "outside ±`margin`" (Schuirmann, J. Pharmacokin. 15, 1987)."""
     below = Estimate(-estimate.value, estimate.parts)
     return max(estimate.p_above(-margin), below.p_above(-margin))

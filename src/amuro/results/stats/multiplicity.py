@@ -1,4 +1,4 @@
-"""Many questions at once."""
+"""Corrections of p values for multiple tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from amuro.results.stats.clustered import Floats
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Adjusted p values that hold the family-wise error (Holm, Scand. J. Statist. 6, 1979)."""
+    """Returns adjusted p values that control the family-wise error (Holm, Scand. J. Statist. 6, 1979)."""
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))

@@ -1,4 +1,4 @@
-"""How small an effect a study can tell from 0, and what a given effect needs."""
+"""Power analysis: minimum detectable effects, and the rows or seeds that a given effect needs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from amuro.results.stats.estimate import Part, combine
 from amuro.results.stats.runs import RunNoise
 
 POWER = 0.8
+"""Power for which minimum detectable effects are computed."""
 MOST_ROWS, MOST_SEEDS = 1_000_000, 100
-"""Beyond these a design is said not to exist."""
+"""Search limits: a design that needs more is reported as impossible."""
 SMALLEST_TAIL = 1e-12
+"""Smallest tail probability that a p value is searched at."""
 
 
 def detectable(parts: Sequence[Part], alpha: float = 0.05, power: float = POWER) -> float:
-    """The effect that a two-sided test at `alpha` tells from 0 with that power: (t_(1−α/2) + t_power) · SE.
+    """Returns the minimum detectable effect of a two-sided test at `alpha` with `power`: (t_(1−α/2) + t_power) · SE.
 
-    The quantiles are those of `Estimate`, so noise that is known with few degrees of freedom costs power. 0 where
-    nothing varies. (Miller, arXiv 2411.00640, on power analysis; here with t in place of z.)
+    Quantiles are those of `Estimate`, so a variance with few degrees of freedom costs power. The effect is 0 where the
+    variance is 0. (Miller, arXiv 2411.00640, on power analysis; here with t in place of z.)
     """
     estimate = combine(0.0, parts)
     if estimate.variance <= 0:
@@ -34,33 +36,33 @@ def detectable(parts: Sequence[Part], alpha: float = 0.05, power: float = POWER)
 def detectable_interval(
     parts: Sequence[Part], known: Sequence[float], alpha: float, power: float = POWER, level: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of the smallest detectable effect, where each variance is known with `known` degrees of freedom.
+    """Returns the interval of the minimum detectable effect; variance i is known with `known[i]` degrees of freedom.
 
-    The distances to what the effect would be at each part's own χ² limits, added as squares, below and above (Graybill
-    & Wang, J. Am. Stat. Assoc. 75 (1980) 869, for a sum of variances; Zou & Donner, Statist. Med. 27 (2008) 1693, for
-    any function that rises with each). One χ² for the sum, after Satterthwaite, is too short where a part with few
-    degrees happens to come out small.
+    Each part's variance is moved to its own χ² limits; the resulting distances of the effect are added as squares, for
+    either side (Graybill & Wang, J. Am. Stat. Assoc. 75 (1980) 869, for a sum of variances; Zou & Donner, Statist. Med.
+    27 (2008) 1693, for any increasing function). A single χ² for the sum, after Satterthwaite, is too short where a
+    part with few degrees of freedom is small by chance.
     """
-    own, tail = detectable(parts, alpha, power), 0.5 - level / 2
+    effect, tail = detectable(parts, alpha, power), 0.5 - level / 2
 
-    def away(place: int, limit: float) -> float:
-        variance, df = parts[place]
-        moved = [*parts[:place], (variance * known[place] / limit, df), *parts[place + 1 :]]
-        return detectable(moved, alpha, power) - own
+    def distance(part: int, limit: float) -> float:
+        variance, df = parts[part]
+        moved = [*parts[:part], (variance * known[part] / limit, df), *parts[part + 1 :]]
+        return detectable(moved, alpha, power) - effect
 
     below, above = (
-        math.sqrt(sum(away(place, float(special.chdtri(df, upper))) ** 2 for place, df in enumerate(known)))
+        math.sqrt(sum(distance(part, float(special.chdtri(df, upper))) ** 2 for part, df in enumerate(known)))
         for upper in (tail, 1 - tail)
     )
-    return max(own - below, 0.0), own + above
+    return max(effect - below, 0.0), effect + above
 
 
 def variance_df(values: Floats, clusters: Ints) -> float:
-    """Degrees of freedom that the clustered variance of a mean over `values` (n,) is known with: 2G/(κ − 1), at most
-    G − 1, with κ the kurtosis of the clusters' sums of residuals.
+    """Returns the degrees of freedom of the clustered variance of a mean over `values` (n,): 2G/(κ − 1), at most G − 1.
 
-    The variance of a mean of G squares is (κ − 1)/G of its square, that of a χ² with d degrees 2/d. Clusters of uneven
-    size have a κ above the 3 of a normal distribution: 56 may know a variance no better than 30 alike would.
+    κ is the kurtosis of the G clusters' sums of residuals. The relative variance of a mean of G squares is (κ − 1)/G,
+    and that of a χ² with d degrees of freedom 2/d. Clusters of uneven size have κ above 3, the value of a normal
+    distribution, so they give fewer degrees of freedom than equal ones.
     """
     sums = np.bincount(clusters, values - values.mean())
     squares = float((sums**2).mean())
@@ -71,44 +73,49 @@ def variance_df(values: Floats, clusters: Ints) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """δ less the smallest detectable effect: above 0 where the study can tell an effect of δ from 0.
+    """δ − minimum detectable effect: above 0 where the study can detect an effect of δ.
 
-    Its interval is that of the detectable effect: noise is estimated, and so is what it allows to be seen.
+    It has an interval because the variances behind the detectable effect are estimated.
     """
 
     delta: float
+    """Smallest effect of interest."""
     parts: tuple[Part, ...]
-    """Sources of noise, with the degrees of freedom that a test will have."""
+    """Sources of noise, with the degrees of freedom that the test will have."""
     alpha: float
+    """Level of the two-sided test."""
     power: float = POWER
     known: tuple[float, ...] = ()
-    """Degrees of freedom that each variance is known with now; where empty, those of the test."""
+    """Degrees of freedom with which each variance was estimated; empty: those of the test."""
 
     @property
     def detectable(self) -> float:
+        """Returns the minimum detectable effect."""
         return detectable(self.parts, self.alpha, self.power)
 
     @property
     def value(self) -> float:
+        """Returns δ − minimum detectable effect."""
         return self.delta - self.detectable
 
     @property
     def supported_from(self) -> float:
-        """The effect whose estimate, with that power, is told from 0 and reaches δ as well."""
+        """Returns the effect whose estimate, with that power, differs from 0 significantly and reaches δ as well."""
         estimate = combine(0.0, self.parts)
         return max(self.detectable, self.delta + estimate.multiplier(1 - self.power) * estimate.se)
 
     def detectable_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the smallest detectable effect."""
+        """Returns the interval of the minimum detectable effect."""
         known = self.known or tuple(df for _, df in self.parts)
         return detectable_interval(self.parts, known, self.alpha, self.power, level)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Returns the interval of `value`."""
         low, high = self.detectable_interval(level)
         return self.delta - high, self.delta - low
 
     def p_two_sided(self, null: float = 0.0) -> float:
-        """1 − the level of the widest interval without `null`."""
+        """Returns 1 − the level of the widest interval that excludes `null`."""
 
         def beyond(log_tail: float) -> float:
             low, high = self.interval(1 - 2 * math.exp(log_tail))
@@ -124,37 +131,38 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Where the noise of one difference comes from, apart from how many examples and runs it is asked with."""
+    """Variance components of one difference (tuned − base), which do not depend on the number of examples or seeds."""
 
     between: float
-    """Variance of the clusters' own differences."""
+    """Variance between the mean differences of clusters."""
     within: float
-    """Variance of one example around its cluster, with the tuned side a mean over `seeds` runs."""
+    """Variance of an example within its cluster, where the tuned score is a mean over `seeds` seeds."""
     run: float = 0.0
-    """Variance of one tuning run's true score."""
+    """Variance of the expected score between tuning seeds."""
     answers: float = 0.0
-    """Variance that one example's answer has from run to run."""
+    """Variance of an example's score between tuning seeds."""
     seeds: int = 1
+    """Number of seeds over which `within` was estimated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What a comparison at one checkpoint rests on."""
+    """Size of a comparison at one checkpoint: rows and clusters of examples, tuning seeds."""
 
     rows: int
     clusters: int
     seeds: int
     replicated: int = 0
-    """Checkpoints of the series with several seeds."""
+    """Number of checkpoints of the series with several seeds."""
     run_df: int = 0
-    """Degrees of freedom of the noise of runs: Σ (seeds − 1) over those checkpoints; 0 where it stays unknown."""
+    """Degrees of freedom of the seed variance: Σ (seeds − 1) over those checkpoints; 0 where it stays unknown."""
 
 
 def components(values: Floats, clusters: Ints) -> tuple[float, float]:
-    """(between, within) of values (n,) in clusters: one-way random effects (Searle, Casella & McCulloch 1992, §3.6).
+    """Returns the variances (between, within) clusters of values (n,), by one-way random effects.
 
-    Where clusters are more alike than chance makes them (each holds every answer once), *between* would be negative;
-    it is 0 then, and *within* what the means of clusters leave of it, so that the variance of the mean stays right.
+    Source: Searle, Casella & McCulloch 1992, §3.6. Where clusters differ less than chance makes them, *between* would
+    be negative; then it is 0 and *within* is the variance of cluster means, so that the variance of the mean is right.
     """
     sizes = np.bincount(clusters).astype(float)
     means = np.bincount(clusters, values) / sizes
@@ -168,7 +176,7 @@ def components(values: Floats, clusters: Ints) -> tuple[float, float]:
 
 
 def parts(noise: Components, design: Design) -> list[Part]:
-    """Sources of noise of (tuned − base) under a design, as `RunNoise.parts` splits them."""
+    """Returns the sources of noise of (tuned − base) under a design: examples, and seeds if replicated."""
     answers = noise.answers / design.rows
     items = noise.between / design.clusters + noise.within / design.rows
     items = max(items + answers * (1 / design.seeds - 1 / noise.seeds), 0.0)
@@ -179,20 +187,24 @@ def parts(noise: Components, design: Design) -> list[Part]:
 
 
 def rows_needed(noise: Components, design: Design, delta: float, alpha: float, clusters: int = 2) -> int | None:
-    """Rows, in proportionally more clusters, of which there must be `clusters` at the least, with which δ is
-    detectable; None where runs alone are too noisy.
+    """Returns the fewest rows, in `clusters` clusters or more, at which δ is detectable; None if no number is enough.
+
+    The rows per cluster are those of `design`.
     """
-    a_cluster = design.rows / design.clusters
+    per_cluster = design.rows / design.clusters
 
     def enough(rows: int) -> bool:
-        wider = replace(design, rows=rows, clusters=max(round(rows / a_cluster), 2))
+        wider = replace(design, rows=rows, clusters=max(round(rows / per_cluster), 2))
         return detectable(parts(noise, wider), alpha) <= delta
 
-    return _least(enough, math.ceil(clusters * a_cluster), MOST_ROWS)
+    return _least(enough, math.ceil(clusters * per_cluster), MOST_ROWS)
 
 
 def seeds_needed(noise: Components, design: Design, delta: float, alpha: float) -> int | None:
-    """Seeds at each replicated checkpoint (two of them if there is none); None where examples alone are too few."""
+    """Returns the fewest seeds per replicated checkpoint at which δ is detectable; None where no number is enough.
+
+    Two replicated checkpoints are assumed where the design has fewer.
+    """
 
     def enough(seeds: int) -> bool:
         more = replace(design, seeds=seeds, run_df=max(design.replicated, 2) * (seeds - 1))
@@ -202,7 +214,7 @@ def seeds_needed(noise: Components, design: Design, delta: float, alpha: float) 
 
 
 def _least(enough: Callable[[int], bool], least: int, most: int) -> int | None:
-    """The smallest number that is enough, where all greater ones are as well."""
+    """Returns the smallest number in [least, most] that is enough, by bisection; None where `most` is not."""
     if not enough(most):
         return None
     while least < most:

@@ -1,4 +1,4 @@
-"""The ratio of two estimates, with an interval that does not break where the denominator is small."""
+"""Ratios of two estimates, with intervals that stay valid where the denominator is small."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from scipy import optimize
 from amuro.results.stats.estimate import Estimate
 
 FARTHEST = 100.0
-"""A ratio that may lie farther from its estimate than this is taken to be unbounded."""
+"""Distance from the estimate beyond which an interval end is reported as infinite."""
 
 
 def fieller(above: Estimate, below: Estimate, level: float = 0.95) -> tuple[float, float] | None:
-    """Interval of above / below for independent estimates; None where `below` may be 0, so that no interval is finite.
+    """Returns the interval of above / below for independent estimates, or None where `below` may be 0.
 
     Fieller, J. R. Statist. Soc. B 16 (1954): all ratios r for which above − r · below may be 0.
     """
     if below.variance <= 0:
         return None
-    t = max(one.multiplier(0.5 - level / 2) for one in (above, below) if one.variance > 0)
+    t = max(side.multiplier(0.5 - level / 2) for side in (above, below) if side.variance > 0)
     a = below.value**2 - (t * below.se) ** 2
     if a <= 0:
         return None
@@ -32,22 +32,22 @@ def fieller(above: Estimate, below: Estimate, level: float = 0.95) -> tuple[floa
 
 @dataclass(frozen=True)
 class PairedRatio:
-    """The ratio of two sums over the same examples and runs, as far as both can be told apart.
+    """The ratio of two sums over the same examples and runs, with Fieller's interval for paired sums.
 
-    `contrast(r)` estimates above − r · below. Its interval holds every r for which the contrast may be 0, which is
-    Fieller's for paired sums (J. R. Statist. Soc. B 16, 1954) with any number of parts of noise.
+    `contrast(r)` estimates above − r · below. The interval has every r for which the contrast does not differ from 0
+    (Fieller, J. R. Statist. Soc. B 16, 1954, here with any number of sources of noise).
     """
 
     value: float
     contrast: Callable[[float], Estimate]
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Ends of the interval; infinite on the side on which no end is found."""
+        """Returns the interval; an end is infinite where none is found within `FARTHEST`."""
         tail = (1 - level) / 2
         return self._end(-1.0, tail), self._end(1.0, tail)
 
     def _end(self, side: float, tail: float) -> float:
-        """Where a one-sided test of the contrast first rejects, going `side` from the estimate."""
+        """Returns where a one-sided test of the contrast first rejects, in the direction `side` (−1 or 1)."""
 
         def beyond(distance: float) -> float:
             estimate = self.contrast(self.value + side * distance)
@@ -61,5 +61,5 @@ class PairedRatio:
         return self.value + side * float(optimize.brentq(beyond, 0.0, reach))
 
     def p_two_sided(self, null: float = 0.0) -> float:
-        """Two-sided p value of "the ratio is `null`"."""
+        """Returns the two-sided p value of "the ratio is `null`"."""
         return self.contrast(null).p_two_sided()

@@ -1,4 +1,4 @@
-"""Straight lines through few data sets whose x is itself measured with error."""
+"""Linear regression over few data sets, with measurement error in x."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from amuro.results.stats.estimate import Estimate
 
 
 def slope(x: ArrayLike, y: ArrayLike, x_variance: float = 0.0, scale: ArrayLike | None = None) -> Estimate:
-    """Slope b of y = s · (a + b x) by least squares, corrected for error in x; `scale` s is 1 unless given.
+    """Estimates slope b of y = s · (a + b x) by least squares, corrected for error in x; `scale` s is 1 unless given.
 
     `x_variance` is the mean sampling variance of x. Estimate and standard error are divided by the reliability
-    1 − x_variance / var(x) (Fuller 1987, §1.2), which is held at .2 or more: less says that x is noise.
+    1 − x_variance / var(x) (Fuller 1987, §1.2), which is limited to .2 or more.
     """
     xs, ys = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     s = np.ones(len(xs)) if scale is None else np.asarray(scale, dtype=float)

@@ -1,4 +1,4 @@
-"""Trends over training: contrasts of checkpoints against the logarithm of tokens."""
+"""Trends over pre-training: contrasts of checkpoints over the logarithm of tokens."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from amuro.results.stats.clustered import Floats
 
 
 def change_weights(tokens: ArrayLike) -> Floats:
-    """Weights w (T,) with Σ w_t y_t = least-squares slope over log tokens × the observed span of log tokens.
+    """Returns weights w (T,) with Σ w_t y_t = least-squares slope over log tokens × the span of log tokens.
 
-    So the effect is read in points over the whole series. Tokens must be positive and not all equal.
+    The sum is the fitted change from the first to the last checkpoint. Tokens must be positive and not all equal.
     """
     x = np.log(np.asarray(tokens, dtype=float))
     centred = x - x.mean()
@@ -19,12 +19,12 @@ def change_weights(tokens: ArrayLike) -> Floats:
 
 
 def without_each(tokens: ArrayLike) -> list[Floats]:
-    """The weights of the same change when each checkpoint in turn is left out (its weight is zero)."""
+    """Returns the weights of `change_weights` with each checkpoint left out in turn (its weight is 0)."""
     x = np.asarray(tokens, dtype=float)
     weights = []
     for left_out in range(len(x)):
         kept = np.arange(len(x)) != left_out
-        full = np.zeros(len(x))
-        full[kept] = change_weights(x[kept])
-        weights.append(full)
+        padded = np.zeros(len(x))
+        padded[kept] = change_weights(x[kept])
+        weights.append(padded)
     return weights
