@@ -89,9 +89,9 @@ def test_scores_equal_plain_reading(
 
 def test_only_known_attention_shares_contexts(engine_of: Callable[[str], TorchEngine]) -> None:
     """Soft-capped and sliding attention take the plain path, the listed architectures do not."""
-    shares = {name: engine_of(name)._live().reads_layouts(20) for name in CONFIGS}
+    shares = {name: engine_of(name)._live().supports_packing(20) for name in CONFIGS}
     assert shares == {name: name in SHARING for name in CONFIGS}
-    assert engine_of("mistral_window")._live().reads_layouts(6)
+    assert engine_of("mistral_window")._live().supports_packing(6)
 
 
 def test_a_plain_way_is_told_of(engine_of: Callable[[str], TorchEngine]) -> None:
@@ -142,7 +142,7 @@ def test_document_is_scored_from_beginning_of_text(engine: TorchEngine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request", "words_of_error"),
+    ("query", "words_of_error"),
     [
         (Request("q7", (), ((3,),)), "q7"),
         (Request("q7", (3,), ((),)), "q7"),
@@ -151,10 +151,10 @@ def test_document_is_scored_from_beginning_of_text(engine: TorchEngine) -> None:
     ],
     ids=["empty context", "empty option", "no option", "too long"],
 )
-def test_what_cannot_be_scored_is_refused(engine: TorchEngine, request: Request, words_of_error: str) -> None:
+def test_what_cannot_be_scored_is_refused(engine: TorchEngine, query: Request, words_of_error: str) -> None:
     """An empty context or option and a row longer than the context stop with the query or its length."""
     with pytest.raises(AmuroError, match=words_of_error):
-        engine.score(make_ask([request]))
+        engine.score(make_ask([query]))
 
 
 def test_a_full_context_is_scored(engine: TorchEngine) -> None:
