@@ -28,7 +28,7 @@ from tiny_models import (
 
 from amuro.core.errors import AmuroError, WeightsError
 from amuro.core.hashing import tensor_digest
-from amuro.core.types import Request, RequestBatch
+from amuro.core.requests import Request, RequestBatch
 from amuro.engine.base import Engine
 from amuro.engine.inference import batching
 from amuro.engine.inference import generate as generating

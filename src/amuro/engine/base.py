@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from amuro.core.types import Checkpoint, Generation, Model, RequestBatch, Training
+from amuro.core.requests import Generation, RequestBatch, Training
+from amuro.core.types import Checkpoint, Model
 
 Sequences = Sequence[tuple[tuple[int, ...], ...]]
 """For each training example its token ids, alternately of prompts and answers; a dialogue has several pairs.

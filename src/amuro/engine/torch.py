@@ -12,7 +12,8 @@ from torch import Tensor
 
 from amuro.core.errors import AmuroError, StudyError, WeightsError
 from amuro.core.hashing import digest
-from amuro.core.types import Checkpoint, Generation, Model, RequestBatch, Training
+from amuro.core.requests import Generation, RequestBatch, Training
+from amuro.core.types import Checkpoint, Model
 from amuro.engine import _tokenizer_check
 from amuro.engine._load import live_tensors, load_network, saved_tensors
 from amuro.engine.base import Decode, OnStep, Sequences

@@ -14,8 +14,9 @@ from pathlib import Path
 from statistics import NormalDist
 
 from amuro.core.errors import AmuroError
+from amuro.core.requests import Generation, Request, RequestBatch, Training
 from amuro.core.simulator import SimulatorParameters
-from amuro.core.types import Cell, Checkpoint, Generation, Model, Request, RequestBatch, Training
+from amuro.core.types import Cell, Checkpoint, Model
 from amuro.engine.base import Decode, OnStep, Sequences
 
 _NORMAL = NormalDist()

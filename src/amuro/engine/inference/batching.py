@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amuro.core.types import Request, RequestBatch
+from amuro.core.requests import Request, RequestBatch
 from amuro.engine.forward.packed_attention import Ints
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from amuro.core.errors import AmuroError
-from amuro.core.types import Generation, RequestBatch
+from amuro.core.requests import Generation, RequestBatch
 from amuro.engine.base import Decode
 from amuro.engine.forward.causal_lm import Network
 from amuro.engine.forward.packed_attention import DecodeCache, KVCache, added_mask, columns_for, end_to_end

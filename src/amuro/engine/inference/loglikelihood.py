@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from amuro.core.errors import AmuroError
-from amuro.core.types import Request, RequestBatch
+from amuro.core.requests import Request, RequestBatch
 from amuro.engine.forward.causal_lm import Network
 from amuro.engine.forward.packed_attention import KVCache, end_to_end
 from amuro.engine.inference.batching import Batch, BatchCache

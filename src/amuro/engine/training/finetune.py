@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from amuro.core.errors import AmuroError
-from amuro.core.types import Model, Recipe, Training
+from amuro.core.requests import Training
+from amuro.core.types import Model, Recipe
 from amuro.engine.base import OnStep, Sequences
 from amuro.engine.forward.causal_lm import Network
 from amuro.engine.forward.packed_attention import end_to_end, on_device
