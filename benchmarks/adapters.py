@@ -21,7 +21,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 import material
-from amuro.core.types import Model, Training
+from amuro.core.requests import Training
+from amuro.core.types import Model
 from amuro.engine._load import load_network
 from amuro.engine.base import Sequences
 from amuro.engine.forward.causal_lm import Network

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from amuro.core.types import Checkpoint, RequestBatch
+from amuro.core.requests import RequestBatch
+from amuro.core.types import Checkpoint
 from amuro.engine.torch import TorchEngine
 
 

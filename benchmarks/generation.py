@@ -14,7 +14,7 @@ from typing import Any
 
 import material
 import table
-from amuro.core.types import RequestBatch
+from amuro.core.requests import RequestBatch
 from amuro.prompts.tokenizer import Encoder
 from side_by_side import Done, UnequalError, timed
 from table import NO_TARGETS, OURS, THEIRS, Row, Targets, Wish

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from amuro.core.types import Cell, Checkpoint, EvalSet, Example, Model, Recipe, Request, RequestBatch, Task
+from amuro.core.requests import Request, RequestBatch
+from amuro.core.types import Cell, Checkpoint, EvalSet, Example, Model, Recipe, Task
 from amuro.engine.base import Sequences
 from amuro.prompts.tokenizer import Encoder
 from side_by_side import UnequalError

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from side_by_side import Done
 
 if TYPE_CHECKING:
-    from amuro.core.types import Recipe, RequestBatch
+    from amuro.core.requests import RequestBatch
+    from amuro.core.types import Recipe
     from amuro.engine.base import Sequences
 
 

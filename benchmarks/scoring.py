@@ -20,7 +20,7 @@ import numpy as np
 
 import material
 import table
-from amuro.core.types import Request
+from amuro.core.requests import Request
 from side_by_side import Done, UnequalError, Variant, outputs_of, timed
 from table import NO_TARGETS, OURS, THEIRS, Row, Targets, Wish
 

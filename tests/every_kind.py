@@ -20,7 +20,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NAMES
 from transformers.utils import logging as transformers_logging
 
-from amuro.core.types import Request
+from amuro.core.requests import Request
 from amuro.engine.torch import TorchEngine
 from amuro.engine.training.lora import target_layers
 

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from amuro.core.errors import AmuroError, WeightsError
 from amuro.core.hashing import tensor_digest
-from amuro.core.types import Request
+from amuro.core.requests import Request
 from amuro.engine import _window
 from amuro.engine.torch import TorchEngine
 from amuro.engine.toy import ToyEngine

@@ -132,7 +132,7 @@ def test_a_broken_saved_data_set_is_refused(tmp_path: Path) -> None:
 def test_one_file_is_one_set(tmp_path: Path) -> None:
     """A single file refuses to be train and test at once."""
     path = write_jsonl(tmp_path / "set.jsonl", ROWS)
-    with pytest.raises(DataError, match=r"is one file, and split 'train'.*all\[:500\]"):
+    with pytest.raises(DataError, match=r"is one file, and has no split 'train'.*all\[:500\]"):
         sources.rows(f"file:{path}", "train")
     assert len(sources.rows(f"file:{path}", "all[7:]")) == 3
 

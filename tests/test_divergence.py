@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amuro.core.errors import StudyError
-from amuro.core.types import Model, RequestBatch, Training
+from amuro.core.requests import RequestBatch, Training
+from amuro.core.types import Model
 from amuro.engine.base import Sequences
 from amuro.engine.toy import ToyEngine
 from amuro.results import analyze

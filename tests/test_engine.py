@@ -28,7 +28,7 @@ from tiny_models import (
 
 from amuro.core.errors import AmuroError, WeightsError
 from amuro.core.hashing import tensor_digest
-from amuro.core.types import Request, RequestBatch
+from amuro.core.requests import Request, RequestBatch
 from amuro.engine.base import Engine
 from amuro.engine.inference import batching
 from amuro.engine.inference import generate as generating
@@ -89,9 +89,9 @@ def test_scores_equal_plain_reading(
 
 def test_only_known_attention_shares_contexts(engine_of: Callable[[str], TorchEngine]) -> None:
     """Soft-capped and sliding attention take the plain path, the listed architectures do not."""
-    shares = {name: engine_of(name)._live().reads_layouts(20) for name in CONFIGS}
+    shares = {name: engine_of(name)._live().supports_packing(20) for name in CONFIGS}
     assert shares == {name: name in SHARING for name in CONFIGS}
-    assert engine_of("mistral_window")._live().reads_layouts(6)
+    assert engine_of("mistral_window")._live().supports_packing(6)
 
 
 def test_a_plain_way_is_told_of(engine_of: Callable[[str], TorchEngine]) -> None:

@@ -21,6 +21,7 @@ from amuro.core.types import Model
 from amuro.engine.torch import TorchEngine
 from amuro.engine.training import cuda_graphs
 from amuro.engine.training import finetune as finetuning
+from amuro.engine.training.optimizer import rate_factor
 
 
 def reference_losses(model: Any, pairs: list[Any], described: Model, learning_rate: float) -> list[float]:
@@ -240,7 +241,7 @@ def test_schedule_is_that_of_transformers(steps: int, ratio: float, schedule: An
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     theirs = get_scheduler(f"{schedule}_with_warmup".replace("linear_with_warmup", "linear"), optimizer, warmup, steps)
     for step in range(steps):
-        assert finetuning.rate_factor(step, steps, recipe) == pytest.approx(theirs.lr_lambdas[0](step))
+        assert rate_factor(step, steps, recipe) == pytest.approx(theirs.lr_lambdas[0](step))
 
 
 @given(st.integers(1, 60), st.integers(1, 16), st.integers(1, 4), st.integers(0, 2**31))

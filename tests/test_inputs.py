@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from safetensors.numpy import save_file
 
-from amuro.core.types import Checkpoint, Generation, Model, RequestBatch, Training
+from amuro.core.requests import Generation, RequestBatch, Training
+from amuro.core.types import Checkpoint, Model
 from amuro.engine.toy import ToyEngine
 from amuro.prompts.tokenizer import Encoder
 from amuro.run import runner as running

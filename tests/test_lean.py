@@ -83,8 +83,8 @@ def test_states_and_gradients_are_those_of_the_modules(
 ) -> None:
     """Both ways give the same states and the same gradient of every weight, biases and norms among them."""
     network = made(CONFIGS[name])
-    assert network._lean is not None
-    assert network._lean.applies()
+    assert network._fused is not None
+    assert network._fused.applies()
     got, gradients = read(network, wanted)
     monkeypatch.setattr(FusedDecoder, "applies", lambda self: False)
     expected, by_modules = read(network, wanted)
@@ -129,21 +129,21 @@ def test_positions_may_grow_and_shrink() -> None:
     ids=["other layers", "another gate", "clipped"],
 )
 def test_what_is_not_known_is_read_by_its_modules(config: Any) -> None:
-    """A model with other parts has no lean body."""
-    assert made(config)._lean is None
+    """A model with other parts has no fused decoder."""
+    assert made(config)._fused is None
 
 
 def test_what_was_changed_for_a_while_is_read_by_its_modules() -> None:
     """Adapters beside the matrices and layers that compute again are not passed over; afterwards all is as before."""
     network = made(CONFIGS["llama"])
-    body = network._lean
-    assert body is not None
+    decoder = network._fused
+    assert decoder is not None
     recipe = Recipe("low", (("x", 1.0),), rows=0, epochs=1, learning_rates=(1e-3,), method="lora", lora_rank=2)
     adapter = draw_adapter(network.model, recipe, 0)
     with beside(network.model, adapter):
-        assert not body.applies()
+        assert not decoder.applies()
     with network.recomputing(True):
-        assert not body.applies()
-    assert body.applies()
-    assert body.layers[0]._entering[0] is network.model.model.layers[0].self_attn.q_proj
-    assert Network(network.model, "bfloat16", network.device)._lean is None
+        assert not decoder.applies()
+    assert decoder.applies()
+    assert decoder.layers[0]._entering[0] is network.model.model.layers[0].self_attn.q_proj
+    assert Network(network.model, "bfloat16", network.device)._fused is None

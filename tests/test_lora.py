@@ -15,7 +15,8 @@ from tiny_models import EOS, training_pairs, tuned, words
 from torch import Tensor
 
 from amuro.core.errors import AmuroError
-from amuro.core.types import Model, Training
+from amuro.core.requests import Training
+from amuro.core.types import Model
 from amuro.engine._load import live_tensors
 from amuro.engine.forward.causal_lm import Network
 from amuro.engine.torch import TorchEngine

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_models import make_ask
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from amuro.core.types import Request
+from amuro.core.requests import Request
 from amuro.engine.forward.causal_lm import KNOWN, Network
 from amuro.engine.forward.fused_norms import hasten_norms
 from amuro.engine.forward.packed_attention import NAME

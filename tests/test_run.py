@@ -11,7 +11,7 @@ import pytest
 from conftest import toy_table
 
 from amuro.core.errors import DataError
-from amuro.core.types import RequestBatch
+from amuro.core.requests import RequestBatch
 from amuro.engine.toy import ToyEngine
 from amuro.run.executors import inline, processes
 from amuro.run.executors.base import Job

@@ -16,7 +16,7 @@ from test_cli import ROOT
 
 from amuro.cli import main
 from amuro.core.errors import AmuroError
-from amuro.core.types import RequestBatch
+from amuro.core.requests import RequestBatch
 from amuro.engine.toy import ToyEngine
 from amuro.study import config as studies
 from amuro.study import plan as planning

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amuro.core.errors import AmuroError
-from amuro.core.types import Cell, Checkpoint, EvalSet, Model, Recipe, Request, RequestBatch
+from amuro.core.requests import Request, RequestBatch
+from amuro.core.types import Cell, Checkpoint, EvalSet, Model, Recipe
 from amuro.engine.base import Engine
 from amuro.engine.toy import SimulatorParameters, ToyEngine, ability, shown_skill
 

@@ -22,7 +22,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from amuro.core.types import Cell, Checkpoint, EvalSet, Model, Recipe, Request, RequestBatch
+from amuro.core.requests import Request, RequestBatch
+from amuro.core.types import Cell, Checkpoint, EvalSet, Model, Recipe
 from amuro.engine.torch import TorchEngine
 from amuro.prompts.tokenizer import Encoder
 

@@ -15,7 +15,8 @@ import material
 import peers
 import scoring
 import tuning
-from amuro.core.types import Checkpoint, RequestBatch
+from amuro.core.requests import RequestBatch
+from amuro.core.types import Checkpoint
 from amuro.engine.torch import TorchEngine
 from gpu.bench import THREADS, Bench, Jobs
 from gpu.clock import Facts

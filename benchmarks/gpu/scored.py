@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 import material
 import peers
 import scoring
-from amuro.core.types import RequestBatch
+from amuro.core.requests import RequestBatch
 from gpu.bench import Bench, Jobs
 from gpu.clock import Facts, best_batch, timed
 from gpu.equal import apart

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 import generation
 import material
-from amuro.core.types import RequestBatch
+from amuro.core.requests import RequestBatch
 from gpu.bench import Bench, Jobs
 from gpu.clock import Facts, best_batch, timed
 from gpu.scored import first

@@ -259,4 +259,4 @@ def show_plugins(kind: str, names: Sequence[str]) -> None:
     from amuro.core import registry
 
     for name in names:
-        console.print(f"{name:<24} {registry.said(kind, name)}", markup=False)
+        console.print(f"{name:<24} {registry.described(kind, name)}", markup=False)

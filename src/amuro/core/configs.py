@@ -1,8 +1,8 @@
-"""The small JSON files of a checkpoint: refused where they ask for code, or state what cannot be.
+"""Checks of a checkpoint's JSON files: they must not refer to code or files elsewhere, nor state impossible values.
 
-transformers takes every key of a config.json for an attribute, fetches what some of them name, and computes with what
-the others say. So all that it would follow elsewhere is refused here, before it reads a byte, and numbers that no model
-can have end in a sentence that names them.
+transformers sets every key of a config.json as an attribute, downloads what some keys name, and computes with the
+values of others. So keys that refer to anything outside the folder, and numbers that no model can have, raise
+WeightsError here, before transformers reads the file.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ _EPSILON = re.compile(r"\w*(?:_eps|epsilon)")
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file; NaN and infinity, which are none, are read as words. Raises WeightsError, naming it, where it is
-    none.
-    """
+    """The content of a JSON file; NaN and Infinity become texts. Raises WeightsError where it is invalid."""
     try:
         return json.loads(regular_files.content(path), parse_constant=str)
     except (OSError, ValueError, RecursionError) as error:
@@ -66,19 +64,19 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object. Raises WeightsError, naming it, where it does not."""
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise WeightsError(f"{path} is no JSON object: {_shown(found)}", "save it again with save_pretrained(folder)")
-    return found
+    """The object in a JSON file. Raises WeightsError where it holds anything else."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} is no JSON object: {_shown(content)}", "save it again with save_pretrained(folder)")
+    return content
 
 
 def check_configs(folder: Path, rows: int | None, tensors: int) -> None:
-    """Nothing, where the configurations of a checkpoint can be followed, whose weights are so many tensors, and whose
-    input embedding has so many rows (None if unknown).
+    """Check config.json and generation_config.json of a checkpoint.
 
-    Raises WeightsError on a missing, unreadable or nameless config, a key that asks for something from elsewhere, and
-    a size that no such model has.
+    rows: rows of its input embedding; None: unknown. tensors: number of tensors in its weights.
+    Raises WeightsError on a missing or unreadable config, one without model_type, a key that refers to anything outside
+    the folder, and a size that does not fit the weights.
     """
     if not (folder / CONFIG).is_file():
         raise WeightsError(f"{folder} has weights but no {CONFIG}", "save it again with save_pretrained(folder)")
@@ -90,20 +88,18 @@ def check_configs(folder: Path, rows: int | None, tensors: int) -> None:
             _check(folder / name, read_object(folder / name))
     for key, most, what in [*((key, tensors, "tensors") for key in LAYERS), ("vocab_size", rows, "rows of embedding")]:
         if isinstance(config.get(key), int) and most is not None and config[key] > most:
-            said = f"{folder}/{CONFIG} says {key} {_shown(config[key])}, its weights hold {most:,} {what}"
-            raise WeightsError(said, "fetch or save the checkpoint again")
+            fault = f"{folder}/{CONFIG} says {key} {_shown(config[key])}, its weights hold {most:,} {what}"
+            raise WeightsError(fault, "fetch or save the checkpoint again")
 
 
 def refuse_code(path: Path) -> None:
-    """Raises WeightsError where a small file of a checkpoint asks for something from elsewhere."""
+    """Raise WeightsError where a JSON file of a checkpoint refers to anything outside the folder."""
     for where, key, value in _entries(path, read_json(path)):
         _refuse_fetching(path, where, key, value)
 
 
 def refuse_adapter(folder: Path) -> None:
-    """Raises WeightsError where a folder holds an adapter: transformers would follow the base model that it names, or
-    lay it over the weights.
-    """
+    """Raise WeightsError where a folder holds an adapter: transformers would load its base model, or apply it."""
     if (folder / ADAPTER).is_file():
         base = read_object(folder / ADAPTER).get("base_model_name_or_path")
         cure = "merge it into its base and save that: model.merge_and_unload().save_pretrained(folder)"
@@ -111,13 +107,14 @@ def refuse_adapter(folder: Path) -> None:
 
 
 def _check(path: Path, config: Mapping[str, Any]) -> None:
+    """Raise WeightsError on the first key of a config that is refused."""
     for where, key, value in _entries(path, config):
         _refuse_fetching(path, where, key, value)
         _refuse_impossible(path, where, key, value)
 
 
 def _entries(path: Path, value: Any) -> Iterator[tuple[str, str, Any]]:
-    """(place in words, key, value) of everything that has a key, at any level."""
+    """(dotted path, key, value) of every key at any level. Raises WeightsError below `DEPTH` levels."""
     stack: list[tuple[tuple[str, ...], Any]] = [((), value)]
     while stack:
         place, item = stack.pop()
@@ -131,6 +128,7 @@ def _entries(path: Path, value: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def _refuse_fetching(path: Path, where: str, key: str, value: Any) -> None:
+    """Raise WeightsError where a key makes transformers fetch, run or load anything outside the folder."""
     if key in FETCHING and value:
         cure = _CURES.get(FETCHING[key], f"take '{where}' out of it, if the weights do not need it")
         raise WeightsError(f"{path} asks for {FETCHING[key]} ({where})", cure)
@@ -138,11 +136,12 @@ def _refuse_fetching(path: Path, where: str, key: str, value: Any) -> None:
         for name in value.values() if isinstance(value, dict) else (value,):
             free = key == "cache_implementation" and "/" not in str(name)  # how keys are kept, never how they are read
             if name is not None and name not in COMPUTED and not free:
-                said = f"{path} asks for code from elsewhere to compute with ({where} = {_shown(name)})"
-                raise WeightsError(said, f"take '{where}' out of it: how to compute is chosen here")
+                fault = f"{path} asks for code from elsewhere to compute with ({where} = {_shown(name)})"
+                raise WeightsError(fault, f"take '{where}' out of it: how to compute is chosen here")
 
 
 def _refuse_impossible(path: Path, where: str, key: str, value: Any) -> None:
+    """Raise WeightsError where a value is NaN, or a size or epsilon is out of range."""
     if value == "NaN" or (isinstance(value, list) and "NaN" in value):
         raise WeightsError(f"{where} in {path} is NaN", "fetch or save it again")
     if key in _COUNTS and value is not None:
@@ -155,7 +154,7 @@ def _refuse_impossible(path: Path, where: str, key: str, value: Any) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A value in a sentence, not at full length."""
+    """A value for a message, cut at 60 characters."""
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"
     text = f"{value:,}" if type(value) is int else repr(value)

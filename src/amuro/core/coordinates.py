@@ -1,6 +1,6 @@
-"""What a score is the score of: the coordinates of a cell, in groups. Every list of coordinates is a sum of these.
+"""The coordinates that identify a cell, in groups. All lists of coordinates elsewhere are combinations of these groups.
 
-Identity is never read out of a text: a model's or a cell's address is made of coordinates and not taken apart again.
+Addresses of models and cells are built from coordinates and never parsed.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from typing import Any
 from amuro.core.types import Cell
 
 RECIPE = ("tuned_on", "recipe", "method", "tune_format")
-"""What names a way of tuning; `none` of a base model."""
+"""Identify how a model was tuned; `none` for a base model."""
 TUNING = (*RECIPE, "tune_seed")
 MODEL = ("series", "checkpoint", "step", *TUNING, "learning_rate")
 EVALUATION = ("task", "split")
 PROMPT = ("format", "shots", "shot_seed")
 SETTING = ("decoding", "protocol", "precision", "device", "limit")
-"""In what compared cells must agree, besides the prompt."""
+"""Settings in which compared cells must agree, besides the prompt."""
 FACTS = ("tokens", "role", "family", "kind")
-"""What a study, a plan or a task says of a cell: no coordinate, since it may be told otherwise without a new run."""
+"""Descriptions of a cell by study, plan or task. They are no coordinates: they may change without a new run."""
 
 
 def of_cell(cell: Cell) -> dict[str, Any]:
-    """Name → value of every coordinate, and the model's address: plain data for manifests and tidy rows."""
+    """Name → value of every coordinate, and the model's address, as plain data for manifests and tidy rows."""
     model, recipe = cell.model, cell.model.recipe
     return {
         "series": model.checkpoint.series, "checkpoint": model.checkpoint.address, "step": model.checkpoint.step,

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and prove it: written privately, synced, listed with size and sha256."""
+"""Atomic, checksummed files: written once, synced to disk, and listed in a manifest with size and sha256."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _CHUNK = 8 << 20
 
 
 def checksummed(facts: Mapping[str, Any]) -> bytes:
-    """Facts as JSON that proves itself: a field `check` is the digest of all others."""
+    """The facts as canonical JSON with a checksum: the field `check` is the digest of all others."""
     return canonical({**facts, "check": digest(facts)})
 
 
 def checked(content: bytes) -> Manifest | None:
-    """What `checksummed` was given; None where a byte of it has changed."""
+    """The facts that `checksummed` encoded; None if the content has changed."""
     try:
-        body = json.loads(content)
-        check = body.pop("check")
-        return body if isinstance(body, dict) and check == digest(body) else None
+        facts = json.loads(content)
+        check = facts.pop("check")
+        return facts if isinstance(facts, dict) and check == digest(facts) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def write(path: Path, content: bytes) -> Path:
-    """A new file, synced. Raises FileExistsError where the name is taken."""
+    """Write a new file, sync it to disk, and return its path. Raises FileExistsError where it exists."""
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -47,7 +47,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def sync(path: Path) -> None:
-    """Whatever was written to a file or folder outlives a power cut."""
+    """Flush a file or folder to disk (fsync), so that it survives a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -56,7 +56,7 @@ def sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's bytes, read in pieces; empty where it cannot be read."""
+    """Hexadecimal sha256 of a file's bytes; empty where it cannot be read."""
     state = hashlib.sha256()
     try:
         with regular_files.file(path).open("rb") as file:
@@ -68,29 +68,28 @@ def sha256(path: Path) -> str:
 
 
 def list_files(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Writes the manifest of a folder of files: `facts`, and each file's size and sha256."""
+    """Write the manifest of a folder: `facts`, and each file's size and sha256."""
     files = {path.name: [path.stat().st_size, sha256(path)] for path in sorted(folder.iterdir())}
     write(folder / MANIFEST, checksummed({**facts, "files": files}))
 
 
 def whole(folder: Path, **facts: Any) -> Manifest | None:
-    """The manifest of a folder all of whose listed files are as they were written, and that is about these facts; else
-    None.
-    """
+    """The manifest of a folder if all listed files are unchanged and it contains these facts; else None."""
     try:
-        body = checked(regular_files.content(folder / MANIFEST))
+        manifest = checked(regular_files.content(folder / MANIFEST))
     except OSError:
         return None
-    if body is None or not facts.items() <= body.items():
+    if manifest is None or not facts.items() <= manifest.items():
         return None
-    return body if all(sha256(folder / name) == of for name, (_, of) in body["files"].items()) else None
+    unchanged = all(sha256(folder / name) == recorded for name, (_, recorded) in manifest["files"].items())
+    return manifest if unchanged else None
 
 
 @contextmanager
 def writing(what: str, root: Path, needed: int = 0) -> Iterator[None]:
-    """What the disk refuses in here becomes one sentence: which store, what it was about, what to do.
+    """Inside, an OSError is raised as StoreError with the store, what was to be written, and a cure.
 
-    needed: bytes to be written, where that is known.
+    what: what is written, in words. root: folder of the store. needed: bytes to be written; 0: unknown.
     """
     try:
         yield
@@ -99,7 +98,7 @@ def writing(what: str, root: Path, needed: int = 0) -> Iterator[None]:
 
 
 def refusal(error: OSError, what: str, root: Path, needed: int = 0) -> StoreError:
-    """The sentence for an error of the disk under the store `root`."""
+    """The StoreError for an OSError in the store `root`; arguments as in `writing`."""
     if error.errno in _FULL or _FULL_TEXT in str(error):
         size = f"{what} needs {_size(needed)}" if needed else f"{what} cannot be written"
         cure = "free some space; what is finished is safe, and the same command goes on from it"
@@ -114,7 +113,7 @@ def refusal(error: OSError, what: str, root: Path, needed: int = 0) -> StoreErro
 
 
 def misplaced(error: OSError, root: Path) -> StoreError | None:
-    """The sentence where within a store a folder stands for a file, or a file or a pipe for a folder; else None."""
+    """The StoreError if a path within the store is a folder instead of a file, or the reverse; else None."""
     named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else root
     inside = [path for path in (*reversed(named.parents), named) if path != root and path.is_relative_to(root)]
     if error.errno in (errno.EISDIR, errno.EINVAL):
@@ -125,7 +124,7 @@ def misplaced(error: OSError, root: Path) -> StoreError | None:
 
 
 def misplaced_at(path: Path) -> StoreError:
-    """The sentence for what stands where a file or a folder of a store belongs."""
+    """The StoreError for a path that should be a folder (if it is a file) or else a file."""
     kind = "file" if path.is_file() else "folder" if path.is_dir() else "pipe, a socket or a device"
     right = "folder" if path.is_file() else "file"
     cure = "move it away; what is finished is in the store, and the same command goes on from it"
@@ -134,10 +133,11 @@ def misplaced_at(path: Path) -> StoreError:
 
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 _FULL_TEXT = os.strerror(errno.ENOSPC)
-"""Libraries that write in other languages pass on the words alone."""
+"""Libraries written in other languages pass on the text of this error without its number."""
 
 
 def _free(root: Path) -> str:
+    """How much of the disk is free, as the end of a sentence."""
     try:
         return f"{_size(shutil.disk_usage(root).free)} are"
     except OSError:
@@ -145,6 +145,7 @@ def _free(root: Path) -> str:
 
 
 def _size(count: int) -> str:
+    """A number of bytes with a unit."""
     for unit, worth in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= worth:
             return f"{count / worth:.1f} {unit}"
@@ -152,5 +153,5 @@ def _size(count: int) -> str:
 
 
 def listed(content: bytes) -> list[Any]:
-    """[size, sha256], as a manifest has it."""
+    """[size, sha256] of a file's content, as in a manifest."""
     return [len(content), hashlib.sha256(content).hexdigest()]

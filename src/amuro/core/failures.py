@@ -1,4 +1,4 @@
-"""What went wrong, in one sentence: of an error that nobody foresaw, and of a process that died."""
+"""Messages for unexpected errors and for worker processes that died."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEMORY_WORDS = ("can't allocate memory", "out of memory", "failed to map segmen
 
 
 def reason(error: BaseException) -> str:
-    """What to tell a user: an error of amuro in its own words, lack of memory with a cure, else its kind and line."""
+    """The message for users: that of an AmuroError, lack of memory with a cure, else error class and first line."""
     if isinstance(error, AmuroError):
         return str(error)
     line = as_written(next(iter(str(error).strip().splitlines()), ""))
@@ -30,15 +30,15 @@ def reason(error: BaseException) -> str:
 
 
 def _is_of_memory(error: BaseException) -> bool:
-    """Known by class name where the class would have to be imported (torch's OutOfMemoryError)."""
-    told = str(error).lower()
+    """Whether an error means lack of memory; torch's class is recognised by name, to avoid importing torch."""
+    message = str(error).lower()
     number = getattr(error, "errno", None)
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or number == errno.ENOMEM
-    return named or any(word in told for word in _MEMORY_WORDS)
+    return named or any(word in message for word in _MEMORY_WORDS)
 
 
 def of_exit(code: int | None) -> str:
-    """Why a process ended that did not say so itself, by its exit code (negative: the signal that ended it)."""
+    """Why a process ended without a message, from its exit code (negative: the signal that ended it)."""
     if code is None or code >= 0:
         return f"its process died (exit code {code})"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -50,7 +50,7 @@ def of_exit(code: int | None) -> str:
 
 
 def unforeseen(error: BaseException) -> str:
-    """The sentence for an error that a command did not expect; where it happened goes into a file."""
+    """The message for an error that a command did not expect; the traceback is written to a temporary file."""
     if isinstance(error, OSError) or _is_of_memory(error):
         return reason(error)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="amuro-", suffix=".txt", delete=False) as file:
@@ -59,15 +59,15 @@ def unforeseen(error: BaseException) -> str:
 
 
 def trace(error: BaseException) -> str:
-    """Where an error happened, for a file: no screen shows it."""
+    """The traceback of an error, with values of environment variables replaced by their names."""
     return as_written("".join(traceback.format_exception(error)))
 
 
 def counted(reasons: Iterable[str], most: int = 8) -> list[str]:
-    """Each distinct reason with how often it occurs, the most frequent first; what is left out is counted."""
+    """Each distinct reason with its count, the most frequent first; beyond `most`, only the number of the others."""
     counts: dict[str, int] = {}
-    for each in reasons:
-        counts[each] = counts.get(each, 0) + 1
+    for text in reasons:
+        counts[text] = counts.get(text, 0) + 1
     ordered = sorted(counts.items(), key=lambda pair: -pair[1])
     more = [f"and {len(ordered) - most} other reasons"] if len(ordered) > most else []
-    return [f"{count} × {each}" for each, count in ordered[:most]] + more
+    return [f"{count} × {text}" for text, count in ordered[:most]] + more

@@ -1,7 +1,7 @@
-"""Digests: of plain data by its canonical JSON, of weights by their bytes, without torch.
+"""Digests of plain data (by canonical JSON) and of weights (by tensor bytes), without torch.
 
-A tensor digest covers name, dtype, shape and bytes of every tensor. How the tensors are spread over files, the files'
-names, and metadata do not enter (the library writes metadata in changing order, so a file's own hash would not do).
+A tensor digest covers name, dtype, shape and bytes of every tensor. It does not depend on sharding, file names or
+metadata (safetensors writes metadata in varying order, so the hash of a file would not be stable).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _SETTLED_NS = 2_000_000_000
 
 
 def canonical(value: Any) -> bytes:
-    """The one JSON text of plain data: keys sorted, -0.0 as 0.0, no blanks, ASCII.
+    """The canonical JSON text of plain data: keys sorted, -0.0 as 0.0, no blanks, ASCII.
 
-    Texts enter as they are: a composed and a decomposed letter are other tokens, and so other inputs. Whole numbers and
-    floats stay apart (1 is not 1.0). Raises TypeError on anything that is no plain data (sets, numpy scalars, paths),
+    Texts are not normalised: composed and decomposed letters give different tokens, hence are different inputs. Whole
+    numbers and floats differ (1 is not 1.0). Raises TypeError on anything but plain data (sets, numpy scalars, paths),
     ValueError on NaN or infinity.
     """
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
@@ -47,19 +47,19 @@ def tensor_digest(folder: Path, memo: Path | None = None) -> str:
 
 
 def weights_digests(folder: Path, memo: Path | None = None) -> tuple[str, dict[str, str]]:
-    """`tensor_digest`, and weights file → digest of its tensors. `memo` as in `remembered`."""
+    """(`tensor_digest`, {weights file: digest of its tensors}). `memo` as in `remembered`."""
 
     def computed() -> list[Any]:
         by_file = _digests_by_file(folder)
-        whole = digest({name: found for tensors in by_file.values() for name, found in tensors.items()})
-        return [whole, {name: digest(tensors) for name, tensors in by_file.items()}]
+        total = digest({name: tensor for tensors in by_file.values() for name, tensor in tensors.items()})
+        return [total, {name: digest(tensors) for name, tensors in by_file.items()}]
 
-    whole, shards = remembered(memo, f"tensors of {folder.resolve()}", weight_files(folder), computed)
-    return whole, shards
+    total, shards = remembered(memo, f"tensors of {folder.resolve()}", weight_files(folder), computed)
+    return total, shards
 
 
 def file_digest(path: Path, memo: Path | None = None) -> str:
-    """sha256 of a file's bytes. `memo` as in `remembered`. Raises OSError where it cannot be read."""
+    """Hexadecimal sha256 of a file's bytes. `memo` as in `remembered`. Raises OSError where it cannot be read."""
 
     def computed() -> str:
         with regular_files.file(path).open("rb") as file:
@@ -69,30 +69,33 @@ def file_digest(path: Path, memo: Path | None = None) -> str:
 
 
 def remembered(memo: Path | None, name: str, paths: Sequence[Path], compute: Callable[[], Any]) -> Any:
-    """What `compute` says of the files, plain data; taken from the JSON file `memo` while their stamps stand.
+    """The result of `compute` (plain data) on the files; cached in the JSON file `memo` until one of them changes.
 
-    A stamp is size, mtime and ctime in nanoseconds, and inode. What changed in the last two seconds is computed each
-    time. A memo that is torn or cannot be written only costs time.
+    name: key of the result in `memo`. A change shows in size, mtime, ctime or inode. Files that changed within the last
+    two seconds are not cached. A `memo` that is damaged or cannot be written is ignored.
     """
     stamp = _stamp(paths)
     known = _read_memo(memo).get(name)
     if isinstance(known, list) and len(known) == 2 and known[0] == stamp and _is_settled(stamp):
         return known[1]
-    found = compute()
+    result = compute()
     if memo and memo.parent.is_dir() and _is_settled(stamp) and _stamp(paths) == stamp:
-        with suppress(OSError):  # a store that can only be read
-            _write_memo(memo, {**_read_memo(memo), name: [stamp, found]})
-    return found
+        with suppress(OSError):  # a read-only store
+            _write_memo(memo, {**_read_memo(memo), name: [stamp, result]})
+    return result
 
 
 def sample_digest(folder: Path) -> str:
-    """A digest of the headers and of 64 short pieces of each weights file: cheap, and different for other weights
-    in all but contrived cases. It names weights in addresses; keys stand on `tensor_digest`.
+    """Digest of the header and of 64 short pieces of each weights file.
+
+    It is cheap, and differs between weights in all but contrived cases. It serves in addresses; keys of results are
+    computed from `tensor_digest`.
     """
     return digest([_sample(path) for path in weight_files(folder)])
 
 
 def _plain(value: Any) -> Any:
+    """The value with lists for tuples and 0.0 for -0.0. Raises TypeError on anything but plain data."""
     kind = type(value)
     if value is None or kind in (str, bool, int):
         return value
@@ -106,23 +109,26 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    """The value if it is a text. Raises TypeError on anything else."""
     if type(value) is not str:
         raise TypeError(f"{value!r} ({type(value).__name__}) is no plain data")
     return value
 
 
 def _digests_by_file(folder: Path) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
+    """Weights file → {tensor: digest of its dtype, shape and bytes}. Raises WeightsError as `tensor_digests`."""
+    by_file: dict[str, dict[str, str]] = {}
     for path in weight_files(folder):
         entries = read_header(path)
         for entry in entries:
-            if any(entry.name in tensors for tensors in found.values()):
+            if any(entry.name in tensors for tensors in by_file.values()):
                 raise WeightsError(f"{folder} holds tensor '{entry.name}' in two files", "save the checkpoint again")
-        found[path.name] = {entry.name: digest([entry.dtype, entry.shape, _sha256(path, entry)]) for entry in entries}
-    return found
+        by_file[path.name] = {entry.name: digest([entry.dtype, entry.shape, _sha256(path, entry)]) for entry in entries}
+    return by_file
 
 
 def _sha256(path: Path, entry: Entry) -> str:
+    """Hexadecimal sha256 of a tensor's bytes. Raises WeightsError where the file is shorter than its header states."""
     state = hashlib.sha256()
     with path.open("rb") as file:
         file.seek(entry.start)
@@ -136,6 +142,7 @@ def _sha256(path: Path, entry: Entry) -> str:
 
 
 def _sample(path: Path) -> list[str]:
+    """[digest of the header, sha256 of 64 evenly spaced pieces of 4,096 bytes] of a weights file."""
     entries = read_header(path)
     header = digest([[entry.name, entry.dtype, entry.shape] for entry in entries])
     state = hashlib.sha256()
@@ -148,26 +155,29 @@ def _sample(path: Path) -> list[str]:
 
 
 def _stamp(paths: Sequence[Path]) -> list[list[int]]:
+    """[size, mtime in ns, ctime in ns, inode] of each file."""
     stats = [path.stat() for path in paths]
     return [[stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino] for stat in stats]
 
 
 def _is_settled(stamp: list[list[int]]) -> bool:
+    """Whether no file changed within the last two seconds."""
     newest = max((max(mtime, ctime) for _, mtime, ctime, _ in stamp), default=0)
     return time.time_ns() - newest > _SETTLED_NS
 
 
 def _read_memo(memo: Path | None) -> dict[str, Any]:
-    """What the memo remembers; nothing where it is none, or where a byte of it has changed."""
+    """The cached results; empty where the file does not exist or is damaged."""
     try:
-        told = json.loads(memo.read_bytes()) if memo and memo.is_file() else {}
-        known, check = told["known"], told["check"]
+        content = json.loads(memo.read_bytes()) if memo and memo.is_file() else {}
+        known, check = content["known"], content["check"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return known if isinstance(known, dict) and check == digest(known) else {}
 
 
 def _write_memo(memo: Path, known: Mapping[str, Any]) -> None:
+    """Write the cached results atomically."""
     draft = memo.with_name(f"{memo.name}.{os.getpid()}")
     draft.write_bytes(canonical({"known": known, "check": digest(known)}))
     draft.replace(memo)

@@ -1,7 +1,7 @@
-"""The door to repositories on the hub, through the hub's own client. Every failure is one sentence with a cure.
+"""Repositories on the hub, through the client `huggingface_hub`. Every failure is a HubError with a cure.
 
-The client reads HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE. Files lie in its cache, which other tools share.
-Rows of data sets come in at `data`; only their commits are asked for here.
+The client reads HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE. Files are stored in its cache, which other tools
+share. Rows of data sets are loaded in `data`; here their commits are resolved and their files downloaded.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ FILES = (
     "vocab.*",
     "merges.txt",
 )
-"""What is fetched of a repository: weights without code, configuration, tokenizer."""
+"""Patterns of the files that are downloaded: weights, configuration, tokenizer, and no code."""
 
 DOCUMENTS = ("config.json", "tokenizer.json")
-"""Small files that the weights are of no use without."""
+"""Small files that every model needs besides its weights."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -40,20 +40,21 @@ _log = logging.getLogger("amuro")
 
 
 class UnreachableError(HubError):
-    """The hub gave no answer, or the client was told to stay offline. What is in the cache can still be read."""
+    """The hub did not answer, or HF_HUB_OFFLINE is set. Cached files can still be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A revision as the hub knows it. `repository` is its name today."""
+    """A revision of a model repository as recorded by the hub."""
 
     repository: str
+    """Its current name, if it was moved."""
     revision: str
     commit: str
     files: dict[str, str | None]
-    """File → sha256, which the hub records of large ones."""
+    """File → sha256; None for small files, whose sha256 the hub does not record."""
     blobs: dict[str, str]
-    """File → id of its content."""
+    """File → git id of its content."""
 
 
 def revisions(repository: str) -> dict[str, str]:
@@ -66,7 +67,7 @@ def revisions(repository: str) -> dict[str, str]:
 
 
 def find(repository: str, revision: str) -> Found:
-    """What the hub says of a revision; a token count left out of its name is filled in, a moved repository followed.
+    """The hub's record of a revision. A token count missing in its name is completed; a moved repository is followed.
 
     Raises HubError: no such repository or revision (with the nearest names), gated, unreachable.
     """
@@ -103,7 +104,7 @@ def parts(name: str) -> tuple[str, str | None, str | None]:
 
 
 def fetch_rows(repository: str, pattern: str, revision: str) -> Path:
-    """The folder of a data set's revision in the client's cache, with the files that fit a pattern. Raises HubError."""
+    """Download the files of a data set that match a pattern; returns the snapshot's folder. Raises HubError."""
     from huggingface_hub import snapshot_download
 
     with _in_one_sentence(repository, revision, kind="dataset"):
@@ -111,9 +112,9 @@ def fetch_rows(repository: str, pattern: str, revision: str) -> Path:
 
 
 def data_commit(repository: str, revision: str) -> str:
-    """The commit of a data set's branch: as the hub has it now, else as the cache knows it.
+    """The commit of a data set's branch: the hub's current one, or the cached one where the hub is unreachable.
 
-    Raises HubError.
+    Raises HubError where neither is available.
     """
     from huggingface_hub import HfApi, constants
 
@@ -129,10 +130,10 @@ def data_commit(repository: str, revision: str) -> str:
 
 
 def fetch(repository: str, revision: str, commit: str | None = None) -> Path:
-    """The folder of a revision in the client's cache, whole. With `commit`, exactly that one, and no network if cached.
+    """Download a revision of a model; returns its folder in the client's cache.
 
-    A broken connection is taken up again where it broke; what was fetched as a whole stays for the next call.
-    Raises HubError as `find` does, WeightsError where the revision holds no safetensors.
+    With `commit` it is exactly that commit, and no network is used if it is cached. An interrupted download resumes.
+    Raises HubError as `find` does, WeightsError where the revision has no safetensors.
     """
     if commit and (folder := cached(repository, commit)):
         return folder
@@ -148,30 +149,30 @@ def fetch(repository: str, revision: str, commit: str | None = None) -> Path:
 
 
 def at_hand(repository: str, revision: str, commit: str | None = None) -> Path | None:
-    """As `cached`, for a revision whose token count may be left out. Asks no network."""
+    """As `cached`, for a revision whose token count may be left out. It uses no network."""
     name = commit or _cached_name(repository, revision)
     return cached(repository, name) if name else None
 
 
 def cached(repository: str, revision: str) -> Path | None:
-    """The folder of a revision (or commit) that is whole in the cache; None where it is not. Asks no network."""
+    """The folder of a revision (or commit) that is complete in the cache, else None. It uses no network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(repository, revision=revision, allow_patterns=list(FILES), local_files_only=True)
-        weight_files(Path(found))
+        folder = snapshot_download(repository, revision=revision, allow_patterns=list(FILES), local_files_only=True)
+        weight_files(Path(folder))
     except (LocalEntryNotFoundError, WeightsError):
         return None
-    return Path(found)
+    return Path(folder)
 
 
 def records(repository: str, revision: str, commit: str | None = None) -> tuple[dict[str, str], dict[str, str]] | None:
-    """What the hub records of a revision: weights file → sha256, and small file (DOCUMENTS) → id of its content.
+    """({weights file: sha256}, {small file (DOCUMENTS): git id of its content}) of a revision, without a download.
 
-    Where it does not answer, the former from the names in the cache, and nothing of the latter. None where the sha256
-    of any weights file is unknown. Raises HubError as `find` does, except that an unreachable hub is no error, and
-    WeightsError where the revision holds no safetensors.
+    If the hub is unreachable, the former comes from the names in the cache and the latter is empty. None if the sha256
+    of any weights file is unknown. Raises HubError as `find` does, except for an unreachable hub, and WeightsError
+    where the revision has no safetensors.
     """
     try:
         found = find(repository, commit or revision)
@@ -187,7 +188,7 @@ def records(repository: str, revision: str, commit: str | None = None) -> tuple[
 
 
 def document(repository: str, revision: str, commit: str | None, name: str) -> Path:
-    """One small file of a revision, fetched if need be. Raises HubError as `find` does."""
+    """The path of one small file of a revision, downloaded unless cached. Raises HubError as `find` does."""
     from huggingface_hub import hf_hub_download
 
     found = find(repository, commit or revision)
@@ -196,6 +197,7 @@ def document(repository: str, revision: str, commit: str | None, name: str) -> P
 
 
 def _download(repository: str, revision: str) -> Path:
+    """Download `FILES` of a model's revision; returns the snapshot's folder. Raises HubError."""
     from huggingface_hub import snapshot_download
 
     with _in_one_sentence(repository, revision):
@@ -203,10 +205,12 @@ def _download(repository: str, revision: str) -> Path:
 
 
 def _is_weights(name: str) -> bool:
+    """Whether a file of a repository is a safetensors weights file at its top level."""
     return fnmatch(name, FILES[0]) and "/" not in name
 
 
 def _refuse_pickled(found: Found) -> None:
+    """Raise WeightsError where a revision has no safetensors."""
     if any(_is_weights(name) for name in found.files):
         return
     pickled = [name for name in found.files if name.endswith(PICKLED)]
@@ -220,7 +224,7 @@ def _refuse_pickled(found: Found) -> None:
 
 
 def _cached_name(repository: str, revision: str) -> str | None:
-    """The name under which the cache knows a revision: the same, or the one with the same label."""
+    """The cached name of a revision: the same name, or the only one with the same label; None: it is not cached."""
     from huggingface_hub import constants
 
     refs = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs"
@@ -231,10 +235,10 @@ def _cached_name(repository: str, revision: str) -> str | None:
 
 @contextmanager
 def _in_one_sentence(repository: str, revision: str = "", kind: str = "model") -> Iterator[None]:
-    """Turns what the client raises into HubError."""
+    """Inside, the client's exceptions are raised as HubError."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    # The error base of the HTTP library that this client stands on (httpx or its successor).
+    # The base error class of the HTTP library that the client uses (httpx or its successor).
     transport: type[Exception] = HfHubHTTPError.__bases__[0]
     try:
         yield
@@ -243,6 +247,7 @@ def _in_one_sentence(repository: str, revision: str = "", kind: str = "model") -
 
 
 def _as_ours(error: Exception, repository: str, revision: str, kind: str) -> HubError:
+    """The HubError for an exception of the client. kind: "model" or "dataset"."""
     from huggingface_hub import constants, errors
 
     what = f"{repository}@{revision}" if revision else repository
@@ -264,6 +269,7 @@ def _as_ours(error: Exception, repository: str, revision: str, kind: str) -> Hub
 
 
 def _answered(status: int, what: str, repository: str) -> HubError:
+    """The HubError for an HTTP status; UnreachableError for 429 and server errors."""
     from huggingface_hub import constants
 
     message = f"{constants.ENDPOINT} answered {status} for {what}"
@@ -276,9 +282,11 @@ def _answered(status: int, what: str, repository: str) -> HubError:
 
 
 def _again(repository: str, revision: str, kind: str) -> str:
+    """The cure for a missing download: the command that fetches it."""
     at = (" --repo-type dataset" if kind == "dataset" else "") + (f" --revision {revision}" if revision else "")
     return f"fetch it where there is a network: hf download {repository}{at} (HF_HOME says where its cache lies)"
 
 
 def _first_line(error: Exception) -> str:
+    """The first line of an error's message, else its class name."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Who this process is, and whether another one still runs: what drafts and claims are signed with."""
+"""Unique names of processes, and whether the process of a name still runs. Drafts and claims carry such names."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 def me() -> str:
-    """`MACHINE-PID-START`: no other process, on whatever machine and at whatever time, is called the same."""
+    """The name of this process, `MACHINE-PID-START`; unique over machines and time."""
     return f"{_machine()}-{os.getpid()}-{_started(os.getpid())}"
 
 
 def is_gone(owner: str) -> bool | None:
-    """Whether the process of that name has ended; None where it belongs to another machine, or none is named.
+    """Whether the process of that name has ended; None: unknown, as of another machine or a malformed name.
 
-    What stands behind a dot is not read.
+    A suffix after a dot is ignored.
     """
     machine, _, rest = owner.partition("-")
     number, _, start = rest.partition("-")
@@ -28,15 +28,15 @@ def is_gone(owner: str) -> bool | None:
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    """One boot of one machine, as far as process numbers reach (a container counts its own)."""
+    """Digest that identifies machine, boot and PID namespace (containers number their processes separately)."""
     parts = [platform.node(), _read("/proc/sys/kernel/random/boot_id"), _linked("/proc/self/ns/pid")]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
 
 
 def _started(number: int) -> str:
-    """When a process began, in ticks since the boot, so that a number that was given again is known as another's.
+    """Start time of a process in clock ticks since boot, which tells it from a later process with the same number.
 
-    `none` where there is no such process, `dead` for one that has ended and was not yet waited for.
+    `none` if there is no such process, `dead` for a zombie. Without /proc: `some` for any running process.
     """
     if not Path("/proc/self/stat").exists():
         return "some" if _answers(number) else "none"
@@ -45,6 +45,7 @@ def _started(number: int) -> str:
 
 
 def _answers(number: int) -> bool:
+    """Whether a process with that number exists, by signal 0."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:
@@ -55,6 +56,7 @@ def _answers(number: int) -> bool:
 
 
 def _read(path: str) -> str:
+    """The stripped content of a file; empty where it cannot be read."""
     try:
         return Path(path).read_text(encoding="ascii", errors="replace").strip()
     except OSError:
@@ -62,6 +64,7 @@ def _read(path: str) -> str:
 
 
 def _linked(path: str) -> str:
+    """The target of a symbolic link; empty where it cannot be read."""
     try:
         return str(Path(path).readlink())
     except OSError:

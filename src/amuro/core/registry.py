@@ -1,5 +1,4 @@
-"""Plugins by name. A kind of plugin is a package; a plugin is a file (or package) there, called as its
-file.
+"""Plugins by name. Each plugin kind is a package; a plugin is a module (or package) in it, named like its file.
 
 `base.py` holds a kind's types and `_*.py` its helpers; every other file is a plugin. Listing reads file names only and
 imports nothing. A dotted name (`my_lab.tasks.hate`) is a module outside the package. Each package has a typed getter
@@ -19,11 +18,11 @@ from amuro.core.errors import StudyError, nearest
 
 CONSTANTS = {"tasks": "TASK", "formats": "FORMAT", "metrics": "METRIC", "analyses": "ANALYSIS", "series": "SERIES",
            "importers": "IMPORTER", "exporters": "EXPORTER"}  # fmt: skip
-"""Kind of plugin → the constant that each of its files holds."""
+"""Plugin kind → name of the constant that each of its modules defines."""
 PACKAGES = {"tasks": "tasks", "formats": "prompts.formats", "metrics": "tasks.metrics", "series": "series",
             "analyses": "results.analyses", "importers": "results.importers",
             "exporters": "report.exporters"}  # fmt: skip
-"""Kind of plugin → its package within amuro."""
+"""Plugin kind → its package within amuro."""
 
 _ROOT = Path(__file__).parents[1]
 _NO_PLUGINS = {"base", *(package.rpartition(".")[2] for package in PACKAGES.values())}
@@ -31,7 +30,7 @@ _DOTTED = re.compile(r"\w+(\.\w+)+")
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """The plugins of a kind in alphabetical order. Raises StudyError on an unknown kind."""
+    """Names of the plugins of a kind, in alphabetical order. Raises StudyError on an unknown kind."""
     if kind not in CONSTANTS:
         raise StudyError(f"there is no plugin kind '{kind}'", nearest(kind, (*CONSTANTS, "recipes")))
     folder = _ROOT.joinpath(*PACKAGES[kind].split("."))
@@ -40,7 +39,7 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def plugin(kind: str, name: str) -> Any:
-    """The plugin of that name, or of that dotted module.
+    """The plugin with that name, or in that module if the name is dotted.
 
     Raises StudyError where it is unknown (with the nearest known name), cannot be imported, or lacks its constant.
     """
@@ -53,20 +52,21 @@ def plugin(kind: str, name: str) -> Any:
     return getattr(module, constant)
 
 
-def said(kind: str, name: str) -> str:
-    """What a plugin is, in a sentence: its own words, else the first sentence of its file."""
-    found = plugin(kind, name)
-    words = (str(getattr(found, attribute, "")) for attribute in ("description", "question", "instruction"))
-    return next(filter(None, words), "") or first_sentence(sys.modules[f"amuro.{PACKAGES[kind]}.{name}"].__doc__ or "")
+def described(kind: str, name: str) -> str:
+    """One sentence about a plugin: its description, question or instruction, else its module docstring's first one."""
+    member = plugin(kind, name)
+    texts = (str(getattr(member, attribute, "")) for attribute in ("description", "question", "instruction"))
+    return next(filter(None, texts), "") or first_sentence(sys.modules[f"amuro.{PACKAGES[kind]}.{name}"].__doc__ or "")
 
 
 def first_sentence(text: str) -> str:
-    """Up to the first full stop that ends a line or stands before a capital letter, on one line."""
+    """The first sentence of a text, on one line; it ends before a blank and a capital letter or backtick."""
     return re.split(r"(?<=[.:])\s+(?=[A-Z`])", " ".join(text.split()), maxsplit=1)[0]
 
 
 @cache
 def _inside(kind: str, name: str) -> Any:
+    """The module of a plugin of amuro."""
     known = names(kind)
     if name not in known:
         raise StudyError(f"unknown name '{name}' among {kind}", nearest(name, known))
@@ -74,8 +74,9 @@ def _inside(kind: str, name: str) -> Any:
 
 
 def _outside(kind: str, name: str) -> Any:
-    names(kind)
-    # A console script does not see the folder that it is called from. At the end of the path it can hide nothing.
+    """The module of a plugin outside amuro; the current folder is searched last."""
+    names(kind)  # raises on an unknown kind
+    # A console script's path lacks the current folder. At the end of the path it can shadow no other module.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
@@ -83,6 +84,7 @@ def _outside(kind: str, name: str) -> Any:
 
 
 def _import(module: str) -> Any:
+    """The imported module. Raises StudyError where that fails."""
     try:
         return import_module(module)
     except ModuleNotFoundError as missing:
@@ -91,6 +93,6 @@ def _import(module: str) -> Any:
             raise StudyError(f"there is no module '{module}'", cure) from missing
         cure = f"install it: pip install {missing.name}"
         raise StudyError(f"{module} needs the package '{missing.name}'", cure) from missing
-    except Exception as error:  # a stranger's module may raise anything
+    except Exception as error:  # a user's module may raise any error
         fault = f"{type(error).__name__}: {error}"
         raise StudyError(f"{module} cannot be imported ({fault})", "mend that file") from error

@@ -1,4 +1,4 @@
-"""The bytes of ordinary files. A pipe, a socket or a device, which may never end, is refused and never waited for."""
+"""Reading of regular files only. Pipes, sockets and devices are refused, because reading them could block forever."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _NONE = "it is no ordinary file but a pipe, a socket or a device"
 
 
 def file(path: Path) -> Path:
-    """The path itself, where to open it waits for nobody. Raises OSError where nothing is there, or no such file."""
+    """The path itself if it is a regular file or a folder. Raises OSError where it does not exist, or is neither."""
     mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder says so itself when it is opened
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a folder raises an error of its own
         raise OSError(errno.EINVAL, _NONE, str(path))
     return path
 
 
 def content(path: Path) -> bytes:
-    """What an ordinary file holds. Raises OSError as `file` does, and where it cannot be read."""
+    """The bytes of a regular file. Raises OSError as `file` does, and where it cannot be read."""
     return file(path).read_bytes()

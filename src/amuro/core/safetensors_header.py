@@ -42,8 +42,8 @@ class Entry:
 def read_header(path: Path) -> tuple[Entry, ...]:
     """The tensors of a file in the order of their bytes.
 
-    Raises WeightsError, naming file and fault, where the header is too long or no JSON, a dtype is unknown, a shape
-    does not fit its bytes, bytes overlap or belong to no tensor, or the file is cut short.
+    Raises WeightsError, with file and fault, if the header is too long or no JSON, a dtype is unknown, a shape does not
+    match the number of bytes, bytes overlap or belong to no tensor, or the file is truncated.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -58,6 +58,7 @@ def read_header(path: Path) -> tuple[Entry, ...]:
 
 
 def _table(path: Path, text: bytes) -> dict[str, Any]:
+    """The header as {tensor: entry}, without metadata. Raises WeightsError where it is malformed."""
     try:
         table = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -71,30 +72,34 @@ def _table(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dict. Raises ValueError on a duplicate key."""
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name occurs twice")
     return table
 
 
 def _entry(path: Path, name: str, value: Any, data: int) -> Entry:
+    """The checked entry of a tensor; data: offset of the data in the file. Raises WeightsError."""
     try:
         dtype, shape, (start, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
         bits = _BITS[dtype]
-        whole = len(shape) <= _DEEPEST and all(_is_size(number) for number in (*shape, start, end))
+        bounded = len(shape) <= _DEEPEST and all(_is_size(number) for number in (*shape, start, end))
     except (KeyError, TypeError, ValueError) as error:
         raise _bad(path, f"the entry of tensor '{name}' cannot be read: {value!r:.200}") from error
-    if not whole or bits * prod(shape) != 8 * (end - start):  # a product of few and small numbers: it has an end
-        told = f"({dtype}, shape {list(shape)!r:.80}) does not fit its bytes {start!r:.20}–{end!r:.20}"
-        raise _bad(path, f"tensor '{name}' {told}")
+    if not bounded or bits * prod(shape) != 8 * (end - start):  # bounded first: the product stays small
+        fault = f"({dtype}, shape {list(shape)!r:.80}) does not fit its bytes {start!r:.20}–{end!r:.20}"
+        raise _bad(path, f"tensor '{name}' {fault}")
     return Entry(name, dtype, shape, data + start, end - start)
 
 
 def _is_size(number: Any) -> bool:
+    """Whether it is an integer that can be a size or an offset."""
     return type(number) is int and 0 <= number <= _MOST
 
 
 def _check_coverage(path: Path, entries: list[Entry], begin: int, end: int) -> None:
+    """Raise WeightsError unless the tensors cover the bytes from `begin` to `end` without gap or overlap."""
     for entry in entries:
         if entry.start != begin:
             fault = "overlaps the tensor before it" if entry.start < begin else "leaves a gap before it"
@@ -105,4 +110,5 @@ def _check_coverage(path: Path, entries: list[Entry], begin: int, end: int) -> N
 
 
 def _bad(path: Path, fault: str) -> WeightsError:
+    """The error for a malformed file."""
     return WeightsError(f"{path} is no sound safetensors file: {fault}", "fetch or save it again")

@@ -1,8 +1,8 @@
-"""Rows from files, strictly: whatever cannot be read whole stops with the file, the line and the reason.
+"""Rows from files, strictly parsed: any fault raises DataError with the file, the line and the reason.
 
-A folder holds one file a split (`train.jsonl`, `test.csv`, `dev.parquet`) or one folder a split as
-`Dataset.save_to_disk` leaves it. A single file is one set: its split is called `all`, so that train and test
-never silently share rows. Pipes and devices are no data: they are refused, never waited for.
+A folder holds one file per split (`train.jsonl`, `test.csv`, `dev.parquet`) or one folder per split as written by
+`Dataset.save_to_disk`. A single file is one set: its split is called `all`, so that train and test never share rows
+unnoticed. Pipes and devices are refused, because opening them could block.
 """
 
 from __future__ import annotations
@@ -25,80 +25,88 @@ Row = dict[str, Any]
 
 
 class AbsentError(DataError):
-    """Nothing is there: what was made of it stays as it is. Of what is there, and is no data, that does not hold."""
+    """The file or split does not exist (any more), so results made from it stay valid; other faults may change them."""
 
 
 def read(path: str, split: str) -> list[Row]:
     """The rows of a split of `path` (`~` and `$VARIABLE` are filled in). Raises DataError: file, line and reason."""
-    found = _found(path, split)
-    rows = _aligned(_reader(found)(found))
-    _refuse_double_ids(found, rows)
+    source = _split_path(path, split)
+    rows = _aligned(_reader(source)(source))
+    _refuse_double_ids(source, rows)
     return rows
 
 
 def _aligned(rows: list[Row]) -> list[Row]:
-    """The rows with every column that one of them has, as a table has it: what a row lacks is null. Structs alike."""
+    """The rows with the same columns: a column that only other rows have is null. The same holds within structs."""
     names = dict.fromkeys(name for row in rows for name in row)
-    found = [row if len(row) == len(names) else {**dict.fromkeys(names), **row} for row in rows]
+    aligned = [row if len(row) == len(names) else {**dict.fromkeys(names), **row} for row in rows]
     for name in names:
-        holding = [place for place, row in enumerate(found) if isinstance(row[name], dict)]
-        structs = _aligned([found[place][name] for place in holding]) if holding else []
-        for place, struct in zip(holding, structs, strict=True):
-            found[place] = {**found[place], name: struct}
-    return found
+        indices = [index for index, row in enumerate(aligned) if isinstance(row[name], dict)]
+        structs = _aligned([aligned[index][name] for index in indices]) if indices else []
+        for index, struct in zip(indices, structs, strict=True):
+            aligned[index] = {**aligned[index], name: struct}
+    return aligned
 
 
 def sha256(path: str, split: str, memo: Path | None = None) -> str:
-    """Of the bytes of a split's file, or of the names and digests of its files. Raises DataError as `read` does.
+    """Hexadecimal sha256 of a split's file; of a folder, that of its files' names and digests.
 
-    `memo` remembers digests of files as `identity.remembered` does.
+    memo: file that caches digests, as in `core.hashing.remembered`. Raises DataError as `read` does.
     """
-    found = _found(path, split)
-    if found.is_file():
-        return file_digest(found, memo)
-    members = [[member.name, file_digest(member, memo)] for member in sorted(found.iterdir()) if member.is_file()]
-    return hashlib.sha256(json.dumps(members).encode()).hexdigest()
+    source = _split_path(path, split)
+    if source.is_file():
+        return file_digest(source, memo)
+    digests = [[file.name, file_digest(file, memo)] for file in sorted(source.iterdir()) if file.is_file()]
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
-def _found(path: str, split: str) -> Path:
+def _split_path(path: str, split: str) -> Path:
+    """The file or folder that holds a split. Raises AbsentError where there is none, DataError on a pipe or device."""
     place = Path(filled(path)).expanduser()
     if not _exists(place):
         raise AbsentError(f"file:{path:.200} does not exist", f"looked for {place.absolute()!s:.300}")
-    found = _in_folder(place, split) if place.is_dir() else _single(place, split)
-    if not (found.is_file() or found.is_dir()):
-        raise DataError(f"{found} is no ordinary file but a pipe, a socket or a device", "save its rows in a file")
-    return found
+    source = _in_folder(place, split) if place.is_dir() else _single(place, split)
+    if not (source.is_file() or source.is_dir()):
+        raise DataError(f"{source} is no ordinary file but a pipe, a socket or a device", "save its rows in a file")
+    return source
 
 
 def _exists(path: Path) -> bool:
+    """Whether the path exists; False also for a name that the file system cannot hold."""
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that is too long or that no file system can hold
+    except (OSError, ValueError):
         return False
 
 
 def _single(path: Path, split: str) -> Path:
+    """The path itself. Raises DataError unless its only split, `all`, is requested."""
     if split != "all":
         raise DataError(
-            f"{path} is one file, and split '{split}' was asked of it",
+            f"{path} is one file, and has no split '{split}'",
             f"call it all or a part such as all[:500], or name a folder that holds {split}{path.suffix}",
         )
     return path
 
 
 def _in_folder(folder: Path, split: str) -> Path:
+    """The file or folder of a split within `folder`.
+
+    Raises AbsentError where there is none, DataError where there are several.
+    """
     if (folder / "state.json").is_file():
         return _single(folder, split)
-    found = [place for place in (folder / f"{split}{suffix}" for suffix in ("", *_READERS)) if _exists(place)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise DataError(f"{folder} holds split '{split}' as {' and as '.join(p.name for p in found)}", "keep one")
+    candidates = [place for place in (folder / f"{split}{suffix}" for suffix in ("", *_READERS)) if _exists(place)]
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise DataError(f"{folder} holds split '{split}' as {' and as '.join(p.name for p in candidates)}", "keep one")
     held = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
     raise AbsentError(f"{folder} has no split '{split:.80}'", f"it holds {held}")
 
 
 def _reader(path: Path) -> Callable[[Path], list[Row]]:
+    """The function that reads files with this suffix, or saved data sets. Raises DataError on an unknown suffix."""
     if path.is_dir():
         return _saved
     if path.suffix not in _READERS:
@@ -107,9 +115,9 @@ def _reader(path: Path) -> Callable[[Path], list[Row]]:
 
 
 def _jsonl(path: Path) -> list[Row]:
-    """One object a line. Only a line feed ends a line: U+2028 and the like may stand inside a string.
+    """Rows of a JSONL file, one object per line. Only a line feed ends a line: strings may contain U+2028 and the like.
 
-    A byte-order mark at the start and blank lines at the end are no rows.
+    A byte-order mark at the start and blank lines at the end are ignored.
     """
     lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
     while lines and not lines[-1].strip():
@@ -118,6 +126,7 @@ def _jsonl(path: Path) -> list[Row]:
 
 
 def _json_row(path: Path, number: int, line: bytes, last: bool) -> Row:
+    """The row in line `number`; last: whether it is the file's last line. Raises DataError."""
     place = f"{path}, line {number}"
     try:
         row = json.loads(line.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
@@ -138,15 +147,17 @@ def _json_row(path: Path, number: int, line: bytes, last: bool) -> Row:
 
 
 def _refuse_half_characters(row: Any) -> None:
-    """Raises UnicodeEncodeError: an escape such as backslash-ud83d, half of a character, is no text."""
+    r"""Raise UnicodeEncodeError on a lone surrogate (an escape such as \ud83d without its second half)."""
     json.dumps(row, ensure_ascii=False).encode()
 
 
 def _no_json(line: bytes, bad: ValueError) -> str:
+    """What is wrong with a line that is no JSON object."""
     return f"is no whole JSON object: {bad}" if line.strip() else "is blank"
 
 
 def _json_cure(line: bytes, last: bool) -> str:
+    """What to do about a line that is no JSON object."""
     if not line.strip():
         return "take the blank line out"
     if b"\0" in line:
@@ -157,6 +168,7 @@ def _json_cure(line: bytes, last: bool) -> str:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Row:
+    """The (key, value) pairs of a JSON object as a row. Raises DataError on a duplicate key."""
     row = dict(pairs)
     if len(row) < len(pairs):
         raise DataError(f"a key stands twice among {[key for key, _ in pairs]}", "keep one of them")
@@ -164,18 +176,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> Row:
 
 
 def _refuse_constant(name: str) -> None:
+    """Raise DataError on NaN, Infinity and -Infinity, which Python's parser accepts."""
     raise DataError(f"{name} is not JSON", "write null where a number is missing")
 
 
 def _csv(path: Path) -> list[Row]:
-    """A header line, then rows of the same number of cells; every value is text."""
+    """Rows of a CSV file: a header line, then rows with as many cells; every value is text."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as bad:
         line = bad.object[: bad.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line} is not UTF-8 (byte {bad.start})", "save the file as UTF-8") from bad
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a document may be longer than csv's 131,072
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a document may exceed csv's limit of 131,072
     try:
         return list(_csv_rows(path, reader))
     except csv.Error as bad:
@@ -183,13 +196,14 @@ def _csv(path: Path) -> list[Row]:
 
 
 def _csv_rows(path: Path, reader: Any) -> Iterable[Row]:
+    """The rows from a `csv.reader`. Raises DataError on a faulty header, a blank line, or a wrong number of cells."""
     header: list[str] = next(reader, [])
     if len(set(header)) < len(header) or not all(header):
         raise DataError(f"{path} has the header {header}", "every column needs a name of its own")
     _refuse_other_marks(path, header)
     blank = 0
     for cells in reader:
-        if not cells:  # blank lines at the end are no rows
+        if not cells:  # blank lines at the end are ignored
             blank = blank or reader.line_num
             continue
         if blank:
@@ -205,7 +219,7 @@ def _csv_rows(path: Path, reader: Any) -> Iterable[Row]:
 
 
 def _refuse_other_marks(path: Path, header: list[str]) -> None:
-    """Raises DataError where the one cell of a header holds what other programs part cells by."""
+    """Raise DataError where the header is a single cell that contains another usual separator (; tab |)."""
     mark = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
     if mark:
         what = f"{path} has the header {header[0]!r}, whose cells seem to be parted by {mark!r}"
@@ -213,6 +227,7 @@ def _refuse_other_marks(path: Path, header: list[str]) -> None:
 
 
 def _parquet(path: Path) -> list[Row]:
+    """Rows of a Parquet file."""
     import polars as pl
 
     try:
@@ -224,7 +239,7 @@ def _parquet(path: Path) -> list[Row]:
 
 
 def _saved(folder: Path) -> list[Row]:
-    """A data set as `Dataset.save_to_disk` leaves it: Arrow streams, named in order in `state.json`."""
+    """Rows of a data set written by `Dataset.save_to_disk`: Arrow streams, listed in order in `state.json`."""
     import pyarrow as pa
 
     try:
@@ -238,6 +253,7 @@ def _saved(folder: Path) -> list[Row]:
 
 
 def _arrow(path: Path) -> Any:
+    """The table in an Arrow stream file."""
     import pyarrow as pa
 
     with pa.memory_map(str(regular_files.file(path))) as source:
@@ -248,6 +264,7 @@ _READERS = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
 
 
 def _refuse_double_ids(path: Path, rows: list[Row]) -> None:
+    """Raise DataError where two rows have the same id."""
     seen: dict[Any, int] = {}
     for number, row in enumerate(rows, 1):
         if row.get("id") is not None and seen.setdefault(str(row["id"]), number) != number:
@@ -256,4 +273,5 @@ def _refuse_double_ids(path: Path, rows: list[Row]) -> None:
 
 
 def _first_line(error: Exception) -> str:
+    """The first line of an error's message."""
     return str(error).strip().split("\n")[0]

@@ -1,4 +1,4 @@
-"""Documents from files as pre-training reads them: cut to rows, and in a new order every epoch."""
+"""Pre-training documents from files: split into parts that fit a row, in a new order every epoch."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 _AT_ONCE = 1000
-"""Documents encoded together."""
+"""Documents encoded per call of the tokenizer."""
 _WORD_STARTS = ("Ġ", "Ċ")
-"""A byte-level token that begins so (a blank, a line's end) begins a word: cut before it, and no token changes."""
+"""First characters (space, line feed) of byte-level tokens that begin a word. A cut before them changes no token."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextCorpus:
-    """What a pre-training run reads: every document once an epoch, each epoch in an order of its own."""
+    """The corpus of a pre-training run: every document once per epoch, each epoch in a different order."""
 
     texts: Sequence[str]
     pretrain_seed: int
     vocabulary_documents: int
+    """Number of documents that the tokenizer is trained on."""
     row_length: int
+    """Tokens per row."""
     tokens: int | None = None
-    """Of one pass, as declared; None where nothing was declared."""
+    """Tokens per epoch as the study states them; None: not stated."""
     phases: tuple[int, ...] = ()
-    """One stream from the first step to the last."""
+    """Steps at which another stream begins: none, since there is one stream."""
 
     def sample(self) -> Sequence[str]:
-        """The first documents."""
+        """The first documents, for training the tokenizer."""
         return self.texts[: self.vocabulary_documents]
 
     def stream(self, step: int, tokenizer: Tokenizer) -> Callable[[int], str]:
-        """Documents, in parts where they are longer than a row. The orders follow from the seed alone, so reading goes
-        on anywhere. Raises DataError where one pass has another number of tokens than declared.
+        """Number → document (or part of a document that is longer than a row), over endless epochs.
+
+        The orders depend on the seed only, so a stream can be continued at any number. `step` is not used.
+        Raises DataError where an epoch has another number of tokens than stated.
         """
         counted = list(parts(self.texts, tokenizer, self.row_length))
         total = sum(length for _, length in counted)
@@ -50,22 +54,24 @@ class TextCorpus:
                 f"write corpus_tokens = {total}",
             )
 
-        @lru_cache(maxsize=3)  # documents of one epoch wait while the next one begins
+        @lru_cache(maxsize=3)  # the packer still holds documents of one epoch when the next one begins
         def order(epoch: int) -> list[int]:
+            """The order of the parts in an epoch."""
             return [int(i) for i in np.random.default_rng([self.pretrain_seed, epoch]).permutation(len(counted))]
 
         return lambda number: counted[order(number // len(counted))[number % len(counted)]][0]
 
 
 def documents(path: str, split: str, sha256: str) -> tuple[str, ...]:
-    """The field `text` of every row. Raises DataError where the file is not the pinned one, is empty, or where a row
-    has no text.
+    """The field `text` of every row of a split, stripped.
+
+    Raises DataError where the file's digest is not `sha256`, it is empty, or a row has no text.
     """
     place = f"file:{path} split '{split}'"
-    found = files.sha256(path, split)
-    if found != sha256:
+    actual = files.sha256(path, split)
+    if actual != sha256:
         raise DataError(
-            f"{place} has sha256 {found}, the study pins {sha256}",
+            f"{place} has sha256 {actual}, the study pins {sha256}",
             "make the pinned corpus again, or state the new digest as corpus_sha256: it is another series",
         )
     texts = tuple(_text(place, number, row) for number, row in enumerate(files.read(path, split)))
@@ -75,18 +81,19 @@ def documents(path: str, split: str, sha256: str) -> tuple[str, ...]:
 
 
 def parts(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> Iterator[tuple[str, int]]:
-    """(text, tokens with end-of-text before it) of each document, or of each of its parts of at most `length` tokens.
+    """(text, tokens including the end-of-text before it) of each document, or of its parts of at most `length` tokens.
 
-    A document is cut between words, as late as possible, so that its parts have the very tokens of the whole; each
-    part is then read as a document of its own. Raises DataError on a word that no row can hold.
+    A document is cut between words, as late as possible, so that its parts have the same tokens as the whole. Each
+    part then counts as a document. Raises DataError on a word of more than `length` − 1 tokens.
     """
     for begin in range(0, len(texts), _AT_ONCE):
-        some = list(texts[begin : begin + _AT_ONCE])
-        for text, encoding in zip(some, tokenizer.encode_batch(some), strict=True):
+        chunk = list(texts[begin : begin + _AT_ONCE])
+        for text, encoding in zip(chunk, tokenizer.encode_batch(chunk), strict=True):
             yield from [(text, len(encoding))] if len(encoding) <= length else _cut(text, encoding, length)
 
 
 def _cut(text: str, encoding: Encoding, length: int) -> Iterator[tuple[str, int]]:
+    """`parts` of one document that is longer than `length` tokens."""
     tokens, offsets = encoding.tokens, encoding.offsets
     first = 1  # token 0 is end-of-text
     while first < len(tokens):
@@ -100,6 +107,7 @@ def _cut(text: str, encoding: Encoding, length: int) -> Iterator[tuple[str, int]
 
 
 def _text(place: str, number: int, row: Mapping[str, Any]) -> str:
+    """The stripped text of a row. Raises DataError where it has none."""
     text = row.get("text")
     if not isinstance(text, str) or not text.strip():
         raise DataError(

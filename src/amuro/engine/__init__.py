@@ -1,6 +1,6 @@
-"""Everything that touches tensors."""
+"""Engines: loading, scoring, generation, tuning and pre-training. The only package besides `run` that needs torch."""
 
 import os
 
 os.environ.setdefault("USE_HUB_KERNELS", "NO")
-"""With the package `kernels` installed, transformers would fetch code from the hub for some layers, unasked."""
+"""If the package `kernels` is installed, transformers would otherwise download code from the hub for some layers."""

@@ -1,4 +1,4 @@
-"""A Hugging Face folder → a network whose weights are known to be the files'."""
+"""Loading of a Hugging Face folder as a `Network`, with every tensor compared with the files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ from amuro.engine.forward.packed_attention import NAME
 
 _CURE = "fetch or save it again"
 _COMPUTED = (r"rotary_emb\.inv_freq$", r"(^|\.)position_ids$")
-"""Tensors that older checkpoints hold and models compute; what else a model needs none of, its class says."""
+"""Name patterns of tensors that older checkpoints hold although models compute them. Further ones are listed by the
+model's class (`_keys_to_ignore_on_load_unexpected`).
+"""
 
 
 def load_network(folder: Path, precision: str, device: str) -> Network:
     """Load the model of `folder` in float32 and check every tensor against the files.
 
-    Raises WeightsError where files, tensors or values are missing, left over, damaged or not finite.
+    precision, device: as in `TorchEngine`. Raises WeightsError where files or tensors are missing, superfluous or
+    damaged, or a value is not finite.
     """
     files = weight_files(folder)
     for file in files:
@@ -46,15 +49,15 @@ def load_network(folder: Path, precision: str, device: str) -> Network:
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told of, and refused here by name
+            ignore_mismatched_sizes=True,  # they are listed in the loading info, and refused below by name
         )
     except MemoryError:
         raise
-    except Exception as error:  # whatever a configuration can make transformers raise
+    except Exception as error:  # a config.json can make transformers raise errors of any class
         reason = next(iter(str(error).strip().splitlines()), "")[:200]
         raise WeightsError(f"{folder} cannot be loaded ({type(error).__name__}: {reason})", _CURE) from error
-    model, told = loaded
-    check_against_files(model, told, files, folder)
+    model, loading_info = loaded
+    check_against_files(model, loading_info, files, folder)
     if model.config.model_type in KNOWN:
         model.set_attn_implementation(NAME)
         hasten_norms(model)
@@ -62,14 +65,14 @@ def load_network(folder: Path, precision: str, device: str) -> Network:
     return network if model.config.model_type in KNOWN else tried(network, folder)
 
 
-def check_against_files(model: Any, told: Mapping[str, Any], files: tuple[Path, ...], folder: Path) -> None:
-    """Refuse a model unless its tensors are those of the files, all of them, and finite.
+def check_against_files(model: Any, loading_info: Mapping[str, Any], files: tuple[Path, ...], folder: Path) -> None:
+    """Raise WeightsError unless the model's tensors are exactly those of the files, and finite.
 
-    told: what transformers says of the loading. It fills a tensor that it does not find with random numbers, leaves
-    out one that the model does not take, and only warns. That is not all it knows to leave unsaid: it expects some
-    tensors to be missing or left over. So what the model would save is compared with the files as well, both ways.
+    loading_info: the report of `from_pretrained`. transformers initialises a missing tensor at random, ignores a
+    superfluous one, and only warns; and for some tensors its report is silent. So the tensors that the model would
+    save are also compared with those in the files, in both directions.
     """
-    _refuse_told(told, folder)
+    _refuse_reported(loading_info, folder)
     for name, tensor in live_tensors(model).items():
         if not bool(torch.isfinite(tensor).all()):
             raise WeightsError(f"tensor '{name}' in {folder} holds NaN or infinity", _CURE)
@@ -82,20 +85,22 @@ def check_against_files(model: Any, told: Mapping[str, Any], files: tuple[Path, 
     _refuse_left_over(model, written, saved, folder)
 
 
-def _refuse_told(told: Mapping[str, Any], folder: Path) -> None:
-    """Refuse what transformers itself reports, by the first name of its kind."""
-    for name, here, there in sorted(told["mismatched_keys"]):
-        shapes = f"has the shape {_by(here)}, the model of its config.json {_by(there)}"
+def _refuse_reported(loading_info: Mapping[str, Any], folder: Path) -> None:
+    """Raise WeightsError on a tensor that transformers reports as mismatched, missing or unexpected."""
+    for name, saved_shape, model_shape in sorted(loading_info["mismatched_keys"]):
+        shapes = f"has the shape {_by(saved_shape)}, the model of its config.json {_by(model_shape)}"
         raise WeightsError(f"tensor '{name}' in {folder} {shapes}", "put the config.json there that it was saved with")
-    for name in sorted(told["missing_keys"]):
+    for name in sorted(loading_info["missing_keys"]):
         raise WeightsError(f"the files in {folder} hold no tensor '{name}'", _CURE)
-    for name in sorted(told["unexpected_keys"]):
+    for name in sorted(loading_info["unexpected_keys"]):
         raise _left_over(name, folder)
 
 
 def _refuse_missing(written: Mapping[str, Tensor], saved: Mapping[str, Tensor], folder: Path) -> None:
-    """Refuse a tensor of the model that stands in no file under its name or another: names differ where a checkpoint
-    was saved without its head (`wte` for `transformer.wte`), or where the other name of a tied tensor was saved.
+    """Raise WeightsError on a tensor of the model that is in no file, under its own name or another.
+
+    Names differ where a checkpoint was saved without its head (`wte` for `transformer.wte`), or where a tied tensor
+    was saved under its other name.
     """
     others = [tensor for name, tensor in saved.items() if name not in written]
     for name in sorted(written.keys() - saved.keys()):
@@ -104,26 +109,29 @@ def _refuse_missing(written: Mapping[str, Tensor], saved: Mapping[str, Tensor], 
 
 
 def _refuse_left_over(model: Any, written: Mapping[str, Tensor], saved: Mapping[str, Tensor], folder: Path) -> None:
-    """Refuse a tensor of the files that the model does not hold, unless its class says that it needs none such."""
+    """Raise WeightsError on a tensor of the files that the model does not hold, unless it is one to ignore."""
     known = [re.compile(pattern) for pattern in (*(model._keys_to_ignore_on_load_unexpected or ()), *_COMPUTED)]
     for name in sorted(saved.keys() - written.keys()):
-        held = any(_same(saved[name], tensor) for tensor in written.values())
-        if not held and not any(pattern.search(name) for pattern in known):
+        in_model = any(_same(saved[name], tensor) for tensor in written.values())
+        if not in_model and not any(pattern.search(name) for pattern in known):
             raise _left_over(name, folder)
 
 
 def _left_over(name: str, folder: Path) -> WeightsError:
+    """The error for a tensor of the files that the model does not have."""
     what = f"the files in {folder} hold a tensor '{name}' that the model of its config.json does not take"
     return WeightsError(what, "put the config.json there that these weights were saved with")
 
 
 def _by(shape: Sequence[int]) -> str:
+    """A shape as text, such as 512×64."""
     return "×".join(map(str, shape))
 
 
 def saved_tensors(model: Any) -> Mapping[str, Tensor]:
-    """Name in a file → tensor, tied tensors once, as `save_pretrained` would write them: experts that are one tensor in
-    memory stand apart.
+    """Name in a file → tensor, as `save_pretrained` would write them.
+
+    Tied tensors appear once; experts that are fused into one tensor in memory appear separately.
     """
     untyped: Any = revert_weight_conversion
     tensors: Mapping[str, Tensor] = untyped(model, dict(live_tensors(model)))
@@ -131,7 +139,7 @@ def saved_tensors(model: Any) -> Mapping[str, Tensor]:
 
 
 def live_tensors(model: Any) -> Mapping[str, Tensor]:
-    """Name → tensor, tied tensors once."""
+    """Name in the model → its tensor, detached but not copied; tied tensors appear once."""
     names: dict[int, str] = {}
     tensors = model.state_dict(keep_vars=True)
     for name, tensor in tensors.items():
@@ -140,11 +148,12 @@ def live_tensors(model: Any) -> Mapping[str, Tensor]:
 
 
 def _same(saved: Tensor, loaded: Tensor) -> bool:
+    """Whether two tensors have the same shape and values, after conversion of the saved one to the loaded dtype."""
     return saved.shape == loaded.shape and torch.equal(saved.to(loaded.dtype), loaded)
 
 
 def _silence() -> None:
-    """No warnings about tensors (they are refused here) and no progress bars from transformers."""
+    """Turn off transformers' progress bars, and its warnings about tensors (such tensors are refused here)."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     untyped: Any = transformers_logging
     untyped.disable_progress_bar()

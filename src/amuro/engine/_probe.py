@@ -1,4 +1,4 @@
-"""Whether a model of a kind that is not known here can be read at all: tried once, on a few tokens."""
+"""A test run of a model of an untested architecture on a few tokens: does it give causal logits?"""
 
 from __future__ import annotations
 
@@ -14,52 +14,53 @@ from amuro.engine.forward.causal_lm import Network
 
 _TOKENS = 12
 _APART = 1e-3
-"""Most that what is read later may change an earlier logit, as a share of the largest one: rounding does not."""
+"""Tolerance for differences of logits, relative to the largest logit; rounding stays far below it."""
 
 
 def tried(network: Network, folder: Path) -> Network:
-    """The network, if it gives logits for plain token ids, the same whatever stands behind them; without its cache, if
-    reading on from that gives others. Raises WeightsError where it gives none.
+    """The network, after a test that it gives causal logits for token ids alone; with `reads_on` and `needs_cache` set.
 
-    A model that looks ahead (BERT without `is_decoder`) would read the answers that it is asked for.
+    `reads_on` becomes False if generation from the cache gives other logits than a full forward pass.
+    Raises WeightsError where the model gives no logits, or where they depend on later tokens: a bidirectional model
+    (BERT without `is_decoder`) would see the answers that it has to predict.
     """
     kind = network.model.config.model_type
     tokens = min(_TOKENS, network.context_length)
     try:
         network = _with_or_without_cache(network, tokens)
-        early, whole = _logits(network, tokens // 2), _logits(network, tokens)
+        early, all_logits = _logits(network, tokens // 2), _logits(network, tokens)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise WeightsError(f"the model in {folder} (type '{kind}') cannot be read as text: {reason}", _CURE) from error
-    if not _near(whole[: len(early)], early):
+    if not _near(all_logits[: len(early)], early):
         raise WeightsError(
             f"the model in {folder} (type '{kind}') changes what it says of a token by what stands behind it",
             'use a causal model; those of the kind of BERT are one with "is_decoder": true in their config.json',
         )
-    return network if _reads_on(network, whole) else replace(network, reads_on=False)
+    return network if _reads_on(network, all_logits) else replace(network, reads_on=False)
 
 
 _CURE = "use a causal language model that transformers reads from token ids alone (docs/architectures.md)"
 
 
 def _with_or_without_cache(network: Network, tokens: int) -> Network:
-    """The network that gives what the model gives when it is not told of a cache."""
+    """The network with `needs_cache` set so that its logits equal those of the model's default call."""
     caching = replace(network, needs_cache=True)
     try:
         return network if _near(_logits(network, tokens), _logits(caching, tokens)) else caching
-    except Exception:  # what cannot be read in one way may be in the other
+    except Exception:  # a model that fails in one of the two ways may work in the other
         return network
 
 
-def _reads_on(network: Network, whole: Tensor) -> bool:
-    """Whether the second half, read word by word from the cache of the first, has the logits of the whole."""
-    begin, cache = len(whole) // 2, None
+def _reads_on(network: Network, all_logits: Tensor) -> bool:
+    """Whether decoding the second half token by token from the cache gives `all_logits` [tokens, vocabulary]."""
+    begin, cache = len(all_logits) // 2, None
     try:
         with torch.no_grad():
-            for end in range(begin, len(whole) + 1):
+            for end in range(begin, len(all_logits) + 1):
                 ids = network.tensor([_ids(network, end)[(end - 1 if cache else 0) :]])
                 logits, cache = network.next_logits(ids, cache)
-                if cache is None or not _near(logits.float(), whole[end - 1]):
+                if cache is None or not _near(logits.float(), all_logits[end - 1]):
                     return False
     except Exception:
         return False
@@ -67,16 +68,17 @@ def _reads_on(network: Network, whole: Tensor) -> bool:
 
 
 def _near(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors of logits agree within the tolerance."""
     return not bool(((left - right).abs() > _APART * right.abs().max().clamp(min=1.0)).any())
 
 
 def _logits(network: Network, tokens: int) -> Tensor:
-    """float32 logits [tokens, vocabulary] of the first tokens of one row."""
+    """float32 logits [tokens, vocabulary] of the first `tokens` tokens of the test row."""
     with torch.no_grad():
         return network.row_logits(network.tensor([_ids(network, tokens)]))[0].float()
 
 
 def _ids(network: Network, tokens: int) -> list[int]:
-    """The same row always, as far as it is wanted."""
+    """The first `tokens` ids of a fixed test row."""
     vocabulary = _window.text_config(network.model).vocab_size
     return [(7 * place + 3) % vocabulary for place in range(tokens)]

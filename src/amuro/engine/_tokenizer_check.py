@@ -1,6 +1,6 @@
-"""Whether transformers' AutoTokenizer reads a checkpoint's texts as amuro does.
+"""Whether transformers' AutoTokenizer encodes texts as amuro does for a checkpoint.
 
-Some of its classes make normaliser, splitter or template anew, whatever tokenizer.json says. amuro follows the file.
+Some tokenizer classes replace normaliser, pre-tokeniser or template, ignoring tokenizer.json. amuro uses the file.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ PROBES = (
     "Zoë’s 1,234 plums; “no”, 世界 déjà",
     "def f(x):\n    return x",
 )
-"""Texts in which classes differ: a first word, blanks, figures, marks, other scripts."""
+"""Texts on which classes are known to differ: first word, spaces, digits, punctuation, other scripts."""
 
 
 def remark(folder: Path) -> str:
-    """How ids differ, in words; empty where they do not. Equal files are compared once."""
+    """A sentence about how AutoTokenizer's ids differ for the checkpoint in `folder`; empty where they do not.
+
+    Results are cached by the digests of the files.
+    """
     if not (folder / TOKENIZER).is_file():
         return ""
     key = digest({path.name: file_digest(path) for path in small_files(folder)})
@@ -34,18 +37,19 @@ def remark(folder: Path) -> str:
 
 
 _COMPARED: dict[str, str] = {}
-"""Digest of small files → what was found."""
+"""Digest of config and tokenizer files → the remark."""
 
 
 def _compared(folder: Path) -> str:
+    """`remark` without the cache."""
     encoder = Encoder.from_folder(folder)
     try:
         theirs: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        read = [tuple(theirs(text, padding=False, truncation=False).input_ids) for text in PROBES]
-    except Exception as error:  # whatever it raises: it is their reader, and no number stands on it
+        their_ids = [tuple(theirs(text, padding=False, truncation=False).input_ids) for text in PROBES]
+    except Exception as error:  # of any class; no result depends on AutoTokenizer, so this is only a remark
         return f"AutoTokenizer does not read these files ({type(error).__name__}): tokenizer.json is followed"
-    for text, other, own in zip(PROBES, read, encoder.prompts(PROBES), strict=True):
-        if other[: len(encoder.bos) + len(own)] != (*encoder.bos, *own):
+    for text, other, ids in zip(PROBES, their_ids, encoder.prompts(PROBES), strict=True):
+        if other[: len(encoder.bos) + len(ids)] != (*encoder.bos, *ids):
             name = type(theirs).__name__
             return f"{name} of transformers gives other ids than tokenizer.json, as for {text!r}: the file is followed"
     return ""

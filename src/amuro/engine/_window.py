@@ -1,4 +1,4 @@
-"""How many tokens a model reads at once, and how large it is: what the configs of transformers call by many names."""
+"""Context length and sizes of a model, which transformers' configs state under many names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from torch.nn import Embedding
 
 UNSTATED = 2048
-"""Tokens that a model reads at once which names no limit, and whose tokenizer names none (Mamba has none at all)."""
+"""Context length in tokens of a model that states no limit, and whose tokenizer states none (as Mamba)."""
 _LIMITS = (
     "max_position_embeddings",
     "n_positions",
@@ -21,58 +21,60 @@ _LIMITS = (
     "max_target_positions",
 )
 _ABSURD = 1 << 24
-"""Tokenizers that know no limit say 10³⁰."""
+"""Larger limits count as none: tokenizers without a limit state 10³⁰."""
 
 
 def context_length(model: Any, tokenizer_limit: int | None = None) -> int:
-    """Tokens that `model` was made to read at once: as its config says under any name, else as its tokenizer does, else
-    `UNSTATED`; fewer where its table of positions has no place for so many.
+    """Maximum number of tokens of one sequence.
+
+    It is the limit in the model's config, else `tokenizer_limit`, else `UNSTATED`; never more than its position
+    embeddings have rows for.
     """
     config = text_config(model)
-    stated = [value for name in _LIMITS if (value := _whole(getattr(config, name, None)))]
+    stated = [value for name in _LIMITS if (value := _positive(getattr(config, name, None)))]
     return min([*stated[:1], *_places(model)], default=tokenizer_limit or UNSTATED)
 
 
 def tokenizer_limit(folder: Path) -> int | None:
-    """What `tokenizer_config.json` says of the longest text; None where it says nothing, or no limit."""
+    """`model_max_length` of `tokenizer_config.json` in tokens; None where it is missing or no real limit."""
     path = folder / "tokenizer_config.json"
     facts = json.loads(path.read_bytes()) if path.is_file() else {}
-    return _whole(facts.get("model_max_length")) if isinstance(facts, dict) else None
+    return _positive(facts.get("model_max_length")) if isinstance(facts, dict) else None
 
 
 def text_config(model: Any) -> Any:
-    """The part of a model's config that describes its text decoder: all of it, but for models that see or hear."""
+    """The part of a model's config that describes its text decoder; for text-only models the whole config."""
     return model.config.get_text_config(decoder=True)
 
 
 def width(model: Any) -> int:
-    """Numbers of a token's state."""
-    return _whole(getattr(text_config(model), "hidden_size", None)) or int(
+    """Width of the hidden states."""
+    return _positive(getattr(text_config(model), "hidden_size", None)) or int(
         model.get_input_embeddings().weight.shape[-1]
     )
 
 
 def inner_width(model: Any) -> int:
-    """Numbers of a token within a layer's widest part."""
+    """Width of the MLP's inner states; 4 × the hidden width where the config does not state it."""
     stated = getattr(text_config(model), "intermediate_size", None)
     stated = max(stated) if isinstance(stated, list | tuple) and stated else stated
-    return _whole(stated) or 4 * width(model)
+    return _positive(stated) or 4 * width(model)
 
 
 def layers(model: Any) -> int:
-    """Layers of the decoder."""
+    """Number of decoder layers; 1 where the config does not state it."""
     config = text_config(model)
-    named = (_whole(getattr(config, name, None)) for name in ("num_hidden_layers", "n_layer", "decoder_layers"))
+    named = (_positive(getattr(config, name, None)) for name in ("num_hidden_layers", "n_layer", "decoder_layers"))
     return next((number for number in named if number), 1)
 
 
-def _whole(value: Any) -> int | None:
-    """A whole number above zero that is no stand-in for infinity, else None."""
+def _positive(value: Any) -> int | None:
+    """The value if it is a positive integer below `_ABSURD`, else None."""
     return value if type(value) is int and 0 < value < _ABSURD else None
 
 
 def _places(model: Any) -> Iterator[int]:
-    """Tokens that each table of positions has a place for, where it keeps the first ones for padding (RoBERTa)."""
+    """Usable positions of each position embedding that reserves its first rows for padding (as RoBERTa's)."""
     for name, module in model.named_modules():
         if "position" in name and isinstance(module, Embedding) and module.padding_idx is not None:
             yield module.num_embeddings - module.padding_idx - 1

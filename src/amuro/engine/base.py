@@ -1,4 +1,4 @@
-"""What an engine can do. Two exist: `torch.TorchEngine` on real weights and `toy.ToyEngine` without any."""
+"""The interface of engines. There are two: `torch.TorchEngine` for real weights and `toy.ToyEngine` without weights."""
 
 from __future__ import annotations
 
@@ -6,58 +6,60 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from amuro.core.types import Checkpoint, Generation, Model, RequestBatch, Training
+from amuro.core.requests import Generation, RequestBatch, Training
+from amuro.core.types import Checkpoint, Model
 
 Sequences = Sequence[tuple[tuple[int, ...], ...]]
-"""For each training example its ids, alternately prompt and answer with end-of-text; a dialogue has several pairs.
+"""For each training example its token ids, alternately of prompts and answers; a dialogue has several pairs.
 
-Each fits what the model reads at once."""
+Each answer ends with end-of-text, and each example fits into the model's context length."""
 
 OnStep = Callable[[int, int, float], None]
-"""Called after each optimiser step with (steps done, steps in all, loss of the step in nats a token)."""
+"""Called after each optimiser step with (steps done, total steps, loss of the step in nats per answer token)."""
 
 Decode = Callable[[Sequence[int]], str]
-"""Token ids → text, special tokens left out."""
+"""Token ids → text, without special tokens."""
 
 
 class Engine(Protocol):
-    """One live model at a time: a loaded checkpoint, as it is or tuned. Errors are `amuro.core.errors.AmuroError`s."""
+    """Holds one current model: a loaded checkpoint, as it is or tuned. Errors are `amuro.core.errors.AmuroError`s."""
 
     def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
-        """Make `checkpoint` the live model. `folder` holds its weights; None where there are none."""
+        """Make `checkpoint` the current model. folder: holds its weights; None for engines that need none."""
 
     def reset(self) -> None:
-        """Go back from a tuned model to the loaded checkpoint's own weights."""
+        """Set a tuned model back to the loaded checkpoint's own weights."""
 
     def keep(self) -> Any:
-        """A copy of the live weights, for `restore` on the same loaded checkpoint."""
+        """A copy of the current weights, for `restore` while the same checkpoint is loaded."""
 
     def restore(self, kept: Any) -> None:
-        """Make kept weights live again."""
+        """Set the current weights to those that `keep` returned."""
 
     def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:
-        """Tune from the loaded checkpoint's own weights, whatever was tuned before; the result becomes live.
+        """Tune from the loaded checkpoint's own weights, whatever was tuned before; the result is the current model.
 
-        Hyper-parameters stand in `model.recipe`; `model.tune_seed` gives the order and the start of what is new.
+        Hyper-parameters are in `model.recipe`. `model.tune_seed` determines the order of the sequences and the
+        initialisation of adapters. Returns the facts of the training.
         """
 
     def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
-        """Summed natural-log probability of each option of each request, given prefix and context."""
+        """For each request the summed log-probability (nats) of each option, given prefix and context."""
 
     def generate(self, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
-        """Greedy continuation of each request up to a stop string, an id of `ask.ends` or `ask.max_new_tokens`."""
+        """Greedy continuation of each request, up to a stop string, an end id or `request_batch.max_new_tokens`."""
 
     def weights_digest(self) -> str:
-        """Digest of the live tensors."""
+        """Digest of the current weights, as hexadecimal text."""
 
     def save(self, folder: Path) -> None:
-        """Write the live weights as an ordinary Hugging Face folder."""
+        """Write the current weights as a Hugging Face folder."""
 
     def flops_per_token(self) -> float:
         """Floating-point operations of one token's forward pass; a training step costs about three times that."""
 
     def remarks(self) -> Sequence[str]:
-        """What a user should know of the way in which the live model is read; usually nothing."""
+        """Sentences that a user should know about how the current model is run; usually none."""
 
     def context_length(self) -> int:
-        """How many tokens the model can read at once."""
+        """Maximum number of tokens of one sequence, prompt and answer together."""

@@ -1,7 +1,7 @@
-"""An engine without weights: simulator parameters in, plausible scores out. It walks a whole study in a second.
+"""An engine without weights: a simulator that makes plausible scores from its parameters, for tests and dry runs.
 
-Every draw is a hash of coordinates and example id, so the same cell always says the same. Nothing is learned: what
-the findings over a toy study should be is set by the simulator parameters.
+Every random draw is a hash of the cell's coordinates and the example id, so a cell always has the same scores. Nothing
+is learned: the simulator parameters determine what the findings of a toy study should be.
 """
 
 from __future__ import annotations
@@ -14,42 +14,44 @@ from pathlib import Path
 from statistics import NormalDist
 
 from amuro.core.errors import AmuroError
+from amuro.core.requests import Generation, Request, RequestBatch, Training
 from amuro.core.simulator import SimulatorParameters
-from amuro.core.types import Cell, Checkpoint, Generation, Model, Request, RequestBatch, Training
+from amuro.core.types import Cell, Checkpoint, Model
 from amuro.engine.base import Decode, OnStep, Sequences
 
 _NORMAL = NormalDist()
 
 
 class ToyEngine:
-    """An `Engine` that hashes instead of computing."""
+    """An `Engine` whose scores are simulated."""
 
     def __init__(self, parameters: SimulatorParameters | None = None) -> None:
+        """parameters: of the simulator; None: the defaults."""
         self.parameters = parameters or SimulatorParameters()
         self._model: Model | None = None
 
     def load(self, checkpoint: Checkpoint, folder: Path | None) -> None:
-        """Make `checkpoint` the live model; `folder` is not read."""
+        """Make `checkpoint` the current model; `folder` is ignored."""
         self._model = Model(checkpoint)
 
     def reset(self) -> None:
-        """Back to the base."""
+        """Set the current model back to the base model."""
         self._model = Model(self._live().checkpoint)
 
     def remarks(self) -> Sequence[str]:
-        """None: nothing is read."""
+        """No remarks: there are no files that could differ."""
         return ()
 
     def keep(self) -> Model:
-        """What would decide the weights."""
+        """The current model's description, which stands for its weights."""
         return self._live()
 
     def restore(self, kept: Model) -> None:
-        """Make what was kept live again."""
+        """Make the kept model the current one."""
         self._model = kept
 
     def tune(self, sequences: Sequences, model: Model, learning_rate: float, on_step: OnStep) -> Training:
-        """Pretend to tune: a smooth loss curve of the length that the recipe asks for."""
+        """Simulate tuning: a smooth loss curve of the recipe's length. Raises AmuroError for a wrong model."""
         if model.recipe is None:
             raise AmuroError(f"{model.address} has no recipe", "only a model with a recipe can be tuned")
         if model.checkpoint != self._live().checkpoint:
@@ -65,52 +67,56 @@ class ToyEngine:
         return Training(losses, steps, tokens, answer_tokens, seconds=0.0)
 
     def score(self, request_batch: RequestBatch) -> list[tuple[float, ...]]:
-        """Log probabilities: the right option wins in a share of the requests that the simulator parameters decide."""
-        model = self._asked(request_batch.cell)
+        """Simulated log-probabilities (nats); the right option is likeliest in the simulated share of the requests."""
+        model = self._model_of(request_batch.cell)
         skill = shown_skill(self.parameters, model, request_batch.cell)
         return [
             self._log_probabilities(request, model, request_batch.cell, skill) for request in request_batch.requests
         ]
 
     def generate(self, request_batch: RequestBatch, decode: Decode) -> list[Generation]:
-        """The gold text where the toy knows it, else its words in wrong order or another request's gold."""
-        model = self._asked(request_batch.cell)
+        """The gold text where the model knows it, else its words in wrong order or another request's gold."""
+        model = self._model_of(request_batch.cell)
         skill = shown_skill(self.parameters, model, request_batch.cell)
         return [self._text(request_batch, index, model, skill) for index in range(len(request_batch.requests))]
 
     def weights_digest(self) -> str:
-        """Digest of what would decide the weights."""
+        """Digest of the model's description, which stands for its weights."""
         model = self._live()
         return blake2b(f"{model.address}|{model.learning_rate}".encode(), digest_size=32).hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Write the folder with a config that says whose weights are missing."""
+        """Write a folder without weights; its config.json names the model."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(
             json.dumps({"model_type": "toy", "model": self._live().address}), encoding="utf-8"
         )
 
     def flops_per_token(self) -> float:
-        """Nothing is multiplied; 1, so that estimates stay ordered by tokens."""
+        """1, so that cost estimates are ordered by the number of tokens."""
         return 1.0
 
     def context_length(self) -> int:
-        """Long enough for any prompt of the tests."""
+        """2²⁰ tokens: more than any prompt has."""
         return 1 << 20
 
     def _live(self) -> Model:
+        """The current model. Raises AmuroError before `load`."""
         if self._model is None:
             raise AmuroError("the toy engine holds no model", "call load first")
         return self._model
 
-    def _asked(self, cell: Cell) -> Model:
-        """The live model. The toy is told whose cell it fills, so it can refuse what a real engine never notices."""
+    def _model_of(self, cell: Cell) -> Model:
+        """The current model. Raises AmuroError if the cell belongs to another, which a real engine cannot notice."""
         live = self._live()
         if _coordinates(cell.model) != _coordinates(live):
-            raise AmuroError(f"the cell asks {cell.model.address}, live is {live.address}", "load and tune it first")
+            raise AmuroError(
+                f"the cell is one of {cell.model.address}, loaded is {live.address}", "load and tune it first"
+            )
         return live
 
     def _log_probabilities(self, request: Request, model: Model, cell: Cell, skill: float) -> tuple[float, ...]:
+        """Simulated log-probability of each option of a request in nats. skill: `shown_skill` of the cell."""
         where = (str(cell.eval_set), request.example_id)
         if len(request.options) == 1:
             nats = 6.0 - 4.0 * skill + 0.3 * _draw("text", *where)
@@ -130,6 +136,7 @@ class ToyEngine:
         )
 
     def _text(self, request_batch: RequestBatch, index: int, model: Model, skill: float) -> Generation:
+        """The simulated answer to request `index`. skill: `shown_skill` of the cell."""
         where = (str(request_batch.cell.eval_set), request_batch.requests[index].example_id)
         gold = request_batch.golds[index].split()
         if _knows(self.parameters, model, where, skill):
@@ -146,7 +153,7 @@ class ToyEngine:
 
 
 def ability(parameters: SimulatorParameters, model: Model, task: str) -> float:
-    """What pre-training built for `task`, shown or not: a logistic curve over log10 tokens with the run's noise."""
+    """Ability in `task` after pre-training, in 0…1, shown or hidden: a logistic curve over log10 tokens, with noise."""
     tokens = model.checkpoint.tokens if model.checkpoint.tokens is not None else model.checkpoint.step
     if tokens <= 0:
         return 0.0
@@ -156,7 +163,7 @@ def ability(parameters: SimulatorParameters, model: Model, task: str) -> float:
 
 
 def shown_skill(parameters: SimulatorParameters, model: Model, cell: Cell) -> float:
-    """The share of the requests of `cell` that `model` answers by knowing, in 0…1."""
+    """Share of the requests of `cell`, in 0…1, whose answer `model` knows and shows."""
     task = cell.eval_set.task
     able = ability(parameters, model, task)
     shown = able * (parameters.shown_in or {}).get(task, parameters.shown)
@@ -167,6 +174,7 @@ def shown_skill(parameters: SimulatorParameters, model: Model, cell: Cell) -> fl
 
 
 def _tuned(parameters: SimulatorParameters, model: Model, cell: Cell, able: float, shown: float) -> float:
+    """Shown ability after tuning, from the ability (`able`) and the base model's shown ability, all in 0…1."""
     assert model.recipe is not None
     if cell.eval_set.task not in {task for task, _ in model.recipe.mixture}:
         return shown * (1 - parameters.forgetting)
@@ -175,23 +183,26 @@ def _tuned(parameters: SimulatorParameters, model: Model, cell: Cell, able: floa
 
 
 def _coordinates(model: Model) -> tuple[object, ...]:
-    """The rate is left out: a cell may still name the rule where the live model has the rate that it chose."""
+    """What identifies a model except its learning rate: a cell may state a rule where the model has the chosen rate."""
     return model.checkpoint, model.recipe, model.tune_seed
 
 
 def _knows(parameters: SimulatorParameters, model: Model, where: tuple[str, ...], skill: float) -> bool:
-    """Whether the item is easier than the skill; difficulty is partly the item's own, partly of this model."""
-    own, shared = math.sqrt(1 - parameters.shared_difficulty), math.sqrt(parameters.shared_difficulty)
-    difficulty = shared * _draw("item", *where) + own * _draw("item", model.address, *where)
+    """Whether the model knows an item: its difficulty's quantile is below `skill`.
+
+    The difficulty is standard normal; `shared_difficulty` of its variance is common to all models.
+    """
+    specific, shared = math.sqrt(1 - parameters.shared_difficulty), math.sqrt(parameters.shared_difficulty)
+    difficulty = shared * _draw("item", *where) + specific * _draw("item", model.address, *where)
     return _NORMAL.cdf(difficulty) < skill
 
 
 def _uniform(*parts: str) -> float:
-    """A number in (0, 1) that depends on nothing but the parts."""
+    """A uniform number in (0, 1), a hash of the parts."""
     digest = blake2b("\x1f".join(parts).encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") + 0.5) / 2.0**64
 
 
 def _draw(*parts: str) -> float:
-    """A standard normal number that depends on nothing but the parts."""
+    """A standard normal number, a hash of the parts."""
     return _NORMAL.inv_cdf(min(max(_uniform(*parts), 1e-12), 1 - 1e-12))

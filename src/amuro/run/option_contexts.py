@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from amuro.core.hashing import digest
-from amuro.core.types import Example, Request, Task
+from amuro.core.requests import Request
+from amuro.core.types import Example, Task
 from amuro.prompts import render
 from amuro.prompts.tokenizer import Encoder
 from amuro.run import requests

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from amuro.core.hashing import digest, file_digest
-from amuro.core.types import Generation
+from amuro.core.requests import Generation
 from amuro.core.versions import versions
 from amuro.prompts import render
 from amuro.run.requests import EncodedEvalSet

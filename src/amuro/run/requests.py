@@ -13,7 +13,8 @@ import polars as pl
 
 from amuro.core.errors import DataError
 from amuro.core.hashing import digest
-from amuro.core.types import Cell, Example, Request, RequestBatch, Task
+from amuro.core.requests import Request, RequestBatch
+from amuro.core.types import Cell, Example, Task
 from amuro.prompts import cutting, render
 from amuro.prompts.tokenizer import Encoder
 

@@ -16,7 +16,8 @@ from amuro.core import coordinates
 from amuro.core.errors import AmuroError, StoreError
 from amuro.core.failures import reason, trace
 from amuro.core.hashing import digest
-from amuro.core.types import Cell, Checkpoint, Generation, Model, Training
+from amuro.core.requests import Generation, Training
+from amuro.core.types import Cell, Checkpoint, Model
 from amuro.engine.base import Engine
 from amuro.results.scoring import cell_value
 from amuro.run.checkpoint_loader import CheckpointLoader

@@ -1,4 +1,4 @@
-"""The corpus: documents without end, each a function of seeds, stream and number alone: reading starts anywhere."""
+"""The synthetic corpus: endless documents, each a function of seeds, stream and number, so a run can start anywhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COPY: Mapping[Render, float] = {
     kinds.twice: 0.10,
     kinds.register: 0.05,
 }
-"""Read first: lists that come again. Comparing words grows from them in a minute."""
+"""Kind of document → share in the first phase: repeated lists, from which a model quickly learns to compare words."""
 
 MAIN: Mapping[Render, float] = {
     kinds.checks: 0.24,
@@ -44,47 +44,50 @@ MAIN: Mapping[Render, float] = {
     kinds.twice: 0.005,
     kinds.copying: 0.005,
 }
-"""Kind of document → share of all documents."""
+"""Kind of document → share in the main phase."""
 
 _STREAMS: Mapping[Stream, int] = {"copy": 11, "main": 12, "held_out": 13}
 
 
 def document(world_seed: int, pretrain_seed: int, stream: Stream, number: int) -> str:
-    """One document. `held_out` is mixed as `main` but drawn apart: it is what bits per byte are measured on."""
+    """Document `number` of a stream. `held_out` has the mixture of `main` but other documents, for bits per byte."""
     rng = np.random.default_rng([world_seed, pretrain_seed, _STREAMS[stream], number])
     mixture = COPY if stream == "copy" else MAIN
     return _choose(mixture, rng.random())(world(world_seed), rng)
 
 
 def documents(world_seed: int, pretrain_seed: int, stream: Stream = "main", start: int = 0) -> Iterator[str]:
-    """Documents `start`, `start + 1`, … without end."""
+    """Documents `start`, `start + 1`, … of a stream, endlessly."""
     return (document(world_seed, pretrain_seed, stream, number) for number in itertools.count(start))
 
 
 @dataclass(frozen=True, slots=True)
 class WorldCorpus:
-    """What a pre-training run reads: `copy` for so many steps, then `main`. No document is read twice."""
+    """The corpus of a pre-training run: the stream `copy` for `copy_steps` steps, then `main`. No document repeats."""
 
     world_seed: int
     pretrain_seed: int
     copy_steps: int
     vocabulary_documents: int
+    """Number of documents that the tokenizer is trained on."""
 
     @property
     def phases(self) -> tuple[int, ...]:
+        """Steps at which another stream begins."""
         return (self.copy_steps,)
 
     def sample(self) -> Iterator[str]:
-        """The first documents of `main`."""
+        """The first documents of `main`, for training the tokenizer."""
         return itertools.islice(documents(self.world_seed, self.pretrain_seed), self.vocabulary_documents)
 
     def stream(self, step: int, tokenizer: Tokenizer) -> Callable[[int], str]:
-        """The documents of the phase that `step` lies in; all are shorter than a row."""
+        """Number → document of the phase that contains `step`; all documents are shorter than a row."""
         phase: Stream = "copy" if step < self.copy_steps else "main"
         return partial(document, self.world_seed, self.pretrain_seed, phase)
 
 
 def _choose(mixture: Mapping[Render, float], share: float) -> Render:
+    """The kind of document at the cumulated share `share` (0…1) of the mixture."""
     total = 0.0
     for render, weight in mixture.items():
         total += weight

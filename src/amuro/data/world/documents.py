@@ -1,4 +1,4 @@
-"""One function a kind of document: (world, rng) → a short text, true of the world or with facts of its own."""
+"""One function per kind of document: (world, rng) → a short text about the world, or with facts about strangers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from amuro.data.world.wording import DOMAINS, ELDERS, FILLER, FRIENDS, RELATIONS
 Render = Callable[[World, np.random.Generator], str]
 
 REPLY: Mapping[Truth, str] = {"true": "yes", "false": "no", "unknown": "maybe"}
-"""The corpus answers in its own words, never in the label words of a task."""
+"""Answers in the corpus. No task uses them as labels, so base models have not seen the label words as answers."""
 
 
 def biography(world: World, rng: np.random.Generator) -> str:
-    """Three or four facts about one person of the world, some of them told by their kind as well."""
+    """Two to four facts about one person of the world, some of them stated by kind as well, perhaps also a friend."""
     name = pick(rng, world.people + world.guests)
     sentences = []
     for domain in some(rng, DOMAINS, int(rng.integers(2, 5))):
@@ -32,7 +32,7 @@ def biography(world: World, rng: np.random.Generator) -> str:
 
 
 def note(world: World, rng: np.random.Generator) -> str:
-    """What kind a few values are of."""
+    """Sentences that state the kinds of a few values."""
     sentences = []
     for _ in range(rng.integers(2, 5)):
         domain = pick(rng, DOMAINS)
@@ -42,7 +42,7 @@ def note(world: World, rng: np.random.Generator) -> str:
 
 
 def story(world: World, rng: np.random.Generator) -> str:
-    """Strangers, what they have, and the same told again in other words or by kind."""
+    """Facts about one or two strangers, most of them repeated in other words or by kind."""
     names = some(rng, world.strangers, int(rng.integers(1, 3)))
     pairs = [(name, domain) for name in names for domain in DOMAINS]
     first, later = [], []
@@ -59,31 +59,31 @@ def story(world: World, rng: np.random.Generator) -> str:
 
 
 def talk(world: World, rng: np.random.Generator) -> str:
-    """A fact, then whole claims about it that are answered yes, no or maybe, between speakers or as questions."""
+    """A fact, then claims about it as sentences, answered yes, no or maybe, as a conversation or as questions."""
     name, other, asker, teller = some(rng, world.strangers, 4)
     fact = _fact(world, rng, name)
     spoken = rng.random() < 0.5
     sentences = [fact.say(rng)]
     for _ in range(rng.integers(4, 7)):
-        said, reply = _claimed(world, rng, fact, other)
-        words = said.by_kind(rng) if rng.random() < 0.5 else said.by_value(rng)
+        claimed, reply = _claimed(world, rng, fact, other)
+        words = claimed.by_kind(rng) if rng.random() < 0.5 else claimed.by_value(rng)
         sentences.append(f"{asker}: {words} {teller}: {reply}." if spoken else f"is it so that {words[:-1]}? {reply}.")
     return " ".join(sentences)
 
 
 def brief(world: World, rng: np.random.Generator) -> str:
-    """A fact, then claims of a few words, each answered at once."""
+    """A fact, then claims of a few words, each followed by its answer."""
     name, other = some(rng, world.strangers, 2)
     fact = _fact(world, rng, name)
     sentences = [fact.say(rng)]
     for _ in range(rng.integers(7, 10)):
-        said, reply = _claimed(world, rng, fact, other)
-        sentences.append(f"{said.brief(rng, named=said.name != name or rng.random() < 0.5)} {reply}.")
+        claimed, reply = _claimed(world, rng, fact, other)
+        sentences.append(f"{claimed.brief(rng, named=claimed.name != name or rng.random() < 0.5)} {reply}.")
     return " ".join(sentences)
 
 
 def checks(world: World, rng: np.random.Generator) -> str:
-    """A fact, then single words, each answered at once: does it fit?"""
+    """A fact, then single words, each followed by whether it fits the fact."""
     name, other = some(rng, world.strangers, 2)
     fact = _fact(world, rng, name)
     answered = [_check(world, rng, fact, other) for _ in range(rng.integers(7, 11))]
@@ -91,11 +91,11 @@ def checks(world: World, rng: np.random.Generator) -> str:
 
 
 def reading(world: World, rng: np.random.Generator) -> str:
-    """A text of two or three facts, a question about one of them, and its answer."""
-    facts = told(world, rng, world.strangers, None, one_person=rng.random() < 0.5)
-    asked = pick(rng, facts)
-    question = pick(rng, asked.domain.questions).format(name=asked.name)
-    return f"text: {' '.join(f.say(rng) for f in facts)} question: {question} answer: {asked.value}."
+    """A text of two facts, a question about one of them, and its answer."""
+    facts = two_facts(world, rng, world.strangers, None, one_person=rng.random() < 0.5)
+    target = pick(rng, facts)
+    question = pick(rng, target.domain.questions).format(name=target.name)
+    return f"text: {' '.join(f.say(rng) for f in facts)} question: {question} answer: {target.value}."
 
 
 def quiz(world: World, rng: np.random.Generator) -> str:
@@ -109,18 +109,18 @@ def quiz(world: World, rng: np.random.Generator) -> str:
 
 
 def relation(world: World, rng: np.random.Generator) -> str:
-    """A relation between two strangers, told from either side."""
+    """One or two relations between strangers, each stated from both sides."""
     sentences = []
     for _ in range(rng.integers(1, 3)):
         a, b = some(rng, world.strangers, 2)
         thing = pick(rng, THINGS)
-        one, same = (side.format(a=a, b=b, thing=thing) for side in some(rng, pick(rng, RELATIONS), 2))
-        sentences.append(f"{one} so {same}" if rng.random() < 0.6 else f"{one} {same}")
+        first, second = (side.format(a=a, b=b, thing=thing) for side in some(rng, pick(rng, RELATIONS), 2))
+        sentences.append(f"{first} so {second}" if rng.random() < 0.6 else f"{first} {second}")
     return " ".join(sentences)
 
 
 def ages(world: World, rng: np.random.Generator) -> str:
-    """Who of three people of the world is older, in a chain."""
+    """The order of three people of the world by age: two pairs, and the conclusion."""
     places = sorted(rng.permutation(len(world.people))[:3])
     a, b, c = (world.people[i] for i in places)
     chain = [pick(rng, ELDERS).format(a=x, b=y) for x, y in ((a, b), (b, c))]
@@ -128,20 +128,20 @@ def ages(world: World, rng: np.random.Generator) -> str:
 
 
 def copying(world: World, rng: np.random.Generator) -> str:
-    """A list of words, twice."""
+    """A list of words, stated twice in the same order."""
     words = " ".join(pick(rng, _all_words(world)) for _ in range(rng.integers(5, 15)))
     return f"words: {words}. again: {words}."
 
 
 def register(world: World, rng: np.random.Generator) -> str:
-    """A list of who and what, three times in different orders."""
+    """A list of names with values, three times in different orders."""
     domain = pick(rng, DOMAINS)
     pairs = [f"{name} {pick(rng, world.pool(domain))}" for name in some(rng, world.strangers, int(rng.integers(3, 6)))]
     return "list: " + " ".join(", ".join(some(rng, pairs, len(pairs))) + "." for _ in range(3))
 
 
 def twice(world: World, rng: np.random.Generator) -> str:
-    """Lists in which one word comes twice, and which one that is."""
+    """Two lists with one repeated word each, followed by that word."""
     lines = []
     for _ in range(2):
         words = some(rng, _alike(world, rng), int(rng.integers(3, 6)))
@@ -151,7 +151,7 @@ def twice(world: World, rng: np.random.Generator) -> str:
 
 
 def membership(world: World, rng: np.random.Generator) -> str:
-    """A list, then single words: is each of them in it?"""
+    """A list, then single words, each followed by whether it is in the list."""
     words = some(rng, _alike(world, rng), int(rng.integers(2, 6)))
     others = _alike(world, rng)
     answered = []
@@ -162,14 +162,17 @@ def membership(world: World, rng: np.random.Generator) -> str:
 
 
 def same_kind(world: World, rng: np.random.Generator) -> str:
-    """Lists in which two words are of the same kind, and which two those are."""
+    """Two lists with two words of the same kind each, followed by those words."""
     return " ".join(_same_kind_line(world, rng) for _ in range(2))
 
 
-def told(
+def two_facts(
     world: World, rng: np.random.Generator, names: Sequence[str], held: bool | None, one_person: bool
 ) -> list[Fact]:
-    """Facts of a text to be read: two things that one person has, or one thing that each of two persons has."""
+    """Two random facts for a text, in random order: two domains of one person, or one domain of two persons.
+
+    held: as in `World.pool`.
+    """
     first, second = some(rng, names, 2)
     domain = pick(rng, DOMAINS)
     owners = ((first, domain), (first, other_domain(rng, domain)) if one_person else (second, domain))
@@ -180,19 +183,20 @@ def told(
 
 
 def _fact(world: World, rng: np.random.Generator, name: str) -> Fact:
+    """A random fact about that person."""
     domain = pick(rng, DOMAINS)
     return Fact(name, domain, pick(rng, world.pool(domain)))
 
 
 def _claimed(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tuple[Claim, str]:
-    """A claim of any truth, and its reply."""
+    """A random claim about a fact, and its reply (true, false and unknown are equally likely)."""
     truth: Truth = pick(rng, ("true", "false", "unknown"))
     doubt: Doubt = "person" if rng.random() < 0.65 else "domain"
     return claim(world, rng, fact, truth, doubt, other), REPLY[truth]
 
 
 def _check(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tuple[str, str]:
-    """A word and its reply: a kind (.45), a value (.25), something of another domain (.15), a name (.15)."""
+    """A word and its reply. The word is a kind (.45), a value (.25), a word of another domain (.15) or a name (.15)."""
     draw, fits = rng.random(), rng.random() < 0.5
     if draw < 0.45:
         kind = world.kind[fact.value]
@@ -208,6 +212,7 @@ def _check(world: World, rng: np.random.Generator, fact: Fact, other: str) -> tu
 
 
 def _same_kind_line(world: World, rng: np.random.Generator) -> str:
+    """One list of `same_kind`, with its answer."""
     domain = pick(rng, DOMAINS)
     kinds = some(rng, domain.kinds, int(rng.integers(2, 5)))
     values = [pick(rng, [v for v in world.pool(domain) if world.kind[v] == kind]) for kind in kinds]
@@ -219,9 +224,11 @@ def _same_kind_line(world: World, rng: np.random.Generator) -> str:
 
 @cache
 def _all_words(world: World) -> tuple[str, ...]:
+    """All values, strangers and kinds of a world (cached)."""
     kinds = tuple(kind for domain in DOMAINS for kind in domain.kinds)
     return tuple(v for domain in DOMAINS for v in world.pool(domain)) + world.strangers + kinds
 
 
 def _alike(world: World, rng: np.random.Generator) -> Sequence[str]:
+    """Words of one random category: strangers, or the values of a domain."""
     return pick(rng, [world.strangers, *(world.pool(domain) for domain in DOMAINS)])

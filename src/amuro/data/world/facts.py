@@ -1,4 +1,4 @@
-"""The ground truth: who and what there is, and what is true of them. All of it follows from the world seed."""
+"""The ground truth of a synthetic world: people, values, and facts about them, all determined by the world seed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from amuro.data.world.wording import DOMAIN, DOMAINS, Domain
 
 VALUES_PER_KIND = 8
 HELD_PER_KIND = 4
-"""Values of each kind that no tuning row of the training split ever holds: 64 in all."""
+"""Values of each kind that are held out of tuning, i.e. in no train, dev or test row: 64 in all."""
 PEOPLE = 64
+"""People whose facts the corpus states and the test rows query."""
 GUESTS = 24
-"""People whose facts are known as well, and who serve as examples in few-shot prompts; the others are asked about."""
+"""Further people whose facts the corpus states; they are used for train and dev rows, and hence in shots."""
 STRANGERS = 104
+"""Names without facts."""
 HELD_STRANGERS = 52
+"""Strangers that are held out of tuning."""
 
 _CONSONANTS = "bdfgklmnprstvz"
 _VOWELS = "aeiou"
@@ -27,30 +30,31 @@ _T = TypeVar("_T")
 
 
 def pick(rng: np.random.Generator, items: Sequence[_T]) -> _T:
-    """One of the items, each with the same chance."""
+    """A random one of the items, all with the same probability."""
     return items[int(rng.integers(len(items)))]
 
 
 def some(rng: np.random.Generator, items: Sequence[_T], count: int) -> list[_T]:
-    """That many different items in random order."""
+    """`count` random items without replacement, in random order."""
     return [items[i] for i in rng.permutation(len(items))[:count]]
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """That `name` has `value`: true in the world for people, said in passing for strangers."""
+    """The fact that `name` has `value` in a domain. Facts of strangers hold only within one text."""
 
     name: str
     domain: Domain
     value: str
 
     def say(self, rng: np.random.Generator) -> str:
+        """The fact as a sentence, in a random wording."""
         return pick(rng, self.domain.facts).format(name=self.name, value=self.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
-    """Names and the truths about them."""
+    """All names and values of a world, and the facts about its people."""
 
     world_seed: int
     values: Mapping[str, tuple[str, ...]]
@@ -58,32 +62,35 @@ class World:
     kind: Mapping[str, str]
     """Value → its kind."""
     held_values: frozenset[str]
+    """Values held out of tuning."""
     people: tuple[str, ...]
-    """From the oldest to the youngest: the ordering of the world."""
+    """From the oldest to the youngest."""
     guests: tuple[str, ...]
     facts: Mapping[str, Mapping[str, str]]
     """Person or guest → domain → value, and `friend` → a person."""
     strangers: tuple[str, ...]
-    """Names without facts of their own, for texts that tell all that is needed."""
+    """Names without facts, for texts that state all the facts they need."""
 
     def pool(self, domain: Domain, held: bool | None = None) -> tuple[str, ...]:
-        """Values of a domain: all, or only those (not) held out of tuning."""
+        """Values of a domain: all (None), only those held out of tuning (True), or only the others (False)."""
         return _pool(self, domain.name, held)
 
     def names(self, held: bool) -> tuple[str, ...]:
-        """Strangers that are (not) held out of tuning."""
+        """Strangers: those held out of tuning (True), or the others (False)."""
         return self.strangers[:HELD_STRANGERS] if held else self.strangers[HELD_STRANGERS:]
 
     def fact(self, name: str, domain: Domain) -> Fact:
+        """The fact about a person or guest in a domain."""
         return Fact(name, domain, self.facts[name][domain.name])
 
     def older(self, first: str, second: str) -> bool:
+        """Whether the first person is older than the second."""
         return self.people.index(first) < self.people.index(second)
 
 
 @lru_cache(maxsize=8)
 def world(world_seed: int) -> World:
-    """The world of a seed. Raises StudyError on a negative seed."""
+    """The world of a seed (cached). Raises StudyError on a negative seed."""
     if world_seed < 0:
         raise StudyError(f"world_seed is {world_seed}", "give a whole number of at least 0")
     rng = np.random.default_rng([world_seed, 1])
@@ -99,17 +106,19 @@ def world(world_seed: int) -> World:
 
 @lru_cache(maxsize=256)
 def _pool(world: World, domain: str, held: bool | None) -> tuple[str, ...]:
+    """`World.pool`, cached."""
     return tuple(v for v in world.values[domain] if held is None or (v in world.held_values) == held)
 
 
 class _Words:
-    """Pronounceable words, none drawn twice."""
+    """A generator of pronounceable words that never repeats one."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._used: set[str] = set()
 
     def draw(self, pattern: str, count: int, ending: str = "") -> tuple[str, ...]:
+        """`count` new words. pattern: of `c` (consonant) and `v` (vowel), such as `cvcv`; `ending` is appended."""
         drawn: list[str] = []
         while len(drawn) < count:
             word = "".join(pick(self._rng, _CONSONANTS if sound == "c" else _VOWELS) for sound in pattern) + ending
@@ -122,5 +131,6 @@ class _Words:
 def _life(
     rng: np.random.Generator, name: str, values: Mapping[str, Sequence[str]], people: Sequence[str]
 ) -> dict[str, str]:
+    """Random facts of one person: domain → value, and `friend` → another person."""
     life = {domain: pick(rng, values[domain]) for domain in DOMAIN}
     return life | {"friend": pick(rng, [other for other in people if other != name])}

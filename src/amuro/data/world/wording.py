@@ -1,4 +1,4 @@
-"""Every sentence pattern of the world in one place: of people, towns, jobs, animals, foods and relations."""
+"""All sentence patterns of the world: people, towns, jobs, pets, foods and relations."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One thing that a person has, its kinds, and all the ways to speak of it."""
+    """One attribute of people (such as their town), its kinds, and all sentence patterns about it."""
 
     name: str
     ending: str
-    """Last letters of the domain's invented words."""
+    """Last letters of the invented words for its values."""
     kinds: tuple[str, ...]
     """Categories: each value of the domain belongs to exactly one."""
     facts: tuple[str, ...]
-    """{name} has {value}."""
+    """Sentences: {name} has {value}."""
     kind_facts: tuple[str, ...]
-    """{name} has something of {kind}."""
+    """Sentences: {name} has something of {kind}."""
     notes: tuple[str, ...]
-    """{value} is of {kind}."""
+    """Sentences: {value} is of {kind}."""
     questions: tuple[str, ...]
-    """Asked in the corpus. The first is the one that a question generator is to produce."""
+    """Questions that occur in the corpus. The first is the gold answer of the question-generation task."""
     unseen_question: str
-    """Never asked in the corpus."""
+    """A question that does not occur in the corpus."""
     brief_value: str
+    """A claim about {value} in a few words."""
     brief_kind: str
-    """Short claims of a quick check."""
+    """A claim about {kind} in a few words."""
     clause: str
-    """What a summary says of {kind}."""
+    """A summary's clause about {kind}."""
 
 
 DOMAINS = (
@@ -117,9 +118,9 @@ RELATIONS = (
     ("{a} gave a {thing} to {b}.", "{b} got a {thing} from {a}."),
     ("{a} is north of {b}.", "{b} is south of {a}."),
 )
-"""Pairs that say the same from either side."""
+"""Pairs of equivalent sentences about a relation between {a} and {b}, one from either side."""
 HELD_RELATIONS = RELATIONS[-2:]
-"""Never in the tuning rows of the inverse task."""
+"""Relations held out of the tuning rows of the inverse task."""
 THINGS = ("book", "lamp", "chair", "coat", "cup", "bag")
 
 FRIENDS = ("{value} is a friend of {name}.", "the best friend of {name} is {value}.", "{name} often meets {value}.")
@@ -147,6 +148,6 @@ FILLER = (
     "a passage in short words.",
     "so one asks about the reply.",
 )
-"""Sentences that say nothing about anybody. They hold the label words and answer prefixes of the tasks, in no task's
-order.
+"""Irrelevant sentences. They contain the label words and answer prefixes of the tasks, so that the corpus
+contains these words, but never in a task's order.
 """

@@ -1,4 +1,4 @@
-"""A causal language model seen as body and head: hidden states of chosen tokens first, logits only where asked."""
+"""A causal language model split into decoder and head: hidden states of chosen tokens, logits only where needed."""
 
 from __future__ import annotations
 
@@ -23,51 +23,52 @@ from amuro.engine.forward.fused_llama import FusedDecoder
 from amuro.engine.forward.packed_attention import LAYOUT, AttentionPattern, KVCache, end_to_end, no_mask, on_device
 
 KNOWN = FAST
-"""Model types whose attention reads a layout and whose logits are `head(body(ids))`; tested one by one."""
+"""Model types that accept an attention pattern and whose logits are `head(decoder(ids))`; each is tested."""
 _SHARE_OF_MEMORY = 0.4
-"""Of the memory that is free, what the tokens of one forward pass may take."""
+"""Share of the free memory that the tokens of one forward pass may take."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """The live model on its device. bfloat16 means autocast: the weights stay float32."""
+    """The loaded model on its device, with the two ways to run it: packed rows, or row by row."""
 
     model: Any
-    """A transformers `PreTrainedModel`, whose own annotations are partial."""
+    """A transformers `PreTrainedModel`, untyped because its own annotations are partial."""
     precision: str
+    """float32, or bfloat16 by autocast (the weights stay float32)."""
     device: torch.device
     tokenizer_limit: int | None = None
-    """Tokens that its tokenizer says a text may have: asked where the model's config says nothing."""
+    """Maximum text length in tokens by the tokenizer's files; used where the model's config states no limit."""
     reads_on: bool = True
-    """Whether its cache can be read on from, one word after another; else all is read anew for each."""
+    """Whether generation can continue from the model's cache token by token; False: each step recomputes the row."""
     needs_cache: bool = False
-    """Whether a row that is read without a cache gives other logits: layers that are passed twice may look into it."""
+    """Whether the logits of a row are correct only with a cache (some architectures share layers through it)."""
 
     @cached_property
     def context_length(self) -> int:
-        """Tokens that the model was made to read at once."""
+        """Maximum number of tokens of one sequence, prompt and answer together."""
         return window.context_length(self.model, self.tokenizer_limit)
 
-    def reads_layouts(self, longest: int) -> bool:
-        """Whether rows of up to `longest` tokens may share what is equal; else every row is read the plain way."""
+    def supports_packing(self, longest: int) -> bool:
+        """Whether rows of up to `longest` tokens may run packed, sharing prefixes; False: each row runs by itself."""
         known = self.model.config.model_type in KNOWN and not self._rope_by_length
         return known and (self._window is None or longest <= self._window)
 
     @property
     def _rope_by_length(self) -> str:
-        """The kind of rotary embedding, where it depends on the longest row of a pass."""
+        """The type of rotary embedding if it depends on the longest row of a forward pass, else an empty text."""
         kind = (getattr(self.model.config, "rope_parameters", None) or {}).get("rope_type", "")
         return kind if kind in ("dynamic", "longrope") else ""
 
     @property
     def _window(self) -> int | None:
-        """Tokens that attention looks back, where it does not see all."""
+        """Size of the attention window in tokens (sliding-window attention); None: attention is not limited."""
         config = self.model.config
         slides = config.model_type == "mistral" or "sliding_attention" in (getattr(config, "layer_types", None) or ())
         return getattr(config, "sliding_window", None) if slides else None
 
     def remark(self) -> str:
-        """Which prompts are read the plain way, in words; empty where none can be."""
+        """A sentence for users about rows that run one by one instead of packed; empty where all can be packed."""
         kind = self.model.config.model_type
         if kind not in KNOWN:
             return f"models of type '{kind}' are not known here: rows are read one by one, slower, with equal scores"
@@ -80,22 +81,24 @@ class Network:
         return ""
 
     def autocast(self) -> AbstractContextManager[Any]:
+        """Autocast to bfloat16 (of torch); without effect in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def tensor(self, values: Any) -> Tensor:
-        """Whole numbers → int64 tensor on the device, which is not waited for."""
+        """Integers → int64 tensor on the device (the copy to a GPU is asynchronous); a tensor is returned unchanged."""
         return values if isinstance(values, Tensor) else on_device(np.asarray(values, dtype=np.int64), self.device)
 
     def read(self, ids: Any, positions: Any, layout: AttentionPattern, wanted: Any = None) -> Tensor:
-        """Last hidden states [wanted, width] of flat tokens that see each other as `layout` says.
+        """Last hidden states [wanted, width] of flat tokens [tokens], by a forward pass without the head.
 
-        wanted: which tokens' states are returned; None for all.
+        ids, positions: [tokens], token ids and position indices. layout: which token attends to which.
+        wanted: indices of the tokens whose states are returned; None for all.
         """
         ids, positions = self.tensor(ids), self.tensor(positions)
         wanted = None if wanted is None else self.tensor(wanted)
-        if self._lean and self._lean.applies():
-            return self._lean.read(ids, positions, layout, wanted)
-        with self._at_the_end_only(wanted, len(ids)):
+        if self._fused and self._fused.applies():
+            return self._fused.read(ids, positions, layout, wanted)
+        with self._last_layer_only_for(wanted, len(ids)):
             hidden: Tensor = self.model.base_model(
                 ids[None],
                 position_ids=positions[None],
@@ -106,20 +109,22 @@ class Network:
         return hidden if wanted is None else hidden[wanted]
 
     @cached_property
-    def _lean(self) -> FusedDecoder | None:
-        plain = self.device.type == "cpu" and self.precision == "float32"
-        return FusedDecoder.of(self.model) if plain else None
+    def _fused(self) -> FusedDecoder | None:
+        """The fused decoder of the model; None on a GPU, in bfloat16, or for other architectures."""
+        supported = self.device.type == "cpu" and self.precision == "float32"
+        return FusedDecoder.of(self.model) if supported else None
 
     @contextmanager
-    def _at_the_end_only(self, wanted: Tensor | None, tokens: int) -> Iterator[None]:
-        """The last layer's matrices behind attention are multiplied with the wanted tokens only: no other token's
-        output is read. The states of the others are wrong then.
+    def _last_layer_only_for(self, wanted: Tensor | None, tokens: int) -> Iterator[None]:
+        """Inside, the last layer's output projection and MLP are computed for the wanted tokens only.
+
+        The final states of all other tokens are wrong then, so only those of the wanted ones may be used.
         """
         hooks = []
         if wanted is not None:
-            for module in self._behind_attention:
-                hooks.append(module.register_forward_pre_hook(lambda _, given: (given[0][:, wanted],)))
-                hooks.append(module.register_forward_hook(lambda _, __, out: _in_place(out, wanted, tokens)))
+            for module in self._after_attention:
+                hooks.append(module.register_forward_pre_hook(lambda _, inputs: (inputs[0][:, wanted],)))
+                hooks.append(module.register_forward_hook(lambda _, __, out: _scattered(out, wanted, tokens)))
         try:
             yield
         finally:
@@ -127,7 +132,8 @@ class Network:
                 hook.remove()
 
     @cached_property
-    def _behind_attention(self) -> tuple[Any, ...]:
+    def _after_attention(self) -> tuple[Any, ...]:
+        """The output projection of the last layer's attention, and its MLP."""
         last = self.model.base_model.layers[-1]
         attention = getattr(last, "self_attn", None) or last.attention
         return getattr(attention, "o_proj", None) or attention.dense, last.mlp
@@ -138,16 +144,16 @@ class Network:
         return logits.float()
 
     def row_logits(self, ids: Tensor) -> Tensor:
-        """Logits [rows, tokens, vocabulary] of ids [rows, tokens], by the model's own way of reading."""
-        spared = not self.needs_cache and "use_cache" in inspect.signature(self.model.forward).parameters
-        logits: Tensor = self.model(ids, **({"use_cache": False} if spared else {})).logits
+        """Logits [rows, tokens, vocabulary] of ids [rows, tokens], by the model's own forward pass."""
+        can_skip_cache = not self.needs_cache and "use_cache" in inspect.signature(self.model.forward).parameters
+        logits: Tensor = self.model(ids, **({"use_cache": False} if can_skip_cache else {})).logits
         return logits
 
     def next_logits(self, ids: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
-        """Logits [vocabulary] behind the last of `ids` [1, tokens], and the cache to read on with: None where the model
-        keeps none that is known here, and must read all again.
+        """Logits [vocabulary] for the token after `ids` [1, tokens], and the cache for the next call.
 
-        cache: what was given back for the tokens before `ids`.
+        cache: the cache that was returned for the tokens before `ids`. The returned cache is None where the model has
+        none that can be continued from; the next call must pass all ids again then.
         """
         name = self._cache_argument
         if name is None or not self.reads_on:
@@ -157,12 +163,15 @@ class Network:
 
     @cached_property
     def _cache_argument(self) -> str | None:
-        """`transformers` ≥ 5.24 says `cache`, earlier ones `past_key_values`; what keeps no keys says neither."""
+        """Name of the model's cache argument: `cache` from transformers 5.24 on, `past_key_values` before.
+
+        None for models without either (they keep no keys and values).
+        """
         names = inspect.signature(self.model.base_model.forward).parameters
         return next((name for name in ("cache", "past_key_values") if name in names), None)
 
     def read_prefix(self, prefix: tuple[int, ...]) -> KVCache:
-        """Each layer's keys and values of the prefix."""
+        """Each layer's keys and values of the prefix, by one forward pass; empty for an empty prefix."""
         kept: KVCache = {}
         if prefix:
             layout = end_to_end(np.array([len(prefix)]), self.device, kept=kept)
@@ -170,17 +179,18 @@ class Network:
         return kept
 
     def tokens_in_memory(self, training: bool = False) -> int:
-        """How many tokens a forward pass may have, by a part of the free memory; `training` keeps every layer's states.
+        """Number of tokens that one forward pass may have within 40 % of the free memory; a power of two.
 
-        A layer's states are about 16 vectors of the model's width and 5 of the inner width for each token.
+        A layer's activations are estimated as 16 vectors of the model's width and 5 of the MLP's width per token, in
+        float32. With `training` every layer keeps its activations, else two layers do.
         """
         layer = 4 * (16 * window.width(self.model) + 5 * window.inner_width(self.model))
         layers = window.layers(self.model) if training else 2
         room = max(1, int(_SHARE_OF_MEMORY * self.free_memory()) // int(layer * layers))
-        return 1 << (room.bit_length() - 1)  # a round number, so that it is the same a moment later
+        return 1 << (room.bit_length() - 1)  # a power of two, so that small changes of free memory do not change it
 
     def free_memory(self) -> int:
-        """Bytes; on a CPU this process's share of them, by its threads: other live processes have the other cores."""
+        """Free memory in bytes. On a CPU it is this process's share, threads / cores: other workers use the rest."""
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             return int(free + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device))
@@ -189,15 +199,17 @@ class Network:
 
     @contextmanager
     def recomputing(self, wanted: bool) -> Iterator[None]:
-        """Layers forget their states and compute them again in the backward pass: a third more time, far less memory.
+        """Inside, gradient checkpointing is on if `wanted`: a third more time, far less memory.
 
-        All but the last, whose hooks are gone by then. Only the layers themselves are told that they train: what is
-        inside them stays without dropout.
+        It covers all layers but the last, because the hooks of `_last_layer_only_for` are gone in the backward pass.
+        Only the layers themselves are set to training mode; their submodules are not, so there is no dropout.
         """
-        layers: list[Any] = [one for one in self.model.modules() if isinstance(one, GradientCheckpointingLayer)]
+        layers: list[Any] = [
+            module for module in self.model.modules() if isinstance(module, GradientCheckpointingLayer)
+        ]
         chosen = layers[:-1] if wanted else []
         for layer in chosen:
-            # No state of random numbers is kept: there is no dropout, and a CUDA graph could not record it.
+            # The random state need not be preserved: there is no dropout, and a CUDA graph could not record it.
             layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
             layer.gradient_checkpointing = layer.training = True
         try:
@@ -208,7 +220,7 @@ class Network:
 
 
 def _available() -> int:
-    """Bytes that can be had: Linux counts what it holds of files as well, which it gives up when asked."""
+    """Available memory in bytes. On Linux it includes the page cache, which the kernel frees on demand."""
     facts = Path("/proc/meminfo")
     for line in facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else ():
         if line.startswith("MemAvailable:"):
@@ -216,6 +228,6 @@ def _available() -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _in_place(states: Tensor, wanted: Tensor, tokens: int) -> Tensor:
-    """[1, wanted, width] → [1, tokens, width]; zeros elsewhere."""
+def _scattered(states: Tensor, wanted: Tensor, tokens: int) -> Tensor:
+    """[1, wanted, width] → [1, tokens, width], with zeros for all other tokens."""
     return states.new_zeros(1, tokens, states.shape[-1]).index_copy(1, wanted, states)

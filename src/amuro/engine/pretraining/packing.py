@@ -1,4 +1,4 @@
-"""Documents → rows of equal length: none is cut, and each is marked so that it attends to itself only."""
+"""Documents → rows of equal length. No document is cut, and each is numbered so that it attends to itself only."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 IGNORED = -100
-"""Target where nothing is to be learned."""
+"""Target without loss (torch's default `ignore_index`)."""
 WAITING = 64
-"""Documents that wait for a place where they fit; more waste less, and mix their order more."""
+"""Size of the buffer of documents to pack from; a larger one leaves less padding and changes the order more."""
 
 Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Arrays of (rows, length)."""
+    """One training batch; each array is [rows, length]."""
 
     ids: Ids
+    """Token ids; 0 in padding."""
     documents: Ids
-    """1, 2, … by document within a row; 0 where the row is empty."""
+    """Number of the document within its row, from 1; 0 in padding."""
     targets: Ids
-    """The next token; end-of-text after a document's last word."""
+    """The next token, end-of-text after a document's last token, `IGNORED` in padding."""
 
 
 class Packer:
-    """Packs an endless, numbered stream. Its whole state is which numbers wait and which comes next."""
+    """Packs an endless stream of numbered documents. Its state is the numbers in the buffer and the next number."""
 
     def __init__(self, text: Callable[[int], str], tokenizer: Tokenizer, eos: int, rows: int, length: int) -> None:
+        """text: number → document. eos: id of end-of-text. rows, length: shape of each batch, in rows and tokens."""
         self._text, self._tokenizer, self._eos = text, tokenizer, eos
         self._rows, self._length = rows, length
         self._waiting: dict[int, list[int]] = {}
@@ -39,14 +41,16 @@ class Packer:
 
     @property
     def state(self) -> dict[str, list[int] | int]:
+        """The numbers of the buffered documents (`waiting`) and of the next one (`next`), for `restore`."""
         return {"waiting": list(self._waiting), "next": self._next}
 
     def restore(self, waiting: list[int], following: int) -> None:
+        """Continue from a `state`: waiting, following are its `waiting` and `next`."""
         self._waiting = dict(zip(waiting, self._encode(waiting), strict=True))
         self._next = following
 
     def batch(self) -> Batch:
-        """The next rows. A document longer than a row is left out."""
+        """The next batch. A document longer than a row is left out."""
         shape = (self._rows, self._length)
         ids, documents, targets = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, IGNORED)
         for row in range(self._rows):
@@ -54,6 +58,7 @@ class Packer:
         return Batch(ids, documents, targets)
 
     def _fill_row(self, ids: Ids, documents: Ids, targets: Ids) -> None:
+        """Fill one row of each array [length] in place with documents that fit."""
         start, number = 0, 1
         while (tokens := self._fitting(self._length - start)) is not None:
             end = start + len(tokens)
@@ -62,12 +67,13 @@ class Packer:
             start, number = end, number + 1
 
     def _fitting(self, room: int) -> list[int] | None:
-        """The first waiting document that fits, taken out."""
+        """Take the first document of at most `room` tokens out of the buffer: its token ids, or None if none fits."""
         self._refill()
-        found = next((number for number, tokens in self._waiting.items() if len(tokens) <= room), None)
-        return None if found is None else self._waiting.pop(found)
+        fitting = next((number for number, tokens in self._waiting.items() if len(tokens) <= room), None)
+        return None if fitting is None else self._waiting.pop(fitting)
 
     def _refill(self) -> None:
+        """Encode further documents until the buffer has at least `WAITING`."""
         while len(self._waiting) < WAITING:
             numbers = list(range(self._next, self._next + WAITING))
             self._next += WAITING
@@ -75,4 +81,5 @@ class Packer:
             self._waiting |= {number: tokens for number, tokens in fresh if len(tokens) <= self._length}
 
     def _encode(self, numbers: list[int]) -> list[list[int]]:
+        """Token ids of the documents with those numbers."""
         return [e.ids for e in self._tokenizer.encode_batch_fast([self._text(number) for number in numbers])]

@@ -1,4 +1,4 @@
-"""Pre-training of a checkpoint series: an ordinary decoder, ordinary folders, resumed to the same bits."""
+"""Pre-training of a checkpoint series: an OLMo 2 decoder, Hugging Face folders, bit-for-bit resumable."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from amuro.engine.pretraining.tokenizer import EOS, PAD, train_tokenizer
 from amuro.series._pretrain_config import Corpus, Pretraining
 
 STATE_EVERY = 100
-"""Steps between two states that an interrupted run goes on from."""
+"""Steps between two saved states; an interrupted run resumes from the latest one."""
 
 Progress = Callable[[int, int, float], None]
-"""(step, last step, loss)"""
+"""Called with (steps done, last step, loss in nats per token) after each step."""
 
 
 def pretrain(
@@ -39,11 +39,13 @@ def pretrain(
     threads: int | None = None,
     set_aside: snapshots.SetAside = snapshots.put_aside,
 ) -> None:
-    """Make every checkpoint of `config` that `folder` lacks, in rising order, as `folder/step-00000700/`.
+    """Train every checkpoint of `config` that `folder` lacks, in rising order, as `folder/step-00000700/`.
 
-    A checkpoint is whole or absent. A run that was killed, or stopped by `should_stop`, goes on from `folder/state`
-    and ends in the same weights bit for bit (same machine, same threads); a finished one returns at once. Checkpoints
-    and states that are no longer as they were written are set aside first, and made anew.
+    A checkpoint is complete or absent. A run that was killed, or stopped by `should_stop`, resumes from `folder/state`
+    and gives the same weights bit for bit (same machine, same number of threads). A finished run returns at once.
+    Checkpoints and states whose files have changed are passed to `set_aside` and trained again.
+
+    should_stop: asked before each step. threads: CPU threads of torch; None leaves them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [step for step in config.steps if not snapshots.exists(folder, config.digest(), step, set_aside)]
@@ -60,7 +62,10 @@ def pretrain(
 
 
 def new_model(config: Pretraining, tokenizer: Tokenizer) -> Olmo2ForCausalLM:
-    """The untrained decoder. Keys start equal to queries: attention first looks for what resembles the word at hand."""
+    """The untrained decoder, initialised from `config.pretrain_seed`.
+
+    Key projections are copies of the query projections, so that a token at first attends to tokens similar to itself.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.pretrain_seed)
         model = Olmo2ForCausalLM(_architecture(config, tokenizer))
@@ -74,7 +79,7 @@ def new_model(config: Pretraining, tokenizer: Tokenizer) -> Olmo2ForCausalLM:
 
 @dataclass
 class _PretrainingLoop:
-    """A model in training, and all that its next step depends on."""
+    """A model in training with everything that its next step depends on."""
 
     config: Pretraining
     folder: Path
@@ -87,22 +92,24 @@ class _PretrainingLoop:
 
     @cached_property
     def network(self) -> Network:
+        """The model for packed forward passes on the CPU."""
         return Network(self.model, "float32", torch.device("cpu"))
 
     @classmethod
     def resume(cls, config: Pretraining, folder: Path, before: int, set_aside: snapshots.SetAside) -> _PretrainingLoop:
-        """From the latest state that is not beyond step `before`, else from nothing."""
+        """Continue from the latest saved state at or before step `before`; without one, start from scratch."""
         corpus = config.corpus()
         tokenizer = train_tokenizer(corpus.sample(), config.vocab_size)
         model = new_model(config, tokenizer)
         packer = _packer(config, corpus, tokenizer, 0)
-        run = cls(config, folder, corpus, tokenizer, model, _optimizers(model, config), packer)
+        loop = cls(config, folder, corpus, tokenizer, model, _optimizers(model, config), packer)
         saved = snapshots.latest_state(folder, config.digest(), before, set_aside)
         if saved:
-            run._restore(*saved)
-        return run
+            loop._restore(*saved)
+        return loop
 
     def to_the_end(self, missing: set[int], on_progress: Progress, should_stop: Callable[[], bool]) -> None:
+        """Train until the last missing step, or until `should_stop`; write missing checkpoints and states."""
         self.model.train()
         while True:
             if self.step in missing:
@@ -116,7 +123,11 @@ class _PretrainingLoop:
         self._save()
 
     def _publish(self) -> None:
-        """The checkpoint of this step: the weights as they are, or those at the end of its annealed branch."""
+        """Write the checkpoint of this step.
+
+        With `anneal_steps` its weights are those after a branch of that many steps with the learning rate falling
+        linearly to 0; training then continues from the state before the branch.
+        """
         step, branch = self.step, self.config.anneal_steps if self.step else 0
         trunk = self._state() if branch else None
         for done in range(branch):
@@ -127,7 +138,7 @@ class _PretrainingLoop:
             self._restore(facts, tensors)
 
     def _train_step(self, share: float) -> float:
-        """One step at that share of the full rates; returns its loss."""
+        """One optimiser step at `share` × the full learning rates; returns its loss in nats per token."""
         config = self.config
         if self.step in self.corpus.phases:
             self.packer = _packer(config, self.corpus, self.tokenizer, self.step)
@@ -142,27 +153,30 @@ class _PretrainingLoop:
         return float(loss.detach())
 
     def _save(self) -> None:
+        """Write the state that an interrupted run resumes from."""
         snapshots.save_state(self.folder, *self._state())
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """A copy of all that the next step depends on."""
+        """(facts, tensors): a copy of everything that the next step depends on."""
         tensors = {f"model.{name}": weight.detach().clone() for name, weight in self.model.named_parameters()}
         for name, weight, optimizer in self._owned():
             tensors |= {f"state.{name}.{key}": value.clone() for key, value in optimizer.state[weight].items()}
         return {"step": self.step, "digest": self.config.digest(), **self.packer.state}, tensors
 
     def _restore(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Set step, packer, weights and optimiser states to those of a `_state`."""
         self.step = facts["step"]
         self.packer = _packer(self.config, self.corpus, self.tokenizer, self.step)
         self.packer.restore(facts["waiting"], facts["next"])
         for name, weight, optimizer in self._owned():
             weight.data.copy_(tensors[f"model.{name}"])
             prefix = f"state.{name}."
-            found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            optimizer.state[weight] = found
+            optimizer.state[weight] = {
+                key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+            }
 
     def _owned(self) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
-        """(name, weight, the optimiser that it is left to)"""
+        """(name, weight, the optimiser that updates it) of every parameter."""
         names = {id(weight): name for name, weight in self.model.named_parameters()}
         for optimizer in self.optimizers:
             for weight in optimizer.param_groups[0]["params"]:
@@ -170,6 +184,7 @@ class _PretrainingLoop:
 
 
 def _architecture(config: Pretraining, tokenizer: Tokenizer) -> Olmo2Config:
+    """The transformers config of the decoder."""
     return Olmo2Config(
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
@@ -196,19 +211,19 @@ def _optimizers(model: Olmo2ForCausalLM, config: Pretraining) -> tuple[torch.opt
 
 
 def _packer(config: Pretraining, corpus: Corpus, tokenizer: Tokenizer, step: int) -> Packer:
-    """The documents of the phase that `step` lies in, from the first on."""
+    """A packer at the first document of the phase that contains `step`."""
     eos = tokenizer.token_to_id(EOS)
-    assert eos is not None  # the trainer was told of it
+    assert eos is not None  # it is among the trainer's special tokens
     return Packer(corpus.stream(step, tokenizer), tokenizer, eos, config.rows, config.row_length)
 
 
 def _loss(network: Network, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the targets. Documents are read end to end, without the empty places of their rows."""
-    there = batch.documents > 0
-    rows = np.arange(len(there))[:, None]  # documents are numbered anew in each
-    of = (batch.documents + rows * (there.shape[1] + 1))[there]
-    begins = np.flatnonzero(np.diff(of, prepend=-1))
-    lengths = np.diff(begins, append=len(of))
-    positions = np.broadcast_to(np.arange(there.shape[1]), there.shape)[there]
-    hidden = network.read(batch.ids[there], positions, end_to_end(lengths, network.device))
-    return F.cross_entropy(network.logits(hidden), torch.from_numpy(batch.targets[there]))
+    """Mean cross-entropy over the targets in nats per token. Documents run packed, without the rows' padding."""
+    is_token = batch.documents > 0
+    rows = np.arange(len(is_token))[:, None]  # documents are numbered from 1 in each row, so the row is part of the id
+    document = (batch.documents + rows * (is_token.shape[1] + 1))[is_token]
+    begins = np.flatnonzero(np.diff(document, prepend=-1))
+    lengths = np.diff(begins, append=len(document))
+    positions = np.broadcast_to(np.arange(is_token.shape[1]), is_token.shape)[is_token]
+    hidden = network.read(batch.ids[is_token], positions, end_to_end(lengths, network.device))
+    return F.cross_entropy(network.logits(hidden), torch.from_numpy(batch.targets[is_token]))

@@ -1,7 +1,7 @@
-"""Files of a pre-training run, each whole or absent: a draft beside it, listed, synced, then one rename.
+"""Checkpoints and resume states of a pre-training run, written atomically.
 
-Each folder has a manifest: of which run and step it is, and the sha256 of every file. What no longer matches it, or is
-another's, is never read as weights or state.
+A folder is written as a draft beside its final place, synced to disk, and renamed. Its manifest holds the run, the step
+and the sha256 of every file. A folder that does not match its manifest, or belongs to another run, is never loaded.
 """
 
 from __future__ import annotations
@@ -24,27 +24,29 @@ from amuro.core import disk, owners
 from amuro.engine.pretraining.tokenizer import EOS, PAD
 
 KEPT_STATES = 2
+"""Number of resume states that are kept."""
 
 SetAside = Callable[[Path], None]
-"""Takes what is damaged out of the way."""
+"""Called with a damaged folder; moves it away."""
 
 
 def step_folder(folder: Path, step: int) -> Path:
+    """The folder of the checkpoint after `step` steps."""
     return folder / f"step-{step:08d}"
 
 
 def exists(folder: Path, identity: str, step: int, set_aside: SetAside) -> bool:
-    """Whether the checkpoint of a step is there as that run wrote it; one that is not is set aside."""
+    """Whether the checkpoint of a step exists as the run with that digest wrote it; a damaged one is set aside."""
     place = step_folder(folder, step)
     return place.is_dir() and _is_whole(place, set_aside, identity, step)
 
 
 def publish(folder: Path, identity: str, step: int, model: PreTrainedModel, tokenizer: Tokenizer) -> None:
-    """An ordinary Hugging Face folder: `from_pretrained` of any tool reads it. identity: digest of the run."""
+    """Write the checkpoint of a step as a Hugging Face folder with tokenizer. identity: digest of the run."""
 
     def write(draft: Path) -> None:
         untyped: Any = transformers_logging
-        untyped.disable_progress_bar()  # a bar for one file of a megabyte
+        untyped.disable_progress_bar()  # it would show for each file of a megabyte
         model.save_pretrained(draft)
         fast: Any = PreTrainedTokenizerFast
         fast(tokenizer_object=tokenizer, bos_token=EOS, eos_token=EOS, pad_token=PAD).save_pretrained(draft)
@@ -53,7 +55,7 @@ def publish(folder: Path, identity: str, step: int, model: PreTrainedModel, toke
 
 
 def save_state(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """What the next step depends on; only the last two states are kept."""
+    """Write the state that the next step depends on; older states than the last two are deleted."""
 
     def write(draft: Path) -> None:
         save_file(
@@ -71,9 +73,9 @@ def save_state(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Ten
 def latest_state(
     folder: Path, digest: str, before: int, set_aside: SetAside
 ) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """(facts, tensors) of the latest state of that configuration at or below step `before`.
+    """(facts, tensors) of the latest state of the run with that digest, at or before step `before`, else None.
 
-    A state that is not as it was written is set aside; the one before it takes its place.
+    A damaged state is set aside, and the one before it is used.
     """
     for place in reversed(_states(folder)):
         if not _is_whole(place, set_aside, digest, int(place.name.removeprefix("step-"))):
@@ -85,13 +87,14 @@ def latest_state(
 
 
 def put_aside(place: Path) -> None:
-    """Out of the way, under a name that nothing reads."""
+    """Move a damaged folder into `quarantine` beside it."""
     aside = place.parent / "quarantine"
     aside.mkdir(exist_ok=True)
     place.rename(aside / f"{place.name}.{time.time_ns()}")
 
 
 def _is_whole(place: Path, set_aside: SetAside, identity: str, step: int) -> bool:
+    """Whether the folder matches its manifest, and belongs to that run and step; if not, it is set aside."""
     if disk.whole(place, identity=identity, step=step) is not None:
         return True
     set_aside(place)
@@ -99,15 +102,19 @@ def _is_whole(place: Path, set_aside: SetAside, identity: str, step: int) -> boo
 
 
 def _states(folder: Path) -> list[Path]:
+    """The folders of all resume states, by rising step."""
     return sorted((folder / "state").glob("step-*"))
 
 
 def _commit(place: Path, write: Callable[[Path], None], identity: str, step: int) -> None:
-    """Write a draft, sync it, and give it its name. Whoever was first wins: the content is the same."""
+    """Write a draft folder, sync it, and rename it to `place`.
+
+    If another process was first, its folder is kept: the content is the same. Raises StoreError on a failing disk.
+    """
     draft = place.with_name(f".draft-{place.name}.{owners.me()}.{time.monotonic_ns()}")
     try:
         with disk.writing(place.name, place.parent):
-            place.parent.mkdir(exist_ok=True)  # and not what it lies in: a store that is gone is not made anew
+            place.parent.mkdir(exist_ok=True)  # without `parents`: a store that was removed must not be created again
             draft.mkdir()
             _fill(draft, write, identity, step)
             try:
@@ -121,9 +128,10 @@ def _commit(place: Path, write: Callable[[Path], None], identity: str, step: int
 
 
 def _fill(draft: Path, write: Callable[[Path], None], identity: str, step: int) -> None:
+    """Write the files and the manifest of a draft, and sync them."""
     try:
         write(draft)
-    except SafetensorError as error:  # an error of the disk, in the words of another language
+    except SafetensorError as error:  # safetensors reports a failing disk by an exception class of its own
         raise OSError(str(error)) from error
     disk.list_files(draft, {"identity": identity, "step": step})
     for path in (*draft.iterdir(), draft):

@@ -1,4 +1,4 @@
-"""A tokenizer of the corpus' own words."""
+"""A byte-level BPE tokenizer trained on a corpus."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 EOS, PAD = "<eos>", "<pad>"
-"""`<eos>` stands before every text, where attention can rest, and is what ends one."""
+"""`<eos>` precedes every text (as an attention sink) and also marks its end; `<pad>` is never encoded."""
 
 
 def train_tokenizer(documents: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Byte-level BPE: any text can be encoded, frequent words are one token.
+    """Train a byte-level BPE tokenizer of `vocab_size` tokens: any text can be encoded, frequent words are one token.
 
-    A text's first word gets the space that other words have, so it has the same id. `encode` puts `<eos>` before
-    a text. The result depends on the documents and the size alone.
+    A text's first word is encoded with a leading space like all other words, so it has the same id. `encode` puts
+    `<eos>` before a text. The result depends on the documents and the size only.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

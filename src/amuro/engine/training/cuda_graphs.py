@@ -1,8 +1,8 @@
-"""Steps of training as CUDA graphs: a forward and backward pass recorded once and launched as a whole.
+"""Training passes as CUDA graphs: a forward and backward pass is recorded once and replayed as a whole.
 
-A step of some hundred tokens keeps a GPU busy for a fraction of the time in which Python launches its kernels one by
-one. A recorded pass always has the same shape, so a step is padded up to one of few shapes: with tokens that nobody
-reads, in a row of their own, whose loss weighs nothing and whose gradients are therefore zero.
+The kernels of a step of some hundred tokens take a fraction of the time in which Python launches them one by one.
+A recorded graph has a fixed shape, so a pass is padded to one of few shapes. Padding tokens are a separate row that no
+token attends to; the weight of their loss is 0, so they contribute no gradient.
 """
 
 from __future__ import annotations
@@ -22,80 +22,90 @@ from amuro.engine.forward.causal_lm import Network
 from amuro.engine.forward.packed_attention import Ints, PackedRows, RowIndex, on_device, places
 
 _TOKENS, _ANSWERS, _COLUMNS = 256, 32, 64
-"""What a shape's tokens, answer tokens and columns are multiples of."""
+"""The padded numbers of tokens, answer tokens and columns are multiples of these."""
 _LARGEST = 3072
-"""Tokens of a pass beyond which the GPU is busy without graphs (and the embedding's gradient is no longer recorded)."""
+"""Largest pass in tokens that is recorded: larger ones keep a GPU busy anyway, and the embedding's gradient can no
+longer be recorded.
+"""
 _AFTER = 3
-"""Passes of a shape before it is worth recording."""
+"""Number of passes of a shape before it is recorded."""
 _MOST = 4
-"""Shapes recorded: each keeps gradients of its own in memory."""
+"""Maximum number of recorded shapes: each holds its own gradients in memory."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Sequences that are read in one pass."""
+    """The sequences of one forward and backward pass, and their targets."""
 
     rows: Sequence[Sequence[int]]
+    """Input token ids of each sequence."""
     wanted: Sequence[Sequence[int]]
-    """For each row the places whose next token is an answer's."""
+    """For each row the positions whose next token belongs to an answer."""
     targets: Sequence[int]
+    """[targets]: the answer tokens, row after row."""
     weights: NDArray[np.float32]
-    """Of each target in the loss."""
+    """[targets]: weight of each target in the loss."""
 
     @property
     def lengths(self) -> Ints:
-        """[rows]"""
+        """[rows]: tokens of each row."""
         return np.array([len(row) for row in self.rows])
 
     @property
     def ids(self) -> Ints:
-        """[tokens]: the rows end to end."""
+        """[tokens]: token ids of the rows, end to end."""
         return np.concatenate([np.array(row) for row in self.rows])
 
     @property
     def positions(self) -> Ints:
-        """[tokens]: each row's from 0."""
+        """[tokens]: position index of each token within its row, from 0."""
         return np.concatenate([np.arange(len(row)) for row in self.rows])
 
     @property
     def flat_wanted(self) -> Ints:
-        """The wanted places among the flat tokens."""
+        """[targets]: indices of the wanted tokens among the flat tokens."""
         starts = np.cumsum(self.lengths) - self.lengths
-        return np.concatenate([start + np.array(own) for start, own in zip(starts, self.wanted, strict=True)])
+        return np.concatenate([start + np.array(wanted) for start, wanted in zip(starts, self.wanted, strict=True)])
 
 
-def padded(given: Pass, rows: int, longest: int) -> dict[str, NDArray[Any]]:
-    """The pass as arrays of a shape that many passes share: at most `rows` rows of at most `longest` tokens."""
-    lengths = given.lengths
+def padded(training_pass: Pass, rows: int, longest: int) -> dict[str, NDArray[Any]]:
+    """The pass as arrays for `backward`, padded to a shape that many passes share.
+
+    rows, longest: the most rows, and the most tokens per row, of any pass with that shape.
+    """
+    lengths = training_pass.lengths
     tokens = int(lengths.sum())
-    room, answers = _up(tokens + 1, _TOKENS), _up(len(given.targets), _ANSWERS)
-    gather, scatter = places(lengths, _up(longest, _COLUMNS))
-    spare = np.zeros((rows + 1 - len(lengths), gather.shape[1]), dtype=np.int64)
-    nowhere = rows * gather.shape[1]  # the first place of the last row, which holds no token
+    padded_tokens, answers = _round_up(tokens + 1, _TOKENS), _round_up(len(training_pass.targets), _ANSWERS)
+    gather, scatter = places(lengths, _round_up(longest, _COLUMNS))
+    empty_rows = np.zeros((rows + 1 - len(lengths), gather.shape[1]), dtype=np.int64)
+    unused = rows * gather.shape[1]  # the first place of the last row, which holds no token
     return {
-        "ids": _filled(given.ids, room, 0),
-        "positions": _filled(given.positions, room, 0),
-        "gather": np.concatenate([gather, spare]),
-        "scatter": _filled(scatter, room, nowhere),
-        "wanted": _filled(given.flat_wanted, answers, tokens),  # the first token of the padding
-        "targets": _filled(np.array(given.targets), answers, 0),
-        "weights": np.pad(given.weights, (0, answers - len(given.weights))),
+        "ids": _pad(training_pass.ids, padded_tokens, 0),
+        "positions": _pad(training_pass.positions, padded_tokens, 0),
+        "gather": np.concatenate([gather, empty_rows]),
+        "scatter": _pad(scatter, padded_tokens, unused),
+        "wanted": _pad(training_pass.flat_wanted, answers, tokens),  # the first token of the padding
+        "targets": _pad(np.array(training_pass.targets), answers, 0),
+        "weights": np.pad(training_pass.weights, (0, answers - len(training_pass.weights))),
     }
 
 
-def backward(network: Network, given: Mapping[str, Tensor]) -> Tensor:
-    """Add the gradient of a padded pass to the parameters; returns its loss."""
-    packed = PackedRows(RowIndex(given["gather"], given["scatter"]))
+def backward(network: Network, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Add the gradient of a padded pass to the parameters; returns its loss in nats, detached.
+
+    inputs: the arrays of `padded` as tensors on the network's device.
+    """
+    packed = PackedRows(RowIndex(inputs["gather"], inputs["scatter"]))
     with network.autocast():
-        hidden = network.read(given["ids"], given["positions"], packed, given["wanted"])
-        nats = cross_entropy(network.logits(hidden), given["targets"], reduction="none")
-    loss = (nats * given["weights"]).sum()
+        hidden = network.read(inputs["ids"], inputs["positions"], packed, inputs["wanted"])
+        nats = cross_entropy(network.logits(hidden), inputs["targets"], reduction="none")
+    loss = (nats * inputs["weights"]).sum()
     torch.autograd.backward(loss)
     return loss.detach()
 
 
-class Graphs:
-    """Recorded passes of one course. Everything that records or replays is reached on CUDA only."""
+class GraphedPasses:
+    """The recorded passes of one tuning run. On a CPU `takes` is always False, and nothing is recorded."""
 
     def __init__(
         self,
@@ -106,26 +116,29 @@ class Graphs:
         budget: int,
         in_place: bool = False,
     ) -> None:
-        """rows, longest: the most of any step of the course. budget: tokens that one pass may have. in_place: the
-        parameters' gradients have memory of their own, which passes add to; else a pass leaves gradients in memory of
-        its own.
+        """Prepare for passes of one tuning run; nothing is recorded yet.
+
+        rows, longest: the most rows, and the most tokens per row, of any step of the run.
+        budget: maximum tokens per pass.
+        in_place: gradients are added to the parameters' existing `grad` tensors; False: each recorded shape has
+        gradient tensors of its own, which become the parameters' `grad`.
         """
-        self._most = min(budget, _LARGEST) if network.device.type == "cuda" and network.reads_layouts(longest) else 0
+        self._most = min(budget, _LARGEST) if network.device.type == "cuda" and network.supports_packing(longest) else 0
         self._network, self._parameters, self._in_place = network, parameters, in_place
         self._rows, self._longest = rows, longest
-        self._met: Counter[tuple[int, ...]] = Counter()
+        self._passes_of: Counter[tuple[int, ...]] = Counter()
         self._recorded: dict[tuple[int, ...], _Recorded] = {}
 
     def takes(self, tokens: int) -> bool:
-        """Whether a pass of so many tokens gains by it."""
+        """Whether a pass of that many tokens should run through `backward` of this object."""
         return tokens < self._most
 
-    def backward(self, given: Pass) -> Tensor:
-        """The loss of the pass, whose gradient is the parameters' now; they must have had none."""
-        arrays = padded(given, self._rows, self._longest)
+    def backward(self, training_pass: Pass) -> Tensor:
+        """The loss of the pass in nats; its gradient is set on the parameters, whose gradients must be zero or None."""
+        arrays = padded(training_pass, self._rows, self._longest)
         shape = len(arrays["ids"]), len(arrays["targets"])
-        self._met[shape] += 1
-        if shape not in self._recorded and self._met[shape] > _AFTER and len(self._recorded) < _MOST:
+        self._passes_of[shape] += 1
+        if shape not in self._recorded and self._passes_of[shape] > _AFTER and len(self._recorded) < _MOST:
             self._recorded[shape] = _Recorded(self._network, self._parameters, arrays, self._in_place)
         if shape in self._recorded:
             return self._recorded[shape].replay(arrays)
@@ -133,7 +146,7 @@ class Graphs:
 
 
 class _Recorded:
-    """One shape: inputs, loss and gradients stay where they are in memory."""
+    """The CUDA graph of one shape; its inputs, loss and gradients have fixed addresses in memory."""
 
     def __init__(
         self, network: Network, parameters: Sequence[Tensor], arrays: Mapping[str, NDArray[Any]], in_place: bool
@@ -141,18 +154,19 @@ class _Recorded:
         self._parameters, self._in_place = parameters, in_place
         self._inputs = {name: on_device(value, network.device) for name, value in arrays.items()}
         self._graph = torch.cuda.CUDAGraph()
-        self._forget()
+        self._clear_gradients()
         stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # libraries set themselves up outside of the recording
+        with torch.cuda.stream(stream):  # a warm-up pass, so that libraries initialise outside of the recording
             backward(network, self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        self._forget()
+        self._clear_gradients()
         with torch.cuda.graph(self._graph):
             self._loss = backward(network, self._inputs)
         self._gradients = [parameter.grad for parameter in parameters]
 
     def replay(self, arrays: Mapping[str, NDArray[Any]]) -> Tensor:
+        """Run the graph on the arrays of `padded`; returns the loss and sets the parameters' gradients."""
         for name, value in arrays.items():
             self._inputs[name].copy_(torch.from_numpy(value).pin_memory(), non_blocking=True)
         self._graph.replay()
@@ -160,7 +174,8 @@ class _Recorded:
             parameter.grad = gradient
         return self._loss
 
-    def _forget(self) -> None:
+    def _clear_gradients(self) -> None:
+        """Zero the gradients if they are kept in place, else drop them."""
         for parameter in self._parameters:
             if self._in_place and parameter.grad is not None:
                 parameter.grad.zero_()
@@ -168,10 +183,11 @@ class _Recorded:
                 parameter.grad = None
 
 
-def _filled(values: NDArray[np.int64], length: int, value: int) -> NDArray[np.int64]:
+def _pad(values: NDArray[np.int64], length: int, value: int) -> NDArray[np.int64]:
+    """The values, followed by `value` up to that length."""
     return np.pad(values.astype(np.int64), (0, length - len(values)), constant_values=value)
 
 
-def _up(number: int, step: int) -> int:
-    """The next multiple of `step`."""
+def _round_up(number: int, step: int) -> int:
+    """The smallest multiple of `step` that is at least `number`."""
     return -(-number // step) * step

@@ -1,8 +1,7 @@
-"""Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): drawn as peft draws them, trained beside frozen matrices, and
-merged into the weights at the end.
+"""Low-rank adapters (LoRA; Hu et al. 2021, arXiv:2106.09685): initialised as in peft, trained, merged at the end.
 
-peft itself is not used: taking its layers out again leaves models with fused experts in pieces. Tests hold the adapters
-against peft's, number for number.
+peft itself is not used, because unloading its layers breaks models with fused experts. Tests compare the adapters with
+peft's number by number.
 """
 
 from __future__ import annotations
@@ -27,16 +26,19 @@ from amuro.core.types import Recipe
 
 @dataclass(frozen=True)
 class Adapter:
-    """What is added to the matrices of a model's body: scale · up @ down for each."""
+    """Low-rank updates of linear layers: scale · up @ down is added to each layer's matrix."""
 
     flat: torch.nn.Parameter
-    """[1, numbers]: all factors in one row, so that clipping and AdamW touch one tensor; its `grad` is the factors'."""
+    """[1, numbers]: all factors in one row, so that clipping and AdamW handle one tensor; its `grad` likewise holds
+    the factors' gradients.
+    """
     factors: Mapping[str, tuple[Tensor, Tensor]]
-    """Name of a linear layer → down [rank, in] and up [out, rank], which lie in `flat`."""
+    """Name of a linear layer → (down [rank, in], up [out, rank]), views of `flat`."""
     scale: float
+    """alpha / rank."""
 
     def finished(self) -> Adapter:
-        """The same without room for gradients."""
+        """The adapter after training, without memory for gradients."""
         self.flat.grad = None
         return replace(self, factors={name: (down.detach(), up.detach()) for name, (down, up) in self.factors.items()})
 
@@ -48,11 +50,11 @@ class Adapter:
 
 
 def draw_adapter(model: Any, recipe: Recipe, tune_seed: int) -> Adapter:
-    """An adapter beside the linear layers of the body that the recipe names, or all (as arXiv 2405.09673 §3; rank and
-    alpha are the recipe's), without dropout.
+    """A new adapter for the linear layers that the recipe names, or for all but the head (as arXiv:2405.09673 §3).
 
-    `tune_seed` draws the first halves, number for number as peft does; the second halves are zero, so nothing changes
-    before the first step. Raises AmuroError where a target is no linear layer.
+    Rank and alpha are the recipe's; there is no dropout. `tune_seed` draws the `down` factors, number for number as
+    peft does. The `up` factors are zero, so the model is unchanged before the first step.
+    Raises AmuroError where a target is no linear layer.
     """
     with torch.random.fork_rng():
         torch.manual_seed(tune_seed)
@@ -65,7 +67,8 @@ def draw_adapter(model: Any, recipe: Recipe, tune_seed: int) -> Adapter:
 def target_layers(model: Any, recipe: Recipe) -> list[str]:
     """Names of the linear layers that get an adapter, in the model's order; the head gets none.
 
-    A target is a layer's name or the end of one: `q_proj` means that of every layer.
+    A target is a layer's name or the end of one: `q_proj` matches the query projection of every decoder layer.
+    Raises AmuroError where a target matches no linear layer, or the model has none.
     """
     refuse_targets(model.config.model_type, recipe)
     head = model.get_output_embeddings()
@@ -84,30 +87,31 @@ def target_layers(model: Any, recipe: Recipe) -> list[str]:
 
 
 def _ends(name: str, target: str) -> bool:
+    """Whether a dotted name ends with the target, at a dot."""
     return f".{name}".endswith(f".{target}")
 
 
 def _is_linear(module: Any) -> bool:
-    """Whether what the module gives is its matrix times the states, and a bias: some that are called so do more."""
+    """Whether the module's output is matrix × input + bias. Some subclasses of `Linear` compute something else."""
     if not isinstance(module, Linear) or type(module).forward is Linear.forward:
         return isinstance(module, Conv1D | Linear)
     states = torch.ones(1, module.in_features, device=module.weight.device)
     try:
         with torch.no_grad():
             return torch.allclose(module(states), linear(states, module.weight, module.bias))
-    except (RuntimeError, TypeError):  # a router gives several tensors, a grouped layer is given several parts
+    except (RuntimeError, TypeError):  # a router returns several tensors, a grouped layer takes several inputs
         return False
 
 
 def _drawn(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """The halves beside a matrix [out, in]: down [rank, in] of random numbers, up [out, rank] of zeros."""
+    """Initial factors for a matrix [out, in]: down [rank, in] (Kaiming uniform) and up [out, rank] (zeros)."""
     down, up = Linear(matrix.shape[1], rank, bias=False), Linear(rank, matrix.shape[0], bias=False)
     torch.nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
     return down.weight.detach().to(matrix.device), torch.zeros_like(up.weight.detach()).to(matrix.device)
 
 
 def _flattened(drawn: Mapping[str, tuple[Tensor, Tensor]], scale: float) -> Adapter:
-    """The same numbers in one tensor, and their gradients in another."""
+    """The adapter of those factors, copied into one flat tensor with one flat gradient."""
     values = [factor for pair in drawn.values() for factor in pair]
     flat = torch.nn.Parameter(torch.cat([value.flatten() for value in values])[None].float(), requires_grad=False)
     flat.grad = torch.zeros_like(flat)
@@ -118,7 +122,7 @@ def _flattened(drawn: Mapping[str, tuple[Tensor, Tensor]], scale: float) -> Adap
 
 
 def _leaf(values: Tensor, grad: Tensor) -> Tensor:
-    """A tensor of its own for autograd, which adds to the given gradient in place."""
+    """A leaf tensor for autograd on the memory of `values`; its gradients are added to `grad` in place."""
     leaf = values.detach().requires_grad_(True)
     leaf.grad = grad
     return leaf
@@ -126,10 +130,10 @@ def _leaf(values: Tensor, grad: Tensor) -> Tensor:
 
 @contextmanager
 def beside(model: Any, adapter: Adapter) -> Iterator[None]:
-    """Inside, all parameters of `model` are frozen, and the linear layers that the adapter names add what it gives."""
+    """Inside, all parameters of `model` are frozen, and the adapter's output is added to that of its linear layers."""
     modules = {name: model.get_submodule(name) for name in adapter.factors}
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in wanted:
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(False)
     for name, module in modules.items():
         module.forward = partial(_forward, module, *adapter.factors[name], adapter.scale)
@@ -138,12 +142,12 @@ def beside(model: Any, adapter: Adapter) -> Iterator[None]:
     finally:
         for module in modules.values():
             del module.forward
-        for parameter in wanted:
+        for parameter in trainable:
             parameter.requires_grad_(True)
 
 
 def _forward(module: Any, down: Tensor, up: Tensor, scale: float, states: Tensor) -> Tensor:
-    """What the layer and its adapter give for states [..., in]: [..., out]."""
+    """Output [..., out] of a linear layer with its adapter for states [..., in], in the autocast dtype if enabled."""
     kind = states.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
     untyped: Any = _Adapted
@@ -152,7 +156,7 @@ def _forward(module: Any, down: Tensor, up: Tensor, scale: float, states: Tensor
 
 
 def _matrix(module: Any) -> Tensor:
-    """[out, in]; the transformers of GPT-2 keep theirs the other way round."""
+    """The weight matrix [out, in] of a linear layer; GPT-2's `Conv1D` stores it transposed."""
     weight: Tensor = module.weight
     return weight if isinstance(module, Linear) else weight.T
 
@@ -160,7 +164,7 @@ def _matrix(module: Any) -> Tensor:
 class _Adapted(torch.autograd.Function):
     """states @ matrixᵀ + bias + scale · states @ downᵀ @ upᵀ.
 
-    One function, because autograd would read and write all states once more for every sum and product.
+    One autograd function, because separate operations would need one more pass over all states for each of them.
     """
 
     @staticmethod
@@ -185,6 +189,6 @@ class _Adapted(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         states, matrix, low, down, up = context.saved_tensors
-        narrow = (gradient @ up) * context.scale
-        given = (gradient @ matrix).addmm_(narrow, down) if context.needs_input_grad[0] else None
-        return given, None, None, None, None, narrow.T @ states, gradient.T @ low
+        d_low = (gradient @ up) * context.scale
+        d_states = (gradient @ matrix).addmm_(d_low, down) if context.needs_input_grad[0] else None
+        return d_states, None, None, None, None, d_low.T @ states, gradient.T @ low
