@@ -100,14 +100,14 @@ def test_formats_fit_a_lower_case_task_on_one_line() -> None:
 def test_a_task_may_word_a_format_itself(format_name: str) -> None:
     """A template of the task replaces the format's layout, whichever format it is."""
     task = replace(WORLDLY, templates={format_name: "{hypothesis} | {premise} ? "})
-    assert load_format(format_name).render(task, ASKED) == "bogid likes meat . | bogid likes tapine . ?"
+    assert render.prompt(task, format_name, ASKED) == "bogid likes meat . | bogid likes tapine . ?"
 
 
 def test_a_template_that_names_no_input_is_refused() -> None:
     """A misspelt place stops with the names that exist instead of standing in the prompt."""
     task = replace(WORLDLY, templates={"default": "{premis}"})
     with pytest.raises(DataError, match=r"premis.*premise, hypothesis"):
-        load_format("default").render(task, ASKED)
+        render.prompt(task, "default", ASKED)
 
 
 @given(st.text("ab{}\\/%$ ").map(lambda text: "x" + text.strip() + "x"))
@@ -115,7 +115,7 @@ def test_data_are_never_read_as_a_template(text: str) -> None:
     """Braces, backslashes and percent signs of the data arrive in the prompt unchanged, place names included."""
     example = replace(ASKED, inputs={"premise": text + "{hypothesis}", "hypothesis": "h"})
     task = replace(WORLDLY, templates={"default": "{premise} so {hypothesis}"})
-    assert load_format("default").render(task, example) == f"{text}{{hypothesis}} so h"
+    assert render.prompt(task, "default", example) == f"{text}{{hypothesis}} so h"
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
@@ -124,7 +124,7 @@ def test_no_prompt_ends_in_a_space_or_hides_a_field(name: str, format_name: str)
     """All formats show every field, and none ends in a space (it would part the answer's first token in two)."""
     task = load_task(name)
     example = task.example(ROWS[name][0])
-    prompt = load_format(format_name).render(task, example)
+    prompt = render.prompt(task, format_name, example)
     assert prompt == prompt.rstrip()
     assert all(example.inputs[key] in prompt for key, _ in task.fields)
 
@@ -133,6 +133,6 @@ def test_an_empty_field_leaves_no_label_and_no_double_space() -> None:
     """SciQ has rows without a supporting text; their prompts are words, not gaps."""
     task = load_task("sciq_question")
     example = task.example({**ROWS["sciq_question"][0], "support": ""})
-    assert load_format("default").render(task, example) == "Answer: glass\nQuestion:"
-    assert load_format("instruct").render(task, example).startswith("Given the context:\nAnd the answer: glass")
-    assert load_format("input_output").render(task, example) == "Input: glass\nOutput:"
+    assert render.prompt(task, "default", example) == "Answer: glass\nQuestion:"
+    assert render.prompt(task, "instruct", example).startswith("Given the context:\nAnd the answer: glass")
+    assert render.prompt(task, "input_output", example) == "Input: glass\nOutput:"

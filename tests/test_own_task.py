@@ -86,14 +86,22 @@ def test_a_study_of_own_data_runs_from_plan_to_cells(tmp_path: Path) -> None:
     assert all(state.done for state in states(plan, store))
 
 
-def test_prompt_and_completion_stay_as_they_are(tmp_path: Path) -> None:
-    """A pair is asked word for word in every format, and learned with the space that parts prompt and answer."""
+def test_prompt_and_completion_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair is asked word for word in every format, one of somebody else's included, and learned with the space that
+    parts prompt and answer.
+    """
     pairs = [{"prompt": f"Say {i}.\nNow:", "completion": f" {i}!"} for i in range(4)]
     folder = write(tmp_path / "pairs", "jsonl", pairs)
     table = {"source": f"file:{folder}", "layout": "prompt_completion", "splits": {"train": "train", "test": "test"}}
     task = study({"pairs": table}, "pairs").task("pairs")
     [first, *_] = sources.examples(task, "train")
-    assert {render.prompt(task, name, first) for name in ("default", "instruct", "input_output")} == {"Say 0.\nNow:"}
+    (tmp_path / "their_lab").mkdir()
+    (tmp_path / "their_lab" / "loud.py").write_text(
+        "from amuro.core.types import Format\nFORMAT = Format('loud', 'in capitals', lambda task, example: 'LOUD!')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ("default", "instruct", "input_output", "their_lab.loud")
+    assert {render.prompt(task, name, first) for name in names} == {"Say 0.\nNow:"}
     assert first.answer == "0!"
 
 

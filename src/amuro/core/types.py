@@ -13,11 +13,10 @@ def exact(number: float) -> str:
     return short if float(short) == number else repr(number)
 
 
+EVERY_FORMAT = "*"  # key of `Task.templates` for all formats that it does not name
 Kind = Literal["classification", "multiple_choice", "generation", "language_modeling"]
 """How a task is evaluated. *classification*: one of a fixed set of labels. *multiple_choice*: options that differ by
 example. *generation*: free text. *language_modeling*: the likelihood of a whole text (bits per byte)."""
-
-
 Normalize = Literal["none", "ends", "spaces"]
 """*none*: texts stay unchanged. *ends*: blanks at both ends are removed. *spaces*: any blanks become one space, too."""
 
@@ -93,7 +92,7 @@ class Task:
     separator: str = "\n\n"
     """Between the shots of a few-shot prompt."""
     templates: Mapping[str, str] = field(default_factory=dict)
-    """Format name → template with {field} placeholders, used instead of the format's own template."""
+    """Format name, or `EVERY_FORMAT` → template with {field} placeholders, used instead of the format's own."""
     answer_suffix: str = ""
     """Last characters of every answer (the embedded world ends each with a full stop)."""
     stop: tuple[str, ...] = ("\n",)

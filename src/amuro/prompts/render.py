@@ -9,12 +9,16 @@ from random import Random
 
 from amuro.core.errors import DataError
 from amuro.core.types import Example, Task
+from amuro.prompts import templates
 from amuro.prompts.formats import load_format
 
 
 def prompt(task: Task, format_name: str, example: Example) -> str:
-    """Returns the text before the answer, without a trailing space."""
-    return load_format(format_name).render(task, example)
+    """Returns the text before the answer, without a trailing space: by the task's own template for this format, where
+    it has one, else by the format.
+    """
+    text = templates.override(format_name, task, example)
+    return load_format(format_name).render(task, example) if text is None else text
 
 
 def answer(task: Task, text: str) -> str:

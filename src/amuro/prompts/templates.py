@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from amuro.core.errors import DataError
-from amuro.core.types import Example, Task
+from amuro.core.types import EVERY_FORMAT, Example, Task
 
 _PLACE = re.compile(r"(?P<space> ?)\{(?P<name>\w+)\}")
 """A field name in braces, with the space before it."""
@@ -26,7 +26,7 @@ def override(format_name: str, task: Task, example: Example) -> str | None:
         value = _value(task, example, place["name"])
         return place["space"] + value if value or exact else ""
 
-    template = task.templates.get(format_name)
+    template = task.templates.get(format_name, task.templates.get(EVERY_FORMAT))
     if template is None and task.shots_from != "train":  # only the paper takes its shots elsewhere
         raise DataError(
             f"the paper has no {format_name} template of {task.name}", f"it has {', '.join(task.templates)}"

@@ -40,13 +40,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from amuro.core.errors import DataError
 from amuro.core.text import normalized
-from amuro.core.types import STATED_SPLITS, Example, Kind, Normalize, Task
+from amuro.core.types import EVERY_FORMAT, STATED_SPLITS, Example, Kind, Normalize, Task
 from amuro.data import columns
 from amuro.data.columns import MissingError, Row
 from amuro.tasks import _chat, _custom_checks
 
 CONTEXT, BLANK = "option context", "_"
-FORMATS = ("default", "instruct", "input_output")
 
 
 class OwnTask(BaseModel):
@@ -130,12 +129,12 @@ class OwnTask(BaseModel):
 
     def _of_pairs(self, name: str) -> Task:
         """Returns the task of the layout `prompt_completion`."""
-        templates = dict.fromkeys(FORMATS, "{prompt}")
+        templates = {EVERY_FORMAT: "{prompt}"}
         return self._made(name, "generation", self._pair, (("prompt", ""),), templates=templates)
 
     def _of_messages(self, name: str) -> Task:
         """Returns the task of the layout `messages`."""
-        templates = dict.fromkeys(FORMATS, _chat.WORDING)
+        templates = {EVERY_FORMAT: _chat.WORDING}
         return self._made(
             name, "generation", self._dialogue, (("messages", ""),), templates=templates, stop=(_chat.STOP,)
         )

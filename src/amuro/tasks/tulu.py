@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from amuro.core.types import Example, Size, Task
+from amuro.core.types import EVERY_FORMAT, Example, Size, Task
 from amuro.tasks import _chat, _paper
 
 
@@ -36,7 +36,7 @@ _SOUND = Task(
     cluster="dialogue",
     # The hub has one split.
     splits={"train": "train[1000:]", "dev": "train[:500]", "test": "train[500:1000]"},
-    templates=dict.fromkeys(("default", "instruct", "input_output"), _chat.WORDING),
+    templates={EVERY_FORMAT: _chat.WORDING},
     stop=(_chat.STOP,),
     max_new_tokens=256,
     licence="ODC-BY",

@@ -6,10 +6,7 @@ from amuro.prompts import templates
 
 def render(task: Task, example: Example) -> str:
     """Returns `label: value` for each field, then the task's answer prefix."""
-    template = templates.override("default", task, example)
-    return (
-        templates.join(task, [*templates.labelled(task, example), task.answer_prefix]) if template is None else template
-    )
+    return templates.join(task, [*templates.labelled(task, example), task.answer_prefix])
 
 
 FORMAT = Format("default", "labelled fields, then the answer prefix", render)

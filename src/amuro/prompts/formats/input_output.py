@@ -8,9 +8,6 @@ def render(task: Task, example: Example) -> str:
     """Returns `input:` with the values of all fields, then `output:`. The field separator is kept: only the template
     differs.
     """
-    template = templates.override("input_output", task, example)
-    if template is not None:
-        return template
     values = task.field_separator.join(value for value in templates.values(task, example) if value)
     word = templates.cased_like(task, "input:")
     return templates.join(task, [f"{word} {values}" if values else word, templates.cased_like(task, "output:")])

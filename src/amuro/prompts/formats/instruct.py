@@ -6,9 +6,6 @@ from amuro.prompts import templates
 
 def render(task: Task, example: Example) -> str:
     """Returns the task's instruction, `label: value` for each field, then `the answer is`."""
-    template = templates.override("instruct", task, example)
-    if template is not None:
-        return template
     answer_prefix = templates.cased_like(task, "the answer is")
     return templates.join(task, [task.instruction, *templates.labelled(task, example), answer_prefix])
 
