@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amuro.core.errors import HubError, StudyError
-from amuro.core.revisions import Revision, label, log_spaced, match, parse_revision, parse_spec, select
+from amuro.core.revisions import Revision, label, log_spaced, match, parse_revision, parse_revision_spec, select
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_the_label_forgets_only_the_token_count(step: int, billions: int, stage:
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=8, unique=True))
 def test_brackets_name_each_step_once_in_the_written_order(steps: list[int]) -> None:
     """Proves that bracketed steps mean the same as the revisions written one by one."""
-    bracketed = parse_spec(f"org/name@step{steps}-seed-default")
-    assert bracketed == parse_spec("org/name@" + ",".join(f"step{step}-seed-default" for step in steps))
+    bracketed = parse_revision_spec(f"org/name@step{steps}-seed-default")
+    assert bracketed == parse_revision_spec("org/name@" + ",".join(f"step{step}-seed-default" for step in steps))
     assert bracketed.named == tuple(f"step{step}-seed-default" for step in steps)
 
 
@@ -62,7 +62,7 @@ def test_brackets_name_each_step_once_in_the_written_order(steps: list[int]) -> 
 )
 def test_specs_name_revisions(spec: str, named: tuple[str, ...]) -> None:
     """Proves that each documented way to write a choice of revisions is understood."""
-    assert parse_spec(spec).named == named
+    assert parse_revision_spec(spec).named == named
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_specs_name_revisions(spec: str, named: tuple[str, ...]) -> None:
 def test_specs_that_say_nothing_clear_are_refused(spec: str, fault: str) -> None:
     """Proves that a mistyped spec ends in a sentence that shows the fault, never in another choice."""
     with pytest.raises(StudyError) as caught:
-        parse_spec(spec)
+        parse_revision_spec(spec)
     assert fault in str(caught.value)
     assert caught.value.cure
 
@@ -92,7 +92,7 @@ def test_specs_that_say_nothing_clear_are_refused(spec: str, fault: str) -> None
 def test_any_text_is_a_spec_or_our_error(text: str) -> None:
     """Proves that no text whatever breaks the reader of specs."""
     try:
-        assert parse_spec(f"org/name@{text}").repository == "org/name"
+        assert parse_revision_spec(f"org/name@{text}").repository == "org/name"
     except StudyError as error:
         assert error.cure  # noqa: PT017 — either way out is fine, and this is what the second must offer
 
@@ -123,12 +123,12 @@ def test_a_mix_of_runs_must_be_narrowed() -> None:
     with pytest.raises(
         StudyError, match=r"several runs \(stage1, stage2-ingredient1\); choose one, such as stage1-log8"
     ):
-        select(parse_spec("o/n@log8").listed[0], names, "o/n")
-    assert [r.step for r in select(parse_spec("o/n@stage1-all").listed[0], names, "o/n")] == [1, 9]
+        select(parse_revision_spec("o/n@log8").listed[0], names, "o/n")
+    assert [r.step for r in select(parse_revision_spec("o/n@stage1-all").listed[0], names, "o/n")] == [1, 9]
     seeds = ["step1-seed-a", "step1-seed-b", "step2-seed-b"]
-    assert [r.name for r in select(parse_spec("o/n@log8-seed-b").listed[0], seeds, "o/n")] == seeds[1:]
+    assert [r.name for r in select(parse_revision_spec("o/n@log8-seed-b").listed[0], seeds, "o/n")] == seeds[1:]
     with pytest.raises(StudyError, match="no revisions of 'c'"):
-        select(parse_spec("o/n@log8-seed-c").listed[0], seeds, "o/n")
+        select(parse_revision_spec("o/n@log8-seed-c").listed[0], seeds, "o/n")
 
 
 def test_a_missing_revision_is_answered_with_its_neighbours() -> None:

@@ -1,4 +1,4 @@
-"""`amuro`, and `python -m amuro`. Before the verbs are loaded, signals are heeded and the standard streams whole."""
+"""`amuro` and `python -m amuro`: installs signal handlers and repairs closed standard streams, then imports the commands."""
 
 import sys
 

@@ -66,7 +66,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class RevisionSpec:
     """`ORG/NAME@…` taken apart: revisions named one by one, and choices that need the repository's list."""
 
     repository: str
@@ -89,7 +89,7 @@ def label(name: str) -> str:
     return revision.label if revision else name
 
 
-def parse_spec(text: str) -> Spec:
+def parse_revision_spec(text: str) -> RevisionSpec:
     """Takes `ORG/NAME[@TERM,…]` apart; without `@` the revision is `main`.
 
     Raises StudyError on a name without namespace, an empty term, unbalanced brackets, or a step that is no number.
@@ -102,7 +102,7 @@ def parse_spec(text: str) -> Spec:
     terms = [term.strip() for term in _COMMA.split(selection)] if "@" in text else ["main"]
     listed = tuple(_listed(term) for term in terms if _LISTED.fullmatch(term))
     named = [name for term in terms if not _LISTED.fullmatch(term) for name in _expand(text, term)]
-    return Spec(repository, tuple(dict.fromkeys(named)), listed)
+    return RevisionSpec(repository, tuple(dict.fromkeys(named)), listed)
 
 
 def select(choice: Listed, names: Iterable[str], where: str) -> tuple[Revision, ...]:

@@ -13,7 +13,7 @@ from amuro.results import shots_shown
 from amuro.results.analyses.base import Evidence
 from amuro.results.score_matrix import ScoreMatrix, ScoreRow, score_matrix
 from amuro.results.stats.clustered import Ints
-from amuro.results.trajectory import HOW, Trajectory, differences
+from amuro.results.trajectory import HOW, Trajectory, differing_coordinates
 from amuro.results.trajectory_groups import with_shared_noise
 from amuro.tasks.metrics import load_metric
 
@@ -87,7 +87,7 @@ def best_prompting(evidence: Evidence, trajectory: Trajectory) -> BestPrompting:
     kept = np.asarray(np.isfinite(values).all(axis=0))
     score_rows = [score_row for score_row in trajectory.score_rows if score_row["tuned_on"] != "none"]
     score_rows += [trajectory.matrix.score_rows[test[key].row] for key in picked]
-    mixed = trajectory.mixed or differences(score_rows, HOW)
+    mixed = trajectory.mixed or differing_coordinates(score_rows, HOW)
     rescored = trajectory
     if kept.any():
         rescored = replace(trajectory, base=values, score_rows=tuple(score_rows), mixed=mixed).only(kept)

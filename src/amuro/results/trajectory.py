@@ -230,7 +230,7 @@ def _preferred_format(tuned: ScoreMatrix, base: ScoreMatrix, tune_format: str) -
     return tune_format if tune_format in shared else next(iter(shared), None)
 
 
-def differences(score_rows: Sequence[ScoreRow], names: Sequence[str] = (*ASKED, "provenance")) -> str:
+def differing_coordinates(score_rows: Sequence[ScoreRow], names: Sequence[str] = (*ASKED, "provenance")) -> str:
     """Returns a sentence that names the coordinates in which the score rows differ; empty where they agree in all."""
     differing = [name for name in names if len({score_row.get(name) for score_row in score_rows}) > 1]
     return f"Compared cells differ in {', '.join(differing)}." if differing else ""
@@ -290,6 +290,6 @@ def build_trajectory(matrix: ScoreMatrix, tuning: Tuning, metric: str, several: 
         base=np.array([base.values[-1, examples] for base, _ in pairs]),
         by_seed=tuple(tuned.values[:, examples] for _, tuned in pairs),
         score_rows=score_rows,
-        mixed=differences(score_rows) or _two_rates(score_rows),
+        mixed=differing_coordinates(score_rows) or _two_rates(score_rows),
         several=several,
     )

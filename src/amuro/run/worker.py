@@ -95,7 +95,7 @@ class Worker:
         if model.recipe is None:
             key = self._inputs.model(model.checkpoint)
         else:
-            key = self._chosen(model, cost) if len(candidates(model)) > 1 else self._tuned(model, cost)
+            key = self._tune_and_choose_rate(model, cost) if len(candidates(model)) > 1 else self._tuned(model, cost)
         filled = len(self._fill(cells, key, cost)) if key else 0
         study = self.plan.study
         used = {**dataclasses.asdict(cost), "seconds": time.monotonic() - started,
@@ -233,7 +233,7 @@ class Worker:
         cell = self.plan.cells_by_model()[model][0]
         return {"model": model.address, "declared": status.training_inputs(cell, self._inputs.declared(cell))}
 
-    def _chosen(self, model: Model, cost: Cost) -> str | None:
+    def _tune_and_choose_rate(self, model: Model, cost: Cost) -> str | None:
         """Tunes at each candidate rate and restores the model that scores best on dev; returns its key.
 
         The score is the primary metric, the first rate wins a tie. The choice is stored. Rates that diverge do not

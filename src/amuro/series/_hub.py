@@ -16,7 +16,7 @@ from typing import Any
 from amuro.core import hub
 from amuro.core.errors import HubError, SeriesError, StudyError
 from amuro.core.hashing import digest
-from amuro.core.revisions import Spec, label, match, parse_revision, parse_spec, select
+from amuro.core.revisions import RevisionSpec, label, match, parse_revision, parse_revision_spec, select
 from amuro.core.types import Checkpoint
 from amuro.core.weights import check_folder, check_vocabulary
 from amuro.series._published_run import CHOICE, PublishedRun, model
@@ -54,7 +54,7 @@ def checkpoints(name: str, run: PublishedRun, options: Mapping[str, Any]) -> tup
     Uses the network only for `logN` and `all` without a `lock`. Raises StudyError on bad options, HubError if the hub
     is needed and does not answer, SeriesError on a step that occurs twice or is unknown among several.
     """
-    spec = parse_spec(options["model"])
+    spec = parse_revision_spec(options["model"])
     table = _table(name, run, options)
     return in_order(name, _told(name, [table.checkpoint(revision) for revision in _names(name, spec, table, options)]))
 
@@ -249,7 +249,7 @@ def _locked(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(locked)
 
 
-def _names(name: str, spec: Spec, table: _Table, options: Mapping[str, Any]) -> list[str]:
+def _names(name: str, spec: RevisionSpec, table: _Table, options: Mapping[str, Any]) -> list[str]:
     """Returns the revisions that are meant: those of the lock, if it was made for the same `model`."""
     if table.pins and options["lock"].get("model") == options["model"]:
         return list(table.pins)
@@ -260,7 +260,7 @@ def _names(name: str, spec: Spec, table: _Table, options: Mapping[str, Any]) -> 
     return list(dict.fromkeys([*named, *chosen]))
 
 
-def _list(name: str, spec: Spec) -> Mapping[str, str]:
+def _list(name: str, spec: RevisionSpec) -> Mapping[str, str]:
     """Returns revision → commit of a repository. Raises HubError if the hub does not answer."""
     try:
         return hub.revisions(spec.repository)

@@ -26,7 +26,7 @@ from amuro.results.stats.estimate import Estimate, combine, satterthwaite
 from amuro.results.stats.runs import RunNoise, run_noise
 from amuro.results.stats.spread import Spread, between, logit_covariance, logit_stretch, logits, spread
 from amuro.results.stats.trend import change_weights
-from amuro.results.trajectory import MIN_CHECKPOINTS, Trajectory, differences
+from amuro.results.trajectory import MIN_CHECKPOINTS, Trajectory, differing_coordinates
 from amuro.results.trajectory_groups import by_set, fullest, longest, trajectories
 from amuro.results.verdicts import Claim, decide_verdicts
 from amuro.series.base import checkpoint_words
@@ -95,7 +95,7 @@ def _at_latest(
     trajectory, formats = scores_in.trajectory, scores_in.formats
     scores, (room, why) = model.means.value, _room(model)
     status, reason = evidence_status(trajectory)
-    if mixed := differences(model.score_rows):
+    if mixed := differing_coordinates(model.score_rows):
         status, reason = "mixed", mixed
     if status == "measured":
         status, reason = room, why
@@ -150,7 +150,7 @@ def _format_trend(
     trajectory, tuned = scores_in.trajectory, scores_in.tuned
     used = [model for model in tuned if model.tokens > 0 and model.comparable]
     status, reason = trend_status(evidence, trajectory)
-    if mixed := differences([score_row for model in used for score_row in model.score_rows]):
+    if mixed := differing_coordinates([score_row for model in used for score_row in model.score_rows]):
         status, reason = "mixed", mixed
     if len(used) < MIN_CHECKPOINTS:
         status, estimate = ("mixed" if status == "mixed" else "insufficient"), None

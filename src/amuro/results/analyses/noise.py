@@ -23,7 +23,7 @@ from amuro.results.saturation import schedule
 from amuro.results.score_matrix import ScoreRow, fewest_shots
 from amuro.results.stats.clustered import Floats, Ints
 from amuro.results.stats.signal import SignalToNoise, detrended, signal_to_noise
-from amuro.results.trajectory import MIN_CHECKPOINTS, Bools, Trajectory, along, differences
+from amuro.results.trajectory import MIN_CHECKPOINTS, Bools, Trajectory, along, differing_coordinates
 from amuro.results.trajectory_groups import by_set, fullest, longest, trajectories
 from amuro.results.verdicts import ALPHA, Claim, decide_verdicts
 
@@ -98,7 +98,7 @@ def _of_bases(evidence: Evidence, trajectory: Trajectory) -> Claim:
     """Returns the claim on the bases of one series and task."""
     tokens, means, score_rows = bases(trajectory)
     status, reason = _close_state(trajectory, tokens)
-    if status == "measured" and (mixed := differences(score_rows) or schedule(evidence, score_rows).mixed):
+    if status == "measured" and (mixed := differing_coordinates(score_rows) or schedule(evidence, score_rows).mixed):
         status, reason = "mixed", mixed
     levels = close_levels(tokens, means) if status == "measured" else None
     return _claim(evidence, trajectory, levels, (status, reason), "base", "close checkpoints at the end, detrended")
