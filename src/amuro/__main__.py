@@ -1,4 +1,4 @@
-"""`amuro` and `python -m amuro`: installs signal handlers and repairs closed standard streams, then imports the commands."""
+"""`amuro` and `python -m amuro`: signal handlers and whole standard streams first, then the commands are imported."""
 
 import sys
 

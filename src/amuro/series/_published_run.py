@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amuro.core.errors import StudyError
-from amuro.core.revisions import Revision, nearest_revision, parse_revision, parse_spec, select
+from amuro.core.revisions import Revision, nearest_revision, parse_revision, parse_revision_spec, select
 from amuro.series.base import UNKNOWN_STEP, Option, TokenSchedule, wholes
 
 CHOICE = {
@@ -75,7 +75,7 @@ def model(name: str, run: PublishedRun, options: Mapping[str, Any], default: str
     `logN` and `all` choose among the documented steps, so no network is needed. Raises StudyError if both keys are
     given, and on a step that is not documented, with the nearest one.
     """
-    spec = parse_spec(f"{run.repository}@{_text(name, run, options, default)}")
+    spec = parse_revision_spec(f"{run.repository}@{_text(name, run, options, default)}")
     # `main` holds the last of the documented steps: log8,main means seven others beside it.
     main_steps = {run.main_step} if "main" in spec.named else set()
     listed = [revision for choice in spec.listed for revision in select(choice, run.names, run.repository)]

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from amuro.core.errors import StudyError
-from amuro.core.revisions import parse_spec
+from amuro.core.revisions import parse_revision_spec
 from amuro.series import llama3_8b, olmo2_1b, olmo_1b, pythia
 from amuro.series._hub import OPTIONS, kind_of
 from amuro.series._published_run import PublishedRun
@@ -37,7 +37,7 @@ def read(name: str, options: Mapping[str, Any]) -> tuple[PublishedRun, Mapping[s
     known_options(name, options, KEYS)
     if not isinstance(options.get("model"), str):
         raise StudyError(f"series '{name}' names no model", 'say which: model = "ORG/NAME@REVISION"')
-    repository = parse_spec(options["model"]).repository
+    repository = parse_revision_spec(options["model"]).repository
     return KNOWN.get(repository, PublishedRun(repository)), options
 
 

@@ -167,18 +167,14 @@ def _as_good(at_home: Sequence[Comparison]) -> Estimate:
     """
     share = 1 / len(at_home)
     rooms = [1 - both.mixture.floor for both in at_home]
-    differing_coordinates = [
-        both.contrast(share / room, -share / room, 0) for both, room in zip(at_home, rooms, strict=True)
-    ]
+    differences = [both.contrast(share / room, -share / room, 0) for both, room in zip(at_home, rooms, strict=True)]
     run_errors = [both.run_error * share / room for both, room in zip(at_home, rooms, strict=True)]
-    items = combine(0.0, [difference.parts[0] for difference in differing_coordinates])
-    of_runs = [part for difference in differing_coordinates for part in difference.parts[1:]]
+    items = combine(0.0, [difference.parts[0] for difference in differences])
+    of_runs = [part for difference in differences for part in difference.parts[1:]]
     shared = sum(run_errors) ** 2 - sum(error**2 for error in run_errors)
     runs = [(sum(variance for variance, _ in of_runs) + shared, satterthwaite(of_runs))] if of_runs else []
     groups = min(df for _, df in items.parts)
-    return combine(
-        sum(difference.value for difference in differing_coordinates) + AS_GOOD, [(items.variance, groups), *runs]
-    )
+    return combine(sum(difference.value for difference in differences) + AS_GOOD, [(items.variance, groups), *runs])
 
 
 def _claim(evidence: Evidence, pair: Comparison, home: Homes, format_free: FormatFree) -> Claim:
