@@ -176,7 +176,7 @@ def check(root: Path, lines: list[str]) -> None:
 
 
 def test_two_drivers_and_a_kill(study: Path, tmp_path: Path) -> None:
-    """Two runs at once, each killed once: no finished cell runs twice, all are done, no draft and no live claim is left."""
+    """Two runs at once, each killed once: no cell runs twice, all are done, no draft and no live claim is left."""
     check(tmp_path / "store", driven(study, tmp_path / "store", drivers=2, kills=2, seed=1))
     found = states(planning.make(studies.load(study)), Store(tmp_path / "store"))
     assert [state.reason for state in found if not state.done] == []
