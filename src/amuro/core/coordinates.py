@@ -1,6 +1,6 @@
 """The coordinates that identify a cell, in groups. All lists of coordinates elsewhere are combinations of these groups.
 
-Addresses of models and cells are built from coordinates and never parsed.
+Addresses of models and cells are built from coordinates, and no coordinate is read out of them.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def render_released(released: Released) -> tuple[str, dict[str, Markup]]:
     page = environment().get_template("released.html.j2").render(
         policy=policy(script, style), style=Markup(style), script=Markup(script), title=released.title,
         lead=released.lead,
-        sections=report_sections, short=[], map=None, sheets=[],
+        sections=report_sections, short=[], map=None, task_scores=[],
         tally=Counter(finding.verdict for finding in released.findings), verdicts=formatting.VERDICTS,
         evidence=formatting.EVIDENCE,
         all_tasks=sections.ALL_TASKS, reach=sections.reach(_book(released), report_sections), unfolded=1,

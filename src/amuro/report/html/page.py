@@ -28,7 +28,7 @@ LIMITS = {"cells_shown": 8, "holes_shown": 200, "flags_shown": 40, "unfolded": 6
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class TaskScores:
     """The scores of one task: a chart over pre-training per series, and its tables."""
 
     name: str
@@ -57,7 +57,7 @@ def render(book: ReportData) -> tuple[str, dict[str, Markup]]:
         "tuning": picture.tuning_panel(book),
         "asking": picture.asking_panel(book),
     }
-    sheets = _sheets(book)
+    task_scores = _scores_by_task(book)
     style, script = source("figure.css") + source("style.css"), scripts()
     names = examples_json.names_of(book)
     item_names, cards = names.in_words(book), examples_json.pack(book, names)
@@ -67,7 +67,7 @@ def render(book: ReportData) -> tuple[str, dict[str, Markup]]:
         sections=sections, short=findings.in_short(sections), map=findings.verdict_map(sections),
         tally=Counter(finding.verdict for finding in book.findings), verdicts=formatting.VERDICTS,
         evidence=formatting.EVIDENCE,
-        flags=provenance.flags_by_name(book), sheets=sheets, overviews=_by_series(book, _overviews),
+        flags=provenance.flags_by_name(book), task_scores=task_scores, overviews=_by_series(book, _overviews),
         all_tasks=findings.ALL_TASKS, reach=findings.reach(book, sections), score_formats=_formats(book),
         score_places=_places(book),
         forgetting=_by_series(book, forgetting_tables), examples=examples_plain.first_cards(cards, item_names),
@@ -78,7 +78,7 @@ def render(book: ReportData) -> tuple[str, dict[str, Markup]]:
         data=embedded_json(examples_json.data(book, names, cards)), facts=provenance.facts(book),
         ledger=provenance.cost(book), audits=book.audits, holes=provenance.holes(book), **LIMITS,
     )  # fmt: skip
-    return page, _figures(panels, sections, sheets)
+    return page, _figures(panels, sections, task_scores)
 
 
 def environment() -> Environment:
@@ -92,12 +92,12 @@ def environment() -> Environment:
 
 
 def _figures(
-    panels: Mapping[str, Markup], sections: Sequence[findings.FindingSection], sheets: Sequence[Sheet]
+    panels: Mapping[str, Markup], sections: Sequence[findings.FindingSection], task_scores: Sequence[TaskScores]
 ) -> dict[str, Markup]:
     """Returns the figures by name, without empty ones."""
     figures = {f"study-{name}": panel for name, panel in panels.items()}
-    for sheet in sheets:
-        figures |= {f"scores-{formatting.slug(title)}": figure for title, figure in sheet.figures}
+    for scores in task_scores:
+        figures |= {f"scores-{formatting.slug(title)}": figure for title, figure in scores.figures}
     figures |= {card.anchor: card.figure for section in sections for card in section.cards}
     return {name: figure for name, figure in figures.items() if figure}
 
@@ -129,20 +129,21 @@ def _overviews(book: ReportData, series: str) -> list[Table]:
     return [table] if table else []
 
 
-def _sheets(book: ReportData) -> list[Sheet]:
-    """Returns one sheet per task; tasks that a recipe trains on come first."""
+def _scores_by_task(book: ReportData) -> list[TaskScores]:
+    """Returns the scores of each task; tasks that a recipe trains on come first."""
     if not book.scores.height:
         return []
     names = book.scores.filter(pl.col("split") != "dev")["task"].unique().sort().to_list()
     tuned_on = set(book.scores["tuned_on"])
-    return [_sheet(book, name) for name in sorted(names, key=lambda name: name not in tuned_on)]
+    return [_scores_of(book, name) for name in sorted(names, key=lambda name: name not in tuned_on)]
 
 
-def _sheet(book: ReportData, task: str) -> Sheet:
+def _scores_of(book: ReportData, task: str) -> TaskScores:
     split = main_split(book.scores, task)
     series, title = _series(book), formatting.plain(task)
     drawn = [
         (f"{title}, {name}" if len(series) > 1 else title, draw(task_chart(book, name, task, split))) for name in series
     ]
     instruction = book.tasks[task].instruction if task in book.tasks else ""
-    return Sheet(task, title, instruction, tuple(pair for pair in drawn if pair[1]), tuple(score_tables(book, task)))
+    figures = tuple(pair for pair in drawn if pair[1])
+    return TaskScores(task, title, instruction, figures, tuple(score_tables(book, task)))

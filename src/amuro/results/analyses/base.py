@@ -34,7 +34,7 @@ class Evidence:
     delta: Mapping[str, float] = field(default_factory=dict)
     """Analysis → smallest effect of interest, where the study overrides `Analysis.delta`."""
     schedules: Mapping[str, str] = field(default_factory=dict)
-    """Checkpoint (address) → state of its learning-rate schedule (`series_kind.SCHEDULES`); others are unknown."""
+    """Checkpoint (address) → state of its learning-rate schedule (`series.base.SCHEDULES`); others are unknown."""
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Cache of values derived from the frames, shared by all analyses."""
 
